@@ -1,0 +1,86 @@
+# The commands of this project. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# rustup's folder is in the PATH of the next login only.
+CARGO_HOME ?= $(HOME)/.cargo
+export PATH := $(PATH):$(CARGO_HOME)/bin
+
+# CI builds what Cargo.lock says; at a desk a new dependency may change it.
+LOCKED := $(if $(CI),--locked)
+
+# The checkers, pinned and built here: nothing outside of target/ changes.
+TOOLS := target/tools
+CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
+TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
+
+SCRIPTS := .ci/run deploy/*.sh
+
+.PHONY: help demo test check bench build deps check-deps fmt spelling shell tidy deny clippy doc
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: deps ## pi, computed by an embedded cluster; ARGS="--samples 1000000" and the like
+	cargo run $(LOCKED) --release -p monte-carlo-pi -- $(ARGS)
+
+test: deps ## every test of the workspace, and their count; ARGS="NAME" for some of them
+	@mkdir -p target
+	@status=0; \
+	cargo test $(LOCKED) --workspace --no-fail-fast $(ARGS) 2>&1 | tee target/test.log || status=$$?; \
+	deploy/test-count.awk target/test.log || [ $$status -ne 0 ] || status=1; \
+	exit $$status
+
+check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
+	@echo "every check passed"
+
+bench: deps ## the benchmarks
+	cargo bench $(LOCKED) -p madrpc-benches $(ARGS)
+
+build: deps ## the command madrpc, optimised: target/release/madrpc
+	cargo build $(LOCKED) --release -p madrpc-bin
+
+deps:
+	@deploy/build-deps.sh
+
+check-deps:
+	@deploy/build-deps.sh shellcheck
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+fmt: check-deps
+	cargo fmt --all --check
+
+shell: check-deps
+	shellcheck $(SCRIPTS)
+
+# Rules of ours that no other tool knows. A bracket keeps a word from finding itself.
+tidy:
+	@! grep -rnIE 'TO[D]O|FIX[M]E|/(w[o]rk|h[o]me)/' --exclude-dir=target --exclude-dir=.git --exclude=Cargo.lock . \
+		|| { echo "tidy: an issue is the place for open ends; a path of one machine fits no other"; exit 1; }
+	@find . -name target -prune -o -name '*.rs' -print0 | xargs -0 wc -l \
+		| awk '$$1 > 500 && $$2 != "total" { print "tidy: over 500 lines: " $$2; long = 1 } END { exit long }'
+
+spelling: $(TYPOS)
+	$(TYPOS)
+
+# Without advisories: their database would have to come over the network for each run.
+deny: $(CARGO_DENY)
+	$(CARGO_DENY) $(LOCKED) --all-features check --hide-inclusion-graph licenses bans sources
+
+clippy: check-deps
+	cargo clippy $(LOCKED) --workspace --all-targets --all-features -- -D warnings
+	cargo clippy $(LOCKED) -p madrpc-shard --no-default-features -- -D warnings
+
+doc: check-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --all-features --no-deps
+
+# Unoptimised: quick to build, and still done with this repository in a second or two.
+$(TOOLS)/%: | check-deps
+	@echo "building $(word 1,$(subst /, ,$*)) (once; about a minute)"
+	@crate=$(word 1,$(subst /, ,$*)); \
+	CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 cargo install --quiet --debug --locked --no-track \
+		--root $(TOOLS)/$$crate --target-dir $(TOOLS)/build "$${crate%-*}@$${crate##*-}"
+	@rm -rf $(TOOLS)/build

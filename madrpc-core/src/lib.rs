@@ -1,0 +1,16 @@
+//! The core of madrpc: what a call, a value, a session and an identity are.
+//!
+//! No socket, no clock, no thread: everything here takes time, addresses and bytes, and says what to do.
+//! `madrpc-shard` is the shell that does it.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod balance;
+pub mod cid;
+pub mod frame;
+pub mod identity;
+pub mod limits;
+pub mod session;
+pub mod stats;
+pub mod wheel;
+pub mod value;

@@ -1,0 +1,74 @@
+//! Every bound of the protocol, with the relations between them proved at compile time.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// A body larger than this travels on a stream of its own, so that it never holds up small calls.
+pub const INLINE_BODY_MAX_BYTES: usize = 64 * KIB;
+
+/// The longest function name.
+pub const FUNCTION_NAME_MAX_BYTES: usize = 256;
+
+/// The longest encoded frame header: a function name or a node name, and some numbers.
+pub const HEADER_MAX_BYTES: usize = KIB;
+
+/// The longest frame on the channel.
+pub const INLINE_FRAME_MAX_BYTES: usize = HEADER_MAX_BYTES + INLINE_BODY_MAX_BYTES;
+
+/// The largest arguments and the largest result.
+pub const BODY_MAX_BYTES: usize = 64 * MIB;
+
+/// Bodies that a peer may have on their way to us at the same time, each on its own stream.
+pub const BODY_STREAMS_MAX: u64 = 16;
+
+/// What a peer may send on the channel before we have read it.
+pub const CHANNEL_WINDOW_BYTES: u64 = 512 * KIB as u64;
+
+/// What a peer may send on a body's stream before we have read it.
+pub const BODY_WINDOW_BYTES: u64 = MIB as u64;
+
+/// What a peer may send on all streams together before we have read it.
+pub const SESSION_WINDOW_BYTES: u64 = 8 * MIB as u64;
+
+/// Frames waiting for the network above which we read no further calls from that peer, or send it none.
+pub const OUTBOX_HIGH_BYTES: usize = 4 * MIB;
+
+/// What one shard reads from one session before it looks at the next.
+pub const READ_PER_TURN_BYTES: usize = 256 * KIB;
+
+/// The deadline of a call whose caller names none.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest deadline; a longer one is cut to it.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Handshakes that one shard has open at the same time; a half-open one costs about 29 KiB.
+pub const HANDSHAKES_MAX: usize = 1024;
+
+/// Silence after which a session is over, between a client and its server.
+pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Silence after which a session is over, between an orchestrator and a node.
+pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often a dialed session is pinged while it owes us replies, or has to be kept.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// The largest UDP payload we send: Ethernet's 1500 bytes less IPv6 and UDP headers.
+pub const DATAGRAM_MAX_BYTES: usize = 1452;
+
+/// The smallest datagram that may carry a client's Initial packet (RFC 9000, section 14.1).
+pub const INITIAL_MIN_BYTES: usize = 1200;
+
+const _: () = assert!(FUNCTION_NAME_MAX_BYTES + 64 <= HEADER_MAX_BYTES);
+const _: () = assert!(INLINE_FRAME_MAX_BYTES as u64 <= CHANNEL_WINDOW_BYTES);
+const _: () = assert!(INLINE_FRAME_MAX_BYTES <= READ_PER_TURN_BYTES);
+const _: () = assert!(INLINE_BODY_MAX_BYTES < BODY_MAX_BYTES);
+const _: () = assert!(CHANNEL_WINDOW_BYTES < SESSION_WINDOW_BYTES);
+const _: () = assert!(INITIAL_MIN_BYTES <= DATAGRAM_MAX_BYTES);
+const _: () = assert!(KEEP_ALIVE.as_millis() * 3 <= UPSTREAM_IDLE_TIMEOUT.as_millis());

@@ -1,0 +1,326 @@
+//! Writing the wire form, piece by piece.
+//!
+//! Owns the size and depth limits of what is written. Knows no tree: a node feeds it from JavaScript values.
+
+use super::wire::{MAX_DEPTH, tag};
+use super::{BigInteger, OddLength, TypedArrayKind, Value};
+
+/// Why a value cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// It is larger than the caller's limit.
+    #[error("the value is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// More than [`MAX_DEPTH`] arrays and objects are inside each other.
+    #[error("more than {MAX_DEPTH} arrays and objects are inside each other")]
+    TooDeep,
+    /// The bytes of a typed array are no whole number of elements.
+    #[error(transparent)]
+    OddLength(#[from] OddLength),
+}
+
+/// Writes one value: a call for each piece, in the order of the value.
+///
+/// After [`Self::begin_array`] come that many values, after [`Self::begin_object`] that many times a key and a value,
+/// then [`Self::end`]. Other numbers are not noticed here; the reader refuses them.
+///
+/// # Errors
+/// Every method returns [`EncodeError::TooLarge`] where the limit is passed; what is in `out` is then of no use.
+pub struct Encoder<'a> {
+    out: &'a mut Vec<u8>,
+    /// Where `out` must not grow beyond.
+    end: usize,
+    limit: usize,
+    depth: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// Appends to `out`, at most `limit` bytes.
+    pub fn new(out: &'a mut Vec<u8>, limit: usize) -> Self {
+        let end = out.len().saturating_add(limit);
+        Self {
+            out,
+            end,
+            limit,
+            depth: 0,
+        }
+    }
+
+    /// `undefined`.
+    #[inline]
+    pub fn undefined(&mut self) -> Result<(), EncodeError> {
+        self.put(&[tag::UNDEFINED])
+    }
+
+    /// `null`.
+    #[inline]
+    pub fn null(&mut self) -> Result<(), EncodeError> {
+        self.put(&[tag::NULL])
+    }
+
+    /// A boolean.
+    #[inline]
+    pub fn bool(&mut self, bool: bool) -> Result<(), EncodeError> {
+        self.put(&[tag::BOOL, bool.into()])
+    }
+
+    /// A whole number.
+    #[inline]
+    pub fn integer(&mut self, integer: i64) -> Result<(), EncodeError> {
+        self.tag_and_varint(
+            tag::INTEGER,
+            ((integer << 1) ^ (integer >> 63)).cast_unsigned(),
+        )
+    }
+
+    /// Any other number.
+    #[inline]
+    pub fn float(&mut self, float: f64) -> Result<(), EncodeError> {
+        self.tag_and_float(tag::FLOAT, float)
+    }
+
+    /// A date: milliseconds since 1970-01-01 UTC, NaN for an invalid one.
+    #[inline]
+    pub fn date(&mut self, ms: f64) -> Result<(), EncodeError> {
+        self.tag_and_float(tag::DATE, ms)
+    }
+
+    /// A big integer.
+    pub fn big_integer(&mut self, big: &BigInteger) -> Result<(), EncodeError> {
+        self.put(&[tag::BIG_INTEGER, big.is_negative().into()])?;
+        self.block(big.magnitude())
+    }
+
+    /// Text.
+    #[inline]
+    pub fn string(&mut self, text: &str) -> Result<(), EncodeError> {
+        self.tag_and_varint(tag::STRING, text.len() as u64)?;
+        self.put(text.as_bytes())
+    }
+
+    /// Bytes.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.tag_and_varint(tag::BYTES, bytes.len() as u64)?;
+        self.put(bytes)
+    }
+
+    /// A typed array, its elements little endian.
+    ///
+    /// # Errors
+    /// Also [`EncodeError::OddLength`], for no whole number of elements.
+    pub fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<(), EncodeError> {
+        if !bytes.len().is_multiple_of(kind.element_bytes()) {
+            return Err(OddLength {
+                kind,
+                bytes: bytes.len(),
+            }
+            .into());
+        }
+        self.put(&[tag::TYPED_ARRAY, kind.number()])?;
+        self.block(bytes)
+    }
+
+    /// An array: `len` values follow, then [`Self::end`].
+    ///
+    /// # Errors
+    /// Also [`EncodeError::TooDeep`].
+    #[inline]
+    pub fn begin_array(&mut self, len: usize) -> Result<(), EncodeError> {
+        self.begin(tag::ARRAY, len)
+    }
+
+    /// An object: `len` times a key and a value follow, then [`Self::end`].
+    ///
+    /// # Errors
+    /// Also [`EncodeError::TooDeep`].
+    #[inline]
+    pub fn begin_object(&mut self, len: usize) -> Result<(), EncodeError> {
+        self.begin(tag::OBJECT, len)
+    }
+
+    /// The key of the value that follows.
+    #[inline]
+    pub fn key(&mut self, key: &str) -> Result<(), EncodeError> {
+        self.block(key.as_bytes())
+    }
+
+    /// The array or object begun last is complete.
+    #[inline]
+    pub fn end(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    fn begin(&mut self, tag: u8, len: usize) -> Result<(), EncodeError> {
+        if self.depth == MAX_DEPTH {
+            return Err(EncodeError::TooDeep);
+        }
+        self.depth += 1;
+        self.tag_and_varint(tag, len as u64)
+    }
+
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if bytes.len() > self.end - self.out.len() {
+            return Err(EncodeError::TooLarge { limit: self.limit });
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn tag_and_float(&mut self, tag: u8, float: f64) -> Result<(), EncodeError> {
+        let mut bytes = [tag; 9];
+        bytes[1..].copy_from_slice(&float.to_le_bytes());
+        self.put(&bytes)
+    }
+
+    /// A length and that many bytes.
+    #[inline]
+    fn block(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        if bytes.len() < 0x80 {
+            self.put(&[bytes.len() as u8])?;
+        } else {
+            let (varint, len) = varint(bytes.len() as u64);
+            self.put(&varint[..len])?;
+        }
+        self.put(bytes)
+    }
+
+    #[inline]
+    fn tag_and_varint(&mut self, tag: u8, number: u64) -> Result<(), EncodeError> {
+        if number < 0x80 {
+            return self.put(&[tag, number as u8]);
+        }
+        self.put(&[tag])?;
+        let (varint, len) = varint(number);
+        self.put(&varint[..len])
+    }
+}
+
+/// Seven bits a byte, the lowest first; every byte but the last has its top bit set.
+fn varint(mut number: u64) -> ([u8; 10], usize) {
+    let mut bytes = [0; 10];
+    let mut len = 0;
+    loop {
+        bytes[len] = number as u8;
+        number >>= 7;
+        len += 1;
+        if number == 0 {
+            return (bytes, len);
+        }
+        bytes[len - 1] |= 0x80;
+    }
+}
+
+impl Value {
+    /// Appends the wire form to `out`, at most `limit` bytes. On an error `out` is as before.
+    ///
+    /// # Errors
+    /// A value that is larger than `limit`, or deeper than [`MAX_DEPTH`].
+    pub fn encode(&self, out: &mut Vec<u8>, limit: usize) -> Result<(), EncodeError> {
+        let start = out.len();
+        let result = self.write(&mut Encoder::new(out, limit));
+        if result.is_err() {
+            out.truncate(start);
+        }
+        result
+    }
+
+    fn write(&self, to: &mut Encoder<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Undefined => to.undefined(),
+            Self::Null => to.null(),
+            Self::Bool(bool) => to.bool(*bool),
+            Self::Integer(integer) => to.integer(*integer),
+            Self::Float(float) => to.float(*float),
+            Self::BigInteger(big) => to.big_integer(big),
+            Self::String(text) => to.string(text),
+            Self::Bytes(bytes) => to.bytes(bytes),
+            Self::TypedArray(array) => to.typed_array(array.kind(), array.bytes()),
+            Self::Date(ms) => to.date(*ms),
+            Self::Array(items) => {
+                to.begin_array(items.len())?;
+                for item in items {
+                    item.write(to)?;
+                }
+                to.end();
+                Ok(())
+            }
+            Self::Object(entries) => {
+                to.begin_object(entries.len())?;
+                for (key, value) in entries {
+                    to.key(key)?;
+                    value.write(to)?;
+                }
+                to.end();
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::generate::{Random, random_value};
+    use super::*;
+
+    #[test]
+    fn varints_have_seven_bits_a_byte() {
+        for (number, bytes) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[0x80, 1]),
+            (16_384, &[0x80, 0x80, 1]),
+            (u64::MAX, &[255, 255, 255, 255, 255, 255, 255, 255, 255, 1]),
+        ] {
+            let (varint, len) = varint(number);
+            assert_eq!(&varint[..len], bytes, "{number}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_exact_and_an_error_leaves_nothing_behind() {
+        let mut random = Random(5);
+        for _ in 0..300 {
+            let value = random_value(&mut random, 3);
+            let mut whole = b"before".to_vec();
+            value.encode(&mut whole, usize::MAX).unwrap();
+            let size = whole.len() - 6;
+            for limit in 0..size {
+                let mut out = b"before".to_vec();
+                assert_eq!(
+                    value.encode(&mut out, limit),
+                    Err(EncodeError::TooLarge { limit })
+                );
+                assert_eq!(out, b"before");
+            }
+            let mut out = b"before".to_vec();
+            assert_eq!(value.encode(&mut out, size), Ok(()));
+            assert_eq!(out, whole);
+        }
+    }
+
+    #[test]
+    fn arrays_beside_each_other_are_not_deep() {
+        let flat: Value = (0..2 * MAX_DEPTH).map(|_| Value::Array(vec![])).collect();
+        assert_eq!(flat.encode(&mut Vec::new(), usize::MAX), Ok(()));
+    }
+
+    #[test]
+    fn half_an_element_is_refused() {
+        let mut out = Vec::new();
+        let error = Encoder::new(&mut out, 100).typed_array(TypedArrayKind::Int16, &[1, 2, 3]);
+        assert_eq!(
+            error,
+            Err(OddLength {
+                kind: TypedArrayKind::Int16,
+                bytes: 3
+            }
+            .into())
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! The client: calls functions from any thread and any async runtime.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use madrpc_shard::client::Client;
+//!
+//! let client = Client::connect("127.0.0.1:8080")?;
+//! let sum: f64 = client.call_blocking("add", &(1, 2))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A process has one client thread, whose executor drives the sessions of all its clients; a [`Client`] only sends it
+//! messages. The thread is started by the first client and lives as long as the process.
+
+mod thread;
+
+use crate::address::{AddressError, resolve_target};
+use crate::preflight::PreflightError;
+use futures_channel::mpsc::UnboundedSender;
+use futures_channel::oneshot;
+use futures_lite::future::block_on;
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::frame::Bill;
+use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
+use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
+use madrpc_core::value::wire::EncodeError;
+use madrpc_core::value::{Value, from_value, to_value};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::{Duration, Instant};
+use thread::Command;
+
+/// Sessions of a client, where its configuration does not say.
+const CONNECTIONS: usize = 2;
+
+/// Why a client cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The machine lacks something.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The client thread or its socket cannot be made.
+    #[error("client: {0}")]
+    System(String),
+}
+
+/// Whom a client calls, and how.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The orchestrator's or node's address, `HOST:PORT`.
+    pub address: String,
+    /// Who calls.
+    pub identity: Identity,
+    /// Sessions to open; calls take turns on them. Default: 2.
+    pub connections: usize,
+    /// The deadline of calls that name none. Default: 30 s.
+    pub timeout: Duration,
+    /// What the server must be; default: a node or an orchestrator.
+    pub expect: Option<Role>,
+}
+
+impl ClientConfig {
+    /// The defaults, as this user, whose authority is created where there is none yet.
+    ///
+    /// # Errors
+    /// Where the user's authority cannot be used.
+    pub fn new(address: &str) -> Result<Self, IdentityError> {
+        Ok(Self::with_identity(address, Identity::of_this_user(Role::Client)?))
+    }
+
+    /// The defaults, as somebody else.
+    #[must_use]
+    pub fn with_identity(address: &str, identity: Identity) -> Self {
+        Self {
+            address: address.to_owned(),
+            identity,
+            connections: CONNECTIONS,
+            timeout: DEFAULT_TIMEOUT,
+            expect: None,
+        }
+    }
+}
+
+/// What came back for a call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply<T> {
+    /// What the function returned.
+    pub result: T,
+    /// What it cost, and where it ran.
+    pub bill: Bill<String>,
+}
+
+/// Calls functions. Clones share their sessions; the last one to go closes them.
+#[derive(Debug, Clone)]
+pub struct Client {
+    commands: UnboundedSender<Command>,
+    timeout: Duration,
+}
+
+/// A call about to be made.
+#[derive(Debug, Clone)]
+#[must_use = "nothing is sent before `send`"]
+pub struct Call<'a> {
+    client: &'a Client,
+    function: &'a str,
+    timeout: Duration,
+}
+
+impl Client {
+    /// A client of the orchestrator or node at `address`, as this user.
+    ///
+    /// The first call opens the sessions; whether anybody is there is not known before.
+    ///
+    /// # Errors
+    /// Where the address, the user's authority or the machine will not do.
+    pub fn connect(address: &str) -> Result<Self, ClientError> {
+        Self::new(&ClientConfig::new(address)?)
+    }
+
+    /// A client as configured.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        let address = resolve_target(&config.address)?;
+        let server_name = config.expect.and_then(Role::server_name).unwrap_or(SERVER_NAME_ANY);
+        let commands = thread::open(thread::Pool {
+            address,
+            identity: config.identity.clone(),
+            connections: config.connections.max(1),
+            server_name,
+        })?;
+        Ok(Self {
+            commands,
+            timeout: config.timeout,
+        })
+    }
+
+    /// Calls a function and waits for its result.
+    ///
+    /// Arguments and result are any serde types; [`Value`] is one of them. A future that is dropped cancels the call.
+    ///
+    /// # Errors
+    /// [`CallError::kind`] says why there is no result, [`CallError::may_have_run`] whether it can be sent again.
+    pub async fn call<A, R>(&self, function: &str, args: &A) -> Result<R, CallError>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        let reply = self.prepare(function).send(to_args(args)?).await?;
+        from_result(reply.result)
+    }
+
+    /// As [`Client::call`], for threads without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_blocking<A, R>(&self, function: &str, args: &A) -> Result<R, CallError>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        block_on(self.call(function, args))
+    }
+
+    /// A call with a deadline of its own, untyped, or whose bill is wanted.
+    pub fn prepare<'a>(&'a self, function: &'a str) -> Call<'a> {
+        Call {
+            client: self,
+            function,
+            timeout: self.timeout,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Sets the time until the deadline; at most a day.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends the call and waits for its reply.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
+        let mut body = Vec::new();
+        args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
+            let kind = match error {
+                EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
+                _ => ErrorKind::BadArguments,
+            };
+            CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
+        })?;
+        let (reply, replied) = oneshot::channel();
+        let command = Command::Call {
+            function: self.function.to_owned(),
+            body,
+            deadline: Instant::now() + self.timeout.min(TIMEOUT_MAX),
+            reply,
+        };
+        let ended = || CallError::may_have_run(ErrorKind::Internal, "the client thread has ended");
+        self.client.commands.unbounded_send(command).map_err(|_| ended())?;
+        let waiting = Waiting {
+            replied: Some(replied),
+            commands: &self.client.commands,
+        };
+        let raw = waiting.await.unwrap_or_else(|_| Err(ended()))?;
+        let result = Value::decode(&raw.body).map_err(|error| {
+            CallError::may_have_run(ErrorKind::Protocol, format!("the result cannot be decoded: {error}"))
+        })?;
+        Ok(Reply {
+            result,
+            bill: raw.bill,
+        })
+    }
+
+    /// As [`Call::send`], for threads without an async runtime.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn send_blocking(self, args: Value) -> Result<Reply<Value>, CallError> {
+        block_on(self.send(args))
+    }
+}
+
+/// A reply as it came.
+#[derive(Debug)]
+struct RawReply {
+    body: Vec<u8>,
+    bill: Bill<String>,
+}
+
+/// A call's reply; dropped before it is there, it cancels the call.
+struct Waiting<'a> {
+    replied: Option<oneshot::Receiver<Result<RawReply, CallError>>>,
+    commands: &'a UnboundedSender<Command>,
+}
+
+impl Future for Waiting<'_> {
+    type Output = Result<Result<RawReply, CallError>, oneshot::Canceled>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        let Some(replied) = &mut self.replied else {
+            return std::task::Poll::Ready(Err(oneshot::Canceled));
+        };
+        let polled = std::pin::Pin::new(replied).poll(context);
+        if polled.is_ready() {
+            self.replied = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(replied) = self.replied.take() {
+            drop(replied);
+            // Whoever drops the last client does not care either.
+            let _ = self.commands.unbounded_send(Command::CancelAbandoned);
+        }
+    }
+}
+
+fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {
+    to_value(args).map_err(|error| {
+        CallError::not_run(ErrorKind::BadArguments, format!("the arguments cannot be sent: {error}"))
+    })
+}
+
+fn from_result<R: DeserializeOwned>(result: Value) -> Result<R, CallError> {
+    from_value(result).map_err(|error| {
+        CallError::may_have_run(ErrorKind::BadArguments, format!("the result is not what was asked for: {error}"))
+    })
+}

@@ -1,0 +1,211 @@
+//! The client thread: one executor for all clients of the process, with a task for each pool of sessions.
+
+use super::{ClientError, RawReply};
+use crate::preflight;
+use crate::server::dialing_endpoint;
+use crate::upstream::{Keep, Outcome, Request, Upstreams};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures_channel::oneshot;
+use futures_lite::{FutureExt, StreamExt};
+use glommio::{LocalExecutorBuilder, Placement};
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::frame::Bill;
+use madrpc_core::identity::Identity;
+use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+/// How long a pool without anything to do sleeps at the most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// Commands taken in one turn, so that replies have theirs.
+const COMMANDS_PER_TURN: usize = 1024;
+
+/// Whose sessions a pool holds.
+pub(super) struct Pool {
+    pub(super) address: SocketAddr,
+    pub(super) identity: Identity,
+    pub(super) connections: usize,
+    pub(super) server_name: &'static str,
+}
+
+/// What a client tells its pool.
+#[derive(Debug)]
+pub(super) enum Command {
+    Call {
+        function: String,
+        body: Vec<u8>,
+        deadline: Instant,
+        reply: ReplySender,
+    },
+    /// Somebody does not wait for his reply any more.
+    CancelAbandoned,
+}
+
+type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
+
+/// A pool to be opened, and where to say what became of it.
+struct Opening {
+    pool: Pool,
+    commands: UnboundedReceiver<Command>,
+    opened: Sender<Result<(), String>>,
+}
+
+/// Opens a pool on the client thread, which is started where it does not run yet.
+pub(super) fn open(pool: Pool) -> Result<UnboundedSender<Command>, ClientError> {
+    static THREAD: OnceLock<Result<UnboundedSender<Opening>, String>> = OnceLock::new();
+    preflight::check(1)?;
+    let thread = THREAD.get_or_init(start);
+    let openings = thread.as_ref().map_err(|why| ClientError::System(why.clone()))?;
+    let (commands, receiver) = unbounded();
+    let (opened, outcome) = channel();
+    let opening = Opening {
+        pool,
+        commands: receiver,
+        opened,
+    };
+    let ended = || ClientError::System("the client thread has ended".into());
+    openings.unbounded_send(opening).map_err(|_| ended())?;
+    outcome.recv().map_err(|_| ended())?.map_err(ClientError::System)?;
+    Ok(commands)
+}
+
+fn start() -> Result<UnboundedSender<Opening>, String> {
+    let (openings, mut opening) = unbounded::<Opening>();
+    let (started, outcome) = channel();
+    let body = move || {
+        let executor = match LocalExecutorBuilder::new(Placement::Unbound).make() {
+            Ok(executor) => executor,
+            Err(error) => return drop(started.send(Err(format!("its executor cannot be started: {error}")))),
+        };
+        let _ = started.send(Ok(()));
+        executor.run(async {
+            while let Some(opening) = opening.next().await {
+                // One task for each pool, for as long as it lives; none for a call.
+                glommio::spawn_local(serve(opening)).detach();
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().name("madrpc-client".into()).spawn(body);
+    thread.map_err(|error| format!("its thread cannot be started: {error}"))?;
+    outcome.recv().unwrap_or_else(|_| Err("its thread has ended".into()))?;
+    Ok(openings)
+}
+
+async fn serve(opening: Opening) {
+    let Pool {
+        address,
+        identity,
+        connections,
+        server_name,
+    } = opening.pool;
+    let now = Instant::now();
+    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, now) {
+        Ok(endpoint) => endpoint,
+        Err(why) => return drop(opening.opened.send(Err(why))),
+    };
+    let _ = opening.opened.send(Ok(()));
+    let addresses = vec![address; connections];
+    let upstreams = Upstreams::new(endpoint, &addresses, server_name, Keep::WhileCalling, now);
+    run(upstreams, opening.commands).await;
+}
+
+/// Drives a pool until its last client is gone.
+async fn run(mut upstreams: Upstreams<ReplySender>, mut commands: UnboundedReceiver<Command>) {
+    loop {
+        let now = Instant::now();
+        let mut taken = 0;
+        while taken < COMMANDS_PER_TURN
+            && let Ok(command) = commands.try_recv()
+        {
+            on_command(&mut upstreams, command, now);
+            taken += 1;
+        }
+        let received = upstreams.turn(now, |reply, _, outcome| settle(reply, outcome));
+        upstreams.flush(now);
+        if received > 0 || taken > 0 || upstreams.endpoint().has_work() {
+            glommio::executor().yield_if_needed().await;
+            continue;
+        }
+        match park(&upstreams, &mut commands, now).await {
+            Woken::Command(command) => on_command(&mut upstreams, command, Instant::now()),
+            Woken::Clientless => break,
+            Woken::Otherwise => {}
+        }
+    }
+    let now = Instant::now();
+    upstreams.close("the client is done");
+    upstreams.flush(now);
+}
+
+enum Woken {
+    Command(Command),
+    Clientless,
+    Otherwise,
+}
+
+async fn park(
+    upstreams: &Upstreams<ReplySender>,
+    commands: &mut UnboundedReceiver<Command>,
+    now: Instant,
+) -> Woken {
+    let timer = upstreams.next_timer();
+    let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+    let command = async {
+        match commands.next().await {
+            Some(command) => Woken::Command(command),
+            None => Woken::Clientless,
+        }
+    };
+    let datagram = async {
+        upstreams.endpoint().readable().await;
+        Woken::Otherwise
+    };
+    let slept = async {
+        glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
+        Woken::Otherwise
+    };
+    command.or(datagram).or(slept).await
+}
+
+fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Instant) {
+    match command {
+        Command::Call {
+            function,
+            body,
+            deadline,
+            reply,
+        } => {
+            let request = Request {
+                function: &function,
+                body: &body,
+                deadline,
+            };
+            if let Err((reply, error)) = upstreams.call(now, &request, reply) {
+                // Nobody waits where it cannot be sent.
+                let _ = reply.send(Err(error));
+            }
+        }
+        Command::CancelAbandoned => upstreams.cancel_abandoned(oneshot::Sender::is_canceled),
+    }
+}
+
+fn settle(reply: ReplySender, outcome: Outcome<'_>) {
+    let result = match outcome {
+        Outcome::Reply { bill, body } => Ok(RawReply {
+            body: body.to_vec(),
+            bill: Bill::to_owned_bill(&bill),
+        }),
+        Outcome::Failure { body, .. } => Err(CallError::from_body(body)),
+        Outcome::Lost(error) => Err(match error.kind {
+            ErrorKind::DeadlineExceeded => CallError {
+                message: format!("no reply by the deadline: {}", error.message),
+                ..error
+            },
+            _ => error,
+        }),
+    };
+    let _ = reply.send(result);
+}

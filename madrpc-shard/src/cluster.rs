@@ -1,0 +1,73 @@
+//! A whole cluster in one process, on loopback: for development, examples and tests.
+
+use crate::cpus::{self, CpuSet};
+use crate::engine::Script;
+use crate::server::{Server, ServerConfig, StartError};
+use madrpc_core::identity::{Identity, Role};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+/// An orchestrator and its nodes. Dropping it ends them at once.
+pub struct Cluster {
+    // Fields are dropped in their order: no call is forwarded to a node that has gone.
+    orchestrator: Server,
+    nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts `nodes` nodes that run `script`, and an orchestrator in front of them, on free ports and as this user.
+    ///
+    /// The cores are divided among the nodes, where there are enough; the orchestrator has one shard.
+    ///
+    /// # Errors
+    /// What is wrong with the first server that cannot be started.
+    pub fn start(script: &Script, nodes: usize) -> Result<Self, StartError> {
+        if nodes == 0 {
+            return Err(StartError::Settings("a cluster needs at least 1 node".into()));
+        }
+        let cores = cpus::choose(None, None)?;
+        let config = |role: Role, cpus: Option<CpuSet>, shards: Option<usize>| -> Result<_, StartError> {
+            Ok(ServerConfig {
+                bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                shards,
+                cpus,
+                identity: Identity::of_this_user(role)?,
+            })
+        };
+        let mut started = Vec::with_capacity(nodes);
+        for number in 0..nodes {
+            let first = number % cores.len();
+            let share = cores.iter().skip(first).step_by(nodes).map(|core| core.id);
+            let config = config(Role::Node, Some(share.collect()), None)?;
+            started.push(Server::node(config, script, None)?);
+        }
+        let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
+        let orchestrator = Server::orchestrator(config(Role::Orchestrator, None, Some(1))?, &addresses)?;
+        Ok(Self {
+            orchestrator,
+            nodes: started,
+        })
+    }
+
+    /// The orchestrator's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.orchestrator.address()
+    }
+
+    /// The nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Server] {
+        &self.nodes
+    }
+
+    /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
+    pub fn drain(self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut drained = self.orchestrator.drain(timeout);
+        for node in self.nodes {
+            drained &= node.drain(deadline.saturating_duration_since(Instant::now()));
+        }
+        drained
+    }
+}

@@ -1,0 +1,19 @@
+//! The JavaScript engine: scripts, lanes and the way between wire bytes and JavaScript values.
+//!
+//! ```text
+//! wire bytes ─▶ values ─▶ function ─▶ values ─▶ wire bytes
+//!               └──────────── one lane ────────────┘
+//! ```
+//!
+//! A lane is one QuickJS runtime with the script loaded, on a stack of its own, so that a call can be put aside in the
+//! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
+//! one runtime. Nothing here knows sessions or shards.
+
+mod exception;
+mod lane;
+mod limits;
+mod script;
+mod values;
+
+pub(crate) use lane::{Lane, Progress};
+pub use script::{LoadError, Script};

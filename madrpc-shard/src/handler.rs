@@ -1,0 +1,145 @@
+//! What a shard does with calls: a node runs them, an orchestrator passes them on. Nothing else differs.
+
+use crate::endpoint::{Endpoint, SessionKey};
+#[cfg(feature = "engine")]
+use crate::node::Node;
+use crate::orchestrator::Orchestrator;
+use crate::upstream::Request;
+use madrpc_core::session::Outbox;
+use madrpc_core::stats::Row;
+use std::time::Instant;
+
+/// The part of a shard that knows what a call means.
+pub(crate) enum Handler {
+    #[cfg(feature = "engine")]
+    Node(Box<Node>),
+    Orchestrator(Box<Orchestrator>),
+}
+
+impl Handler {
+    /// A caller calls. The reply goes to `outbox`, now or later.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a frame, and where it came from")]
+    pub(crate) fn on_call(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        outbox: &mut Outbox,
+        id: u64,
+        function: &str,
+        body: &[u8],
+        deadline: Instant,
+    ) {
+        let request = Request {
+            function,
+            body,
+            deadline,
+        };
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.on_call(now, session, outbox, id, &request),
+            Self::Orchestrator(orchestrator) => orchestrator.on_call(now, session, outbox, id, &request),
+        }
+    }
+
+    /// A caller gives a call up.
+    pub(crate) fn on_cancel(&mut self, session: SessionKey, id: u64) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.on_cancel(session, id),
+            Self::Orchestrator(orchestrator) => orchestrator.on_cancel(session, id),
+        }
+    }
+
+    /// A caller is gone.
+    pub(crate) fn on_session_ended(&mut self, session: SessionKey) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.on_session_ended(session),
+            Self::Orchestrator(orchestrator) => orchestrator.on_session_ended(session),
+        }
+    }
+
+    /// Works for a bounded time; gives the datagrams received on the way.
+    pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => {
+                node.turn(now, callers);
+                0
+            }
+            Self::Orchestrator(orchestrator) => orchestrator.turn(now, callers),
+        }
+    }
+
+    /// Sends what there is to say to others than the callers.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(_) => {}
+            Self::Orchestrator(orchestrator) => orchestrator.flush(now),
+        }
+    }
+
+    /// Ends the sessions with others than the callers.
+    pub(crate) fn close(&mut self, reason: &str) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(_) => {}
+            Self::Orchestrator(orchestrator) => orchestrator.close(reason),
+        }
+    }
+
+    /// Whether the next turn has something to do without anything new from outside.
+    pub(crate) fn has_work(&self) -> bool {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.has_work(),
+            Self::Orchestrator(orchestrator) => orchestrator.endpoint().has_work(),
+        }
+    }
+
+    /// Whether no call is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => !node.has_work(),
+            Self::Orchestrator(orchestrator) => orchestrator.is_idle(),
+        }
+    }
+
+    /// When to take the next turn at the latest.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(_) => None,
+            Self::Orchestrator(orchestrator) => orchestrator.next_timer(),
+        }
+    }
+
+    /// The endpoint to wait on beside the callers'.
+    pub(crate) fn upstream(&self) -> Option<&Endpoint> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(_) => None,
+            Self::Orchestrator(orchestrator) => Some(orchestrator.endpoint()),
+        }
+    }
+
+    /// Rows for a snapshot.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.rows(),
+            Self::Orchestrator(orchestrator) => orchestrator.rows(),
+        }
+    }
+
+    /// The upstreams, each with 1 where this shard has a session to it, else 0.
+    pub(crate) fn links(&self) -> Vec<(String, u16)> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(_) => Vec::new(),
+            Self::Orchestrator(orchestrator) => orchestrator.links(),
+        }
+    }
+}

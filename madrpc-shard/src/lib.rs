@@ -1,0 +1,43 @@
+//! Everything of madrpc that runs: the shards of nodes and orchestrators, and the client.
+//!
+//! ```text
+//!  caller ──QUIC──▶ orchestrator ──QUIC──▶ node ──▶ JavaScript function
+//! ```
+//!
+//! A **shard** is one core: a pinned thread with a glommio executor, a UDP socket, the QUIC sessions that landed there
+//! and, on a node, its lanes of QuickJS. Nothing is shared between shards, and no call is handed from one to another.
+//!
+//! | way of a call | module |
+//! |---|---|
+//! | the kernel picks the shard | [`steer`] |
+//! | datagrams in and out | `socket`, `endpoint` |
+//! | calls on a session | [`madrpc_core::session`] |
+//! | what a call means here | `handler`: `node` or `orchestrator` |
+//! | JavaScript | [`engine`] |
+//! | calls that we make | `upstream`, [`client`] |
+//!
+//! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
+
+pub mod address;
+pub mod client;
+#[cfg(feature = "engine")]
+pub mod cluster;
+pub mod cpus;
+mod endpoint;
+#[cfg(feature = "engine")]
+pub mod engine;
+mod group;
+mod handler;
+#[cfg(feature = "engine")]
+mod node;
+mod orchestrator;
+pub mod preflight;
+pub mod server;
+mod shard;
+mod socket;
+pub mod steer;
+mod throttle;
+mod upstream;
+
+pub use madrpc_core as core;
+pub use shard::STATS;

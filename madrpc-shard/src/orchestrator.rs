@@ -1,0 +1,168 @@
+//! The orchestrator's part of a shard: it passes calls on to nodes and replies back, and executes nothing.
+//!
+//! Bodies are never decoded. A call is sent to one node only, and never a second time.
+
+use crate::endpoint::{Endpoint, SessionKey};
+use crate::upstream::{CallId, Keep, Outcome, Request, Upstreams};
+use madrpc_core::error::ErrorKind;
+use madrpc_core::frame::{Bill, Header};
+use madrpc_core::identity::{Role, SERVER_NAME_ANY};
+use madrpc_core::session::Outbox;
+use madrpc_core::stats::{Counters, Row};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// What a node's certificate must be for: nobody but a node can take its calls.
+const NODE_NAME: &str = match Role::Node.server_name() {
+    Some(name) => name,
+    None => SERVER_NAME_ANY,
+};
+
+/// Under which node's name calls are counted that found none.
+const NO_NODE: &str = "(none)";
+
+/// Calls on their way through one shard.
+pub(crate) struct Orchestrator {
+    upstreams: Upstreams<Waiting>,
+    /// By the targets' numbers; one more stands for the calls that found no node.
+    counters: Counters,
+    /// The calls under way by their callers' names for them, for those who give one up.
+    by_caller: HashMap<(SessionKey, u64), CallId>,
+}
+
+/// Who waits for an outcome.
+struct Waiting {
+    session: SessionKey,
+    /// The caller's number for the call.
+    id: u64,
+    /// The function's number in the counters.
+    function: usize,
+    arrived: Instant,
+}
+
+impl Orchestrator {
+    /// An orchestrator in front of `nodes`, whose sessions are on `endpoint`.
+    pub(crate) fn new(endpoint: Endpoint, nodes: &[SocketAddr], now: Instant) -> Self {
+        let names = nodes.iter().map(ToString::to_string).chain([NO_NODE.to_owned()]);
+        Self {
+            upstreams: Upstreams::new(endpoint, nodes, NODE_NAME, Keep::Always, now),
+            counters: Counters::new(names.collect()),
+            by_caller: HashMap::new(),
+        }
+    }
+
+    /// The endpoint of the sessions to the nodes.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.upstreams.endpoint()
+    }
+
+    /// When to take the next turn at the latest.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.upstreams.next_timer()
+    }
+
+    /// Whether no caller waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.upstreams.waiting() == 0
+    }
+
+    /// Rows for a snapshot.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.counters.rows()
+    }
+
+    /// The nodes, each with 1 where this shard has a session to it, else 0.
+    pub(crate) fn links(&self) -> Vec<(String, u16)> {
+        let open = self.upstreams.open().map(u16::from);
+        self.counters.nodes().iter().cloned().zip(open).collect()
+    }
+
+    /// A caller calls.
+    pub(crate) fn on_call(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        outbox: &mut Outbox,
+        id: u64,
+        request: &Request<'_>,
+    ) {
+        let waiting = Waiting {
+            session,
+            id,
+            function: self.counters.number(request.function),
+            arrived: now,
+        };
+        match self.upstreams.call(now, request, waiting) {
+            Ok(call) => {
+                self.by_caller.insert((session, id), call);
+            }
+            Err((waiting, error)) => {
+                let nobody = self.counters.nodes().len() - 1;
+                count(&mut self.counters, &waiting, nobody, now, Some(error.kind));
+                outbox.fail(id, Bill::default(), &error);
+            }
+        }
+    }
+
+    /// A caller gives a call up.
+    pub(crate) fn on_cancel(&mut self, session: SessionKey, id: u64) {
+        if let Some(call) = self.by_caller.remove(&(session, id)) {
+            self.upstreams.cancel(call);
+        }
+    }
+
+    /// A caller is gone, and its calls with it.
+    pub(crate) fn on_session_ended(&mut self, session: SessionKey) {
+        let upstreams = &mut self.upstreams;
+        self.by_caller.retain(|&(caller, _), call| {
+            if caller == session {
+                upstreams.cancel(*call);
+            }
+            caller != session
+        });
+    }
+
+    /// Takes in the nodes' replies and passes them on; gives the datagrams received.
+    pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
+        let Self {
+            upstreams,
+            counters,
+            by_caller,
+            ..
+        } = self;
+        upstreams.turn(now, |waiting, node, outcome| {
+            by_caller.remove(&(waiting.session, waiting.id));
+            let id = waiting.id;
+            let kind = match &outcome {
+                Outcome::Reply { .. } => None,
+                Outcome::Failure { kind, .. } => Some(*kind),
+                Outcome::Lost(error) => Some(error.kind),
+            };
+            count(counters, &waiting, node, now, kind);
+            let Some(outbox) = callers.outbox(waiting.session) else {
+                return;
+            };
+            match outcome {
+                Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
+                Outcome::Failure { kind, bill, body } => outbox.send(&Header::Failure { id, kind, bill }, body),
+                Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
+            }
+        })
+    }
+
+    /// Sends what there is to say to the nodes.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        self.upstreams.flush(now);
+    }
+
+    /// Ends the sessions to the nodes.
+    pub(crate) fn close(&mut self, reason: &str) {
+        self.upstreams.close(reason);
+    }
+}
+
+fn count(counters: &mut Counters, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
+    let latency = now.saturating_duration_since(waiting.arrived);
+    counters.record(waiting.function, node, latency.as_micros() as u64, error);
+}

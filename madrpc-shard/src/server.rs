@@ -1,0 +1,379 @@
+//! A server: the shards of a node or of an orchestrator, and the control thread beside them.
+//!
+//! Owns the order of things at the start and at the end. What can be wrong is found out before anything runs; when
+//! `start` returns, every shard serves.
+
+use crate::address::AddressError;
+use crate::cpus::{self, CpuError, CpuSet};
+use crate::endpoint::{Accepting, Endpoint};
+use crate::group::{ShardGroup, Starting};
+use crate::handler::Handler;
+use crate::orchestrator::Orchestrator;
+use crate::preflight::{self, PreflightError};
+use crate::shard::{Inbox, Seat, Shard, ToControl, ToShard};
+use crate::socket::Socket;
+use crate::steer::{BindError, PortLock, SocketGroup, Steering, bind_dialer};
+use core_affinity::CoreId;
+use futures_channel::mpsc::unbounded;
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::limits::{BODY_MAX_BYTES, CLIENT_IDLE_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
+use madrpc_core::session::set_transport;
+use madrpc_core::stats::Snapshot;
+use madrpc_core::value::to_value;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long a shard may take to answer for a snapshot; one that does not is stuck in something that cannot be
+/// interrupted.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long shards that were told to end at once may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why a server cannot be started; each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The cores asked for cannot be had.
+    #[error(transparent)]
+    Cpus(#[from] CpuError),
+    /// The machine lacks something.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The script cannot be used.
+    #[cfg(feature = "engine")]
+    #[error(transparent)]
+    Script(#[from] crate::engine::LoadError),
+    /// A number makes no sense.
+    #[error("{0}")]
+    Settings(String),
+    /// A shard did not come up.
+    #[error("{0}")]
+    Shard(String),
+}
+
+/// What every server needs.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where it listens; port 0 chooses a free one.
+    pub bind: SocketAddr,
+    /// How many shards; default: one for each core it may use.
+    pub shards: Option<usize>,
+    /// The cores it may use; default: those of the process' CPU mask.
+    pub cpus: Option<CpuSet>,
+    /// Who it is.
+    pub identity: Identity,
+}
+
+/// A running server. Dropping it ends it at once.
+pub struct Server {
+    address: SocketAddr,
+    name: String,
+    steering: Steering,
+    running: Option<Running>,
+}
+
+struct Running {
+    group: ShardGroup,
+    inboxes: Vec<Inbox>,
+    to_control: Sender<ToControl>,
+    control: JoinHandle<()>,
+    /// Kept until all shards have ended: the kernel selects by position, and closing one socket would move another.
+    _sockets: Vec<UdpSocket>,
+    _lock: PortLock,
+}
+
+impl Server {
+    /// Starts a node that runs the functions of `script`.
+    ///
+    /// `pool_size` is the number of lanes in the node, spread over its shards; default: four for each shard.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    #[cfg(feature = "engine")]
+    pub fn node(config: ServerConfig, script: &crate::engine::Script, pool_size: Option<usize>) -> Result<Self, StartError> {
+        const LANES_PER_SHARD: usize = 4;
+        if pool_size == Some(0) {
+            return Err(StartError::Settings("a node needs a pool of at least 1 lane".into()));
+        }
+        let mut cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+        if let Some(lanes) = pool_size
+            && lanes < cores.len()
+        {
+            tracing::info!("a pool of {lanes} lanes is enough for {lanes} of {} shards", cores.len());
+            cores.truncate(lanes);
+        }
+        preflight::check(cores.len())?;
+        script.functions()?;
+        let shards = cores.len();
+        let lanes = pool_size.unwrap_or(LANES_PER_SHARD * shards);
+        Self::start("node", config, &cores, |seat| {
+            let script = script.clone();
+            let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
+            move |seat: &Seat, now| {
+                let node = crate::node::Node::new(seat.shard, &seat.name, &script, share, now);
+                let node = node.map_err(|error| error.to_string())?;
+                Ok(Handler::Node(Box::new(node)))
+            }
+        })
+    }
+
+    /// Starts an orchestrator in front of `nodes`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn orchestrator(config: ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
+        let Some(&first) = nodes.first() else {
+            return Err(StartError::Settings("an orchestrator needs at least one node".into()));
+        };
+        if let Some(other) = nodes.iter().find(|node| node.is_ipv4() != first.is_ipv4()) {
+            return Err(StartError::Settings(format!(
+                "nodes {first} and {other}: use IPv4 addresses for all nodes, or IPv6 for all"
+            )));
+        }
+        let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+        preflight::check(cores.len())?;
+        let identity = config.identity.clone();
+        Self::start("orchestrator", config, &cores, |_| {
+            let (nodes, identity) = (nodes.to_vec(), identity.clone());
+            move |_: &Seat, now| {
+                let endpoint = dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, now)?;
+                let orchestrator = Orchestrator::new(endpoint, &nodes, now);
+                Ok(Handler::Orchestrator(Box::new(orchestrator)))
+            }
+        })
+    }
+
+    /// Binds the sockets and starts the shards, each with the handler that `make` prepares for its seat.
+    fn start<M>(
+        role: &'static str,
+        config: ServerConfig,
+        cores: &[CoreId],
+        make: impl Fn(&Seat) -> M,
+    ) -> Result<Self, StartError>
+    where
+        M: FnOnce(&Seat, Instant) -> Result<Handler, String> + Send + 'static,
+    {
+        // Made once here for its errors; every shard makes its own.
+        config.identity.server_config()?;
+        let shards = u16::try_from(cores.len())
+            .ok()
+            .filter(|&shards| shards <= madrpc_core::cid::SHARDS_MAX)
+            .ok_or_else(|| StartError::Settings(format!("at most {} shards", madrpc_core::cid::SHARDS_MAX)))?;
+        let SocketGroup {
+            sockets,
+            address,
+            steering,
+            lock,
+        } = SocketGroup::bind(config.bind, shards)?;
+        let name = name_of(address);
+        let duplicates = sockets.iter().map(UdpSocket::try_clone).collect::<std::io::Result<_>>();
+        let duplicates = duplicates.map_err(|error| StartError::Shard(format!("sockets: {error}")))?;
+        let (to_control, from_shards) = channel();
+        let mut inboxes = Vec::new();
+        let mut bodies = Vec::new();
+        let started = Instant::now();
+        for (shard, socket) in (0..shards).zip(sockets) {
+            let seat = Seat {
+                shard,
+                shards,
+                role,
+                name: name.clone(),
+                started,
+            };
+            let (inbox, messages) = unbounded();
+            inboxes.push(inbox);
+            let (make, identity, control) = (make(&seat), config.identity.clone(), to_control.clone());
+            bodies.push(move |starting: Starting| async move {
+                let now = Instant::now();
+                let server = accepting_endpoint(&identity, socket, &seat, now);
+                match server.and_then(|server| Ok((server, make(&seat, now)?))) {
+                    Ok((server, handler)) => {
+                        let shard = Shard::new(seat, server, handler, messages, control);
+                        starting.ready();
+                        shard.run().await;
+                    }
+                    Err(why) => starting.failed(why),
+                }
+            });
+        }
+        let group = match ShardGroup::start(cores, bodies) {
+            Ok(group) => group,
+            Err(why) => {
+                tell(&inboxes, || ToShard::Stop);
+                return Err(StartError::Shard(why));
+            }
+        };
+        let control = spawn_control(from_shards, inboxes.clone())?;
+        Ok(Self {
+            address,
+            name,
+            steering,
+            running: Some(Running {
+                group,
+                inboxes,
+                to_control,
+                control,
+                _sockets: duplicates,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it calls itself in bills and statistics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How datagrams find their shard.
+    #[must_use]
+    pub fn steering(&self) -> Steering {
+        self.steering
+    }
+
+    /// How many shards it has.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.running.as_ref().map_or(0, |running| running.inboxes.len())
+    }
+
+    /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
+    pub fn drain(mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let drained = self.running.as_ref().is_none_or(|running| {
+            tell(&running.inboxes, || ToShard::Drain);
+            running.group.wait(deadline)
+        });
+        self.stop();
+        drained
+    }
+
+    fn stop(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        tell(&running.inboxes, || ToShard::Stop);
+        let _ = running.to_control.send(ToControl::Close);
+        let _ = running.control.join();
+        if running.group.wait(Instant::now() + STOP_TIMEOUT) {
+            running.group.join();
+        } else {
+            // Threads end with the process; nothing waits for a shard that is stuck.
+            tracing::warn!("{}: a shard did not end in time and is left behind", self.name);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// An endpoint for sessions that a shard or a client opens.
+pub(crate) fn dialing_endpoint(
+    identity: &Identity,
+    target: SocketAddr,
+    idle: Duration,
+    now: Instant,
+) -> Result<Endpoint, String> {
+    let mut config = identity.client_config().map_err(|error| error.to_string())?;
+    set_transport(&mut config, idle).map_err(|error| format!("QUIC: {error}"))?;
+    let socket = bind_dialer(target).and_then(Socket::new);
+    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
+    endpoint.map_err(|error| format!("socket for {target}: {error}"))
+}
+
+fn accepting_endpoint(identity: &Identity, socket: UdpSocket, seat: &Seat, now: Instant) -> Result<Endpoint, String> {
+    let mut config = identity.server_config().map_err(|error| error.to_string())?;
+    set_transport(&mut config, CLIENT_IDLE_TIMEOUT).map_err(|error| format!("QUIC: {error}"))?;
+    let socket = Socket::new(socket).map_err(|error| format!("socket of shard {}: {error}", seat.shard))?;
+    let accepting = Accepting {
+        config,
+        shard: seat.shard,
+        shards: seat.shards,
+    };
+    Ok(Endpoint::accepting(socket, accepting, now))
+}
+
+/// The address by which others know the server: an unspecified one is replaced by the machine's name.
+fn name_of(address: SocketAddr) -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    match host {
+        Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
+        _ => address.to_string(),
+    }
+}
+
+fn tell(inboxes: &[Inbox], message: impl Fn() -> ToShard) {
+    for inbox in inboxes {
+        // A shard that has ended does not listen any more.
+        let _ = inbox.unbounded_send(message());
+    }
+}
+
+fn spawn_control(from_shards: Receiver<ToControl>, inboxes: Vec<Inbox>) -> Result<JoinHandle<()>, StartError> {
+    let control = move || {
+        while let Ok(ToControl::WantSnapshot(caller)) = from_shards.recv() {
+            let answer = encode(&collect(&inboxes));
+            if let Some(inbox) = inboxes.get(usize::from(caller.shard)) {
+                let _ = inbox.unbounded_send(ToShard::Answer(caller, answer));
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("control".into()).spawn(control);
+    thread.map_err(|error| StartError::Shard(format!("control thread: {error}")))
+}
+
+/// A snapshot of all shards that answer in time.
+fn collect(inboxes: &[Inbox]) -> Option<Snapshot> {
+    let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
+    let (reply, replies) = channel();
+    tell(inboxes, || ToShard::Snapshot(reply.clone()));
+    drop(reply);
+    let mut sum: Option<Snapshot> = None;
+    for answered in 0..inboxes.len() {
+        match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(snapshot) => match &mut sum {
+                Some(sum) => sum.merge(snapshot),
+                None => sum = Some(snapshot),
+            },
+            Err(_) => {
+                if let Some(sum) = &mut sum {
+                    sum.silent_shards = (inboxes.len() - answered) as u16;
+                }
+                break;
+            }
+        }
+    }
+    sum
+}
+
+fn encode(snapshot: &Option<Snapshot>) -> Result<Vec<u8>, CallError> {
+    let internal = |error: String| CallError::may_have_run(ErrorKind::Internal, error);
+    let snapshot = snapshot.as_ref().ok_or_else(|| internal("no shard answers".into()))?;
+    let value = to_value(snapshot).map_err(|error| internal(format!("statistics: {error}")))?;
+    let mut body = Vec::new();
+    value
+        .encode(&mut body, BODY_MAX_BYTES)
+        .map_err(|error| internal(format!("statistics: {error}")))?;
+    Ok(body)
+}

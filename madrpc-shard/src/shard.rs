@@ -1,0 +1,295 @@
+//! A shard: one thread, one core, one socket, and everything that its calls touch.
+//!
+//! Owns the loop. Each turn takes in what has come, lets the handler work on it for a bounded time, sends what there is
+//! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
+//! messages, and gets messages.
+
+use crate::endpoint::{Endpoint, SessionKey};
+use crate::handler::Handler;
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures_lite::{FutureExt, StreamExt};
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::frame::{Bill, Frame, Header};
+use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES, TIMEOUT_MAX};
+use madrpc_core::session::{Event, Outbox};
+use madrpc_core::stats::Snapshot;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// Names that begin so are answered by the process itself; scripts cannot register them.
+const RESERVED_PREFIX: &str = "madrpc.";
+
+/// The reserved function whose result is a [`Snapshot`].
+pub const STATS: &str = "madrpc.stats";
+
+/// How long a parked shard sleeps at the most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// How long the last frames of a stopping shard may wait for their receivers.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What the control thread tells a shard.
+pub(crate) enum ToShard {
+    /// Send your part of a snapshot.
+    Snapshot(Sender<Snapshot>),
+    /// The result of a reserved function, or why there is none.
+    Answer(Caller, Result<Vec<u8>, CallError>),
+    /// Take nothing new, and end when the calls under way have ended.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// What a shard tells the control thread.
+pub(crate) enum ToControl {
+    /// A caller wants a snapshot of all shards.
+    WantSnapshot(Caller),
+    /// The server is to be shut down for good: the control thread ends.
+    Close,
+}
+
+/// Who called a reserved function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) shard: u16,
+    session: SessionKey,
+    id: u64,
+}
+
+/// A shard's identity among those of its server.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    /// `node` or `orchestrator`.
+    pub(crate) role: &'static str,
+    /// The server's name.
+    pub(crate) name: String,
+    pub(crate) started: Instant,
+}
+
+/// One shard of a server.
+pub(crate) struct Shard {
+    seat: Seat,
+    server: Endpoint,
+    handler: Handler,
+    inbox: UnboundedReceiver<ToShard>,
+    control: Sender<ToControl>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining,
+    /// All is said; until then the network may take it.
+    Leaving(Instant),
+}
+
+impl Shard {
+    pub(crate) fn new(
+        seat: Seat,
+        server: Endpoint,
+        handler: Handler,
+        inbox: UnboundedReceiver<ToShard>,
+        control: Sender<ToControl>,
+    ) -> Self {
+        Self {
+            seat,
+            server,
+            handler,
+            inbox,
+            control,
+            stage: Stage::Serving,
+        }
+    }
+
+    /// Serves until told to stop.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            while let Ok(message) = self.inbox.try_recv() {
+                self.on_message(message, now);
+            }
+            let mut received = self.server.receive(now);
+            self.server.expire(now);
+            self.frames(now);
+            received += self.handler.turn(now, &mut self.server);
+            while let Some((session, _)) = self.server.ended() {
+                self.handler.on_session_ended(session);
+            }
+            self.leave(now);
+            self.server.flush(now);
+            self.handler.flush(now);
+            if self.has_left(now) {
+                return;
+            }
+            if received > 0 || self.server.has_work() || self.handler.has_work() {
+                glommio::executor().yield_if_needed().await;
+            } else {
+                self.park(now).await;
+            }
+        }
+    }
+
+    fn frames(&mut self, now: Instant) {
+        let Self {
+            seat,
+            server,
+            handler,
+            control,
+            stage,
+            ..
+        } = self;
+        server.frames(|session, outbox, event| match event {
+            Event::Frame(Frame { header, body }) => match header {
+                Header::Call {
+                    id,
+                    function,
+                    timeout_us,
+                } => {
+                    let caller = Caller {
+                        shard: seat.shard,
+                        session,
+                        id,
+                    };
+                    if let Err(error) = refuse(function, *stage) {
+                        outbox.fail(id, Bill::default(), &error);
+                    } else if function == STATS {
+                        // It fails only while the process ends.
+                        let _ = control.send(ToControl::WantSnapshot(caller));
+                    } else {
+                        let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
+                        handler.on_call(now, session, outbox, id, function, body, now + timeout);
+                    }
+                }
+                Header::Cancel { id } => handler.on_cancel(session, id),
+                // A caller that takes no calls changes nothing for us; the others are a server's.
+                Header::GoAway | Header::Reply { .. } | Header::Failure { .. } => {}
+            },
+            Event::TooLarge { header, bytes } => {
+                if let Header::Call { id, .. } = header {
+                    outbox.fail(id, Bill::default(), &too_large(bytes));
+                }
+            }
+        });
+    }
+
+    fn on_message(&mut self, message: ToShard, now: Instant) {
+        match message {
+            // Whoever asked may have given up.
+            ToShard::Snapshot(reply) => drop(reply.send(self.snapshot(now))),
+            ToShard::Answer(caller, result) => {
+                if let Some(outbox) = self.server.outbox(caller.session) {
+                    answer(outbox, caller.id, result);
+                }
+            }
+            ToShard::Drain => {
+                self.stage = Stage::Draining;
+                self.server.stop_accepting();
+                self.server.each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
+            }
+            ToShard::Stop => self.stage = Stage::Leaving(now),
+        }
+    }
+
+    /// Says goodbye once a draining shard has nothing left to do.
+    fn leave(&mut self, now: Instant) {
+        if self.stage == Stage::Draining && self.handler.is_idle() {
+            self.stage = Stage::Leaving(now + LINGER);
+        }
+    }
+
+    /// Ends the sessions once all is said, or has waited long enough.
+    fn has_left(&mut self, now: Instant) -> bool {
+        let Stage::Leaving(until) = self.stage else {
+            return false;
+        };
+        if now < until && !self.server.is_quiet() {
+            return false;
+        }
+        let reason = format!("{} {} is stopping", self.seat.role, self.seat.name);
+        self.server.close_all(&reason);
+        self.handler.close(&reason);
+        self.server.flush(now);
+        self.handler.flush(now);
+        true
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        Snapshot {
+            role: self.seat.role.to_owned(),
+            name: self.seat.name.clone(),
+            shards: self.seat.shards,
+            silent_shards: 0,
+            uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
+            sessions: self.server.session_count() as u64,
+            misrouted: self.server.misrouted(),
+            upstreams: self.handler.links(),
+            rows: self.handler.rows(),
+        }
+    }
+
+    /// Sleeps until a datagram, a message or a timer.
+    async fn park(&mut self, now: Instant) {
+        let linger = match self.stage {
+            Stage::Leaving(until) => Some(until),
+            _ => None,
+        };
+        let timers = [self.server.next_timer(), self.handler.next_timer(), linger];
+        let timer = timers.into_iter().flatten().min();
+        let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        let datagram = async {
+            self.server.readable().await;
+            None
+        };
+        let from_upstream = async {
+            match self.handler.upstream() {
+                Some(endpoint) => endpoint.readable().await,
+                None => futures_lite::future::pending().await,
+            }
+            None
+        };
+        let slept = async {
+            glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
+            None
+        };
+        let message = self.inbox.next().or(datagram).or(from_upstream).or(slept).await;
+        if let Some(message) = message {
+            self.on_message(message, Instant::now());
+        }
+    }
+}
+
+/// Why a call cannot be taken, whoever would run it.
+fn refuse(function: &str, stage: Stage) -> Result<(), CallError> {
+    if stage != Stage::Serving {
+        let error = "this process is stopping and takes no new calls";
+        return Err(CallError::not_run(ErrorKind::Unavailable, error));
+    }
+    if function.len() > FUNCTION_NAME_MAX_BYTES {
+        let error = format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
+        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
+    }
+    if function.starts_with(RESERVED_PREFIX) && function != STATS {
+        let error = format!("no reserved function is called `{function}`; there is {STATS}");
+        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
+    }
+    Ok(())
+}
+
+fn too_large(bytes: usize) -> CallError {
+    let error = format!("the arguments have {bytes} bytes, and at most {BODY_MAX_BYTES} are taken");
+    CallError::not_run(ErrorKind::PayloadTooLarge, error)
+}
+
+fn answer(outbox: &mut Outbox, id: u64, result: Result<Vec<u8>, CallError>) {
+    let bill = Bill::default();
+    match result {
+        Ok(body) => outbox.send(&Header::Reply { id, bill }, &body),
+        Err(error) => outbox.fail(id, bill, &error),
+    }
+}
+
+/// The control thread's end of a shard.
+pub(crate) type Inbox = UnboundedSender<ToShard>;

@@ -1,0 +1,139 @@
+//! A UDP socket that moves datagrams in batches: `recvmmsg` and GRO in, GSO out.
+//!
+//! glommio's own socket moves one datagram a call and copies it, so it only says here when there is something to read.
+
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+
+/// With GRO the kernel hands over as much as one maximal datagram.
+const RECEIVE_BYTES: usize = 65_535;
+
+/// A datagram as it came.
+pub(crate) struct Datagram<'a> {
+    pub(crate) bytes: &'a mut [u8],
+    pub(crate) from: SocketAddr,
+    /// The address of ours that it was sent to, where the system says.
+    pub(crate) to: Option<IpAddr>,
+}
+
+/// A bound socket.
+pub(crate) struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// A duplicate of the descriptor, to wait on.
+    wait: glommio::net::UdpSocket,
+    local: SocketAddr,
+}
+
+/// Where datagrams are received.
+pub(crate) struct Inbound {
+    buffers: Vec<Box<[u8]>>,
+    metas: Vec<RecvMeta>,
+}
+
+impl Inbound {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffers: vec![vec![0; RECEIVE_BYTES].into_boxed_slice(); BATCH_SIZE],
+            metas: vec![RecvMeta::default(); BATCH_SIZE],
+        }
+    }
+
+    /// The datagrams in the first `filled` buffers, several in each where the kernel has joined them.
+    pub(crate) fn datagrams(&mut self, filled: usize) -> impl Iterator<Item = Datagram<'_>> {
+        let received = self.buffers.iter_mut().zip(&self.metas[..filled]);
+        received.flat_map(|(buffer, meta)| {
+            let datagrams = buffer[..meta.len].chunks_mut(meta.stride.max(1));
+            datagrams.map(|bytes| Datagram {
+                bytes,
+                from: meta.addr,
+                to: meta.dst_ip,
+            })
+        })
+    }
+}
+
+impl Socket {
+    /// Takes over a bound socket; call it on the shard's own executor.
+    ///
+    /// # Errors
+    /// Where the system refuses the options for batches.
+    pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let descriptor = socket.try_clone()?.into_raw_fd();
+        // SAFETY: the descriptor is a fresh duplicate which nobody else owns.
+        let wait = unsafe { glommio::net::UdpSocket::from_raw_fd(descriptor) };
+        Ok(Self {
+            local: socket.local_addr()?,
+            socket,
+            state,
+            wait,
+        })
+    }
+
+    /// The address it is bound to.
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The most datagrams that one send may hold.
+    pub(crate) fn send_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Fills buffers with what has come; gives how many are filled, and whether there may be more.
+    pub(crate) fn receive(&self, inbound: &mut Inbound) -> (usize, bool) {
+        let mut buffers = inbound.buffers.iter_mut();
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| buffer)));
+        let received = self.state.recv((&self.socket).into(), &mut slices, &mut inbound.metas);
+        // An error is "nothing there", or one of a peer's, which `unreachable` reports.
+        let filled = received.unwrap_or(0);
+        (filled, filled == BATCH_SIZE)
+    }
+
+    /// Asks the network to report destinations at which nothing listens; see [`Socket::unreachable`].
+    pub(crate) fn report_unreachable(&self) -> io::Result<()> {
+        self.state.enable_transport_errors((&self.socket).into())
+    }
+
+    /// A destination at which nothing listens, as the network reports it (ICMP, RFC 1122 section 4.1.3.3).
+    pub(crate) fn unreachable(&self) -> Option<SocketAddr> {
+        // quinn-udp names who reported it; the destination, with its port, is the address of the message itself.
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let mut control = nix::cmsg_space!([u8; 256]);
+        let mut quoted = [0; 1];
+        let mut quoted = [IoSliceMut::new(&mut quoted)];
+        let descriptor = self.socket.as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(descriptor, &mut quoted, Some(&mut control), flags).ok()?;
+        let address = message.address?;
+        let v4 = address.as_sockaddr_in().map(|&address| SocketAddrV4::from(address).into());
+        v4.or_else(|| address.as_sockaddr_in6().map(|&address| SocketAddrV6::from(address).into()))
+    }
+
+    /// Sends `bytes` as datagrams of `segment` bytes each, of which only the last may be shorter.
+    ///
+    /// `false` says that the system has no room: try again later. Any other error is a lost datagram to QUIC.
+    pub(crate) fn send(&self, bytes: &[u8], segment: usize, to: SocketAddr, from: Option<IpAddr>) -> bool {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents: bytes,
+            segment_size: (bytes.len() > segment).then_some(segment),
+            src_ip: from,
+        };
+        match self.state.try_send((&self.socket).into(), &transmit) {
+            Ok(()) => true,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Waits until there is something to read.
+    pub(crate) async fn readable(&self) {
+        // `peek` fails at once on a socket without a peer; `peek_from` waits.
+        let _ = self.wait.peek_from(&mut [0]).await;
+    }
+}
