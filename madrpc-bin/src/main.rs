@@ -1,2 +1,33 @@
-//! bin
-fn main() {}
+//! The command `madrpc`: runs nodes and orchestrators, calls functions, and shows what a cluster does.
+//!
+//! Arguments, the terminal and exit codes are here; everything else is a library's. Results go to stdout and nothing
+//! else does; what is said to a person, and the log, goes to stderr.
+#![forbid(unsafe_code)]
+
+mod args;
+mod call;
+mod dev;
+mod exit;
+mod logging;
+mod node;
+mod orchestrator;
+mod output;
+mod signals;
+mod tls;
+mod top;
+
+use args::{Args, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let Args { log, command } = Args::parse();
+    let outcome = logging::start(log, &command).and_then(|()| match command {
+        Command::Node(args) => node::run(&args),
+        Command::Orchestrator(args) => orchestrator::run(&args),
+        Command::Dev(args) => dev::run(&args),
+        Command::Call(args) => call::run(&args),
+        Command::Top(args) => top::run(&args),
+    });
+    exit::code(outcome)
+}

@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn an_unusable_upstream_is_passed_over_and_taken_up_again() {
         let mut balance = RoundRobin::default();
-        let picks: Vec<_> = (0..4).filter_map(|_| balance.pick(3, |index| index != 1)).collect();
+        let picks: Vec<_> = (0..4)
+            .filter_map(|_| balance.pick(3, |index| index != 1))
+            .collect();
         assert_eq!(picks, [0, 2, 0, 2]);
         assert_eq!(balance.pick(3, |_| true), Some(0));
         assert_eq!(balance.pick(3, |_| true), Some(1));

@@ -57,7 +57,11 @@ mod tests {
                     let mut random = [0xab; ID_BYTES];
                     random[..2].copy_from_slice(&key.to_be_bytes());
                     let id = issue(random, shard, shards);
-                    assert_eq!(shard_of(&id, shards), Some(shard), "key {key}, {shard} of {shards}");
+                    assert_eq!(
+                        shard_of(&id, shards),
+                        Some(shard),
+                        "key {key}, {shard} of {shards}"
+                    );
                     assert_eq!(id[2..], random[2..]);
                 }
             }

@@ -160,8 +160,12 @@ impl CallError {
     /// The error in the body of a failure; one that cannot be read is an error of its own.
     #[must_use]
     pub fn from_body(body: &[u8]) -> Self {
-        postcard::from_bytes(body)
-            .unwrap_or_else(|_| Self::may_have_run(ErrorKind::Protocol, "the peer sent an error that cannot be read"))
+        postcard::from_bytes(body).unwrap_or_else(|_| {
+            Self::may_have_run(
+                ErrorKind::Protocol,
+                "the peer sent an error that cannot be read",
+            )
+        })
     }
 
     /// The function threw.

@@ -7,7 +7,9 @@
 //! `length` counts header and body. The body of a call or a reply is an encoded value, that of a failure a
 //! postcard [`CallError`](crate::error::CallError); an orchestrator passes bodies on without looking into them.
 //!
-//! A frame that has not arrived whole is "none yet"; one that cannot be read is an error of the peer.
+//! A frame that has not arrived whole is "none yet"; one that cannot be read is an error of the peer. On the channel a
+//! length of 0 stands alone and says nothing: with it a client opens the channel, on which its server could not write
+//! otherwise.
 
 use crate::error::ErrorKind;
 use crate::limits::HEADER_MAX_BYTES;
@@ -15,6 +17,9 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
+
+/// The length prefix that says nothing.
+pub const NOTHING: [u8; PREFIX_BYTES] = [0; PREFIX_BYTES];
 
 /// What a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +112,9 @@ pub enum FrameError {
     /// The header is not one of ours.
     #[error("frame header cannot be read")]
     BadHeader,
+    /// A stream ended inside a frame or went on after it, or the channel ended at all.
+    #[error("a stream ended too early, or not with its frame")]
+    Torn,
 }
 
 /// Appends a frame to `out`.
@@ -118,6 +126,15 @@ pub fn write(out: &mut Vec<u8>, header: &Header<'_>, body: &[u8]) {
     out.extend_from_slice(body);
     let length = (out.len() - start - PREFIX_BYTES) as u32;
     out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// `input` without the lengths at its start that say nothing.
+#[must_use]
+pub fn skip_nothing(mut input: &[u8]) -> &[u8] {
+    while let Some(rest) = input.strip_prefix(&NOTHING) {
+        input = rest;
+    }
+    input
 }
 
 /// The length that the frame at the start of `input` announces, or `None` where the prefix is not whole.
@@ -234,6 +251,15 @@ mod tests {
         let bytes = [3, 0, 0, 0, 99, 1, 2];
         assert_eq!(read(&bytes, 100), Err(FrameError::BadHeader));
         assert_eq!(read(&[0, 0, 0, 0], 100), Err(FrameError::BadHeader));
+    }
+
+    #[test]
+    fn nothing_is_skipped_and_no_more() {
+        let mut bytes = [NOTHING, NOTHING].concat();
+        bytes.extend(encoded());
+        bytes.extend([0; 3]);
+        assert_eq!(skip_nothing(&bytes), &bytes[8..]);
+        assert_eq!(skip_nothing(&[0; 7]), [0; 3]);
     }
 
     #[test]

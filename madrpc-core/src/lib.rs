@@ -4,13 +4,13 @@
 //! `madrpc-shard` is the shell that does it.
 #![forbid(unsafe_code)]
 
-pub mod error;
 pub mod balance;
 pub mod cid;
+pub mod error;
 pub mod frame;
 pub mod identity;
 pub mod limits;
 pub mod session;
 pub mod stats;
-pub mod wheel;
 pub mod value;
+pub mod wheel;

@@ -9,12 +9,16 @@
 //! [`timeout`](Session::timeout) has passed, [`frames`](Session::frames), [`outbox`](Session::outbox) for what it has to
 //! say, [`transmit`](Session::transmit) until there is nothing left, and [`ended`](Session::ended).
 
-use crate::error::{CallError, ErrorKind};
-use crate::frame::{self, Bill, Frame, FrameError, Header};
-use crate::identity;
+mod ending;
+mod outbox;
+
+pub use outbox::Outbox;
+
+use crate::error::CallError;
+use crate::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
-    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES, HEADER_MAX_BYTES,
-    INLINE_BODY_MAX_BYTES, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, SESSION_WINDOW_BYTES,
+    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
+    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, SESSION_WINDOW_BYTES,
 };
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -27,10 +31,12 @@ pub const PROTOCOL: &[u8] = b"madrpc/1";
 const CHANNEL: u64 = 0;
 const FIRST_UNI_OF_CLIENT: u64 = 2;
 const FIRST_UNI_OF_SERVER: u64 = 3;
-const STREAM_ID_STEP: u64 = 4;
 
 /// Bytes that the buffer given to [`Session::frames`] must hold.
 pub const READ_BUFFER_BYTES: usize = READ_PER_TURN_BYTES;
+
+/// What a peer is shown of a reason: quiche never sends a close that does not fit into one datagram.
+pub const REASON_MAX_BYTES: usize = 512;
 
 /// Why we end a session, told to the peer in the CONNECTION_CLOSE frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +55,11 @@ pub enum Goodbye {
 pub enum Event<'a> {
     /// A frame, whole.
     Frame(Frame<'a>),
-    /// A frame whose body is larger than we take; the rest of it will not be read.
+    /// A frame whose body is larger than we take; what is still to come of it will be thrown away.
     TooLarge {
         /// What the frame would have been.
         header: Header<'a>,
-        /// Bytes it announces.
+        /// Bytes it announces, of header and body together.
         bytes: usize,
     },
 }
@@ -64,31 +70,14 @@ pub struct Session {
     body_max_bytes: usize,
     /// The beginning of a frame on the channel whose rest has not come.
     partial: Vec<u8>,
-    /// Bodies that are coming in, by stream.
-    arriving: HashMap<u64, Vec<u8>>,
-    /// The stream to go on reading, where a turn ended before it was empty.
-    unread: Option<u64>,
-    /// Whether the client has opened the channel; before that a server cannot write on it.
+    /// Bodies that are coming in, by stream; `None` for one that is too large.
+    arriving: HashMap<u64, Option<Vec<u8>>>,
+    /// The streams to go on reading, where a turn ended before they were empty.
+    unread: VecDeque<u64>,
+    /// Whether the client has opened the channel; before that nobody can write on it.
     channel_open: bool,
     next_uni: u64,
     outbox: Outbox,
-}
-
-/// Frames on their way out that QUIC has not taken yet.
-#[derive(Debug, Default)]
-pub struct Outbox {
-    channel: Vec<u8>,
-    channel_taken: usize,
-    bodies: VecDeque<Departing>,
-    body_bytes: usize,
-}
-
-/// A frame on a stream of its own.
-#[derive(Debug)]
-struct Departing {
-    bytes: Vec<u8>,
-    taken: usize,
-    stream: Option<u64>,
 }
 
 /// Sets what both sides of a session agree on, apart from who they are.
@@ -138,7 +127,7 @@ impl Session {
     /// Whether reading ended for this turn with more to read.
     #[must_use]
     pub fn has_unread(&self) -> bool {
-        self.unread.is_some()
+        !self.unread.is_empty()
     }
 
     /// Bytes of frames that QUIC has not taken yet.
@@ -153,43 +142,7 @@ impl Session {
         if !self.quic.is_closed() && !self.quic.is_draining() {
             return None;
         }
-        Some(self.reason())
-    }
-
-    fn reason(&self) -> CallError {
-        if let Some(error) = self.quic.peer_error() {
-            if let Some(words) = identity::refusal_by_peer(error) {
-                return CallError::not_run(ErrorKind::Unauthorized, words);
-            }
-            if !error.is_app {
-                let code = error.error_code;
-                return CallError::may_have_run(
-                    ErrorKind::Unavailable,
-                    format!("the peer ended the session with QUIC error {code:#x}"),
-                );
-            }
-            let reason = String::from_utf8_lossy(&error.reason);
-            let kind = if error.error_code == Goodbye::Protocol as u64 {
-                ErrorKind::Protocol
-            } else {
-                ErrorKind::Unavailable
-            };
-            return CallError::may_have_run(kind, format!("the peer ended the session: {reason}"));
-        }
-        if let Some(error) = self.quic.local_error() {
-            if let Some(words) = identity::refusal_by_us(error) {
-                return CallError::not_run(ErrorKind::Unauthorized, words);
-            }
-            let reason = String::from_utf8_lossy(&error.reason);
-            let kind = if error.is_app && error.error_code == Goodbye::Protocol as u64 {
-                ErrorKind::Protocol
-            } else {
-                ErrorKind::Unavailable
-            };
-            let code = error.error_code;
-            return CallError::may_have_run(kind, format!("we ended the session: {reason} (code {code:#x})"));
-        }
-        CallError::may_have_run(ErrorKind::Unavailable, "the peer went silent")
+        Some(ending::reason(&self.quic))
     }
 }
 
@@ -205,8 +158,8 @@ impl Session {
             body_max_bytes,
             partial: Vec::new(),
             arriving: HashMap::new(),
-            unread: None,
-            channel_open: !is_server,
+            unread: VecDeque::new(),
+            channel_open: false,
             next_uni: if is_server {
                 FIRST_UNI_OF_SERVER
             } else {
@@ -235,8 +188,9 @@ impl Session {
         let _ = self.quic.send_ack_eliciting();
     }
 
-    /// Ends the session; `reason` is shown to the peer.
+    /// Ends the session; `reason` is shown to the peer, up to [`REASON_MAX_BYTES`] of it.
     pub fn close(&mut self, goodbye: Goodbye, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(REASON_MAX_BYTES)];
         // It fails only where the connection is closed already.
         let _ = self.quic.close(true, goodbye as u64, reason.as_bytes());
     }
@@ -249,16 +203,24 @@ impl Session {
 
 /// Pollers: what the driver asks for.
 impl Session {
-    /// Hands out what has arrived, at most about [`READ_PER_TURN_BYTES`] of it; see [`Session::has_unread`].
+    /// Hands out what has arrived, at most [`READ_PER_TURN_BYTES`] of it; see [`Session::has_unread`].
     ///
     /// `buffer` holds [`READ_BUFFER_BYTES`] and may be shared by all sessions of a thread. A peer that breaks the
     /// protocol has its session ended.
     pub fn frames(&mut self, buffer: &mut [u8], mut on_event: impl FnMut(&mut Outbox, Event<'_>)) {
+        // What follows a broken frame cannot be told apart from frames.
+        if self.quic.local_error().is_some() {
+            self.unread.clear();
+            return;
+        }
         let mut budget = READ_PER_TURN_BYTES;
         while budget > 0 {
-            let Some(stream) = self.unread.take().or_else(|| self.quic.stream_readable_next()) else {
+            // Streams that have had a turn come last, so that no body holds up the channel.
+            let next = self.quic.stream_readable_next();
+            let Some(stream) = next.or_else(|| self.unread.pop_front()) else {
                 return;
             };
+            self.unread.retain(|other| *other != stream);
             let read = if stream == CHANNEL {
                 self.read_channel(buffer, &mut budget, &mut on_event)
             } else {
@@ -266,8 +228,9 @@ impl Session {
             };
             match read {
                 Ok(true) => {}
-                Ok(false) => self.unread = Some(stream),
+                Ok(false) => self.unread.push_back(stream),
                 Err(error) => {
+                    self.unread.clear();
                     self.close(Goodbye::Protocol, &error.to_string());
                     return;
                 }
@@ -293,17 +256,24 @@ impl Session {
         while *budget > 0 {
             let kept = self.partial.len();
             buffer[..kept].copy_from_slice(&self.partial);
-            let Ok((read, _)) = self.quic.stream_recv(CHANNEL, &mut buffer[kept..]) else {
-                return Ok(true);
+            let end = buffer.len().min(kept + *budget);
+            let (read, fin) = match self.quic.stream_recv(CHANNEL, &mut buffer[kept..end]) {
+                Ok(read) => read,
+                Err(quiche::Error::Done) => return Ok(true),
+                // Reset by the peer, which could never be told anything again.
+                Err(_) => return Err(FrameError::Torn),
             };
-            *budget = budget.saturating_sub(read);
-            let mut rest = &buffer[..kept + read];
+            *budget -= read;
+            let mut rest = frame::skip_nothing(&buffer[..kept + read]);
             while let Some((frame, used)) = frame::read(rest, INLINE_FRAME_MAX_BYTES)? {
-                on_event(&mut self.outbox, Event::Frame(frame));
-                rest = &rest[used..];
+                on_event(&mut self.outbox, event(frame, used, self.body_max_bytes));
+                rest = frame::skip_nothing(&rest[used..]);
             }
             self.partial.clear();
             self.partial.extend_from_slice(rest);
+            if fin {
+                return Err(FrameError::Torn);
+            }
         }
         Ok(false)
     }
@@ -317,9 +287,13 @@ impl Session {
         on_event: &mut impl FnMut(&mut Outbox, Event<'_>),
     ) -> Result<bool, FrameError> {
         let limit = HEADER_MAX_BYTES + self.body_max_bytes;
-        let mut received = self.arriving.remove(&stream).unwrap_or_default();
+        let mut received = self
+            .arriving
+            .remove(&stream)
+            .unwrap_or_else(|| Some(Vec::new()));
         while *budget > 0 {
-            let (read, fin) = match self.quic.stream_recv(stream, buffer) {
+            let end = buffer.len().min(*budget);
+            let (read, fin) = match self.quic.stream_recv(stream, &mut buffer[..end]) {
                 Ok(read) => read,
                 Err(quiche::Error::Done) => {
                     self.arriving.insert(stream, received);
@@ -328,26 +302,28 @@ impl Session {
                 // Reset by the peer: it no longer wants the call.
                 Err(_) => return Ok(true),
             };
-            *budget = budget.saturating_sub(read);
-            received.extend_from_slice(&buffer[..read]);
-            if let Some(bytes) = frame::announced(&received)
-                && bytes > limit
-                && (fin || received.len() >= HEADER_MAX_BYTES)
-            {
-                let header = frame::read_header(&received)?;
-                on_event(&mut self.outbox, Event::TooLarge { header, bytes });
-                // It fails only where the stream is gone already.
-                let _ = self.quic.stream_shutdown(stream, quiche::Shutdown::Read, 0);
-                return Ok(true);
+            *budget -= read;
+            if let Some(bytes) = &mut received {
+                bytes.extend_from_slice(&buffer[..read]);
+                let announced = frame::announced(bytes).unwrap_or_default();
+                if announced <= limit && bytes.len() > frame::PREFIX_BYTES + announced {
+                    return Err(FrameError::Torn);
+                }
+                if announced > limit && (fin || bytes.len() >= HEADER_MAX_BYTES) {
+                    let (header, bytes) = (frame::read_header(bytes)?, announced);
+                    on_event(&mut self.outbox, Event::TooLarge { header, bytes });
+                    // The stream is read on: one that we shut down never counts as closed (quiche collects a peer's
+                    // stream only where it is read to its end), and the peer has few.
+                    received = None;
+                }
             }
             if fin {
-                return match frame::read(&received, limit)? {
-                    Some((frame, used)) if used == received.len() => {
-                        on_event(&mut self.outbox, Event::Frame(frame));
-                        Ok(true)
-                    }
-                    _ => Err(FrameError::BadHeader),
+                let Some(bytes) = received else {
+                    return Ok(true);
                 };
+                let (frame, used) = frame::read(&bytes, limit)?.ok_or(FrameError::Torn)?;
+                on_event(&mut self.outbox, event(frame, used, self.body_max_bytes));
+                return Ok(true);
             }
         }
         self.arriving.insert(stream, received);
@@ -359,89 +335,27 @@ impl Session {
         if !self.quic.is_established() {
             return;
         }
-        if self.channel_open {
-            self.outbox.offer_channel(&mut self.quic);
+        if !self.channel_open && !self.quic.is_server() {
+            self.channel_open = true;
+            self.outbox.open_channel(&mut self.quic);
+        }
+        if self.channel_open && !self.outbox.offer_channel(&mut self.quic) {
+            self.close(Goodbye::Protocol, "the channel was stopped");
         }
         self.outbox.offer_bodies(&mut self.quic, &mut self.next_uni);
     }
 }
 
-impl Outbox {
-    /// Puts a frame on its way: on the channel, or on a stream of its own where the body is large.
-    pub fn send(&mut self, header: &Header<'_>, body: &[u8]) {
-        if body.len() <= INLINE_BODY_MAX_BYTES {
-            frame::write(&mut self.channel, header, body);
-            return;
-        }
-        let mut bytes = Vec::with_capacity(body.len() + HEADER_MAX_BYTES);
-        frame::write(&mut bytes, header, body);
-        self.body_bytes += bytes.len();
-        self.bodies.push_back(Departing {
-            bytes,
-            taken: 0,
-            stream: None,
-        });
+/// What a whole frame, which takes `used` bytes, is to the driver.
+fn event(frame: Frame<'_>, used: usize, body_max_bytes: usize) -> Event<'_> {
+    if frame.body.len() <= body_max_bytes {
+        return Event::Frame(frame);
     }
-
-    /// Tells the caller why its call has no result.
-    pub fn fail(&mut self, id: u64, bill: Bill<&str>, error: &CallError) {
-        let kind = error.kind;
-        // Strings and numbers: postcard refuses none of them.
-        let body = postcard::to_stdvec(error).unwrap_or_default();
-        self.send(&Header::Failure { id, kind, bill }, &body);
-    }
-
-    fn waiting_bytes(&self) -> usize {
-        self.channel.len() - self.channel_taken + self.body_bytes
-    }
-
-    fn offer_channel(&mut self, quic: &mut quiche::Connection) {
-        while self.channel_taken < self.channel.len() {
-            match quic.stream_send(CHANNEL, &self.channel[self.channel_taken..], false) {
-                Ok(0) | Err(_) => break,
-                Ok(taken) => self.channel_taken += taken,
-            }
-        }
-        if self.channel_taken == self.channel.len() {
-            self.channel.clear();
-            self.channel_taken = 0;
-        } else if self.channel_taken > self.channel.len() / 2 {
-            self.channel.drain(..self.channel_taken);
-            self.channel_taken = 0;
-        }
-    }
-
-    fn offer_bodies(&mut self, quic: &mut quiche::Connection, next_uni: &mut u64) {
-        let mut index = 0;
-        while let Some(body) = self.bodies.get_mut(index) {
-            let stream = match body.stream {
-                Some(stream) => stream,
-                None if quic.peer_streams_left_uni() == 0 => return,
-                None => {
-                    let stream = *next_uni;
-                    *next_uni += STREAM_ID_STEP;
-                    body.stream = Some(stream);
-                    stream
-                }
-            };
-            let rest = &body.bytes[body.taken..];
-            let taken = match quic.stream_send(stream, rest, true) {
-                Ok(taken) => taken,
-                Err(quiche::Error::Done) => 0,
-                // Stopped by the peer, which says why in a frame: the rest is of no use to it.
-                Err(_) => rest.len(),
-            };
-            body.taken += taken;
-            self.body_bytes -= taken;
-            if body.taken == body.bytes.len() {
-                self.bodies.remove(index);
-            } else {
-                index += 1;
-            }
-        }
+    Event::TooLarge {
+        header: frame.header,
+        bytes: used - frame::PREFIX_BYTES,
     }
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
 mod tests;

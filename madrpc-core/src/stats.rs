@@ -24,7 +24,11 @@ pub struct Latency(Histogram<u64>);
 impl Default for Latency {
     fn default() -> Self {
         let bounds = Histogram::new_with_bounds(1, LATENCY_MAX_US, 2);
-        Self(bounds.unwrap_or_else(|_| unreachable!("the bounds are constants that hdrhistogram accepts")))
+        Self(
+            bounds.unwrap_or_else(|_| {
+                unreachable!("the bounds are constants that hdrhistogram accepts")
+            }),
+        )
     }
 }
 
@@ -143,21 +147,34 @@ impl Counters {
     }
 
     /// Counts a call of a function at a node, both by their numbers.
-    pub fn record(&mut self, function: usize, node: usize, microseconds: u64, error: Option<ErrorKind>) {
-        let counters = self.functions.get_mut(function).map(|function| &mut function.counters);
+    pub fn record(
+        &mut self,
+        function: usize,
+        node: usize,
+        microseconds: u64,
+        error: Option<ErrorKind>,
+    ) {
+        let counters = self
+            .functions
+            .get_mut(function)
+            .map(|function| &mut function.counters);
         if let Some(counter) = counters.and_then(|counters| counters.get_mut(node)) {
             counter.get_or_insert_default().record(microseconds, error);
         }
     }
 
-    /// The rows for a snapshot.
+    /// The rows for a snapshot, by node and function.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
         let rows = self.functions.iter().flat_map(|function| {
             let counters = self.nodes.iter().zip(&function.counters);
-            counters.filter_map(|(node, counter)| Some(Row::new(node, &function.name, counter.as_deref()?)))
+            counters.filter_map(|(node, counter)| {
+                Some(Row::new(node, &function.name, counter.as_deref()?))
+            })
         });
-        rows.collect()
+        let mut rows: Vec<Row> = rows.collect();
+        sort(&mut rows);
+        rows
     }
 }
 
@@ -294,9 +311,12 @@ impl Snapshot {
                 None => self.rows.push(row),
             }
         }
-        self.rows
-            .sort_by(|a, b| (&a.node, &a.function).cmp(&(&b.node, &b.function)));
+        sort(&mut self.rows);
     }
+}
+
+fn sort(rows: &mut [Row]) {
+    rows.sort_by(|a, b| (&a.node, &a.function).cmp(&(&b.node, &b.function)));
 }
 
 #[cfg(test)]
@@ -334,7 +354,11 @@ mod tests {
         let mut sum = snapshot(&one);
         sum.merge(snapshot(&two));
         assert_eq!(sum.sessions, 2);
-        let names: Vec<_> = sum.rows.iter().map(|row| (row.function.as_str(), row.calls)).collect();
+        let names: Vec<_> = sum
+            .rows
+            .iter()
+            .map(|row| (row.function.as_str(), row.calls))
+            .collect();
         assert_eq!(names, [("add", 3), ("echo", 1)]);
         assert_eq!(sum.rows[0].errors, [("JavaScript".to_owned(), 2)]);
         let latency = sum.rows[0].latency();
@@ -367,7 +391,10 @@ mod tests {
         }
         let rows = counters.rows();
         assert_eq!(rows.len(), FUNCTIONS_MAX + 1);
-        let other = rows.iter().find(|row| row.function == OTHER_FUNCTIONS).unwrap();
+        let other = rows
+            .iter()
+            .find(|row| row.function == OTHER_FUNCTIONS)
+            .unwrap();
         assert_eq!(other.calls, 50);
     }
 }

@@ -177,7 +177,9 @@ mod tests {
     fn timers_fire_in_their_millisecond_and_never_early() {
         let start = Instant::now();
         let mut wheel = Wheel::new(start);
-        let delays_us = [0, 1, 999, 1000, 1001, 5000, 1_023_000, 1_024_000, 1_025_000, 70_000_000];
+        let delays_us = [
+            0, 1, 999, 1000, 1001, 5000, 1_023_000, 1_024_000, 1_025_000, 70_000_000,
+        ];
         for delay in delays_us {
             wheel.insert(start + Duration::from_micros(delay), delay);
         }
@@ -185,8 +187,14 @@ mod tests {
         for millisecond in 0..=70_000 {
             let now = start + Duration::from_millis(millisecond);
             for delay in fired(&mut wheel, now) {
-                assert!(delay <= millisecond * 1000, "{delay} us fired at {millisecond} ms");
-                assert!(delay + 2000 > millisecond * 1000, "{delay} us fired at {millisecond} ms");
+                assert!(
+                    delay <= millisecond * 1000,
+                    "{delay} us fired at {millisecond} ms"
+                );
+                assert!(
+                    delay + 2000 > millisecond * 1000,
+                    "{delay} us fired at {millisecond} ms"
+                );
                 seen.push(delay);
             }
         }
@@ -235,7 +243,10 @@ mod tests {
         for delay in [3, 900, 2000, 100_000] {
             wheel.insert(start + Duration::from_millis(delay), delay);
         }
-        assert_eq!(fired(&mut wheel, start + Duration::from_secs(50)), [3, 900, 2000]);
+        assert_eq!(
+            fired(&mut wheel, start + Duration::from_secs(50)),
+            [3, 900, 2000]
+        );
         assert_eq!(wheel.len(), 1);
     }
 }

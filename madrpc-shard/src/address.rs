@@ -26,7 +26,9 @@ pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
     let mut found = text
         .to_socket_addrs()
         .map_err(|error| refuse(format!("cannot be resolved: {error}")))?;
-    found.next().ok_or_else(|| refuse("the name has no address".into()))
+    found
+        .next()
+        .ok_or_else(|| refuse("the name has no address".into()))
 }
 
 /// The address to send to that `text` names; `0.0.0.0` and `[::]` mean this machine.
@@ -64,11 +66,19 @@ mod tests {
 
     #[test]
     fn bad_addresses_say_what_was_expected() {
-        for text in ["", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999"] {
+        for text in [
+            "",
+            "localhost",
+            "127.0.0.1",
+            "127.0.0.1:",
+            "127.0.0.1:99999",
+        ] {
             let message = resolve_bind(text).unwrap_err().to_string();
             assert!(message.contains("expected HOST:PORT"), "{message}");
         }
-        let message = resolve_target("no-such-host.invalid:1").unwrap_err().to_string();
+        let message = resolve_target("no-such-host.invalid:1")
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("cannot be resolved"), "{message}");
         assert!(resolve_target("127.0.0.1:0").is_err());
     }

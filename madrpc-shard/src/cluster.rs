@@ -23,17 +23,20 @@ impl Cluster {
     /// What is wrong with the first server that cannot be started.
     pub fn start(script: &Script, nodes: usize) -> Result<Self, StartError> {
         if nodes == 0 {
-            return Err(StartError::Settings("a cluster needs at least 1 node".into()));
+            return Err(StartError::Settings(
+                "a cluster needs at least 1 node".into(),
+            ));
         }
         let cores = cpus::choose(None, None)?;
-        let config = |role: Role, cpus: Option<CpuSet>, shards: Option<usize>| -> Result<_, StartError> {
-            Ok(ServerConfig {
-                bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                shards,
-                cpus,
-                identity: Identity::of_this_user(role)?,
-            })
-        };
+        let config =
+            |role: Role, cpus: Option<CpuSet>, shards: Option<usize>| -> Result<_, StartError> {
+                Ok(ServerConfig {
+                    bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                    shards,
+                    cpus,
+                    identity: Identity::of_this_user(role)?,
+                })
+            };
         let mut started = Vec::with_capacity(nodes);
         for number in 0..nodes {
             let first = number % cores.len();
@@ -42,7 +45,8 @@ impl Cluster {
             started.push(Server::node(config, script, None)?);
         }
         let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
-        let orchestrator = Server::orchestrator(config(Role::Orchestrator, None, Some(1))?, &addresses)?;
+        let orchestrator =
+            Server::orchestrator(config(Role::Orchestrator, None, Some(1))?, &addresses)?;
         Ok(Self {
             orchestrator,
             nodes: started,

@@ -23,10 +23,14 @@ pub enum CpuError {
     #[error("`{0}` is no list of cores: write numbers and ranges, as in 0,2-5")]
     Syntax(String),
     /// A core is named that this process may not use.
-    #[error("core {0} is not among those this process may use ({1}): choose others, or widen its CPU mask")]
+    #[error(
+        "core {0} is not among those this process may use ({1}): choose others, or widen its CPU mask"
+    )]
     NotAllowed(usize, String),
     /// More shards than cores.
-    #[error("{shards} shards need as many cores, and there are {cores} ({names}): ask for fewer shards")]
+    #[error(
+        "{shards} shards need as many cores, and there are {cores} ({names}): ask for fewer shards"
+    )]
     TooFew {
         /// Shards asked for.
         shards: usize,
@@ -74,11 +78,16 @@ pub fn choose(wanted: Option<&CpuSet>, shards: Option<usize>) -> Result<Vec<Core
     let mut chosen = match wanted {
         None => allowed,
         Some(CpuSet(wanted)) => {
-            let missing = wanted.iter().find(|&&id| allowed.iter().all(|core| core.id != id));
+            let missing = wanted
+                .iter()
+                .find(|&&id| allowed.iter().all(|core| core.id != id));
             if let Some(&id) = missing {
                 return Err(CpuError::NotAllowed(id, names(&allowed)));
             }
-            allowed.into_iter().filter(|core| wanted.contains(&core.id)).collect()
+            allowed
+                .into_iter()
+                .filter(|core| wanted.contains(&core.id))
+                .collect()
         }
     };
     if let Some(shards) = shards {
@@ -107,7 +116,10 @@ mod tests {
         assert_eq!("0,2-5".parse(), Ok(set(&[0, 2, 3, 4, 5])));
         assert_eq!("3".parse(), Ok(set(&[3])));
         for text in ["", "a", "5-2", "1,", "-1", "99999999"] {
-            assert_eq!(text.parse::<CpuSet>(), Err(CpuError::Syntax(text.to_owned())));
+            assert_eq!(
+                text.parse::<CpuSet>(),
+                Err(CpuError::Syntax(text.to_owned()))
+            );
         }
     }
 

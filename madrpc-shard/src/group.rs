@@ -56,7 +56,9 @@ impl ShardGroup {
                     let _living = living;
                     run_pinned(shard, core, starting, body);
                 });
-            threads.push(thread.map_err(|error| format!("shard {shard}: its thread cannot be started: {error}"))?);
+            threads.push(thread.map_err(|error| {
+                format!("shard {shard}: its thread cannot be started: {error}")
+            })?);
         }
         drop(starting);
         for _ in cores {
@@ -90,7 +92,10 @@ where
     F: Future<Output = ()>,
 {
     if !core_affinity::set_for_current(core) {
-        starting.failed(format!("shard {shard}: cannot be pinned to core {}", core.id));
+        starting.failed(format!(
+            "shard {shard}: cannot be pinned to core {}",
+            core.id
+        ));
         return;
     }
     // Pinned already: glommio's own placement would ignore the process' CPU mask.
@@ -98,13 +103,17 @@ where
     let executor = match executor {
         Ok(executor) => executor,
         Err(error) => {
-            starting.failed(format!("shard {shard}: its executor cannot be started: {error}"));
+            starting.failed(format!(
+                "shard {shard}: its executor cannot be started: {error}"
+            ));
             return;
         }
     };
     let ran = catch_unwind(AssertUnwindSafe(|| executor.run(body(starting))));
     if ran.is_err() {
-        tracing::error!("shard {shard} has panicked; a process that lacks a shard would lose calls, so it ends");
+        tracing::error!(
+            "shard {shard} has panicked; a process that lacks a shard would lose calls, so it ends"
+        );
         std::process::abort();
     }
 }
@@ -158,12 +167,16 @@ mod tests {
             std::process::exit(0);
         }
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "group::tests::a_panic_in_a_shard_ends_the_process"])
+            .args([
+                "--exact",
+                "group::tests::a_panic_in_a_shard_ends_the_process",
+            ])
             .env(CHILD, "1")
             .output()
             .unwrap();
         assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{output:?}");
-        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        let said =
+            String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
         assert!(said.contains("on purpose"), "{said}");
     }
 }

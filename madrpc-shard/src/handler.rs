@@ -18,7 +18,10 @@ pub(crate) enum Handler {
 
 impl Handler {
     /// A caller calls. The reply goes to `outbox`, now or later.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a frame, and where it came from")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a frame, and where it came from"
+    )]
     pub(crate) fn on_call(
         &mut self,
         now: Instant,
@@ -37,7 +40,9 @@ impl Handler {
         match self {
             #[cfg(feature = "engine")]
             Self::Node(node) => node.on_call(now, session, outbox, id, &request),
-            Self::Orchestrator(orchestrator) => orchestrator.on_call(now, session, outbox, id, &request),
+            Self::Orchestrator(orchestrator) => {
+                orchestrator.on_call(now, session, outbox, id, &request)
+            }
         }
     }
 

@@ -28,6 +28,7 @@ mod endpoint;
 pub mod engine;
 mod group;
 mod handler;
+pub mod load;
 #[cfg(feature = "engine")]
 mod node;
 mod orchestrator;

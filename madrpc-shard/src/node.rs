@@ -74,14 +74,23 @@ impl Node {
     ///
     /// # Errors
     /// Where a lane cannot load it, or a later one registers other functions than the first.
-    pub(crate) fn new(shard: u16, name: &str, script: &Script, lanes: usize, now: Instant) -> Result<Self, LoadError> {
+    pub(crate) fn new(
+        shard: u16,
+        name: &str,
+        script: &Script,
+        lanes: usize,
+        now: Instant,
+    ) -> Result<Self, LoadError> {
         let mut loaded = Vec::with_capacity(lanes);
         let mut functions: Vec<String> = Vec::new();
         for number in 0..lanes {
             let (lane, names) = Lane::load(script)?;
             if number > 0 && names != functions {
                 return Err(LoadError {
-                    message: format!("script {}: registers other functions each time it is loaded", script.name()),
+                    message: format!(
+                        "script {}: registers other functions each time it is loaded",
+                        script.name()
+                    ),
                     stack: String::new(),
                 });
             }
@@ -147,8 +156,17 @@ impl Node {
             let body = request.body.to_vec();
             self.queue.push_back(Queued { ticket, body });
         } else {
-            let error = format!("shard {} of {} has {QUEUE_MAX} calls waiting", self.shard, self.name);
-            self.end(&ticket, Duration::ZERO, None, outbox, Err(CallError::not_run(ErrorKind::Overloaded, error)));
+            let error = format!(
+                "shard {} of {} has {QUEUE_MAX} calls waiting",
+                self.shard, self.name
+            );
+            self.end(
+                &ticket,
+                Duration::ZERO,
+                None,
+                outbox,
+                Err(CallError::not_run(ErrorKind::Overloaded, error)),
+            );
         }
     }
 
@@ -218,7 +236,11 @@ impl Node {
 
     /// Gives a call one slice.
     fn go_on(&mut self, mut running: Running, reply: &mut impl ReplyTo) {
-        let begun = if running.slices == 0 { running.started } else { Instant::now() };
+        let begun = if running.slices == 0 {
+            running.started
+        } else {
+            Instant::now()
+        };
         let progress = self.lanes[running.lane].resume(begun, SLICE);
         running.cpu += begun.elapsed();
         running.slices += 1;
@@ -236,14 +258,20 @@ impl Node {
         if self.lanes[lane].is_spoilt() {
             match Lane::load(&self.script) {
                 Ok((fresh, _)) => self.lanes[lane] = fresh,
-                Err(error) => error!("a lane that ran out of memory cannot be replaced, and is used again: {error}"),
+                Err(error) => error!(
+                    "a lane that ran out of memory cannot be replaced, and is used again: {error}"
+                ),
             }
         }
         self.free.push(lane);
     }
 
     fn expire_queue(&mut self, now: Instant, callers: &mut Endpoint) {
-        while let Some(at) = self.queue.iter().position(|queued| queued.ticket.deadline <= now) {
+        while let Some(at) = self
+            .queue
+            .iter()
+            .position(|queued| queued.ticket.deadline <= now)
+        {
             let Some(Queued { ticket, .. }) = self.queue.remove(at) else {
                 break;
             };
@@ -251,7 +279,13 @@ impl Node {
             let error = format!("the call waited {waited} ms for a lane, until its deadline");
             let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
             let session = ticket.session;
-            self.end(&ticket, Duration::ZERO, None, &mut Reply::new(callers, session), Err(error));
+            self.end(
+                &ticket,
+                Duration::ZERO,
+                None,
+                &mut Reply::new(callers, session),
+                Err(error),
+            );
         }
     }
 
@@ -266,7 +300,8 @@ impl Node {
     ) {
         let kind = result.as_ref().err().map(|error| error.kind);
         let latency = ticket.arrived.elapsed();
-        self.counters.record(ticket.counter, 0, latency.as_micros() as u64, kind);
+        self.counters
+            .record(ticket.counter, 0, latency.as_micros() as u64, kind);
         let queued = ran.map_or(latency, |ran| ran.started.duration_since(ticket.arrived));
         let bill = self.bill(queued, cpu, ran.map_or(0, |ran| ran.slices));
         let Some(outbox) = reply.outbox() else {
@@ -274,7 +309,10 @@ impl Node {
         };
         match (result, ran) {
             (Ok(()), Some(ran)) => {
-                let header = Header::Reply { id: ticket.id, bill };
+                let header = Header::Reply {
+                    id: ticket.id,
+                    bill,
+                };
                 self.lanes[ran.lane].with_output(|body| outbox.send(&header, body));
             }
             (Err(error), _) => outbox.fail(ticket.id, bill, &error),
@@ -298,7 +336,10 @@ impl Node {
         names.truncate(10);
         CallError::not_run(
             ErrorKind::NoSuchFunction,
-            format!("no function `{function}` is registered; there are: {}", names.join(", ")),
+            format!(
+                "no function `{function}` is registered; there are: {}",
+                names.join(", ")
+            ),
         )
     }
 }

@@ -44,7 +44,10 @@ struct Waiting {
 impl Orchestrator {
     /// An orchestrator in front of `nodes`, whose sessions are on `endpoint`.
     pub(crate) fn new(endpoint: Endpoint, nodes: &[SocketAddr], now: Instant) -> Self {
-        let names = nodes.iter().map(ToString::to_string).chain([NO_NODE.to_owned()]);
+        let names = nodes
+            .iter()
+            .map(ToString::to_string)
+            .chain([NO_NODE.to_owned()]);
         Self {
             upstreams: Upstreams::new(endpoint, nodes, NODE_NAME, Keep::Always, now),
             counters: Counters::new(names.collect()),
@@ -145,7 +148,9 @@ impl Orchestrator {
             };
             match outcome {
                 Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
-                Outcome::Failure { kind, bill, body } => outbox.send(&Header::Failure { id, kind, bill }, body),
+                Outcome::Failure { kind, bill, body } => {
+                    outbox.send(&Header::Failure { id, kind, bill }, body)
+                }
                 Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
             }
         })
@@ -162,7 +167,13 @@ impl Orchestrator {
     }
 }
 
-fn count(counters: &mut Counters, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
+fn count(
+    counters: &mut Counters,
+    waiting: &Waiting,
+    node: usize,
+    now: Instant,
+    error: Option<ErrorKind>,
+) {
     let latency = now.saturating_duration_since(waiting.arrived);
     counters.record(waiting.function, node, latency.as_micros() as u64, error);
 }

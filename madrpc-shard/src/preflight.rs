@@ -74,7 +74,9 @@ fn io_uring() -> Result<(), PreflightError> {
     let remedy = match reason.raw_os_error() {
         Some(libc::ENOSYS) => "a kernel from 5.8 on with CONFIG_IO_URING is needed",
         Some(libc::ENOMEM) => "raise the limit of locked memory",
-        _ => "set the sysctl kernel.io_uring_disabled to 0, and allow io_uring in the container's seccomp profile",
+        _ => {
+            "set the sysctl kernel.io_uring_disabled to 0, and allow io_uring in the container's seccomp profile"
+        }
     };
     Err(PreflightError::IoUring { reason, remedy })
 }

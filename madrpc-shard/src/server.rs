@@ -33,6 +33,10 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long shards that were told to end at once may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Lanes of each shard of a node whose pool size is not given.
+#[cfg(feature = "engine")]
+pub const LANES_PER_SHARD: usize = 4;
+
 /// Why a server cannot be started; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -97,21 +101,29 @@ struct Running {
 impl Server {
     /// Starts a node that runs the functions of `script`.
     ///
-    /// `pool_size` is the number of lanes in the node, spread over its shards; default: four for each shard.
+    /// `pool_size` is the number of lanes in the node, spread over its shards; default: [`LANES_PER_SHARD`] for each shard.
     ///
     /// # Errors
     /// The first thing that is wrong.
     #[cfg(feature = "engine")]
-    pub fn node(config: ServerConfig, script: &crate::engine::Script, pool_size: Option<usize>) -> Result<Self, StartError> {
-        const LANES_PER_SHARD: usize = 4;
+    pub fn node(
+        config: ServerConfig,
+        script: &crate::engine::Script,
+        pool_size: Option<usize>,
+    ) -> Result<Self, StartError> {
         if pool_size == Some(0) {
-            return Err(StartError::Settings("a node needs a pool of at least 1 lane".into()));
+            return Err(StartError::Settings(
+                "a node needs a pool of at least 1 lane".into(),
+            ));
         }
         let mut cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
         if let Some(lanes) = pool_size
             && lanes < cores.len()
         {
-            tracing::info!("a pool of {lanes} lanes is enough for {lanes} of {} shards", cores.len());
+            tracing::info!(
+                "a pool of {lanes} lanes is enough for {lanes} of {} shards",
+                cores.len()
+            );
             cores.truncate(lanes);
         }
         preflight::check(cores.len())?;
@@ -135,7 +147,9 @@ impl Server {
     /// The first thing that is wrong.
     pub fn orchestrator(config: ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
         let Some(&first) = nodes.first() else {
-            return Err(StartError::Settings("an orchestrator needs at least one node".into()));
+            return Err(StartError::Settings(
+                "an orchestrator needs at least one node".into(),
+            ));
         };
         if let Some(other) = nodes.iter().find(|node| node.is_ipv4() != first.is_ipv4()) {
             return Err(StartError::Settings(format!(
@@ -170,7 +184,9 @@ impl Server {
         let shards = u16::try_from(cores.len())
             .ok()
             .filter(|&shards| shards <= madrpc_core::cid::SHARDS_MAX)
-            .ok_or_else(|| StartError::Settings(format!("at most {} shards", madrpc_core::cid::SHARDS_MAX)))?;
+            .ok_or_else(|| {
+                StartError::Settings(format!("at most {} shards", madrpc_core::cid::SHARDS_MAX))
+            })?;
         let SocketGroup {
             sockets,
             address,
@@ -178,8 +194,12 @@ impl Server {
             lock,
         } = SocketGroup::bind(config.bind, shards)?;
         let name = name_of(address);
-        let duplicates = sockets.iter().map(UdpSocket::try_clone).collect::<std::io::Result<_>>();
-        let duplicates = duplicates.map_err(|error| StartError::Shard(format!("sockets: {error}")))?;
+        let duplicates = sockets
+            .iter()
+            .map(UdpSocket::try_clone)
+            .collect::<std::io::Result<_>>();
+        let duplicates =
+            duplicates.map_err(|error| StartError::Shard(format!("sockets: {error}")))?;
         let (to_control, from_shards) = channel();
         let mut inboxes = Vec::new();
         let mut bodies = Vec::new();
@@ -194,7 +214,8 @@ impl Server {
             };
             let (inbox, messages) = unbounded();
             inboxes.push(inbox);
-            let (make, identity, control) = (make(&seat), config.identity.clone(), to_control.clone());
+            let (make, identity, control) =
+                (make(&seat), config.identity.clone(), to_control.clone());
             bodies.push(move |starting: Starting| async move {
                 let now = Instant::now();
                 let server = accepting_endpoint(&identity, socket, &seat, now);
@@ -252,7 +273,9 @@ impl Server {
     /// How many shards it has.
     #[must_use]
     pub fn shards(&self) -> usize {
-        self.running.as_ref().map_or(0, |running| running.inboxes.len())
+        self.running
+            .as_ref()
+            .map_or(0, |running| running.inboxes.len())
     }
 
     /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
@@ -277,7 +300,10 @@ impl Server {
             running.group.join();
         } else {
             // Threads end with the process; nothing waits for a shard that is stuck.
-            tracing::warn!("{}: a shard did not end in time and is left behind", self.name);
+            tracing::warn!(
+                "{}: a shard did not end in time and is left behind",
+                self.name
+            );
         }
     }
 }
@@ -295,17 +321,27 @@ pub(crate) fn dialing_endpoint(
     idle: Duration,
     now: Instant,
 ) -> Result<Endpoint, String> {
-    let mut config = identity.client_config().map_err(|error| error.to_string())?;
+    let mut config = identity
+        .client_config()
+        .map_err(|error| error.to_string())?;
     set_transport(&mut config, idle).map_err(|error| format!("QUIC: {error}"))?;
     let socket = bind_dialer(target).and_then(Socket::new);
     let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
     endpoint.map_err(|error| format!("socket for {target}: {error}"))
 }
 
-fn accepting_endpoint(identity: &Identity, socket: UdpSocket, seat: &Seat, now: Instant) -> Result<Endpoint, String> {
-    let mut config = identity.server_config().map_err(|error| error.to_string())?;
+fn accepting_endpoint(
+    identity: &Identity,
+    socket: UdpSocket,
+    seat: &Seat,
+    now: Instant,
+) -> Result<Endpoint, String> {
+    let mut config = identity
+        .server_config()
+        .map_err(|error| error.to_string())?;
     set_transport(&mut config, CLIENT_IDLE_TIMEOUT).map_err(|error| format!("QUIC: {error}"))?;
-    let socket = Socket::new(socket).map_err(|error| format!("socket of shard {}: {error}", seat.shard))?;
+    let socket =
+        Socket::new(socket).map_err(|error| format!("socket of shard {}: {error}", seat.shard))?;
     let accepting = Accepting {
         config,
         shard: seat.shard,
@@ -316,7 +352,9 @@ fn accepting_endpoint(identity: &Identity, socket: UdpSocket, seat: &Seat, now: 
 
 /// The address by which others know the server: an unspecified one is replaced by the machine's name.
 fn name_of(address: SocketAddr) -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
     match host {
         Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
         _ => address.to_string(),
@@ -330,7 +368,10 @@ fn tell(inboxes: &[Inbox], message: impl Fn() -> ToShard) {
     }
 }
 
-fn spawn_control(from_shards: Receiver<ToControl>, inboxes: Vec<Inbox>) -> Result<JoinHandle<()>, StartError> {
+fn spawn_control(
+    from_shards: Receiver<ToControl>,
+    inboxes: Vec<Inbox>,
+) -> Result<JoinHandle<()>, StartError> {
     let control = move || {
         while let Ok(ToControl::WantSnapshot(caller)) = from_shards.recv() {
             let answer = encode(&collect(&inboxes));
@@ -339,7 +380,9 @@ fn spawn_control(from_shards: Receiver<ToControl>, inboxes: Vec<Inbox>) -> Resul
             }
         }
     };
-    let thread = std::thread::Builder::new().name("control".into()).spawn(control);
+    let thread = std::thread::Builder::new()
+        .name("control".into())
+        .spawn(control);
     thread.map_err(|error| StartError::Shard(format!("control thread: {error}")))
 }
 
@@ -369,7 +412,9 @@ fn collect(inboxes: &[Inbox]) -> Option<Snapshot> {
 
 fn encode(snapshot: &Option<Snapshot>) -> Result<Vec<u8>, CallError> {
     let internal = |error: String| CallError::may_have_run(ErrorKind::Internal, error);
-    let snapshot = snapshot.as_ref().ok_or_else(|| internal("no shard answers".into()))?;
+    let snapshot = snapshot
+        .as_ref()
+        .ok_or_else(|| internal("no shard answers".into()))?;
     let value = to_value(snapshot).map_err(|error| internal(format!("statistics: {error}")))?;
     let mut body = Vec::new();
     value

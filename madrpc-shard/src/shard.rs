@@ -187,7 +187,8 @@ impl Shard {
             ToShard::Drain => {
                 self.stage = Stage::Draining;
                 self.server.stop_accepting();
-                self.server.each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
+                self.server
+                    .each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
             }
             ToShard::Stop => self.stage = Stage::Leaving(now),
         }
@@ -254,7 +255,13 @@ impl Shard {
             glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
             None
         };
-        let message = self.inbox.next().or(datagram).or(from_upstream).or(slept).await;
+        let message = self
+            .inbox
+            .next()
+            .or(datagram)
+            .or(from_upstream)
+            .or(slept)
+            .await;
         if let Some(message) = message {
             self.on_message(message, Instant::now());
         }
@@ -268,7 +275,8 @@ fn refuse(function: &str, stage: Stage) -> Result<(), CallError> {
         return Err(CallError::not_run(ErrorKind::Unavailable, error));
     }
     if function.len() > FUNCTION_NAME_MAX_BYTES {
-        let error = format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
+        let error =
+            format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
         return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
     }
     if function.starts_with(RESERVED_PREFIX) && function != STATS {

@@ -87,9 +87,12 @@ impl Socket {
     /// Fills buffers with what has come; gives how many are filled, and whether there may be more.
     pub(crate) fn receive(&self, inbound: &mut Inbound) -> (usize, bool) {
         let mut buffers = inbound.buffers.iter_mut();
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| buffer)));
-        let received = self.state.recv((&self.socket).into(), &mut slices, &mut inbound.metas);
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+            IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| buffer))
+        });
+        let received = self
+            .state
+            .recv((&self.socket).into(), &mut slices, &mut inbound.metas);
         // An error is "nothing there", or one of a peer's, which `unreachable` reports.
         let filled = received.unwrap_or(0);
         (filled, filled == BATCH_SIZE)
@@ -108,16 +111,29 @@ impl Socket {
         let mut quoted = [0; 1];
         let mut quoted = [IoSliceMut::new(&mut quoted)];
         let descriptor = self.socket.as_raw_fd();
-        let message = recvmsg::<SockaddrStorage>(descriptor, &mut quoted, Some(&mut control), flags).ok()?;
+        let message =
+            recvmsg::<SockaddrStorage>(descriptor, &mut quoted, Some(&mut control), flags).ok()?;
         let address = message.address?;
-        let v4 = address.as_sockaddr_in().map(|&address| SocketAddrV4::from(address).into());
-        v4.or_else(|| address.as_sockaddr_in6().map(|&address| SocketAddrV6::from(address).into()))
+        let v4 = address
+            .as_sockaddr_in()
+            .map(|&address| SocketAddrV4::from(address).into());
+        v4.or_else(|| {
+            address
+                .as_sockaddr_in6()
+                .map(|&address| SocketAddrV6::from(address).into())
+        })
     }
 
     /// Sends `bytes` as datagrams of `segment` bytes each, of which only the last may be shorter.
     ///
     /// `false` says that the system has no room: try again later. Any other error is a lost datagram to QUIC.
-    pub(crate) fn send(&self, bytes: &[u8], segment: usize, to: SocketAddr, from: Option<IpAddr>) -> bool {
+    pub(crate) fn send(
+        &self,
+        bytes: &[u8],
+        segment: usize,
+        to: SocketAddr,
+        from: Option<IpAddr>,
+    ) -> bool {
         let transmit = Transmit {
             destination: to,
             ecn: None,

@@ -17,7 +17,9 @@ const BUFFER_BYTES: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Someone else is there.
-    #[error("address {0}: in use by another process; stop that one (`ss -lunp` shows it) or choose another port")]
+    #[error(
+        "address {0}: in use by another process; stop that one (`ss -lunp` shows it) or choose another port"
+    )]
     InUse(SocketAddr),
     /// The operating system refuses it.
     #[error("address {address}: cannot be bound: {reason}")]
@@ -100,15 +102,27 @@ impl SocketGroup {
 
 impl PortLock {
     fn take(address: SocketAddr) -> io::Result<Self> {
-        let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+        let socket = socket(
+            AddressFamily::Unix,
+            SockType::Datagram,
+            SockFlag::SOCK_CLOEXEC,
+            None,
+        )?;
         let name = format!("madrpc/udp/{address}");
-        bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+        bind(
+            socket.as_raw_fd(),
+            &UnixAddr::new_abstract(name.as_bytes())?,
+        )?;
         Ok(Self { _socket: socket })
     }
 }
 
 fn bind_member(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -146,8 +160,8 @@ fn attach_filter(member: &UdpSocket, shards: u16) -> io::Result<()> {
         k,
     };
     use libc::{
-        BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_H, BPF_JA, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LEN, BPF_MOD, BPF_RET,
-        BPF_W,
+        BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_H, BPF_JA, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD,
+        BPF_LEN, BPF_MOD, BPF_RET, BPF_W,
     };
     // The UDP payload begins at offset 0. A load beyond its end would select shard 0, so the length comes first;
     // an index out of range makes the kernel choose by the hash of the addresses.
@@ -250,7 +264,10 @@ mod tests {
     fn the_lock_alone_refuses_a_group_made_at_the_same_moment() {
         let address = loopback();
         let held = PortLock::take(address).unwrap();
-        assert_eq!(PortLock::take(address).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            PortLock::take(address).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(held);
         PortLock::take(address).unwrap();
     }

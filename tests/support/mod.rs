@@ -1,5 +1,5 @@
 //! What the end-to-end tests share: an authority of their own, and servers in this process.
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its own part")]
 
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_shard::client::{Client, ClientConfig};

@@ -341,7 +341,10 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        assert_eq!(from_json("55.393536131272924"), Ok(55.393536131272924.into()));
+        assert_eq!(
+            from_json("55.393536131272924"),
+            Ok(55.393536131272924.into())
+        );
         let text = r#"{"z":[1,-2.5,"é",null,true,{"":[]}],"a":{"b":0.1}}"#;
         assert_eq!(to_json(&from_json(text).unwrap()), text);
         for float in [1e300, 5e-324, f64::MAX, 1e21, 1e-7] {

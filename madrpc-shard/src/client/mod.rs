@@ -72,7 +72,10 @@ impl ClientConfig {
     /// # Errors
     /// Where the user's authority cannot be used.
     pub fn new(address: &str) -> Result<Self, IdentityError> {
-        Ok(Self::with_identity(address, Identity::of_this_user(Role::Client)?))
+        Ok(Self::with_identity(
+            address,
+            Identity::of_this_user(Role::Client)?,
+        ))
     }
 
     /// The defaults, as somebody else.
@@ -130,7 +133,10 @@ impl Client {
     /// As [`Client::connect`].
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
         let address = resolve_target(&config.address)?;
-        let server_name = config.expect.and_then(Role::server_name).unwrap_or(SERVER_NAME_ANY);
+        let server_name = config
+            .expect
+            .and_then(Role::server_name)
+            .unwrap_or(SERVER_NAME_ANY);
         let commands = thread::open(thread::Pool {
             address,
             identity: config.identity.clone(),
@@ -208,14 +214,20 @@ impl Call<'_> {
             reply,
         };
         let ended = || CallError::may_have_run(ErrorKind::Internal, "the client thread has ended");
-        self.client.commands.unbounded_send(command).map_err(|_| ended())?;
+        self.client
+            .commands
+            .unbounded_send(command)
+            .map_err(|_| ended())?;
         let waiting = Waiting {
             replied: Some(replied),
             commands: &self.client.commands,
         };
         let raw = waiting.await.unwrap_or_else(|_| Err(ended()))?;
         let result = Value::decode(&raw.body).map_err(|error| {
-            CallError::may_have_run(ErrorKind::Protocol, format!("the result cannot be decoded: {error}"))
+            CallError::may_have_run(
+                ErrorKind::Protocol,
+                format!("the result cannot be decoded: {error}"),
+            )
         })?;
         Ok(Reply {
             result,
@@ -248,7 +260,10 @@ struct Waiting<'a> {
 impl Future for Waiting<'_> {
     type Output = Result<Result<RawReply, CallError>, oneshot::Canceled>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
         let Some(replied) = &mut self.replied else {
             return std::task::Poll::Ready(Err(oneshot::Canceled));
         };
@@ -272,12 +287,18 @@ impl Drop for Waiting<'_> {
 
 fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {
     to_value(args).map_err(|error| {
-        CallError::not_run(ErrorKind::BadArguments, format!("the arguments cannot be sent: {error}"))
+        CallError::not_run(
+            ErrorKind::BadArguments,
+            format!("the arguments cannot be sent: {error}"),
+        )
     })
 }
 
 fn from_result<R: DeserializeOwned>(result: Value) -> Result<R, CallError> {
     from_value(result).map_err(|error| {
-        CallError::may_have_run(ErrorKind::BadArguments, format!("the result is not what was asked for: {error}"))
+        CallError::may_have_run(
+            ErrorKind::BadArguments,
+            format!("the result is not what was asked for: {error}"),
+        )
     })
 }

@@ -58,7 +58,9 @@ pub(super) fn open(pool: Pool) -> Result<UnboundedSender<Command>, ClientError> 
     static THREAD: OnceLock<Result<UnboundedSender<Opening>, String>> = OnceLock::new();
     preflight::check(1)?;
     let thread = THREAD.get_or_init(start);
-    let openings = thread.as_ref().map_err(|why| ClientError::System(why.clone()))?;
+    let openings = thread
+        .as_ref()
+        .map_err(|why| ClientError::System(why.clone()))?;
     let (commands, receiver) = unbounded();
     let (opened, outcome) = channel();
     let opening = Opening {
@@ -68,7 +70,10 @@ pub(super) fn open(pool: Pool) -> Result<UnboundedSender<Command>, ClientError> 
     };
     let ended = || ClientError::System("the client thread has ended".into());
     openings.unbounded_send(opening).map_err(|_| ended())?;
-    outcome.recv().map_err(|_| ended())?.map_err(ClientError::System)?;
+    outcome
+        .recv()
+        .map_err(|_| ended())?
+        .map_err(ClientError::System)?;
     Ok(commands)
 }
 
@@ -78,7 +83,9 @@ fn start() -> Result<UnboundedSender<Opening>, String> {
     let body = move || {
         let executor = match LocalExecutorBuilder::new(Placement::Unbound).make() {
             Ok(executor) => executor,
-            Err(error) => return drop(started.send(Err(format!("its executor cannot be started: {error}")))),
+            Err(error) => {
+                return drop(started.send(Err(format!("its executor cannot be started: {error}"))));
+            }
         };
         let _ = started.send(Ok(()));
         executor.run(async {
@@ -88,9 +95,13 @@ fn start() -> Result<UnboundedSender<Opening>, String> {
             }
         });
     };
-    let thread = std::thread::Builder::new().name("madrpc-client".into()).spawn(body);
+    let thread = std::thread::Builder::new()
+        .name("madrpc-client".into())
+        .spawn(body);
     thread.map_err(|error| format!("its thread cannot be started: {error}"))?;
-    outcome.recv().unwrap_or_else(|_| Err("its thread has ended".into()))?;
+    outcome
+        .recv()
+        .unwrap_or_else(|_| Err("its thread has ended".into()))?;
     Ok(openings)
 }
 

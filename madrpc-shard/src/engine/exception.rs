@@ -26,13 +26,18 @@ pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
     };
     match (exception.name.as_str(), exception.message.as_str()) {
         ("InternalError", "out of memory") => out_of_memory(),
-        ("RangeError" | "InternalError", "Maximum call stack size exceeded" | "stack overflow") => CallError {
-            exception: Some(exception),
-            ..CallError::may_have_run(
-                ErrorKind::StackLimit,
-                format!("the call nested deeper than its stack of {} KiB", super::limits::JS_STACK_BYTES >> 10),
-            )
-        },
+        ("RangeError" | "InternalError", "Maximum call stack size exceeded" | "stack overflow") => {
+            CallError {
+                exception: Some(exception),
+                ..CallError::may_have_run(
+                    ErrorKind::StackLimit,
+                    format!(
+                        "the call nested deeper than its stack of {} KiB",
+                        super::limits::JS_STACK_BYTES >> 10
+                    ),
+                )
+            }
+        }
         _ => CallError::thrown(exception),
     }
 }
@@ -52,7 +57,10 @@ fn of_object(ctx: &Ctx<'_>, object: &Object<'_>) -> Exception {
         if value.is_err() {
             ctx.catch();
         }
-        value.ok().filter(|value| !value.is_undefined()).map(|value| text(&value))
+        value
+            .ok()
+            .filter(|value| !value.is_undefined())
+            .map(|value| text(&value))
     };
     let stack = property("stack").unwrap_or_default();
     Exception {

@@ -75,11 +75,17 @@ impl Lane {
             stop: Cell::new(None),
             retired: Cell::new(false),
         });
-        let stack = DefaultStack::new(STACK_BYTES)
-            .map_err(|error| LoadError::new(format!("script {}: no memory for a lane: {error}", script.name)))?;
+        let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
+            LoadError::new(format!(
+                "script {}: no memory for a lane: {error}",
+                script.name
+            ))
+        })?;
         let fiber = {
             let (desk, script) = (Rc::clone(&desk), script.clone());
-            Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| live(yielder, &desk, &script))
+            Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
+                live(yielder, &desk, &script)
+            })
         };
         let mut lane = Self {
             fiber,
@@ -153,7 +159,9 @@ impl Drop for Lane {
 
 /// The life of a lane, on its own stack.
 fn live(yielder: &Yielder<(), Yield>, desk: &Rc<Desk>, script: &Script) {
-    let fail = |error: rquickjs::Error| LoadError::new(format!("script {}: no engine for it: {error}", script.name));
+    let fail = |error: rquickjs::Error| {
+        LoadError::new(format!("script {}: no engine for it: {error}", script.name))
+    };
     let made = Runtime::new().and_then(|runtime| {
         let context = Context::full(&runtime)?;
         Ok((runtime, context))
@@ -209,9 +217,15 @@ fn interrupt_handler(yielder: &Yielder<(), Yield>, desk: Rc<Desk>) -> Box<dyn Fn
 type Registered<'js> = Vec<(String, Function<'js>)>;
 
 /// Evaluates the prelude and the script.
-fn load<'js>(ctx: &Ctx<'js>, desk: &Desk, script: &Script) -> Result<(Builtins<'js>, Registered<'js>), LoadError> {
+fn load<'js>(
+    ctx: &Ctx<'js>,
+    desk: &Desk,
+    script: &Script,
+) -> Result<(Builtins<'js>, Registered<'js>), LoadError> {
     let name = &script.name;
-    let engine = |error: rquickjs::Error| LoadError::new(format!("script {name}: the engine does not start: {error}"));
+    let engine = |error: rquickjs::Error| {
+        LoadError::new(format!("script {name}: the engine does not start: {error}"))
+    };
     let prelude: Object<'js> = ctx.eval(include_str!("prelude.js")).map_err(engine)?;
     let builtins = Builtins::new(ctx, &prelude).map_err(engine)?;
     let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
@@ -293,10 +307,15 @@ fn attempt<'js>(
     desk: &Desk,
 ) -> Result<(), CallError> {
     let Some((_, function)) = functions.get(desk.function.get()) else {
-        return Err(CallError::not_run(ErrorKind::NoSuchFunction, "the lane does not have this function"));
+        return Err(CallError::not_run(
+            ErrorKind::NoSuchFunction,
+            "the lane does not have this function",
+        ));
     };
     let argument = values::from_wire(ctx, builtins, &desk.input.borrow())?;
-    let returned: Value<'js> = function.call((argument,)).map_err(|error| thrown(ctx, &error))?;
+    let returned: Value<'js> = function
+        .call((argument,))
+        .map_err(|error| thrown(ctx, &error))?;
     let result = match returned.as_promise() {
         Some(promise) => settle(ctx, desk, promise)?,
         None => returned,
@@ -307,8 +326,15 @@ fn attempt<'js>(
 }
 
 /// Runs the jobs that a promise waits for, and gives what it settles to.
-fn settle<'js>(ctx: &Ctx<'js>, desk: &Desk, promise: &Promise<'js>) -> Result<Value<'js>, CallError> {
-    while promise.state() == PromiseState::Pending && desk.stop.get().is_none() && ctx.execute_pending_job() {}
+fn settle<'js>(
+    ctx: &Ctx<'js>,
+    desk: &Desk,
+    promise: &Promise<'js>,
+) -> Result<Value<'js>, CallError> {
+    while promise.state() == PromiseState::Pending
+        && desk.stop.get().is_none()
+        && ctx.execute_pending_job()
+    {}
     match promise.result::<Value<'js>>() {
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(thrown(ctx, &error)),
@@ -325,7 +351,9 @@ fn settle<'js>(ctx: &Ctx<'js>, desk: &Desk, promise: &Promise<'js>) -> Result<Va
 fn thrown(ctx: &Ctx<'_>, error: &rquickjs::Error) -> CallError {
     match error {
         rquickjs::Error::Exception => exception::pending(ctx),
-        error => CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}")),
+        error => {
+            CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
+        }
     }
 }
 

@@ -36,8 +36,12 @@ impl Script {
     /// # Errors
     /// Where the file cannot be read as text.
     pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let source = std::fs::read_to_string(path)
-            .map_err(|error| LoadError::new(format!("script {}: cannot be read: {error}", path.display())))?;
+        let source = std::fs::read_to_string(path).map_err(|error| {
+            LoadError::new(format!(
+                "script {}: cannot be read: {error}",
+                path.display()
+            ))
+        })?;
         Ok(Self::new(&path.to_string_lossy(), &source))
     }
 

@@ -16,7 +16,9 @@ use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::value::wire::{Build, DecodeError, EncodeError, Encoder, decode};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::object::Property;
-use rquickjs::{Array, ArrayBuffer, Atom, Ctx, Function, Object, String as JsString, TypedArray, Value};
+use rquickjs::{
+    Array, ArrayBuffer, Atom, Ctx, Function, Object, String as JsString, TypedArray, Value,
+};
 
 /// Whole numbers up to here are exact in JavaScript.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -50,21 +52,27 @@ impl<'js> Builtins<'js> {
 }
 
 /// Makes the JavaScript value that `body` holds; an empty one holds `undefined`.
-pub(super) fn from_wire<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, body: &[u8]) -> Result<Value<'js>, CallError> {
+pub(super) fn from_wire<'js>(
+    ctx: &Ctx<'js>,
+    builtins: &Builtins<'js>,
+    body: &[u8],
+) -> Result<Value<'js>, CallError> {
     if body.is_empty() {
         return Ok(Value::new_undefined(ctx.clone()));
     }
     decode(body, &mut Builder { ctx, builtins }).map_err(|error| match error {
-        DecodeError::Malformed(malformed) => {
-            CallError::not_run(ErrorKind::BadArguments, format!("the arguments cannot be decoded: {malformed}"))
-        }
+        DecodeError::Malformed(malformed) => CallError::not_run(
+            ErrorKind::BadArguments,
+            format!("the arguments cannot be decoded: {malformed}"),
+        ),
         DecodeError::Build(rquickjs::Error::Exception) => CallError {
             may_have_run: false,
             ..super::exception::pending(ctx)
         },
-        DecodeError::Build(error) => {
-            CallError::not_run(ErrorKind::BadArguments, format!("the arguments cannot be used: {error}"))
-        }
+        DecodeError::Build(error) => CallError::not_run(
+            ErrorKind::BadArguments,
+            format!("the arguments cannot be used: {error}"),
+        ),
     })
 }
 
@@ -103,7 +111,9 @@ impl<'js> Build for Builder<'_, 'js> {
     }
 
     fn big_integer(&mut self, big: BigInteger) -> rquickjs::Result<Value<'js>> {
-        self.builtins.make_big.call((big.is_negative(), big.magnitude_hex()))
+        self.builtins
+            .make_big
+            .call((big.is_negative(), big.magnitude_hex()))
     }
 
     fn string(&mut self, text: &str) -> rquickjs::Result<Value<'js>> {
@@ -127,7 +137,12 @@ impl<'js> Build for Builder<'_, 'js> {
         Array::new(self.ctx.clone())
     }
 
-    fn push(&mut self, array: &mut Array<'js>, index: usize, value: Value<'js>) -> rquickjs::Result<()> {
+    fn push(
+        &mut self,
+        array: &mut Array<'js>,
+        index: usize,
+        value: Value<'js>,
+    ) -> rquickjs::Result<()> {
         array.set(index, value)
     }
 
@@ -139,10 +154,18 @@ impl<'js> Build for Builder<'_, 'js> {
         Object::new(self.ctx.clone())
     }
 
-    fn set(&mut self, object: &mut Object<'js>, key: &str, value: Value<'js>) -> rquickjs::Result<()> {
+    fn set(
+        &mut self,
+        object: &mut Object<'js>,
+        key: &str,
+        value: Value<'js>,
+    ) -> rquickjs::Result<()> {
         if key == "__proto__" {
             // Assigned, it would replace the prototype by what a peer says.
-            return object.prop(key, Property::from(value).writable().enumerable().configurable());
+            return object.prop(
+                key,
+                Property::from(value).writable().enumerable().configurable(),
+            );
         }
         object.set(key, value)
     }
@@ -186,9 +209,10 @@ pub(super) fn to_wire<'js>(
         encoder: Encoder::new(out, limit),
     };
     writer.value(value).map_err(|unfit| match unfit {
-        Unfit::Encode(error @ EncodeError::TooLarge { .. }) => {
-            CallError::may_have_run(ErrorKind::PayloadTooLarge, format!("the result cannot be sent: {error}"))
-        }
+        Unfit::Encode(error @ EncodeError::TooLarge { .. }) => CallError::may_have_run(
+            ErrorKind::PayloadTooLarge,
+            format!("the result cannot be sent: {error}"),
+        ),
         Unfit::Encode(error) => CallError::may_have_run(
             ErrorKind::JavaScript,
             format!("the result cannot be sent: {error}; is there a cycle in it?"),
@@ -198,9 +222,10 @@ pub(super) fn to_wire<'js>(
             format!("the result cannot be sent: there is a {kind} in it"),
         ),
         Unfit::Engine(rquickjs::Error::Exception) => super::exception::pending(ctx),
-        Unfit::Engine(error) => {
-            CallError::may_have_run(ErrorKind::JavaScript, format!("the result cannot be sent: {error}"))
-        }
+        Unfit::Engine(error) => CallError::may_have_run(
+            ErrorKind::JavaScript,
+            format!("the result cannot be sent: {error}"),
+        ),
     })
 }
 
@@ -227,7 +252,8 @@ impl<'js> Writer<'_, 'js> {
             self.encoder.undefined()?;
         } else if value.as_big_int().is_some() {
             let hex: String = self.builtins.hex_of.call((value.clone(),))?;
-            let big = BigInteger::from_hex(&hex).map_err(|error| Unfit::Kind(format!("BigInt of which {error}")))?;
+            let big = BigInteger::from_hex(&hex)
+                .map_err(|error| Unfit::Kind(format!("BigInt of which {error}")))?;
             self.encoder.big_integer(&big)?;
         } else {
             return Err(Unfit::Kind(value.type_name().to_owned()));
@@ -265,11 +291,15 @@ impl<'js> Writer<'_, 'js> {
             Some(2) => {
                 let buffer = ArrayBuffer::from_object(object.clone());
                 // SAFETY: no JavaScript runs while the bytes are borrowed, so the buffer is neither moved nor detached.
-                let bytes = buffer.as_ref().and_then(|buffer| unsafe { buffer.as_bytes() });
+                let bytes = buffer
+                    .as_ref()
+                    .and_then(|buffer| unsafe { buffer.as_bytes() });
                 Ok(self.encoder.bytes(bytes.unwrap_or_default())?)
             }
             Some(view) => {
-                let kind = u8::try_from(view - 3).ok().and_then(TypedArrayKind::from_number);
+                let kind = u8::try_from(view - 3)
+                    .ok()
+                    .and_then(TypedArrayKind::from_number);
                 let kind = kind.ok_or_else(|| Unfit::Kind("view of an unknown kind".to_owned()))?;
                 let view: TypedArray<'js, u8> = self.builtins.bytes_of.call((object.clone(),))?;
                 // SAFETY: as above.
@@ -295,7 +325,8 @@ impl<'js> Writer<'_, 'js> {
         self.encoder.begin_object(keys.len())?;
         for key in keys {
             let key = key?;
-            self.encoder.key(key.to_js_string()?.to_cstring()?.as_str())?;
+            self.encoder
+                .key(key.to_js_string()?.to_cstring()?.as_str())?;
             self.value(&object.get(key)?)?;
         }
         self.encoder.end();

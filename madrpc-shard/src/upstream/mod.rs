@@ -4,24 +4,23 @@
 //! gets its session, its number and its deadline, and its reply finds whoever waits for it. Whoever waits is a tag `T`
 //! that is given back with the outcome, exactly once.
 
+mod calls;
+
+pub(crate) use calls::CallId;
+
 use crate::endpoint::{Endpoint, SessionKey};
+use calls::{Calls, Pending, number};
 use madrpc_core::balance::{Backoff, RoundRobin};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Frame, Header};
 use madrpc_core::limits::{KEEP_ALIVE, OUTBOX_HIGH_BYTES};
 use madrpc_core::session::Event;
-use madrpc_core::wheel::{TimerKey, Wheel};
-use slab::Slab;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// How long after its deadline a call still waits for the reply of whoever enforces the deadline, who knows more.
 const DEADLINE_GRACE: Duration = Duration::from_millis(50);
-
-/// Names a call until its outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CallId(u64);
 
 /// A call to be sent.
 pub(crate) struct Request<'a> {
@@ -77,20 +76,6 @@ enum Link {
     Up { key: SessionKey, leaving: bool },
 }
 
-struct Calls<T> {
-    pending: Slab<Pending<T>>,
-    deadlines: Wheel<usize>,
-    generation: u32,
-}
-
-struct Pending<T> {
-    generation: u32,
-    target: usize,
-    session: SessionKey,
-    timer: TimerKey,
-    tag: T,
-}
-
 /// Getters.
 impl<T> Upstreams<T> {
     /// The sessions' endpoint, to wait on.
@@ -140,7 +125,10 @@ impl<T> Upstreams<T> {
             address,
             link: Link::Down {
                 retry_at: now,
-                why: CallError::not_run(ErrorKind::Unavailable, format!("{address}: no session yet")),
+                why: CallError::not_run(
+                    ErrorKind::Unavailable,
+                    format!("{address}: no session yet"),
+                ),
             },
             backoff: Backoff::default(),
             waiting: 0,
@@ -151,11 +139,7 @@ impl<T> Upstreams<T> {
             keep,
             targets: targets.collect(),
             balance: RoundRobin::default(),
-            calls: Calls {
-                pending: Slab::new(),
-                deadlines: Wheel::new(now),
-                generation: 0,
-            },
+            calls: Calls::new(now),
             next_ping: now,
         }
     }
@@ -164,7 +148,12 @@ impl<T> Upstreams<T> {
     ///
     /// # Errors
     /// `Unavailable`, at once, where no target can be reached, and `Overloaded` where all that can are behind.
-    pub(crate) fn call(&mut self, now: Instant, request: &Request<'_>, tag: T) -> Result<CallId, (T, CallError)> {
+    pub(crate) fn call(
+        &mut self,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
         let (target, key) = match self.pick(now) {
             Ok(picked) => picked,
             Err(error) => return Err((tag, error)),
@@ -172,7 +161,10 @@ impl<T> Upstreams<T> {
         let timeout = request.deadline.saturating_duration_since(now);
         let (id, slot) = self.calls.reserve();
         let Some(outbox) = self.endpoint.outbox(key) else {
-            let error = format!("{}: the session has just ended", self.targets[target].address);
+            let error = format!(
+                "{}: the session has just ended",
+                self.targets[target].address
+            );
             return Err((tag, CallError::not_run(ErrorKind::Unavailable, error)));
         };
         let header = Header::Call {
@@ -181,7 +173,10 @@ impl<T> Upstreams<T> {
             timeout_us: timeout.as_micros() as u64,
         };
         outbox.send(&header, request.body);
-        let timer = self.calls.deadlines.insert(request.deadline + DEADLINE_GRACE, slot);
+        let timer = self
+            .calls
+            .deadlines
+            .insert(request.deadline + DEADLINE_GRACE, slot);
         self.targets[target].waiting += 1;
         self.calls.pending.insert(Pending {
             generation: self.calls.generation,
@@ -207,7 +202,9 @@ impl<T> Upstreams<T> {
     pub(crate) fn cancel_abandoned(&mut self, is_abandoned: impl Fn(&T) -> bool) {
         let pending = self.calls.pending.iter();
         let abandoned = pending.filter(|(_, pending)| is_abandoned(&pending.tag));
-        let ids: Vec<_> = abandoned.map(|(slot, pending)| CallId(number(pending.generation, slot))).collect();
+        let ids: Vec<_> = abandoned
+            .map(|(slot, pending)| CallId(number(pending.generation, slot)))
+            .collect();
         for id in ids {
             self.cancel(id);
         }
@@ -229,7 +226,11 @@ impl<T> Upstreams<T> {
         } = self;
         let mut behind = 0;
         let mut session = |index: usize, established: bool| {
-            let Link::Up { key, leaving: false } = targets[index].link else {
+            let Link::Up {
+                key,
+                leaving: false,
+            } = targets[index].link
+            else {
                 return None;
             };
             if endpoint.is_established(key) != established {
@@ -253,7 +254,10 @@ impl<T> Upstreams<T> {
             }
         }
         if behind > 0 {
-            let error = format!("{behind} of {} upstreams are open, and none keeps up", targets.len());
+            let error = format!(
+                "{behind} of {} upstreams are open, and none keeps up",
+                targets.len()
+            );
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
         Err(self.why_none())
@@ -267,7 +271,8 @@ impl<T> Upstreams<T> {
         let mut reasons: Vec<&str> = downs.clone().map(|why| why.message.as_str()).collect();
         reasons.dedup();
         // A refused certificate is the caller's to mend; anything else may pass.
-        let unauthorized = downs.clone().count() > 0 && downs.clone().all(|why| why.kind == ErrorKind::Unauthorized);
+        let unauthorized = downs.clone().count() > 0
+            && downs.clone().all(|why| why.kind == ErrorKind::Unauthorized);
         let kind = if unauthorized {
             ErrorKind::Unauthorized
         } else {
@@ -289,7 +294,10 @@ impl<T> Upstreams<T> {
                 continue;
             }
             target.link = match self.endpoint.connect(target.address, self.server_name, now) {
-                Ok(key) => Link::Up { key, leaving: false },
+                Ok(key) => Link::Up {
+                    key,
+                    leaving: false,
+                },
                 Err(why) => Link::Down {
                     retry_at: now + target.backoff.failed(fastrand::f64()),
                     why,
@@ -302,7 +310,11 @@ impl<T> Upstreams<T> {
 /// Pollers: what the driver asks for.
 impl<T> Upstreams<T> {
     /// Takes in what has come and tells outcomes, each with the number of the target; gives the datagrams received.
-    pub(crate) fn turn(&mut self, now: Instant, mut on_outcome: impl FnMut(T, usize, Outcome<'_>)) -> usize {
+    pub(crate) fn turn(
+        &mut self,
+        now: Instant,
+        mut on_outcome: impl FnMut(T, usize, Outcome<'_>),
+    ) -> usize {
         let received = self.endpoint.receive(now);
         self.endpoint.expire(now);
         let Self {
@@ -317,7 +329,12 @@ impl<T> Upstreams<T> {
                     calls.end(targets, id, Outcome::Reply { bill, body }, &mut on_outcome);
                 }
                 Header::Failure { id, kind, bill } => {
-                    calls.end(targets, id, Outcome::Failure { kind, bill, body }, &mut on_outcome);
+                    calls.end(
+                        targets,
+                        id,
+                        Outcome::Failure { kind, bill, body },
+                        &mut on_outcome,
+                    );
                 }
                 Header::GoAway => leave(targets, key),
                 // Those are a caller's, and we are the caller here.
@@ -396,7 +413,11 @@ impl<T> Upstreams<T> {
             let lost: Vec<usize> = if target.waiting == 0 {
                 Vec::new()
             } else {
-                let on_it = self.calls.pending.iter().filter(|(_, pending)| pending.session == key);
+                let on_it = self
+                    .calls
+                    .pending
+                    .iter()
+                    .filter(|(_, pending)| pending.session == key);
                 on_it.map(|(slot, _)| slot).collect()
             };
             target.waiting -= lost.len();
@@ -429,43 +450,6 @@ impl<T> Upstreams<T> {
             }
         }
     }
-}
-
-impl<T> Calls<T> {
-    /// The number and the place that the next call gets.
-    fn reserve(&mut self) -> (CallId, usize) {
-        self.generation = self.generation.wrapping_add(1);
-        let slot = self.pending.vacant_key();
-        (CallId(number(self.generation, slot)), slot)
-    }
-
-    fn take(&mut self, id: u64) -> Option<Pending<T>> {
-        let slot = (id & u64::from(u32::MAX)) as usize;
-        let generation = (id >> 32) as u32;
-        self.pending.get(slot).filter(|pending| pending.generation == generation)?;
-        let pending = self.pending.try_remove(slot)?;
-        self.deadlines.remove(pending.timer);
-        Some(pending)
-    }
-
-    /// Tells an outcome, unless the call has been given up.
-    fn end(
-        &mut self,
-        targets: &mut [Target],
-        id: u64,
-        outcome: Outcome<'_>,
-        on_outcome: &mut impl FnMut(T, usize, Outcome<'_>),
-    ) {
-        if let Some(pending) = self.take(id) {
-            targets[pending.target].waiting -= 1;
-            on_outcome(pending.tag, pending.target, outcome);
-        }
-    }
-}
-
-/// A call's number on the wire: a place, and a generation that tells the place's calls apart.
-fn number(generation: u32, slot: usize) -> u64 {
-    u64::from(generation) << 32 | slot as u64
 }
 
 fn leave(targets: &mut [Target], session: SessionKey) {

@@ -1,0 +1,307 @@
+//! The command line: every flag with its unit, its default and its bounds.
+//!
+//! What is wrong in itself is refused here, as a usage error; what turns out wrong on this machine is found by the
+//! commands.
+
+use clap::{Parser, Subcommand};
+use madrpc_core::limits::TIMEOUT_MAX;
+use madrpc_shard::cpus::CpuSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; a server: ended by a signal, after draining
+  2  wrong usage
+  1  anything else
+`madrpc call` has more of them, see `madrpc call --help`.
+
+Without --tls-* flags, all processes of a user on a machine trust each other and nobody else, by an
+authority that the first of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else
+~/.local/state/madrpc/tls.";
+
+const CALL_EXIT_CODES: &str = "\
+Exit codes:
+  0  the function returned; its result is on stdout as JSON
+  2  wrong usage, or JSON that cannot be read
+  3  the function threw
+  4  there is no such function
+  5  the deadline passed
+  6  nobody to run the call: unreachable, refused or overloaded
+  1  anything else
+
+Example:
+  madrpc call 127.0.0.1:8080 monte_carlo_sample '{\"samples\": 1000, \"seed\": 1}' --timeout 5s";
+
+const SERVER_NOTES: &str = "\
+Signals:
+  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
+  a second one     end at once; exit code 143 or 130";
+
+/// Runs JavaScript functions on nodes and calls them: QUIC with mutual TLS, one shard for each core
+#[derive(Debug, Parser)]
+#[command(name = "madrpc", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// What to log to stderr: a level (error, warn, info, debug, trace), or directives as
+    /// `info,madrpc_shard::upstream=debug` [default: info for servers, error otherwise]
+    #[arg(long, global = true, env = "RUST_LOG", hide_env_values = true, value_name = "FILTER", display_order = 100)]
+    pub(crate) log: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node: it executes the functions that a script registers
+    Node(NodeArgs),
+    /// Run an orchestrator: it passes calls on to nodes, in turn
+    Orchestrator(OrchestratorArgs),
+    /// Run a whole cluster in this process, on loopback
+    Dev(DevArgs),
+    /// Call a function and print its result as JSON
+    Call(CallArgs),
+    /// Show calls, errors and latency as they happen
+    Top(TopArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SERVER_NOTES)]
+pub(crate) struct NodeArgs {
+    /// The script: JavaScript that calls madrpc.register(name, function)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) script: PathBuf,
+
+    /// Where to listen (UDP); port 0 chooses a free one
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:9001", value_parser = address)]
+    pub(crate) bind: String,
+
+    /// Lanes (JavaScript contexts) of the node, spread over its shards [default: 4 for each shard]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) pool_size: Option<usize>,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SERVER_NOTES)]
+pub(crate) struct OrchestratorArgs {
+    /// Where to listen (UDP); port 0 chooses a free one
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub(crate) bind: String,
+
+    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
+    #[arg(short, long = "node", value_name = "HOST:PORT", required = true, value_parser = target)]
+    pub(crate) nodes: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// What nodes and orchestrators have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServerArgs {
+    /// How many shards, each a thread on a core of its own [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) shards: Option<usize>,
+
+    /// The cores to use, as 0,2-5 [default: all that the process may use]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpus: Option<CpuSet>,
+
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DrainArgs {
+    /// How long calls under way may take after a signal, as 30s or 500ms; those that take longer are cut off
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// Certificates in PEM: all three, or none for those of this user's own authority.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TlsArgs {
+    /// The authority whose peers are let in
+    #[arg(long, env = "MADRPC_TLS_CA", hide_env_values = true, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// Our certificate
+    #[arg(long, env = "MADRPC_TLS_CERT", hide_env_values = true, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Our certificate's private key, in a file of mode 0600
+    #[arg(long, env = "MADRPC_TLS_KEY", hide_env_values = true, value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SERVER_NOTES)]
+pub(crate) struct DevArgs {
+    /// The script: JavaScript that calls madrpc.register(name, function)
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) script: PathBuf,
+
+    /// Nodes behind the orchestrator, which share the cores
+    #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
+    pub(crate) nodes: usize,
+
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = CALL_EXIT_CODES)]
+pub(crate) struct CallArgs {
+    /// The orchestrator or node to ask
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// The function's registered name
+    #[arg(value_name = "NAME")]
+    pub(crate) function: String,
+
+    /// Its argument; `-` reads it from stdin [default: undefined]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(crate) json: Option<String>,
+
+    /// Time until the deadline, as 5s or 200ms; at most 24h
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(crate) timeout: Duration,
+
+    /// Say on stderr what the call cost and where it ran
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// The orchestrator or node to watch
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// Milliseconds between looks, 50 to 60000
+    #[arg(short, long, value_name = "MS", default_value = "250", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) interval: u64,
+
+    /// Print the totals since the server's start as a table, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// With --once: as one JSON document. Times end in _us or _ms, the rest are counts
+    #[arg(long, requires = "once")]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
+}
+
+/// A span of time that deadlines can be made of.
+fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
+    if span > TIMEOUT_MAX {
+        return Err(format!("at most {}", humantime::format_duration(TIMEOUT_MAX)));
+    }
+    Ok(span)
+}
+
+/// The form of an address; what its host means is found out later.
+fn address(text: &str) -> Result<String, String> {
+    let port = text.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("expected HOST:PORT, as in 127.0.0.1:9001".to_owned()),
+    }
+}
+
+fn target(text: &str) -> Result<String, String> {
+    let address = address(text)?;
+    if address.ends_with(":0") {
+        return Err("port 0 cannot be called".to_owned());
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Args::try_parse_from(line.split(' ')).map(|args| args.command)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_commands_of_the_manual_are_taken() {
+        let Ok(Command::Node(node)) = parse("madrpc node -s pi.js -b 0.0.0.0:9001 --pool-size 4 --cpus 0,2-3") else {
+            panic!("a node")
+        };
+        assert_eq!(node.pool_size, Some(4));
+        assert_eq!(node.server.cpus, "0,2,3".parse().ok());
+        assert_eq!(node.server.drain.drain_timeout, Duration::from_secs(30));
+        let Ok(Command::Orchestrator(orchestrator)) = parse("madrpc orchestrator -n 0.0.0.0:9001 -n [::1]:9002") else {
+            panic!("an orchestrator")
+        };
+        assert_eq!(orchestrator.nodes, ["0.0.0.0:9001", "[::1]:9002"]);
+        assert_eq!(orchestrator.bind, "0.0.0.0:8080");
+        let Ok(Command::Call(call)) = parse("madrpc call a:1 add -5 --timeout 200ms -v") else {
+            panic!("a call")
+        };
+        assert_eq!(call.json.as_deref(), Some("-5"));
+        assert_eq!(call.timeout, Duration::from_millis(200));
+        assert!(call.verbose);
+        let Ok(Command::Call(call)) = parse("madrpc call a:1 add -") else {
+            panic!("a call")
+        };
+        assert_eq!(call.json.as_deref(), Some("-"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "madrpc node -s a.js --pool-size 0",
+            "madrpc node -s a.js --shards x",
+            "madrpc node -s a.js --cpus 3-1",
+            "madrpc node -s a.js -b 9001",
+            "madrpc node -s a.js -b :9001",
+            "madrpc node -s a.js --drain-timeout 5",
+            "madrpc node -s a.js --drain-timeout 25h",
+            "madrpc dev a.js --nodes 0",
+            "madrpc call localhost add",
+            "madrpc call localhost:0 add",
+            "madrpc call localhost:70000 add",
+            "madrpc top a:1 -i 10",
+        ] {
+            let kind = parse(line).unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::ValueValidation, "{line}");
+        }
+        for line in [
+            "madrpc orchestrator",
+            "madrpc call a:1 add --tls-ca ca.pem",
+            "madrpc call a:1 add --tls-ca ca.pem --tls-cert c.pem",
+            "madrpc top a:1 --json",
+        ] {
+            let kind = parse(line).unwrap_err().kind();
+            assert_eq!(kind, ErrorKind::MissingRequiredArgument, "{line}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How the command ends: its exit codes, and the one line that says why.
+//!
+//! The codes are in `--help` (args.rs); scripts rely on them.
+
+use crate::output::{printable, say};
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::identity::IdentityError;
+use madrpc_shard::address::AddressError;
+use madrpc_shard::client::ClientError;
+use madrpc_shard::engine::LoadError;
+use madrpc_shard::server::StartError;
+use std::process::ExitCode;
+
+/// What a failure means to a script. The number is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Other = 1,
+    Usage = 2,
+    Threw = 3,
+    NoSuchFunction = 4,
+    Deadline = 5,
+    Unavailable = 6,
+}
+
+/// Why the command did not do what it was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    reason: Reason,
+    /// One line: what, where, what to do.
+    message: String,
+    /// The JavaScript stack, a line for each frame; mostly empty.
+    stack: String,
+}
+
+impl Failure {
+    pub(crate) fn new(reason: Reason, message: impl std::fmt::Display) -> Self {
+        Self {
+            reason,
+            message: format!("error: {message}"),
+            stack: String::new(),
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self {
+            stack: error.stack,
+            ..Self::new(Reason::Other, error.message)
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Script(error) => error.into(),
+            error => Self::new(Reason::Other, error),
+        }
+    }
+}
+
+impl From<AddressError> for Failure {
+    fn from(error: AddressError) -> Self {
+        Self::new(Reason::Other, error)
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Self {
+        Self::new(Reason::Other, error)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let reason = match &error {
+            // Its form is right (args.rs), so it is the host that nobody knows.
+            ClientError::Address(_) => Reason::Unavailable,
+            _ => Reason::Other,
+        };
+        Self::new(reason, error)
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let reason = match error.kind {
+            ErrorKind::JavaScript => Reason::Threw,
+            ErrorKind::NoSuchFunction => Reason::NoSuchFunction,
+            ErrorKind::DeadlineExceeded => Reason::Deadline,
+            ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Overloaded => Reason::Unavailable,
+            _ => Reason::Other,
+        };
+        Self {
+            reason,
+            message: error.to_string(),
+            stack: error.exception.map(|exception| exception.stack).unwrap_or_default(),
+        }
+    }
+}
+
+/// The exit code of an outcome; says on stderr what a failure was.
+pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    let stack = failure.stack.lines().map(|frame| format!("\n    {}", printable(frame.trim())));
+    say(&format!("{}{}", printable(&failure.message), stack.collect::<String>()));
+    ExitCode::from(failure.reason as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_error_has_its_documented_code() {
+        let codes = ErrorKind::ALL.map(|kind| Failure::from(CallError::not_run(kind, "")).reason as u8);
+        assert_eq!(codes, [4, 1, 3, 5, 1, 1, 1, 1, 6, 6, 1, 6, 1, 1]);
+    }
+}

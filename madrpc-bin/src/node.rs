@@ -1,0 +1,60 @@
+//! `madrpc node`: a node in the foreground, until a signal.
+
+use crate::args::{NodeArgs, ServerArgs};
+use crate::exit::Failure;
+use crate::output::say;
+use crate::signals::Stop;
+use crate::tls;
+use madrpc_core::identity::Role;
+use madrpc_shard::address::resolve_bind;
+use madrpc_shard::cpus;
+use madrpc_shard::engine::Script;
+use madrpc_shard::server::{LANES_PER_SHARD, Server, ServerConfig, StartError};
+use madrpc_shard::steer::Steering;
+
+pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let script = Script::read(&args.script)?;
+    let functions = script.functions()?;
+    let config = config(&args.bind, Role::Node, &args.server)?;
+    let cores = cores(&config)?;
+    let node = Server::node(config, &script, args.pool_size)?;
+    let stop = Stop::catch()?;
+    let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
+    say(&format!(
+        "ready: node {}, {lanes} lanes; functions: {}",
+        describe(&node, &cores),
+        functions.join(", ")
+    ));
+    stop.drain(args.server.drain.drain_timeout, |timeout| node.drain(timeout))
+}
+
+/// What every server is told.
+pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<ServerConfig, Failure> {
+    Ok(ServerConfig {
+        bind: resolve_bind(bind)?,
+        shards: args.shards,
+        cpus: args.cpus.clone(),
+        identity: tls::identity(&args.tls, role)?,
+    })
+}
+
+/// The cores of the server to come, in the order of its shards.
+pub(crate) fn cores(config: &ServerConfig) -> Result<Vec<usize>, StartError> {
+    let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+    Ok(cores.iter().map(|core| core.id).collect())
+}
+
+/// Where a server listens, and on which cores.
+pub(crate) fn describe(server: &Server, cores: &[usize]) -> String {
+    let (address, shards) = (server.address(), server.shards());
+    let used: Vec<_> = cores.iter().take(shards).map(ToString::to_string).collect();
+    let cores = used.join(",");
+    match server.steering() {
+        Steering::Single => format!("{address}, 1 shard on core {cores}"),
+        Steering::ConnectionId => format!("{address}, {shards} shards on cores {cores}, steered by connection ID"),
+        Steering::AddressHash => format!(
+            "{address}, {shards} shards on cores {cores}, steered by address (the kernel refused the filter by \
+             connection ID: a client whose address changes has to connect again)"
+        ),
+    }
+}

@@ -1,0 +1,139 @@
+//! What a session has to say and QUIC has not taken yet.
+//!
+//! Owns the frames on their way out and which stream each takes. Never waits and never drops a frame that the peer may
+//! still want; how much may gather here is for the driver to bound.
+
+use crate::error::CallError;
+use crate::frame::{self, Bill, Header};
+use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
+use std::collections::VecDeque;
+
+use super::CHANNEL;
+
+const STREAM_ID_STEP: u64 = 4;
+
+/// Frames on their way out that QUIC has not taken yet.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    channel: Vec<u8>,
+    channel_taken: usize,
+    bodies: VecDeque<Departing>,
+    body_bytes: usize,
+}
+
+/// A frame on a stream of its own.
+#[derive(Debug)]
+struct Departing {
+    bytes: Vec<u8>,
+    taken: usize,
+    stream: Option<u64>,
+}
+
+impl Outbox {
+    /// Puts a frame on its way: on the channel, or on a stream of its own where the body is large.
+    pub fn send(&mut self, header: &Header<'_>, body: &[u8]) {
+        if body.len() <= INLINE_BODY_MAX_BYTES {
+            frame::write(&mut self.channel, header, body);
+            return;
+        }
+        let mut bytes = Vec::with_capacity(body.len() + HEADER_MAX_BYTES);
+        frame::write(&mut bytes, header, body);
+        self.body_bytes += bytes.len();
+        self.bodies.push_back(Departing {
+            bytes,
+            taken: 0,
+            stream: None,
+        });
+    }
+
+    /// Tells the caller why its call has no result.
+    pub fn fail(&mut self, id: u64, bill: Bill<&str>, error: &CallError) {
+        let kind = error.kind;
+        // Strings and numbers: postcard refuses none of them.
+        let body = postcard::to_stdvec(error).unwrap_or_default();
+        self.send(&Header::Failure { id, kind, bill }, &body);
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.channel.len() - self.channel_taken + self.body_bytes
+    }
+
+    /// Opens the channel, by what goes before all frames. Nothing may have been offered yet.
+    pub(super) fn open_channel(&mut self, quic: &mut quiche::Connection) {
+        open(quic, CHANNEL);
+        self.channel.splice(..0, frame::NOTHING);
+    }
+
+    /// Gives QUIC of the small frames what it takes; `false` where the peer will never take them.
+    pub(super) fn offer_channel(&mut self, quic: &mut quiche::Connection) -> bool {
+        while self.channel_taken < self.channel.len() {
+            match give(quic, CHANNEL, &self.channel[self.channel_taken..], false) {
+                Err(quiche::Error::StreamStopped(_)) => return false,
+                Ok(0) | Err(_) => break,
+                Ok(taken) => self.channel_taken += taken,
+            }
+        }
+        if self.channel_taken == self.channel.len() {
+            self.channel.clear();
+            self.channel_taken = 0;
+        } else if self.channel_taken > self.channel.len() / 2 {
+            self.channel.drain(..self.channel_taken);
+            self.channel_taken = 0;
+        }
+        true
+    }
+
+    /// Gives QUIC of the large frames what it takes, each on the next of our unidirectional streams.
+    pub(super) fn offer_bodies(&mut self, quic: &mut quiche::Connection, next_uni: &mut u64) {
+        let mut index = 0;
+        while let Some(body) = self.bodies.get_mut(index) {
+            let stream = match body.stream {
+                Some(stream) => stream,
+                None if quic.peer_streams_left_uni() == 0 => return,
+                None => {
+                    let stream = *next_uni;
+                    *next_uni += STREAM_ID_STEP;
+                    body.stream = Some(stream);
+                    open(quic, stream);
+                    stream
+                }
+            };
+            let rest = &body.bytes[body.taken..];
+            let taken = match give(quic, stream, rest, true) {
+                Ok(taken) => taken,
+                Err(quiche::Error::Done) => 0,
+                // Stopped by the peer, which says why in a frame: the rest is of no use to it.
+                Err(_) => rest.len(),
+            };
+            body.taken += taken;
+            self.body_bytes -= taken;
+            if body.taken == body.bytes.len() {
+                self.bodies.remove(index);
+            } else {
+                index += 1;
+            }
+        }
+    }
+}
+
+/// Makes QUIC know a stream of ours. Nothing is sent: a frame has to follow before the peer knows it too.
+fn open(quic: &mut quiche::Connection, stream: u64) {
+    // It fails only on a stream that the peer does not allow, which then shows by what follows.
+    let _ = quic.stream_send(stream, b"", false);
+}
+
+/// Gives QUIC as much of `rest` as it has room for now; `fin` where nothing comes after `rest`.
+fn give(
+    quic: &mut quiche::Connection,
+    stream: u64,
+    rest: &[u8],
+    fin: bool,
+) -> quiche::Result<usize> {
+    // quiche tells the peer that it is blocked each time it is offered more than the session's window has room for.
+    // The peer acknowledges that, and so it goes on for as long as the peer reads nothing.
+    let room = quic.stream_capacity(stream)?.min(rest.len());
+    if room == 0 {
+        return Err(quiche::Error::Done);
+    }
+    quic.stream_send(stream, &rest[..room], fin && room == rest.len())
+}

@@ -1,0 +1,151 @@
+//! How a session ends, and what each end then says of it.
+
+use super::*;
+
+#[test]
+fn every_goodbye_is_seen_by_the_peer_with_its_words() {
+    let goodbyes = [
+        (Goodbye::Done, ErrorKind::Unavailable),
+        (Goodbye::Draining, ErrorKind::Unavailable),
+        (Goodbye::Protocol, ErrorKind::Protocol),
+    ];
+    for end in End::BOTH {
+        for (goodbye, kind) in goodbyes {
+            let mut pipe = Pipe::new(CLEAR);
+            pipe.establish();
+            pipe.at(end).close(goodbye, "the reason");
+            let ended = pipe.endings();
+            assert!(
+                ended
+                    .iter()
+                    .all(|error| error.kind == kind && error.may_have_run),
+                "{ended:?}"
+            );
+            let ours = format!(
+                "we ended the session: the reason (code {:#x})",
+                goodbye as u64
+            );
+            assert_eq!(ended[end as usize].message, ours);
+            let theirs = "the peer ended the session: the reason";
+            assert_eq!(ended[end.other() as usize].message, theirs);
+            let error = pipe.at(end.other()).quic().peer_error().unwrap();
+            assert_eq!((error.is_app, error.error_code), (true, goodbye as u64));
+        }
+    }
+}
+
+#[test]
+fn a_reason_too_long_for_a_datagram_is_cut_at_a_letter() {
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.establish();
+    pipe.server()
+        .close(Goodbye::Done, &format!("x{}", "é".repeat(5000)));
+    let [client, _] = pipe.endings();
+    let letters = (REASON_MAX_BYTES - 1) / 2;
+    assert_eq!(
+        client.message,
+        format!("the peer ended the session: x{}", "é".repeat(letters))
+    );
+}
+
+#[test]
+fn replies_sent_before_a_goodbye_are_still_handed_out() {
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.client().outbox().send(&call(1), b"");
+    let mut called = false;
+    while !called {
+        pipe.turn(|_, outbox, event| {
+            echo(outbox, &event);
+            called = true;
+        });
+    }
+    // The reply is given to QUIC, and the close goes with it.
+    pipe.carry(End::Server);
+    pipe.server().close(Goodbye::Draining, "stopping");
+    let mut replies = 0;
+    while pipe.client().ended().is_none() {
+        pipe.turn(|_, _, event| {
+            assert_eq!(replied(&event), (1, &b""[..]));
+            replies += 1;
+        });
+    }
+    assert_eq!(replies, 1);
+}
+
+#[test]
+fn a_goodbye_during_the_handshake_leaves_no_doubt_that_nothing_ran() {
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.client().outbox().send(&call(1), b"");
+    // The client is through, the server has not heard so yet.
+    while !pipe.client().is_established() {
+        assert!(!pipe.server().is_established());
+        pipe.turn(|_, _, event| panic!("{event:?}"));
+    }
+    pipe.server().close(Goodbye::Draining, "stopping");
+    let [client, server] = pipe.endings();
+    assert!(pipe.client().is_established() && !pipe.server().is_established());
+    for error in [&client, &server] {
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert!(!error.may_have_run, "{error}");
+    }
+    assert_eq!(
+        client.message,
+        "the peer ended the session before the handshake was over"
+    );
+}
+
+#[test]
+fn silence_ends_both_ends_and_calls_may_have_run() {
+    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(200), BODY_MAX_BYTES);
+    pipe.establish();
+    pipe.weather.lost = 100;
+    pipe.client().outbox().send(&call(1), b"into the void");
+    let begun = Instant::now();
+    for error in pipe.endings() {
+        let silence = CallError::may_have_run(ErrorKind::Unavailable, "the peer went silent");
+        assert_eq!(error, silence);
+    }
+    assert!(
+        begun.elapsed() >= Duration::from_millis(150),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(pipe.client().quic().is_timed_out());
+}
+
+#[test]
+fn a_peer_that_never_answers_has_run_nothing() {
+    let nobody = Weather { lost: 100, ..CLEAR };
+    let mut pipe = Pipe::with(nobody, Duration::from_millis(100), BODY_MAX_BYTES);
+    pipe.client().outbox().send(&call(1), b"into the void");
+    while pipe.client().ended().is_none() {
+        pipe.turn(|_, _, event| panic!("{event:?}"));
+    }
+    let silence = CallError::not_run(ErrorKind::Unavailable, "the peer went silent");
+    assert_eq!(pipe.client().ended(), Some(silence));
+    // It keeps what it could not say.
+    assert!(pipe.client().waiting_bytes() > b"into the void".len());
+}
+
+#[test]
+fn a_ping_keeps_a_silent_session() {
+    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(200), BODY_MAX_BYTES);
+    pipe.establish();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(500) {
+        pipe.client().ping();
+        pipe.turn(|_, _, event| panic!("{event:?}"));
+        sleep(Duration::from_millis(20));
+    }
+    assert!(
+        pipe.sessions
+            .iter()
+            .all(|session| session.ended().is_none())
+    );
+    // Without pings it ends by itself.
+    assert!(
+        pipe.endings()
+            .iter()
+            .all(|error| error.message == "the peer went silent")
+    );
+}

@@ -1,0 +1,257 @@
+//! Bounds: how large, how much waits, how much a turn reads.
+
+use super::*;
+use crate::limits::INLINE_BODY_MAX_BYTES;
+
+/// Bytes of a frame on the wire.
+fn frame_bytes(header: &Header<'_>, body: &[u8]) -> usize {
+    let mut bytes = Vec::new();
+    frame::write(&mut bytes, header, body);
+    bytes.len()
+}
+
+#[test]
+fn a_body_over_the_limit_is_named_and_the_session_goes_on() {
+    const LIMIT: usize = 100_000;
+    // Twice as many as there are streams: each has to be given back.
+    const REFUSED: u64 = 2 * BODY_STREAMS_MAX;
+    let length = |id: u64| match id {
+        0 => 300_000,
+        // More than the windows hold: it has to be read on though nobody wants it.
+        1 => 20 << 20,
+        // So little too much that only the whole frame shows it.
+        2 => LIMIT + 1,
+        _ => LIMIT + 1 + id as usize * 1000,
+    };
+    let mut pipe = Pipe::with(CLEAR, IDLE, LIMIT);
+    for id in 0..REFUSED {
+        pipe.client().outbox().send(&call(id), &vec![7; length(id)]);
+    }
+    let largest = body(REFUSED, LIMIT);
+    pipe.client().outbox().send(&call(REFUSED), &largest);
+    pipe.client().outbox().send(&call(REFUSED + 1), b"small");
+    let (mut refused, mut taken) = (Vec::new(), Vec::new());
+    while refused.len() + taken.len() < REFUSED as usize + 2 {
+        pipe.turn(|_, _, event| match event {
+            Event::TooLarge {
+                header:
+                    Header::Call {
+                        id,
+                        function: "echo",
+                        timeout_us: 30_000_000,
+                    },
+                bytes,
+            } => {
+                let whole = frame_bytes(&call(id), &vec![7; length(id)]);
+                assert_eq!(bytes, whole - frame::PREFIX_BYTES);
+                refused.push(id);
+            }
+            Event::Frame(Frame {
+                header: Header::Call { id, .. },
+                body,
+            }) => {
+                assert!(body == largest || body == b"small");
+                taken.push(id);
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    refused.sort_unstable();
+    taken.sort_unstable();
+    assert_eq!(refused, (0..REFUSED).collect::<Vec<_>>());
+    assert_eq!(taken, [REFUSED, REFUSED + 1]);
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    assert_eq!(pipe.client().waiting_bytes(), 0);
+    assert!(pipe.server().arriving.is_empty());
+    assert!(
+        pipe.sessions
+            .iter()
+            .all(|session| session.ended().is_none())
+    );
+}
+
+#[test]
+fn a_limit_below_the_channel_s_holds_there_too() {
+    let mut pipe = Pipe::with(CLEAR, IDLE, 10);
+    pipe.client().outbox().send(&call(1), &[0; 11]);
+    pipe.client().outbox().send(&call(2), &[0; 10]);
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        pipe.turn(|_, _, event| {
+            heard.push(matches!(event, Event::TooLarge { header, .. } if header == call(1)));
+        });
+    }
+    assert_eq!(heard, [true, false]);
+}
+
+#[test]
+fn a_peer_that_never_reads_lets_frames_wait_and_no_more() {
+    const SMALL: u64 = 40;
+    const LARGE: u64 = 10;
+    let length = |id: u64| if id < SMALL { 20_000 } else { 1 << 20 };
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.reads = [true, false];
+    let mut put = frame::NOTHING.len();
+    for id in 0..SMALL + LARGE {
+        let body = body(id, length(id));
+        put += frame_bytes(&call(id), &body);
+        pipe.client().outbox().send(&call(id), &body);
+    }
+    assert_eq!(pipe.client().waiting_bytes(), put - frame::NOTHING.len());
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    let waiting = pipe.client().waiting_bytes();
+    assert!(
+        waiting > 0 && waiting >= put - SESSION_WINDOW_BYTES as usize,
+        "{waiting} of {put}"
+    );
+    // Time makes it no worse.
+    pipe.client().ping();
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    assert_eq!(pipe.client().waiting_bytes(), waiting);
+
+    // What does not wait has arrived, to the byte.
+    let Pipe {
+        sessions: [_, server],
+        buffer,
+        ..
+    } = &mut pipe;
+    let (mut arrived, mut ids) = (frame::NOTHING.len(), Vec::new());
+    let mut take = |event: &Event<'_>| {
+        let Event::Frame(Frame {
+            header: Header::Call { id, .. },
+            body: received,
+        }) = event
+        else {
+            panic!("{event:?}");
+        };
+        assert!(*received == body(*id, length(*id)));
+        ids.push(*id);
+        frame_bytes(&call(*id), received)
+    };
+    loop {
+        server.frames(buffer, |_, event| arrived += take(&event));
+        if !server.has_unread() {
+            break;
+        }
+    }
+    arrived += server.partial.len();
+    arrived += server
+        .arriving
+        .values()
+        .flatten()
+        .map(Vec::len)
+        .sum::<usize>();
+    assert_eq!(arrived + waiting, put);
+
+    // And the rest follows as soon as it is read.
+    pipe.reads = [true; 2];
+    while pipe.client().waiting_bytes() > 0 {
+        pipe.turn(|_, _, event| {
+            take(&event);
+        });
+    }
+    pipe.rest(|_, _, event| {
+        take(&event);
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, (0..SMALL + LARGE).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_turn_reads_no_more_than_its_budget() {
+    const BODY_BYTES: usize = 16_000;
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.reads = [true, false];
+    // The windows hold 512 KiB on the channel and a MiB of the large one: several turns.
+    let frames = CHANNEL_WINDOW_BYTES as usize / BODY_BYTES;
+    for id in 0..frames as u64 {
+        pipe.client().outbox().send(&call(id), &[1; BODY_BYTES]);
+    }
+    pipe.client()
+        .outbox()
+        .send(&call(u64::MAX), &[2; BODY_WINDOW_BYTES as usize / 2]);
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    assert!(!pipe.server().has_unread());
+
+    let Pipe {
+        sessions: [_, server],
+        buffer,
+        ..
+    } = &mut pipe;
+    let held = |server: &Session| {
+        server.partial.len()
+            + server
+                .arriving
+                .values()
+                .flatten()
+                .map(Vec::len)
+                .sum::<usize>()
+    };
+    let (mut turns, mut small, mut large) = (0, 0, 0);
+    let mut before = 0;
+    loop {
+        let mut taken = 0;
+        server.frames(buffer, |_, event| match event {
+            Event::Frame(Frame { header, body }) => {
+                taken += frame_bytes(&header, body);
+                *if body[0] == 1 { &mut small } else { &mut large } += 1;
+            }
+            Event::TooLarge { .. } => panic!("{event:?}"),
+        });
+        let read = taken + held(server) - before;
+        before = held(server);
+        turns += 1;
+        assert!(
+            read <= READ_PER_TURN_BYTES,
+            "turn {turns} read {read} bytes"
+        );
+        if !server.has_unread() {
+            break;
+        }
+        assert!(
+            read >= READ_PER_TURN_BYTES - frame::PREFIX_BYTES,
+            "turn {turns} read {read} bytes"
+        );
+    }
+    assert_eq!((small, large), (frames, 1));
+    assert!(turns >= 4, "{turns} turns");
+}
+
+#[test]
+fn a_body_that_fills_every_turn_lets_the_channel_be_read() {
+    let mut pipe = Pipe::new(CLEAR);
+    pipe.establish();
+    pipe.reads = [true, false];
+    pipe.client().outbox().send(
+        &call(1),
+        &[2; 4 * READ_PER_TURN_BYTES - INLINE_BODY_MAX_BYTES],
+    );
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    // The body has had a turn, and more of it is there, when the small call comes.
+    let Pipe {
+        sessions: [_, server],
+        buffer,
+        ..
+    } = &mut pipe;
+    server.frames(buffer, |_, event| panic!("{event:?}"));
+    assert!(server.has_unread());
+    pipe.client().outbox().send(&call(2), b"small");
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    let Pipe {
+        sessions: [_, server],
+        buffer,
+        ..
+    } = &mut pipe;
+    let mut heard = Vec::new();
+    for _ in 0..2 {
+        server.frames(buffer, |_, event| match event {
+            Event::Frame(frame) => heard.push(frame.header == call(2)),
+            Event::TooLarge { .. } => panic!("{event:?}"),
+        });
+    }
+    assert_eq!(
+        heard,
+        [true],
+        "the small call comes first, the large one is not over"
+    );
+}

@@ -1,0 +1,87 @@
+//! Accepting: what becomes of a datagram that belongs to no session.
+
+use super::Endpoint;
+use super::entry::ConnectionKey;
+use crate::socket::Datagram;
+use madrpc_core::cid;
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::limits::{HANDSHAKES_MAX, INITIAL_MIN_BYTES};
+use std::time::Instant;
+use tracing::warn;
+
+/// What an endpoint needs to accept sessions.
+pub(crate) struct Accepting {
+    pub(crate) config: quiche::Config,
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+}
+
+/// Whether sessions are accepted.
+pub(super) struct Accepts {
+    /// The shard's number and the number of shards; an endpoint that only dials is shard 0 of 1.
+    pub(super) shard: u16,
+    pub(super) shards: u16,
+    pub(super) server: bool,
+    /// Accepted sessions whose handshake is not over.
+    pub(super) handshaking: usize,
+    pub(super) closed: bool,
+}
+
+impl Endpoint {
+    /// Opens a session for a client's first datagram; `None` for any other that belongs to no session.
+    pub(super) fn accept(&mut self, datagram: &mut Datagram<'_>, now: Instant) -> Option<usize> {
+        let from = datagram.from;
+        let Ok(header) = quiche::Header::from_slice(datagram.bytes, cid::ID_BYTES) else {
+            if let Some(count) = self.garbage.tell(now) {
+                warn!(
+                    "dropped a datagram from {from} that is no QUIC packet ({count} since the last such line)"
+                );
+            }
+            return None;
+        };
+        if header.ty == quiche::Type::Short {
+            // A session that is over, or one of another shard.
+            if cid::shard_of(&header.dcid, self.accepts.shards) != Some(self.accepts.shard) {
+                self.misrouted += 1;
+            }
+            return None;
+        }
+        if self.accepts.closed
+            || header.ty != quiche::Type::Initial
+            || datagram.bytes.len() < INITIAL_MIN_BYTES
+        {
+            return None;
+        }
+        if !quiche::version_is_supported(header.version) {
+            let mut out = [0; 128];
+            if let Ok(length) = quiche::negotiate_version(&header.scid, &header.dcid, &mut out) {
+                self.socket.send(&out[..length], length, from, datagram.to);
+            }
+            return None;
+        }
+        if self.accepts.handshaking >= HANDSHAKES_MAX {
+            if let Some(count) = self.refusals.tell(now) {
+                warn!(
+                    "{HANDSHAKES_MAX} handshakes are open on this shard: dropped one from {from} ({count} since the last such line)"
+                );
+            }
+            return None;
+        }
+        let id = self.issue_id().ok()?;
+        let source = quiche::ConnectionId::from_ref(&id);
+        let quic =
+            quiche::accept(&source, None, self.socket.local(), from, &mut self.config).ok()?;
+        self.accepts.handshaking += 1;
+        let ids = [ConnectionKey::new(&id), ConnectionKey::new(&header.dcid)];
+        Some(self.insert(quic, from, datagram.to, ids, now))
+    }
+
+    /// A connection ID of ours, which leads to this shard.
+    pub(super) fn issue_id(&self) -> Result<[u8; cid::ID_BYTES], CallError> {
+        let mut random = [0; cid::ID_BYTES];
+        boring::rand::rand_bytes(&mut random).map_err(|error| {
+            CallError::not_run(ErrorKind::Internal, format!("random numbers: {error}"))
+        })?;
+        Ok(cid::issue(random, self.accepts.shard, self.accepts.shards))
+    }
+}

@@ -1,0 +1,232 @@
+//! Calls through an orchestrator: who gets them, and what happens when a node is not there.
+//!
+//! Setup: an orchestrator of one shard and nodes of one shard each, in this process, over real sockets and mutual TLS.
+
+mod support;
+
+use madrpc_core::error::ErrorKind;
+use madrpc_core::identity::Role;
+use madrpc_core::stats::Snapshot;
+use madrpc_core::value::Value;
+use madrpc_shard::client::Client;
+use madrpc_shard::server::{Server, ServerConfig};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use support::{Fleet, eventually};
+
+const SCRIPT: &str = r#"
+madrpc.register("echo", (value) => value);
+madrpc.register("fail", () => { throw new TypeError("no good"); });
+madrpc.register("spin", () => { for (;;) {} });
+madrpc.register("work", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return "done"; });
+"#;
+
+/// Calls `echo` so often and counts the nodes that answered; a call that fails counts by its kind.
+fn spread(client: &Client, calls: usize) -> BTreeMap<String, usize> {
+    let mut spread = BTreeMap::new();
+    for number in 0..calls {
+        let call = client.prepare("echo").timeout(Duration::from_secs(20));
+        let who = match call.send_blocking(Value::Integer(number as i64)) {
+            Ok(reply) => {
+                assert_eq!(reply.result, Value::Integer(number as i64));
+                reply.bill.node
+            }
+            Err(error) => error.kind.name().to_owned(),
+        };
+        *spread.entry(who).or_default() += 1;
+    }
+    spread
+}
+
+/// Waits until the orchestrator has sessions to all its nodes.
+fn connected(client: &Client, nodes: usize) {
+    eventually("sessions to all nodes", || {
+        let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+        snapshot.upstreams.iter().filter(|(_, sessions)| *sessions > 0).count() == nodes
+    });
+}
+
+#[test]
+fn nodes_take_turns() {
+    let fleet = Fleet::new();
+    let nodes = [fleet.node(SCRIPT), fleet.node(SCRIPT)];
+    let orchestrator = fleet.orchestrator(&nodes.each_ref().map(Server::address));
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 2);
+    let expected: BTreeMap<_, _> = nodes.iter().map(|node| (node.name().to_owned(), 10)).collect();
+    assert_eq!(spread(&client, 20), expected);
+}
+
+#[test]
+fn errors_pass_through_whole() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let orchestrator = fleet.orchestrator(&[node.address()]);
+    let client = fleet.client(orchestrator.address());
+    let error = client.call_blocking::<_, Value>("fail", &()).unwrap_err();
+    let exception = error.exception.unwrap();
+    assert_eq!((exception.name.as_str(), exception.message.as_str()), ("TypeError", "no good"));
+    assert!(exception.stack.contains("test.js:3:"), "{}", exception.stack);
+    let error = client.call_blocking::<_, Value>("missing", &()).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoSuchFunction);
+    let call = client.prepare("spin").timeout(Duration::from_millis(100));
+    assert_eq!(call.send_blocking(Value::Null).unwrap_err().kind, ErrorKind::DeadlineExceeded);
+}
+
+#[test]
+fn large_bodies_pass_through() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let orchestrator = fleet.orchestrator(&[node.address()]);
+    let client = fleet.client(orchestrator.address());
+    let bytes = Value::Bytes((0..3 << 20).map(|index: u32| (index % 251) as u8).collect());
+    let reply = client.prepare("echo").send_blocking(bytes.clone()).unwrap();
+    assert!(reply.result == bytes);
+}
+
+#[test]
+fn without_any_node_a_caller_is_told_at_once() {
+    let fleet = Fleet::new();
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let orchestrator = fleet.orchestrator(&[closed]);
+    let client = fleet.client(orchestrator.address());
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    let error = client.call_blocking::<_, Value>("echo", &1).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert!(!error.may_have_run);
+    assert!(error.message.contains(&closed.to_string()), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn a_node_that_is_gone_is_skipped_and_taken_up_again_when_it_is_back() {
+    let fleet = Fleet::new();
+    let stays = fleet.node(SCRIPT);
+    let goes = fleet.node(SCRIPT);
+    let address = goes.address();
+    let orchestrator = fleet.orchestrator(&[stays.address(), address]);
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 2);
+    drop(goes);
+    connected(&client, 1);
+    assert_eq!(spread(&client, 10), BTreeMap::from([(stays.name().to_owned(), 10)]));
+    let config = ServerConfig {
+        bind: address,
+        ..fleet.config(Role::Node, 1)
+    };
+    let script = madrpc_shard::engine::Script::new("test.js", SCRIPT);
+    let back = Server::node(config, &script, Some(2)).unwrap();
+    connected(&client, 2);
+    assert_eq!(spread(&client, 10).get(back.name()), Some(&5));
+}
+
+#[test]
+fn a_call_that_was_given_up_frees_the_lane_behind_the_orchestrator() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let orchestrator = fleet.orchestrator(&[node.address()]);
+    // The callers' sessions end with their clients, and their calls with the sessions.
+    for _ in 0..2 {
+        let client = fleet.client(orchestrator.address());
+        let call = client.prepare("spin").timeout(Duration::from_secs(60));
+        let short = async {
+            std::thread::sleep(Duration::from_millis(200));
+            futures_lite::future::yield_now().await;
+        };
+        let endless = async { drop(call.send(Value::Null).await) };
+        futures_lite::future::block_on(futures_lite::future::or(endless, short));
+    }
+    let client = fleet.client(orchestrator.address());
+    let call = client.prepare("echo").timeout(Duration::from_secs(10));
+    assert_eq!(call.send_blocking(Value::Bool(true)).unwrap().result, Value::Bool(true));
+}
+
+#[test]
+fn a_draining_node_ends_its_calls_and_gets_no_new_ones() {
+    let fleet = Fleet::new();
+    let stays = fleet.node(SCRIPT);
+    let stops = fleet.node(SCRIPT);
+    let orchestrator = fleet.orchestrator(&[stays.address(), stops.address()]);
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 2);
+    std::thread::scope(|scope| {
+        // One on each node.
+        let working: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| client.call_blocking::<_, String>("work", &1000)))
+            .collect();
+        std::thread::sleep(Duration::from_millis(200));
+        let drained = scope.spawn(|| stops.drain(Duration::from_secs(20)));
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!drained.is_finished(), "it did not wait for the call");
+        assert_eq!(spread(&client, 10), BTreeMap::from([(stays.name().to_owned(), 10)]));
+        for call in working {
+            assert_eq!(call.join().unwrap().unwrap(), "done");
+        }
+        assert!(drained.join().unwrap());
+    });
+}
+
+#[test]
+fn drain_gives_up_at_its_timeout() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| client.call_blocking::<_, Value>("spin", &()));
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        assert!(!node.drain(Duration::from_millis(300)));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let error = call.join().unwrap().unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert!(error.may_have_run);
+        assert!(error.message.contains("stopping"), "{error}");
+    });
+}
+
+#[test]
+fn statistics_count_calls_and_errors_by_node_and_function() {
+    let fleet = Fleet::new();
+    let nodes = [fleet.node(SCRIPT), fleet.node(SCRIPT)];
+    let orchestrator = fleet.orchestrator(&nodes.each_ref().map(Server::address));
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 2);
+    spread(&client, 10);
+    for _ in 0..4 {
+        client.call_blocking::<_, Value>("fail", &()).unwrap_err();
+    }
+    let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+    assert_eq!((snapshot.role.as_str(), snapshot.shards, snapshot.silent_shards), ("orchestrator", 1, 0));
+    let rows: Vec<_> = snapshot
+        .rows
+        .iter()
+        .map(|row| (row.function.as_str(), row.calls, row.error_count(), row.latency().count()))
+        .collect();
+    assert_eq!(rows, [("echo", 5, 0, 5), ("fail", 2, 2, 2), ("echo", 5, 0, 5), ("fail", 2, 2, 2)]);
+    let own: Snapshot = fleet.client(nodes[0].address()).call_blocking(madrpc_shard::STATS, &()).unwrap();
+    assert_eq!(own.role, "node");
+    assert_eq!(own.rows.iter().map(|row| row.calls).sum::<u64>(), 7);
+}
+
+#[test]
+fn a_server_without_a_nodes_certificate_gets_no_calls() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let inner = fleet.orchestrator(&[node.address()]);
+    let outer = fleet.orchestrator(&[inner.address()]);
+    let client = fleet.client(outer.address());
+    eventually("the refusal", || {
+        let error = client.call_blocking::<_, Value>("echo", &1).unwrap_err();
+        error.kind == ErrorKind::Unauthorized && error.message.contains("name")
+    });
+}
+
+#[test]
+fn mixed_address_families_are_refused_in_words() {
+    let fleet = Fleet::new();
+    let nodes: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()];
+    let error = Server::orchestrator(fleet.config(Role::Orchestrator, 1), &nodes).err().unwrap();
+    assert!(error.to_string().contains("IPv6"), "{error}");
+}

@@ -1,0 +1,393 @@
+//! The command `madrpc` as its users run it: real processes, signals, exit codes, and what is printed where.
+//!
+//! Setup: each test has a TLS directory of its own, in which the first process creates the authority.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const SCRIPT: &str = r#"
+madrpc.register("echo", (value) => value);
+madrpc.register("add", ([a, b]) => a + b);
+madrpc.register("fail", () => { throw new TypeError("no good"); });
+madrpc.register("spin", () => { for (;;) {} });
+madrpc.register("work", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return "done"; });
+"#;
+
+/// A directory with a script and an authority.
+struct Home {
+    dir: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let home = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        home.write("script.js", SCRIPT);
+        home
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_madrpc"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env("MADRPC_TLS_DIR", self.path("tls"))
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn call(&self, args: &[&str]) -> Output {
+        self.run(&[&["call"], args].concat())
+    }
+
+    /// Starts a server and waits until it says that it is ready.
+    fn serve(&self, args: &[&str]) -> Served {
+        let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (line, lines) = channel();
+        std::thread::spawn(move || {
+            for text in stderr.lines().map_while(Result::ok) {
+                let _ = line.send(text);
+            }
+        });
+        let mut served = Served {
+            child,
+            lines,
+            seen: String::new(),
+        };
+        served.wait_for("ready");
+        served
+    }
+
+    fn node(&self, port: u16) -> Served {
+        let bind = format!("127.0.0.1:{port}");
+        self.serve(&["node", "-s", "script.js", "-b", &bind, "--shards", "1", "--pool-size", "2"])
+    }
+}
+
+/// A running process; killed at the end of the test.
+struct Served {
+    child: Child,
+    lines: Receiver<String>,
+    seen: String,
+}
+
+impl Served {
+    /// Waits until the process logs a line with these words.
+    fn wait_for(&mut self, words: &str) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !self.seen.contains(words) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen += &(line + "\n"),
+                Err(error) => panic!("no `{words}` ({error}) in:\n{}", self.seen),
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    fn end(&mut self) -> ExitStatus {
+        let end = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < end {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end; it said:\n{}", self.seen);
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A refusal: one line that says so, no result, this exit code.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(stdout(output), "");
+    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    for word in words {
+        assert!(said.contains(word), "no `{word}` in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
+    let home = Home::new();
+    let ports = [free_port(), free_port(), free_port()];
+    let mut nodes = [home.node(ports[0]), home.node(ports[1])];
+    let front = format!("127.0.0.1:{}", ports[2]);
+    let targets = [0, 1].map(|index| format!("0.0.0.0:{}", ports[index]));
+    let _orchestrator = home.serve(&["orchestrator", "-b", &front, "-n", &targets[0], "-n", &targets[1]]);
+    let calls = |count: usize| {
+        let mut answered = Vec::new();
+        for _ in 0..count {
+            let output = home.call(&[&front, "add", "[1, 2]", "-v"]);
+            assert_eq!(stdout(&output), "3\n", "{}", stderr(&output));
+            answered.push(stderr(&output));
+        }
+        answered.join("")
+    };
+    let who = calls(16);
+    for port in &ports[..2] {
+        assert!(who.contains(&format!(":{port}")), "nothing from {port} in: {who}");
+    }
+    nodes[0].child.kill().unwrap();
+    nodes[0].child.wait().unwrap();
+    // Until the orchestrator has noticed, a call may still be sent there.
+    let end = Instant::now() + Duration::from_secs(10);
+    while home.call(&[&front, "add", "[1, 2]"]).status.code() != Some(0) {
+        assert!(Instant::now() < end, "the killed node is not skipped");
+    }
+    let who = calls(8);
+    assert!(!who.contains(&format!(":{}", ports[0])), "{who}");
+}
+
+#[test]
+fn exit_codes_tell_what_became_of_a_call() {
+    let home = Home::new();
+    let port = free_port();
+    let _node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let ok = home.call(&[&address, "echo", r#"{"z": [1, 2.5, null], "a": "ü"}"#]);
+    assert_eq!(stdout(&ok), "{\"z\":[1,2.5,null],\"a\":\"ü\"}\n");
+    assert_eq!(ok.status.code(), Some(0));
+    assert_eq!(stderr(&ok), "");
+    let threw = home.call(&[&address, "fail"]);
+    assert_eq!(threw.status.code(), Some(3));
+    let said = stderr(&threw);
+    assert!(said.contains("TypeError: no good") && said.contains("script.js:4:"), "{said}");
+    refused(&home.call(&[&address, "missing"]), 4, &["NoSuchFunction", "`missing`", "echo"]);
+    refused(&home.call(&[&address, "spin", "--timeout", "200ms"]), 5, &["DeadlineExceeded"]);
+    let bad = home.call(&[&address, "echo", "{\"a\": 1,}"]);
+    refused(&bad, 2, &["JSON", "line 1", "column"]);
+    let closed = format!("127.0.0.1:{}", free_port());
+    let begun = Instant::now();
+    refused(&home.call(&[&closed, "echo"]), 6, &["Unavailable", &closed]);
+    assert!(begun.elapsed() < Duration::from_secs(2), "a closed port is known at once");
+    refused(&home.call(&["no-such-host.invalid:1", "echo"]), 6, &["no-such-host.invalid:1", "resolved"]);
+}
+
+#[test]
+fn another_users_authority_is_refused_on_both_sides_in_words() {
+    let home = Home::new();
+    let port = free_port();
+    let mut node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let output = home
+        .command(&["call", &address, "echo"])
+        .env("MADRPC_TLS_DIR", home.path("another"))
+        .output()
+        .unwrap();
+    refused(&output, 6, &["Unauthorized", "authority"]);
+    node.wait_for("refused");
+    assert_eq!(home.call(&[&address, "echo", "1"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_used_port_is_refused_and_the_first_owner_goes_on() {
+    let home = Home::new();
+    let port = free_port();
+    let _node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let second = home.run(&["node", "-s", "script.js", "-b", &address]);
+    refused(&second, 1, &["in use", &address]);
+    let wildcard = home.run(&["node", "-s", "script.js", "-b", &format!("0.0.0.0:{port}")]);
+    refused(&wildcard, 1, &["in use"]);
+    assert_eq!(home.call(&[&address, "echo", "1"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_script_that_does_not_load_stops_the_start_and_says_where() {
+    let home = Home::new();
+    let start = |script: &str| home.run(&["node", "-s", script, "-b", "127.0.0.1:0"]);
+    home.write("syntax.js", "madrpc.register('a', () => 1);\nlet = ;\n");
+    let said = stderr(&start("syntax.js"));
+    assert!(said.contains("SyntaxError") && said.contains("syntax.js:2:"), "{said}");
+    home.write("throws.js", "const load = () => {\n  throw new Error('not today');\n};\nload();\n");
+    let output = start("throws.js");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("not today") && said.contains("throws.js:2:"), "{said}");
+    assert!(said.contains("throws.js:4:"), "the JavaScript stack is missing: {said}");
+    home.write("empty.js", "1 + 1;\n");
+    refused(&start("empty.js"), 1, &["empty.js", "registers no function"]);
+    refused(&start("missing.js"), 1, &["missing.js", "cannot be read"]);
+}
+
+#[test]
+fn settings_that_make_no_sense_are_one_line() {
+    let home = Home::new();
+    let node = |more: &[&str]| home.run(&[&["node", "-s", "script.js", "-b", "127.0.0.1:0"], more].concat());
+    refused(&node(&["--cpus", "4000"]), 1, &["core 4000"]);
+    refused(&node(&["--shards", "4000"]), 1, &["4000 shards"]);
+    refused(&node(&["--tls-ca", "ca.pem", "--tls-cert", "c.pem", "--tls-key", "k.pem"]), 1, &["ca.pem"]);
+}
+
+#[test]
+fn too_little_locked_memory_is_said_with_its_remedy() {
+    let home = Home::new();
+    let limited = format!(
+        "ulimit -l 64 && exec {} node -s script.js -b 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_madrpc")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &limited])
+        .current_dir(home.dir.path())
+        .env("MADRPC_TLS_DIR", home.path("tls"))
+        .output()
+        .unwrap();
+    refused(&output, 1, &["locked memory", "64 KiB", "ulimit -l"]);
+}
+
+#[test]
+fn sigterm_lets_a_running_call_end() {
+    let home = Home::new();
+    let port = free_port();
+    let mut node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let working = home
+        .command(&["call", &address, "work", "1000"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    node.signal(Signal::SIGTERM);
+    let output = working.wait_with_output().unwrap();
+    assert_eq!(stdout(&output), "\"done\"\n");
+    assert_eq!(node.end().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let home = Home::new();
+    let port = free_port();
+    let mut node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let mut spinning = home.command(&["call", &address, "spin"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    node.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(node.child.try_wait().unwrap().is_none(), "it did not wait for the call");
+    let begun = Instant::now();
+    node.signal(Signal::SIGINT);
+    assert_ne!(node.end().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    spinning.kill().unwrap();
+    spinning.wait().unwrap();
+}
+
+#[test]
+fn top_prints_one_document_for_programs() {
+    let home = Home::new();
+    let port = free_port();
+    let _node = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    for _ in 0..3 {
+        home.call(&[&address, "add", "[1, 2]"]);
+    }
+    home.call(&[&address, "fail"]);
+    let output = home.run(&["top", &address, "--once", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = document.to_string();
+    assert!(text.contains("\"add\"") && text.contains("\"fail\"") && text.contains("p99"), "{text}");
+    let screen = home.run(&["top", &address]);
+    assert_eq!(screen.status.code(), Some(2), "without a terminal there is no screen: {}", stderr(&screen));
+}
+
+#[test]
+fn dev_runs_a_cluster_and_prints_a_line_to_try() {
+    let home = Home::new();
+    let mut dev = home
+        .command(&["dev", "script.js", "--nodes", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = channel();
+    for stream in [
+        Box::new(dev.stdout.take().unwrap()) as Box<dyn Read + Send>,
+        Box::new(dev.stderr.take().unwrap()),
+    ] {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+    }
+    let mut dev = Served {
+        child: dev,
+        lines,
+        seen: String::new(),
+    };
+    dev.wait_for("madrpc call 127.0.0.1:");
+    let address = dev.seen.split("madrpc call ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let output = home.call(&[&address, "add", "[20, 22]"]);
+    assert_eq!(stdout(&output), "42\n", "{}", stderr(&output));
+    dev.signal(Signal::SIGTERM);
+    assert_eq!(dev.end().code(), Some(0));
+}
+
+#[test]
+fn processes_that_start_together_share_one_authority_with_private_keys() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    let ports = [free_port(), free_port(), free_port(), free_port()];
+    let _nodes: Vec<_> = std::thread::scope(|scope| {
+        let starting: Vec<_> = ports.iter().map(|&port| scope.spawn({ let home = &home; move || home.node(port) })).collect();
+        starting.into_iter().map(|node| node.join().unwrap()).collect()
+    });
+    for port in ports {
+        let output = home.call(&[&format!("127.0.0.1:{port}"), "echo", "1"]);
+        assert_eq!(stdout(&output), "1\n", "{}", stderr(&output));
+    }
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home.path("tls")), 0o700);
+    assert_eq!(mode(&home.path("tls").join("ca.key")), 0o600);
+}
