@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn shards_run_on_their_cores_and_end_together() {
         let (seen, pinned) = channel();
-        let body = |starting: Starting| {
+        let body = move |starting: Starting| {
             let seen = seen.clone();
             async move {
                 seen.send(core_affinity::get_core_ids().unwrap()).unwrap();
@@ -170,6 +170,7 @@ mod tests {
             .args([
                 "--exact",
                 "group::tests::a_panic_in_a_shard_ends_the_process",
+                "--nocapture",
             ])
             .env(CHILD, "1")
             .output()

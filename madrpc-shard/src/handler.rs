@@ -9,6 +9,15 @@ use madrpc_core::session::Outbox;
 use madrpc_core::stats::Row;
 use std::time::Instant;
 
+/// A call that has come in.
+pub(crate) struct Incoming<'a> {
+    pub(crate) session: SessionKey,
+    /// The caller's number for it.
+    pub(crate) id: u64,
+    pub(crate) request: Request<'a>,
+    pub(crate) arrived: Instant,
+}
+
 /// The part of a shard that knows what a call means.
 pub(crate) enum Handler {
     #[cfg(feature = "engine")]
@@ -17,32 +26,21 @@ pub(crate) enum Handler {
 }
 
 impl Handler {
-    /// A caller calls. The reply goes to `outbox`, now or later.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a frame, and where it came from"
-    )]
-    pub(crate) fn on_call(
-        &mut self,
-        now: Instant,
-        session: SessionKey,
-        outbox: &mut Outbox,
-        id: u64,
-        function: &str,
-        body: &[u8],
-        deadline: Instant,
-    ) {
-        let request = Request {
-            function,
-            body,
-            deadline,
-        };
+    /// A turn begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(node) => node.on_call(now, session, outbox, id, &request),
-            Self::Orchestrator(orchestrator) => {
-                orchestrator.on_call(now, session, outbox, id, &request)
-            }
+            Self::Node(node) => node.begin(now),
+            Self::Orchestrator(_) => {}
+        }
+    }
+
+    /// A caller calls. The reply goes to `outbox`, now or later.
+    pub(crate) fn on_call(&mut self, call: &Incoming<'_>, outbox: &mut Outbox) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.on_call(call, outbox),
+            Self::Orchestrator(orchestrator) => orchestrator.on_call(call, outbox),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::engine::{Lane, LoadError, Progress, Script};
-use crate::upstream::Request;
+use crate::handler::Incoming;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Header};
 use madrpc_core::session::Outbox;
@@ -32,8 +32,7 @@ pub(crate) struct Node {
     shard: u16,
     name: String,
     script: Script,
-    /// The registered functions: their places in every lane.
-    places: HashMap<String, usize>,
+    functions: HashMap<String, Registered>,
     lanes: Vec<Lane>,
     free: Vec<usize>,
     running: VecDeque<Running>,
@@ -44,14 +43,20 @@ pub(crate) struct Node {
     next_search: Instant,
 }
 
+/// A registered function.
+#[derive(Clone, Copy)]
+struct Registered {
+    /// Its place in every lane.
+    place: usize,
+    /// Its number in the counters.
+    counter: usize,
+}
+
 /// A call and where its reply goes.
 struct Ticket {
     session: SessionKey,
     id: u64,
-    /// The function's place in the lanes.
-    place: usize,
-    /// Its number in the counters.
-    counter: usize,
+    function: Registered,
     arrived: Instant,
     deadline: Instant,
 }
@@ -97,16 +102,21 @@ impl Node {
             functions = names;
             loaded.push(lane);
         }
+        let mut counters = Counters::new(vec![name.to_owned()]);
+        let numbered = functions.into_iter().enumerate().map(|(place, function)| {
+            let counter = counters.number(&function);
+            (function, Registered { place, counter })
+        });
         Ok(Self {
             shard,
             name: name.to_owned(),
             script: script.clone(),
-            places: functions.into_iter().zip(0..).collect(),
+            functions: numbered.collect(),
             free: (0..loaded.len()).collect(),
             lanes: loaded,
             running: VecDeque::new(),
             queue: VecDeque::new(),
-            counters: Counters::new(vec![name.to_owned()]),
+            counters,
             turn_end: now,
             next_search: now,
         })
@@ -122,51 +132,48 @@ impl Node {
         self.counters.rows()
     }
 
+    /// A turn begins: calls may be started for a while.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.turn_end = now + TURN;
+    }
+
     /// A caller calls.
-    pub(crate) fn on_call(
-        &mut self,
-        now: Instant,
-        session: SessionKey,
-        outbox: &mut Outbox,
-        id: u64,
-        request: &Request<'_>,
-    ) {
-        let function = request.function;
-        let counter = self.counters.number(function);
-        let Some(&place) = self.places.get(function) else {
-            let error = self.no_such_function(function);
+    pub(crate) fn on_call(&mut self, call: &Incoming<'_>, outbox: &mut Outbox) {
+        let name = call.request.function;
+        let Some(&function) = self.functions.get(name) else {
+            let error = self.no_such_function(name);
+            let counter = self.counters.number(name);
             self.counters.record(counter, 0, 0, Some(error.kind));
-            outbox.fail(id, self.bill(Duration::ZERO, Duration::ZERO, 0), &error);
+            outbox.fail(
+                call.id,
+                self.bill(Duration::ZERO, Duration::ZERO, 0),
+                &error,
+            );
             return;
         };
         let ticket = Ticket {
-            session,
-            id,
-            place,
-            counter,
-            arrived: now,
-            deadline: request.deadline,
+            session: call.session,
+            id: call.id,
+            function,
+            arrived: call.arrived,
+            deadline: call.request.deadline,
         };
+        let now = Instant::now();
         if self.queue.is_empty()
-            && Instant::now() < self.turn_end
+            && now < self.turn_end
             && let Some(lane) = self.free.pop()
         {
-            self.start(ticket, lane, request.body, outbox);
+            self.start(ticket, now, lane, call.request.body, outbox);
         } else if self.queue.len() < QUEUE_MAX {
-            let body = request.body.to_vec();
+            let body = call.request.body.to_vec();
             self.queue.push_back(Queued { ticket, body });
         } else {
             let error = format!(
                 "shard {} of {} has {QUEUE_MAX} calls waiting",
                 self.shard, self.name
             );
-            self.end(
-                &ticket,
-                Duration::ZERO,
-                None,
-                outbox,
-                Err(CallError::not_run(ErrorKind::Overloaded, error)),
-            );
+            let error = CallError::not_run(ErrorKind::Overloaded, error);
+            self.fail(&ticket, now, outbox, &error);
         }
     }
 
@@ -191,7 +198,12 @@ impl Node {
             let theirs = is_theirs(&queued.ticket);
             if theirs {
                 let waited = queued.ticket.arrived.elapsed().as_micros() as u64;
-                counters.record(queued.ticket.counter, 0, waited, Some(ErrorKind::Cancelled));
+                counters.record(
+                    queued.ticket.function.counter,
+                    0,
+                    waited,
+                    Some(ErrorKind::Cancelled),
+                );
             }
             !theirs
         });
@@ -199,7 +211,6 @@ impl Node {
 
     /// Gives every running call a slice, and starts waiting ones while the turn lasts.
     pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) {
-        self.turn_end = now + TURN;
         if now >= self.next_search {
             self.next_search = now + SEARCH_INTERVAL;
             self.expire_queue(now, callers);
@@ -207,50 +218,76 @@ impl Node {
         for _ in 0..self.running.len() {
             if let Some(running) = self.running.pop_front() {
                 let session = running.ticket.session;
-                self.go_on(running, &mut Reply::new(callers, session));
+                self.go_on(running, Instant::now(), &mut Reply { callers, session });
             }
         }
-        while !self.queue.is_empty()
-            && Instant::now() < self.turn_end
-            && let Some(lane) = self.free.pop()
-        {
+        while !self.queue.is_empty() {
+            let now = Instant::now();
+            if now >= self.turn_end {
+                break;
+            }
+            let Some(lane) = self.free.pop() else {
+                break;
+            };
             let Some(Queued { ticket, body }) = self.queue.pop_front() else {
                 break;
             };
             let session = ticket.session;
-            self.start(ticket, lane, &body, &mut Reply::new(callers, session));
+            self.start(ticket, now, lane, &body, &mut Reply { callers, session });
         }
     }
 
-    fn start(&mut self, ticket: Ticket, lane: usize, body: &[u8], reply: &mut impl ReplyTo) {
-        self.lanes[lane].assign(ticket.place, body, ticket.deadline);
+    fn start(
+        &mut self,
+        ticket: Ticket,
+        now: Instant,
+        lane: usize,
+        body: &[u8],
+        reply: &mut impl ReplyTo,
+    ) {
+        self.lanes[lane].assign(ticket.function.place, body, ticket.deadline);
         let running = Running {
             ticket,
             lane,
-            started: Instant::now(),
+            started: now,
             cpu: Duration::ZERO,
             slices: 0,
         };
-        self.go_on(running, reply);
+        self.go_on(running, now, reply);
     }
 
-    /// Gives a call one slice.
-    fn go_on(&mut self, mut running: Running, reply: &mut impl ReplyTo) {
-        let begun = if running.slices == 0 {
-            running.started
-        } else {
-            Instant::now()
-        };
+    /// Gives a call one slice, and its reply where it is over.
+    fn go_on(&mut self, mut running: Running, begun: Instant, reply: &mut impl ReplyTo) {
         let progress = self.lanes[running.lane].resume(begun, SLICE);
-        running.cpu += begun.elapsed();
+        let now = Instant::now();
+        running.cpu += now.duration_since(begun);
         running.slices += 1;
-        match progress {
-            Progress::Running => self.running.push_back(running),
-            Progress::Done(result) => {
-                self.end(&running.ticket, running.cpu, Some(&running), reply, result);
-                self.set_free(running.lane);
+        let Progress::Done(result) = progress else {
+            self.running.push_back(running);
+            return;
+        };
+        let Running {
+            ticket,
+            lane,
+            started,
+            cpu,
+            slices,
+        } = running;
+        self.count(&ticket, now, result.as_ref().err());
+        if let Some(outbox) = reply.outbox() {
+            let bill = self.bill(started.duration_since(ticket.arrived), cpu, slices);
+            match result {
+                Ok(()) => {
+                    let header = Header::Reply {
+                        id: ticket.id,
+                        bill,
+                    };
+                    self.lanes[lane].with_output(|body| outbox.send(&header, body));
+                }
+                Err(error) => outbox.fail(ticket.id, bill, &error),
             }
         }
+        self.set_free(lane);
     }
 
     /// Makes a lane ready for the next call; one whose memory ran out is replaced.
@@ -279,45 +316,24 @@ impl Node {
             let error = format!("the call waited {waited} ms for a lane, until its deadline");
             let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
             let session = ticket.session;
-            self.end(
-                &ticket,
-                Duration::ZERO,
-                None,
-                &mut Reply::new(callers, session),
-                Err(error),
-            );
+            self.fail(&ticket, now, &mut Reply { callers, session }, &error);
         }
     }
 
-    /// Counts a call and sends its reply.
-    fn end(
-        &mut self,
-        ticket: &Ticket,
-        cpu: Duration,
-        ran: Option<&Running>,
-        reply: &mut impl ReplyTo,
-        result: Result<(), CallError>,
-    ) {
-        let kind = result.as_ref().err().map(|error| error.kind);
-        let latency = ticket.arrived.elapsed();
-        self.counters
-            .record(ticket.counter, 0, latency.as_micros() as u64, kind);
-        let queued = ran.map_or(latency, |ran| ran.started.duration_since(ticket.arrived));
-        let bill = self.bill(queued, cpu, ran.map_or(0, |ran| ran.slices));
-        let Some(outbox) = reply.outbox() else {
-            return;
-        };
-        match (result, ran) {
-            (Ok(()), Some(ran)) => {
-                let header = Header::Reply {
-                    id: ticket.id,
-                    bill,
-                };
-                self.lanes[ran.lane].with_output(|body| outbox.send(&header, body));
-            }
-            (Err(error), _) => outbox.fail(ticket.id, bill, &error),
-            (Ok(()), None) => {}
+    /// Ends a call that never ran.
+    fn fail(&mut self, ticket: &Ticket, now: Instant, reply: &mut impl ReplyTo, error: &CallError) {
+        self.count(ticket, now, Some(error));
+        if let Some(outbox) = reply.outbox() {
+            let bill = self.bill(now.duration_since(ticket.arrived), Duration::ZERO, 0);
+            outbox.fail(ticket.id, bill, error);
         }
+    }
+
+    fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<&CallError>) {
+        let latency = now.duration_since(ticket.arrived).as_micros() as u64;
+        let kind = error.map(|error| error.kind);
+        self.counters
+            .record(ticket.function.counter, 0, latency, kind);
     }
 
     fn bill(&self, queued: Duration, cpu: Duration, slices: u32) -> Bill<&str> {
@@ -331,7 +347,7 @@ impl Node {
     }
 
     fn no_such_function(&self, function: &str) -> CallError {
-        let mut names: Vec<&str> = self.places.keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = self.functions.keys().map(String::as_str).collect();
         names.sort_unstable();
         names.truncate(10);
         CallError::not_run(
@@ -358,12 +374,6 @@ impl ReplyTo for Outbox {
 struct Reply<'a> {
     callers: &'a mut Endpoint,
     session: SessionKey,
-}
-
-impl<'a> Reply<'a> {
-    fn new(callers: &'a mut Endpoint, session: SessionKey) -> Self {
-        Self { callers, session }
-    }
 }
 
 impl ReplyTo for Reply<'_> {

@@ -3,7 +3,8 @@
 //! Bodies are never decoded. A call is sent to one node only, and never a second time.
 
 use crate::endpoint::{Endpoint, SessionKey};
-use crate::upstream::{CallId, Keep, Outcome, Request, Upstreams};
+use crate::handler::Incoming;
+use crate::upstream::{CallId, Keep, Outcome, Upstreams};
 use madrpc_core::error::ErrorKind;
 use madrpc_core::frame::{Bill, Header};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
@@ -82,27 +83,32 @@ impl Orchestrator {
     }
 
     /// A caller calls.
-    pub(crate) fn on_call(
-        &mut self,
-        now: Instant,
-        session: SessionKey,
-        outbox: &mut Outbox,
-        id: u64,
-        request: &Request<'_>,
-    ) {
+    pub(crate) fn on_call(&mut self, call: &Incoming<'_>, outbox: &mut Outbox) {
+        let &Incoming {
+            session,
+            id,
+            ref request,
+            arrived,
+        } = call;
         let waiting = Waiting {
             session,
             id,
             function: self.counters.number(request.function),
-            arrived: now,
+            arrived,
         };
-        match self.upstreams.call(now, request, waiting) {
+        match self.upstreams.call(arrived, request, waiting) {
             Ok(call) => {
                 self.by_caller.insert((session, id), call);
             }
             Err((waiting, error)) => {
                 let nobody = self.counters.nodes().len() - 1;
-                count(&mut self.counters, &waiting, nobody, now, Some(error.kind));
+                count(
+                    &mut self.counters,
+                    &waiting,
+                    nobody,
+                    arrived,
+                    Some(error.kind),
+                );
                 outbox.fail(id, Bill::default(), &error);
             }
         }

@@ -5,7 +5,8 @@
 //! messages, and gets messages.
 
 use crate::endpoint::{Endpoint, SessionKey};
-use crate::handler::Handler;
+use crate::handler::{Handler, Incoming};
+use crate::upstream::Request;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::error::{CallError, ErrorKind};
@@ -113,6 +114,7 @@ impl Shard {
             }
             let mut received = self.server.receive(now);
             self.server.expire(now);
+            self.handler.begin(now);
             self.frames(now);
             received += self.handler.turn(now, &mut self.server);
             while let Some((session, _)) = self.server.ended() {
@@ -160,7 +162,17 @@ impl Shard {
                         let _ = control.send(ToControl::WantSnapshot(caller));
                     } else {
                         let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
-                        handler.on_call(now, session, outbox, id, function, body, now + timeout);
+                        let call = Incoming {
+                            session,
+                            id,
+                            request: Request {
+                                function,
+                                body,
+                                deadline: now + timeout,
+                            },
+                            arrived: now,
+                        };
+                        handler.on_call(&call, outbox);
                     }
                 }
                 Header::Cancel { id } => handler.on_cancel(session, id),

@@ -364,3 +364,7 @@ fn stopped(kind: ErrorKind) -> CallError {
     };
     CallError::may_have_run(kind, words)
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

@@ -390,9 +390,9 @@ impl<T> Upstreams<T> {
             let Some(target) = self.targets.iter_mut().find(up) else {
                 continue;
             };
-            let established = error.may_have_run;
+            let was_open = error.may_have_run;
             let planned = matches!(target.link, Link::Up { leaving: true, .. });
-            let idle = self.keep == Keep::WhileCalling && target.waiting == 0 && established;
+            let idle = self.keep == Keep::WhileCalling && target.waiting == 0 && was_open;
             let address = target.address;
             let wait = if idle {
                 Duration::ZERO

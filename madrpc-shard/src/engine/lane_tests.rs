@@ -1,0 +1,215 @@
+use super::*;
+use madrpc_core::value::Value;
+
+const SLICE: Duration = Duration::from_micros(500);
+
+fn lane(source: &str) -> Lane {
+    Lane::load(&Script::new("test.js", source)).unwrap().0
+}
+
+fn refusal(source: &str) -> LoadError {
+    Lane::load(&Script::new("test.js", source)).err().unwrap()
+}
+
+fn assign(lane: &mut Lane, function: usize, argument: &Value, timeout: Duration) {
+    let mut body = Vec::new();
+    argument.encode(&mut body, usize::MAX).unwrap();
+    lane.assign(function, &body, Instant::now() + timeout);
+}
+
+/// Resumes until the call is over; gives its result and the slices it took.
+fn finish(lane: &mut Lane) -> (Result<Value, CallError>, usize) {
+    for slices in 1.. {
+        if let Progress::Done(result) = lane.resume(Instant::now(), SLICE) {
+            let value = result.map(|()| lane.with_output(|bytes| Value::decode(bytes).unwrap()));
+            return (value, slices);
+        }
+    }
+    unreachable!()
+}
+
+fn call(lane: &mut Lane, function: usize, argument: &Value) -> Result<Value, CallError> {
+    assign(lane, function, argument, Duration::from_secs(10));
+    finish(lane).0
+}
+
+#[test]
+fn a_script_says_what_it_registers_in_its_order() {
+    let script = Script::new(
+        "test.js",
+        "for (const name of ['z', 'a']) madrpc.register(name, () => name);",
+    );
+    assert_eq!(script.functions().unwrap(), ["z", "a"]);
+}
+
+#[test]
+fn a_script_that_does_not_load_says_where() {
+    let error = refusal("madrpc.register('a', () => 1);\n  let = 1;");
+    assert!(
+        error.message.starts_with("script test.js:2:"),
+        "{}",
+        error.message
+    );
+    let error = refusal("\nthrow new RangeError('today');");
+    assert!(
+        error.message.starts_with("script test.js:2:"),
+        "{}",
+        error.message
+    );
+    assert!(
+        error.message.ends_with("RangeError: today"),
+        "{}",
+        error.message
+    );
+    let error = refusal("await new Promise(() => {});");
+    assert!(error.message.contains("promise"), "{}", error.message);
+}
+
+#[test]
+fn what_cannot_be_registered_is_refused() {
+    for (source, words) in [
+        ("madrpc.register('', () => 1)", "name must be"),
+        ("madrpc.register('a', 1)", "no function"),
+        ("madrpc.register('madrpc.a', () => 1)", "reserved"),
+        (
+            "madrpc.register('a', () => 1); madrpc.register('a', () => 2)",
+            "twice",
+        ),
+        ("1", "registers no function"),
+    ] {
+        let error = refusal(source);
+        assert!(error.message.contains(words), "{source}: {}", error.message);
+    }
+    let mut lane = lane("madrpc.register('late', () => madrpc.register('b', () => 1))");
+    let error = call(&mut lane, 0, &Value::Null).unwrap_err();
+    assert!(error.message.contains("while the script loads"), "{error}");
+}
+
+#[test]
+fn a_long_call_gives_the_core_back_each_slice() {
+    let mut lane = lane(
+        "madrpc.register('sum', (n) => { let s = 0; for (let i = 0; i < n; i++) s += i % 7; return s; })",
+    );
+    assign(
+        &mut lane,
+        0,
+        &Value::Integer(3_000_000),
+        Duration::from_secs(10),
+    );
+    let (result, slices) = finish(&mut lane);
+    assert_eq!(
+        result,
+        Ok(Value::Integer((0..3_000_000).map(|i: i64| i % 7).sum()))
+    );
+    assert!(slices > 10, "{slices} slices");
+}
+
+#[test]
+fn lanes_suspended_in_the_middle_finish_in_any_order() {
+    const SOURCE: &str = "madrpc.register('list', (n) => { const l = []; for (let i = 0; i < n; i++) l.push(i % 10); return l; })";
+    let mut lanes: Vec<Lane> = (0..4).map(|_| lane(SOURCE)).collect();
+    for lane in &mut lanes {
+        assign(lane, 0, &Value::Integer(400_000), Duration::from_secs(10));
+        assert!(matches!(
+            lane.resume(Instant::now(), SLICE),
+            Progress::Running
+        ));
+    }
+    for index in [2, 0, 3, 1] {
+        let (result, _) = finish(&mut lanes[index]);
+        let Ok(Value::Array(list)) = result else {
+            panic!("{result:?}");
+        };
+        assert!(
+            list.iter()
+                .enumerate()
+                .all(|(at, value)| *value == Value::Integer(at as i64 % 10))
+        );
+    }
+}
+
+#[test]
+fn a_stopped_call_ends_and_the_lane_serves_the_next() {
+    let mut lane = lane(
+        "madrpc.register('spin', () => { for (;;) {} });
+         madrpc.register('stubborn', () => { for (;;) { try { for (;;) {} } finally { continue; } } });
+         madrpc.register('jobs', () => { const again = () => Promise.resolve().then(again); return again(); });
+         madrpc.register('trap', () => { Error.prepareStackTrace = () => 'swallowed'; for (;;) { new Error().stack; } });
+         madrpc.register('one', () => 1);",
+    );
+    for function in 0..4 {
+        assign(&mut lane, function, &Value::Null, Duration::from_secs(60));
+        assert!(
+            matches!(lane.resume(Instant::now(), SLICE), Progress::Running),
+            "function {function}"
+        );
+        lane.stop(ErrorKind::Cancelled);
+        assert_eq!(
+            finish(&mut lane).0.unwrap_err().kind,
+            ErrorKind::Cancelled,
+            "function {function}"
+        );
+        assign(&mut lane, function, &Value::Null, Duration::from_millis(20));
+        assert_eq!(
+            finish(&mut lane).0.unwrap_err().kind,
+            ErrorKind::DeadlineExceeded,
+            "function {function}"
+        );
+        assert_eq!(call(&mut lane, 4, &Value::Null), Ok(Value::Integer(1)));
+    }
+}
+
+#[test]
+fn a_lane_can_be_dropped_in_the_middle_of_a_call() {
+    let mut lane = lane(
+        "madrpc.register('spin', () => { try { for (;;) {} } finally { for (let i = 0; i < 3; i++) ({ i }); } })",
+    );
+    assign(&mut lane, 0, &Value::Null, Duration::from_secs(60));
+    assert!(matches!(
+        lane.resume(Instant::now(), SLICE),
+        Progress::Running
+    ));
+    drop(lane);
+}
+
+#[test]
+fn arguments_that_cannot_be_decoded_did_not_run() {
+    let mut lane = lane("madrpc.register('echo', (value) => value)");
+    lane.assign(0, &[250, 1, 2], Instant::now() + Duration::from_secs(10));
+    let error = finish(&mut lane).0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BadArguments);
+    assert!(!error.may_have_run);
+}
+
+#[test]
+fn memory_that_runs_out_spoils_the_lane() {
+    let mut lane = lane(
+        "madrpc.register('bomb', () => { const all = []; for (;;) all.push('x'.repeat(100000) + all.length); })",
+    );
+    let error = call(&mut lane, 0, &Value::Null).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::MemoryLimit, "{error}");
+    assert!(lane.is_spoilt());
+}
+
+#[test]
+fn a_peer_cannot_replace_a_prototype() {
+    let mut lane = lane(
+        "madrpc.register('look', (value) => [value.x === undefined, Object.keys(value).length])",
+    );
+    let argument = Value::object([("__proto__", Value::object([("x", Value::Integer(1))]))]);
+    let seen = call(&mut lane, 0, &argument);
+    assert_eq!(
+        seen,
+        Ok(Value::Array(vec![Value::Bool(true), Value::Integer(1)]))
+    );
+}
+
+#[test]
+fn a_result_that_a_getter_makes_is_bound_by_the_deadline() {
+    let mut lane = lane("madrpc.register('getter', () => ({ get a() { for (;;) {} } }))");
+    assign(&mut lane, 0, &Value::Null, Duration::from_millis(20));
+    assert_eq!(
+        finish(&mut lane).0.unwrap_err().kind,
+        ErrorKind::DeadlineExceeded
+    );
+}
