@@ -4,6 +4,7 @@
 //! anything shared but loopback, several rounds of each concurrency, and prints the median.
 //!
 //! `cargo bench -p madrpc-benches --bench calls`
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
@@ -28,9 +29,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         cpus: Some([first.id].into_iter().collect()),
         identity: authority.issue(Role::Node)?,
     };
-    let node = Server::node(config, &Script::new("echo.js", SCRIPT), None)?;
-    println!("echo of {{a: 1, b: 2}}, a node of one shard on core {}, the generator on core {}", first.id, last.id);
-    println!("{:>12} {:>12} {:>9} {:>9} {:>9}", "in flight", "calls/s", "p50 us", "p99 us", "max us");
+    let node = Server::node(&config, &Script::new("echo.js", SCRIPT), None)?;
+    println!(
+        "echo of {{a: 1, b: 2}}, a node of one shard on core {}, the generator on core {}",
+        first.id, last.id
+    );
+    println!(
+        "{:>12} {:>12} {:>9} {:>9} {:>9}",
+        "in flight", "calls/s", "p50 us", "p99 us", "max us"
+    );
     for concurrency in [1, 64, 512, 1024] {
         let load = Load {
             address: node.address().to_string(),

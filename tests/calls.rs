@@ -1,6 +1,11 @@
 //! Calls of one client to one node: what a function is given, what it returns, and how it fails.
 //!
 //! Setup: a node of one shard with two lanes in this process, over real sockets and mutual TLS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 mod support;
 
@@ -58,15 +63,31 @@ fn every_kind_of_value_comes_back_as_it_went() {
         (Value::Float(0.1), "[object Number]"),
         (Value::Float(f64::INFINITY), "[object Number]"),
         (Value::Float(-0.0), "[object Number]"),
-        (Value::BigInteger(BigInteger::from(-(1i128 << 90))), "[object BigInt]"),
+        (
+            Value::BigInteger(BigInteger::from(-(1i128 << 90))),
+            "[object BigInt]",
+        ),
         (Value::String("\u{0}a\u{10ffff}".into()), "[object String]"),
         (Value::Bytes(vec![0, 255, 7]), "[object ArrayBuffer]"),
-        (Value::TypedArray(TypedArray::from(&[1.5f64, -2.0][..])), "[object Float64Array]"),
-        (Value::TypedArray(TypedArray::from(&[u64::MAX][..])), "[object BigUint64Array]"),
-        (Value::Date(1_700_000_000_123.0), "[object Date]"),
-        (Value::Array(vec![Value::Integer(1), Value::Undefined, Value::Null]), "[object Array]"),
         (
-            Value::object([("z", Value::Integer(1)), ("__proto__", Value::Null), ("a", Value::Array(vec![]))]),
+            Value::TypedArray(TypedArray::from(&[1.5f64, -2.0][..])),
+            "[object Float64Array]",
+        ),
+        (
+            Value::TypedArray(TypedArray::from(&[u64::MAX][..])),
+            "[object BigUint64Array]",
+        ),
+        (Value::Date(1_700_000_000_123.0), "[object Date]"),
+        (
+            Value::Array(vec![Value::Integer(1), Value::Undefined, Value::Null]),
+            "[object Array]",
+        ),
+        (
+            Value::object([
+                ("z", Value::Integer(1)),
+                ("__proto__", Value::Null),
+                ("a", Value::Array(vec![])),
+            ]),
             "[object Object]",
         ),
     ];
@@ -86,11 +107,20 @@ fn an_exception_has_its_name_message_and_place() {
     let error = client.call_blocking::<_, Value>("fail", &()).unwrap_err();
     assert_eq!(error.kind, ErrorKind::JavaScript);
     let exception = error.exception.unwrap();
-    assert_eq!((exception.name.as_str(), exception.message.as_str()), ("TypeError", "no good"));
-    assert!(exception.stack.contains("test.js:4:"), "{}", exception.stack);
+    assert_eq!(
+        (exception.name.as_str(), exception.message.as_str()),
+        ("TypeError", "no good")
+    );
+    assert!(
+        exception.stack.contains("test.js:4:"),
+        "{}",
+        exception.stack
+    );
     let error = client.call_blocking::<_, Value>("reject", &()).unwrap_err();
     assert_eq!(error.exception.unwrap().name, "RangeError");
-    let error = client.call_blocking::<_, Value>("throwText", &()).unwrap_err();
+    let error = client
+        .call_blocking::<_, Value>("throwText", &())
+        .unwrap_err();
     assert_eq!(error.exception.unwrap().message, "just text");
 }
 
@@ -99,10 +129,15 @@ fn an_unknown_function_certainly_did_not_run_and_the_known_ones_are_named() {
     let fleet = Fleet::new();
     let node = fleet.node(r#"madrpc.register("only", () => 1)"#);
     let client = fleet.client(node.address());
-    let error = client.call_blocking::<_, Value>("missing", &()).unwrap_err();
+    let error = client
+        .call_blocking::<_, Value>("missing", &())
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::NoSuchFunction);
     assert!(!error.may_have_run);
-    assert!(error.message.contains("`missing`") && error.message.contains("only"), "{error}");
+    assert!(
+        error.message.contains("`missing`") && error.message.contains("only"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -117,7 +152,11 @@ fn an_endless_loop_ends_at_its_deadline_and_its_lane_serves_the_next_call() {
             let begun = Instant::now();
             let call = client.prepare(function).timeout(timeout);
             let error = call.send_blocking(Value::Undefined).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{function}: {error}");
+            assert_eq!(
+                error.kind,
+                ErrorKind::DeadlineExceeded,
+                "{function}: {error}"
+            );
             assert!(begun.elapsed() >= timeout);
         }
         let sum: i64 = client.call_blocking("add", &(1, 1)).unwrap();
@@ -140,7 +179,10 @@ fn tiny_calls_pass_endless_ones_on_the_same_shard() {
             let sum: i64 = client.call_blocking("add", &(number, 1)).unwrap();
             assert_eq!(sum, number + 1);
         }
-        assert!(!endless.is_finished(), "the endless call ended before the tiny ones");
+        assert!(
+            !endless.is_finished(),
+            "the endless call ended before the tiny ones"
+        );
         assert_eq!(endless.join().unwrap(), ErrorKind::DeadlineExceeded);
     });
 }
@@ -150,7 +192,12 @@ fn limits_have_their_own_errors_and_leave_the_node_serving() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);
     let client = fleet.client(node.address());
-    let kind = |function: &str| client.call_blocking::<_, Value>(function, &()).unwrap_err().kind;
+    let kind = |function: &str| {
+        client
+            .call_blocking::<_, Value>(function, &())
+            .unwrap_err()
+            .kind
+    };
     for _ in 0..3 {
         assert_eq!(kind("deep"), ErrorKind::StackLimit);
         assert_eq!(kind("bomb"), ErrorKind::MemoryLimit);
@@ -164,7 +211,12 @@ fn results_that_cannot_travel_say_why() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);
     let client = fleet.client(node.address());
-    let message = |function: &str| client.call_blocking::<_, Value>(function, &()).unwrap_err().message;
+    let message = |function: &str| {
+        client
+            .call_blocking::<_, Value>(function, &())
+            .unwrap_err()
+            .message
+    };
     assert!(message("cycle").contains("cycle"), "{}", message("cycle"));
     assert!(message("map").contains("Map"), "{}", message("map"));
     assert!(message("never").contains("promise"), "{}", message("never"));
@@ -198,7 +250,10 @@ fn a_dropped_call_is_cancelled_and_frees_its_lane() {
             std::thread::sleep(Duration::from_millis(50));
             futures_lite::future::yield_now().await;
         };
-        futures_lite::future::block_on(futures_lite::future::or(async { drop(endless.await) }, short));
+        futures_lite::future::block_on(futures_lite::future::or(
+            async { drop(endless.await) },
+            short,
+        ));
     }
     let begun = Instant::now();
     let call = client.prepare("add").timeout(Duration::from_secs(10));
@@ -212,7 +267,9 @@ fn a_lane_keeps_its_globals_between_calls() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);
     let client = fleet.client(node.address());
-    let counts: Vec<i64> = (0..10).map(|_| client.call_blocking("count", &()).unwrap()).collect();
+    let counts: Vec<i64> = (0..10)
+        .map(|_| client.call_blocking("count", &()).unwrap())
+        .collect();
     assert!(counts.iter().max() > Some(&4), "{counts:?}");
 }
 
@@ -221,7 +278,11 @@ fn the_bill_names_node_and_shard_and_counts_the_time() {
     let fleet = Fleet::new();
     let node = fleet.node(r#"madrpc.register("work", () => { const end = Date.now() + 20; while (Date.now() < end) {} })"#);
     let client = fleet.client(node.address());
-    let bill = client.prepare("work").send_blocking(Value::Undefined).unwrap().bill;
+    let bill = client
+        .prepare("work")
+        .send_blocking(Value::Undefined)
+        .unwrap()
+        .bill;
     assert_eq!(bill.node, node.name());
     assert_eq!(bill.shard, 0);
     assert!(bill.cpu_us >= 15_000, "{bill:?}");

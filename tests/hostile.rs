@@ -1,6 +1,11 @@
 //! What strangers and broken peers can do to a server: nothing that others would notice.
 //!
 //! Setup: a node of one shard in this process; the attackers use plain sockets, or quiche without our session.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 mod support;
 
@@ -17,7 +22,10 @@ const SCRIPT: &str = r#"madrpc.register("echo", (value) => value);"#;
 
 fn serves(client: &Client) {
     let call = client.prepare("echo").timeout(Duration::from_secs(10));
-    assert_eq!(call.send_blocking(Value::Integer(1)).unwrap().result, Value::Integer(1));
+    assert_eq!(
+        call.send_blocking(Value::Integer(1)).unwrap().result,
+        Value::Integer(1)
+    );
 }
 
 /// A QUIC connection without our session on it, which can break its rules.
@@ -30,7 +38,9 @@ impl RawPeer {
     fn connect(server: SocketAddr, mut config: quiche::Config) -> Self {
         set_transport(&mut config, Duration::from_secs(5)).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
         let id = quiche::ConnectionId::from_ref(&[7; 16]);
         let local = socket.local_addr().unwrap();
         let name = madrpc_core::identity::SERVER_NAME_ANY;
@@ -49,7 +59,9 @@ impl RawPeer {
             match self.socket.recv_from(&mut buffer) {
                 Ok((length, from)) => {
                     let to = self.socket.local_addr().unwrap();
-                    let _ = self.quic.recv(&mut buffer[..length], quiche::RecvInfo { from, to });
+                    let _ = self
+                        .quic
+                        .recv(&mut buffer[..length], quiche::RecvInfo { from, to });
                 }
                 Err(_) => self.quic.on_timeout(),
             }
@@ -59,7 +71,9 @@ impl RawPeer {
 
     fn said(&self) -> String {
         let error = self.quic.peer_error();
-        error.map_or(String::new(), |error| String::from_utf8_lossy(&error.reason).into_owned())
+        error.map_or(String::new(), |error| {
+            String::from_utf8_lossy(&error.reason).into_owned()
+        })
     }
 }
 
@@ -74,7 +88,9 @@ fn datagrams_of_garbage_disturb_nobody() {
     for round in 0..2000usize {
         let bytes: Vec<u8> = (0..round % 1400 + 1)
             .map(|_| {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 (seed >> 56) as u8
             })
             .collect();
@@ -98,7 +114,11 @@ fn a_frame_that_lies_about_its_length_ends_only_its_own_session() {
     assert!(liar.drive(quiche::Connection::is_established));
     liar.quic.stream_send(0, &[0xff; 64], false).unwrap();
     assert!(liar.drive(|quic| quic.peer_error().is_some()));
-    assert!(liar.said().contains("4294967295 bytes announced"), "{}", liar.said());
+    assert!(
+        liar.said().contains("4294967295 bytes announced"),
+        "{}",
+        liar.said()
+    );
     serves(&client);
 }
 
@@ -110,7 +130,10 @@ fn a_header_of_garbage_ends_only_its_own_session() {
     let config = fleet.identity(Role::Client).client_config().unwrap();
     let mut babbler = RawPeer::connect(node.address(), config);
     assert!(babbler.drive(quiche::Connection::is_established));
-    babbler.quic.stream_send(0, &[4, 0, 0, 0, 99, 99, 99, 99], false).unwrap();
+    babbler
+        .quic
+        .stream_send(0, &[4, 0, 0, 0, 99, 99, 99, 99], false)
+        .unwrap();
     assert!(babbler.drive(|quic| quic.peer_error().is_some()));
     assert!(babbler.said().contains("header"), "{}", babbler.said());
     serves(&client);
@@ -139,7 +162,10 @@ fn refusal(server: SocketAddr, identity: Identity) -> madrpc_core::error::CallEr
 fn a_client_of_another_authority_is_told_so_in_words() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);
-    let stranger = Authority::create("another").unwrap().issue(Role::Client).unwrap();
+    let stranger = Authority::create("another")
+        .unwrap()
+        .issue(Role::Client)
+        .unwrap();
     let error = refusal(node.address(), stranger);
     assert_eq!(error.kind, ErrorKind::Unauthorized);
     assert!(!error.may_have_run);
@@ -154,7 +180,10 @@ fn a_client_that_expects_an_orchestrator_refuses_a_node() {
         expect: Some(Role::Orchestrator),
         ..fleet.client_config(node.address())
     };
-    let error = Client::new(&config).unwrap().call_blocking::<_, Value>("echo", &1).unwrap_err();
+    let error = Client::new(&config)
+        .unwrap()
+        .call_blocking::<_, Value>("echo", &1)
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unauthorized, "{error}");
 }
 

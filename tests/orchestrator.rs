@@ -1,6 +1,11 @@
 //! Calls through an orchestrator: who gets them, and what happens when a node is not there.
 //!
 //! Setup: an orchestrator of one shard and nodes of one shard each, in this process, over real sockets and mutual TLS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 mod support;
 
@@ -43,7 +48,12 @@ fn spread(client: &Client, calls: usize) -> BTreeMap<String, usize> {
 fn connected(client: &Client, nodes: usize) {
     eventually("sessions to all nodes", || {
         let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
-        snapshot.upstreams.iter().filter(|(_, sessions)| *sessions > 0).count() == nodes
+        snapshot
+            .upstreams
+            .iter()
+            .filter(|(_, sessions)| *sessions > 0)
+            .count()
+            == nodes
     });
 }
 
@@ -54,7 +64,10 @@ fn nodes_take_turns() {
     let orchestrator = fleet.orchestrator(&nodes.each_ref().map(Server::address));
     let client = fleet.client(orchestrator.address());
     connected(&client, 2);
-    let expected: BTreeMap<_, _> = nodes.iter().map(|node| (node.name().to_owned(), 10)).collect();
+    let expected: BTreeMap<_, _> = nodes
+        .iter()
+        .map(|node| (node.name().to_owned(), 10))
+        .collect();
     assert_eq!(spread(&client, 20), expected);
 }
 
@@ -66,12 +79,24 @@ fn errors_pass_through_whole() {
     let client = fleet.client(orchestrator.address());
     let error = client.call_blocking::<_, Value>("fail", &()).unwrap_err();
     let exception = error.exception.unwrap();
-    assert_eq!((exception.name.as_str(), exception.message.as_str()), ("TypeError", "no good"));
-    assert!(exception.stack.contains("test.js:3:"), "{}", exception.stack);
-    let error = client.call_blocking::<_, Value>("missing", &()).unwrap_err();
+    assert_eq!(
+        (exception.name.as_str(), exception.message.as_str()),
+        ("TypeError", "no good")
+    );
+    assert!(
+        exception.stack.contains("test.js:3:"),
+        "{}",
+        exception.stack
+    );
+    let error = client
+        .call_blocking::<_, Value>("missing", &())
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::NoSuchFunction);
     let call = client.prepare("spin").timeout(Duration::from_millis(100));
-    assert_eq!(call.send_blocking(Value::Null).unwrap_err().kind, ErrorKind::DeadlineExceeded);
+    assert_eq!(
+        call.send_blocking(Value::Null).unwrap_err().kind,
+        ErrorKind::DeadlineExceeded
+    );
 }
 
 #[test]
@@ -88,7 +113,10 @@ fn large_bodies_pass_through() {
 #[test]
 fn without_any_node_a_caller_is_told_at_once() {
     let fleet = Fleet::new();
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let orchestrator = fleet.orchestrator(&[closed]);
     let client = fleet.client(orchestrator.address());
     std::thread::sleep(Duration::from_millis(300));
@@ -111,13 +139,16 @@ fn a_node_that_is_gone_is_skipped_and_taken_up_again_when_it_is_back() {
     connected(&client, 2);
     drop(goes);
     connected(&client, 1);
-    assert_eq!(spread(&client, 10), BTreeMap::from([(stays.name().to_owned(), 10)]));
+    assert_eq!(
+        spread(&client, 10),
+        BTreeMap::from([(stays.name().to_owned(), 10)])
+    );
     let config = ServerConfig {
         bind: address,
         ..fleet.config(Role::Node, 1)
     };
     let script = madrpc_shard::engine::Script::new("test.js", SCRIPT);
-    let back = Server::node(config, &script, Some(2)).unwrap();
+    let back = Server::node(&config, &script, Some(2)).unwrap();
     connected(&client, 2);
     assert_eq!(spread(&client, 10).get(back.name()), Some(&5));
 }
@@ -140,7 +171,10 @@ fn a_call_that_was_given_up_frees_the_lane_behind_the_orchestrator() {
     }
     let client = fleet.client(orchestrator.address());
     let call = client.prepare("echo").timeout(Duration::from_secs(10));
-    assert_eq!(call.send_blocking(Value::Bool(true)).unwrap().result, Value::Bool(true));
+    assert_eq!(
+        call.send_blocking(Value::Bool(true)).unwrap().result,
+        Value::Bool(true)
+    );
 }
 
 #[test]
@@ -160,7 +194,10 @@ fn a_draining_node_ends_its_calls_and_gets_no_new_ones() {
         let drained = scope.spawn(|| stops.drain(Duration::from_secs(20)));
         std::thread::sleep(Duration::from_millis(200));
         assert!(!drained.is_finished(), "it did not wait for the call");
-        assert_eq!(spread(&client, 10), BTreeMap::from([(stays.name().to_owned(), 10)]));
+        assert_eq!(
+            spread(&client, 10),
+            BTreeMap::from([(stays.name().to_owned(), 10)])
+        );
         for call in working {
             assert_eq!(call.join().unwrap().unwrap(), "done");
         }
@@ -198,14 +235,39 @@ fn statistics_count_calls_and_errors_by_node_and_function() {
         client.call_blocking::<_, Value>("fail", &()).unwrap_err();
     }
     let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
-    assert_eq!((snapshot.role.as_str(), snapshot.shards, snapshot.silent_shards), ("orchestrator", 1, 0));
+    assert_eq!(
+        (
+            snapshot.role.as_str(),
+            snapshot.shards,
+            snapshot.silent_shards
+        ),
+        ("orchestrator", 1, 0)
+    );
     let rows: Vec<_> = snapshot
         .rows
         .iter()
-        .map(|row| (row.function.as_str(), row.calls, row.error_count(), row.latency().count()))
+        .map(|row| {
+            (
+                row.function.as_str(),
+                row.calls,
+                row.error_count(),
+                row.latency().count(),
+            )
+        })
         .collect();
-    assert_eq!(rows, [("echo", 5, 0, 5), ("fail", 2, 2, 2), ("echo", 5, 0, 5), ("fail", 2, 2, 2)]);
-    let own: Snapshot = fleet.client(nodes[0].address()).call_blocking(madrpc_shard::STATS, &()).unwrap();
+    assert_eq!(
+        rows,
+        [
+            ("echo", 5, 0, 5),
+            ("fail", 2, 2, 2),
+            ("echo", 5, 0, 5),
+            ("fail", 2, 2, 2)
+        ]
+    );
+    let own: Snapshot = fleet
+        .client(nodes[0].address())
+        .call_blocking(madrpc_shard::STATS, &())
+        .unwrap();
     assert_eq!(own.role, "node");
     assert_eq!(own.rows.iter().map(|row| row.calls).sum::<u64>(), 7);
 }
@@ -227,6 +289,8 @@ fn a_server_without_a_nodes_certificate_gets_no_calls() {
 fn mixed_address_families_are_refused_in_words() {
     let fleet = Fleet::new();
     let nodes: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()];
-    let error = Server::orchestrator(fleet.config(Role::Orchestrator, 1), &nodes).err().unwrap();
+    let error = Server::orchestrator(&fleet.config(Role::Orchestrator, 1), &nodes)
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("IPv6"), "{error}");
 }

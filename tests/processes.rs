@@ -1,6 +1,11 @@
 //! The command `madrpc` as its users run it: real processes, signals, exit codes, and what is printed where.
 //!
 //! Setup: each test has a TLS directory of its own, in which the first process creates the authority.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -84,7 +89,17 @@ impl Home {
 
     fn node(&self, port: u16) -> Served {
         let bind = format!("127.0.0.1:{port}");
-        self.serve(&["node", "-s", "script.js", "-b", &bind, "--shards", "1", "--pool-size", "2"])
+        self.serve(&[
+            "node",
+            "-s",
+            "script.js",
+            "-b",
+            &bind,
+            "--shards",
+            "1",
+            "--pool-size",
+            "2",
+        ])
     }
 }
 
@@ -133,7 +148,11 @@ impl Drop for Served {
 }
 
 fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 fn stdout(output: &Output) -> String {
@@ -163,7 +182,15 @@ fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
     let mut nodes = [home.node(ports[0]), home.node(ports[1])];
     let front = format!("127.0.0.1:{}", ports[2]);
     let targets = [0, 1].map(|index| format!("0.0.0.0:{}", ports[index]));
-    let _orchestrator = home.serve(&["orchestrator", "-b", &front, "-n", &targets[0], "-n", &targets[1]]);
+    let _orchestrator = home.serve(&[
+        "orchestrator",
+        "-b",
+        &front,
+        "-n",
+        &targets[0],
+        "-n",
+        &targets[1],
+    ]);
     let calls = |count: usize| {
         let mut answered = Vec::new();
         for _ in 0..count {
@@ -175,7 +202,10 @@ fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
     };
     let who = calls(16);
     for port in &ports[..2] {
-        assert!(who.contains(&format!(":{port}")), "nothing from {port} in: {who}");
+        assert!(
+            who.contains(&format!(":{port}")),
+            "nothing from {port} in: {who}"
+        );
     }
     nodes[0].child.kill().unwrap();
     nodes[0].child.wait().unwrap();
@@ -201,16 +231,34 @@ fn exit_codes_tell_what_became_of_a_call() {
     let threw = home.call(&[&address, "fail"]);
     assert_eq!(threw.status.code(), Some(3));
     let said = stderr(&threw);
-    assert!(said.contains("TypeError: no good") && said.contains("script.js:4:"), "{said}");
-    refused(&home.call(&[&address, "missing"]), 4, &["NoSuchFunction", "`missing`", "echo"]);
-    refused(&home.call(&[&address, "spin", "--timeout", "200ms"]), 5, &["DeadlineExceeded"]);
+    assert!(
+        said.contains("TypeError: no good") && said.contains("script.js:4:"),
+        "{said}"
+    );
+    refused(
+        &home.call(&[&address, "missing"]),
+        4,
+        &["NoSuchFunction", "`missing`", "echo"],
+    );
+    refused(
+        &home.call(&[&address, "spin", "--timeout", "200ms"]),
+        5,
+        &["DeadlineExceeded"],
+    );
     let bad = home.call(&[&address, "echo", "{\"a\": 1,}"]);
     refused(&bad, 2, &["JSON", "line 1", "column"]);
     let closed = format!("127.0.0.1:{}", free_port());
     let begun = Instant::now();
     refused(&home.call(&[&closed, "echo"]), 6, &["Unavailable", &closed]);
-    assert!(begun.elapsed() < Duration::from_secs(2), "a closed port is known at once");
-    refused(&home.call(&["no-such-host.invalid:1", "echo"]), 6, &["no-such-host.invalid:1", "resolved"]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "a closed port is known at once"
+    );
+    refused(
+        &home.call(&["no-such-host.invalid:1", "echo"]),
+        6,
+        &["no-such-host.invalid:1", "resolved"],
+    );
 }
 
 #[test]
@@ -248,25 +296,54 @@ fn a_script_that_does_not_load_stops_the_start_and_says_where() {
     let start = |script: &str| home.run(&["node", "-s", script, "-b", "127.0.0.1:0"]);
     home.write("syntax.js", "madrpc.register('a', () => 1);\nlet = ;\n");
     let said = stderr(&start("syntax.js"));
-    assert!(said.contains("SyntaxError") && said.contains("syntax.js:2:"), "{said}");
-    home.write("throws.js", "const load = () => {\n  throw new Error('not today');\n};\nload();\n");
+    assert!(
+        said.contains("SyntaxError") && said.contains("syntax.js:2:"),
+        "{said}"
+    );
+    home.write(
+        "throws.js",
+        "const load = () => {\n  throw new Error('not today');\n};\nload();\n",
+    );
     let output = start("throws.js");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("not today") && said.contains("throws.js:2:"), "{said}");
-    assert!(said.contains("throws.js:4:"), "the JavaScript stack is missing: {said}");
+    assert!(
+        said.contains("not today") && said.contains("throws.js:2:"),
+        "{said}"
+    );
+    assert!(
+        said.contains("throws.js:4:"),
+        "the JavaScript stack is missing: {said}"
+    );
     home.write("empty.js", "1 + 1;\n");
-    refused(&start("empty.js"), 1, &["empty.js", "registers no function"]);
+    refused(
+        &start("empty.js"),
+        1,
+        &["empty.js", "registers no function"],
+    );
     refused(&start("missing.js"), 1, &["missing.js", "cannot be read"]);
 }
 
 #[test]
 fn settings_that_make_no_sense_are_one_line() {
     let home = Home::new();
-    let node = |more: &[&str]| home.run(&[&["node", "-s", "script.js", "-b", "127.0.0.1:0"], more].concat());
+    let node = |more: &[&str]| {
+        home.run(&[&["node", "-s", "script.js", "-b", "127.0.0.1:0"], more].concat())
+    };
     refused(&node(&["--cpus", "4000"]), 1, &["core 4000"]);
     refused(&node(&["--shards", "4000"]), 1, &["4000 shards"]);
-    refused(&node(&["--tls-ca", "ca.pem", "--tls-cert", "c.pem", "--tls-key", "k.pem"]), 1, &["ca.pem"]);
+    refused(
+        &node(&[
+            "--tls-ca",
+            "ca.pem",
+            "--tls-cert",
+            "c.pem",
+            "--tls-key",
+            "k.pem",
+        ]),
+        1,
+        &["ca.pem"],
+    );
 }
 
 #[test]
@@ -313,7 +390,10 @@ fn a_second_signal_ends_at_once() {
     std::thread::sleep(Duration::from_millis(400));
     node.signal(Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(400));
-    assert!(node.child.try_wait().unwrap().is_none(), "it did not wait for the call");
+    assert!(
+        node.child.try_wait().unwrap().is_none(),
+        "it did not wait for the call"
+    );
     let begun = Instant::now();
     node.signal(Signal::SIGINT);
     assert_ne!(node.end().code(), Some(0));
@@ -335,9 +415,17 @@ fn top_prints_one_document_for_programs() {
     let output = home.run(&["top", &address, "--once", "--json"]);
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = document.to_string();
-    assert!(text.contains("\"add\"") && text.contains("\"fail\"") && text.contains("p99"), "{text}");
+    assert!(
+        text.contains("\"add\"") && text.contains("\"fail\"") && text.contains("p99"),
+        "{text}"
+    );
     let screen = home.run(&["top", &address]);
-    assert_eq!(screen.status.code(), Some(2), "without a terminal there is no screen: {}", stderr(&screen));
+    assert_eq!(
+        screen.status.code(),
+        Some(2),
+        "without a terminal there is no screen: {}",
+        stderr(&screen)
+    );
 }
 
 #[test]
@@ -367,7 +455,15 @@ fn dev_runs_a_cluster_and_prints_a_line_to_try() {
         seen: String::new(),
     };
     dev.wait_for("madrpc call 127.0.0.1:");
-    let address = dev.seen.split("madrpc call ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let address = dev
+        .seen
+        .split("madrpc call ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned();
     let output = home.call(&[&address, "add", "[20, 22]"]);
     assert_eq!(stdout(&output), "42\n", "{}", stderr(&output));
     dev.signal(Signal::SIGTERM);
@@ -380,8 +476,19 @@ fn processes_that_start_together_share_one_authority_with_private_keys() {
     let home = Home::new();
     let ports = [free_port(), free_port(), free_port(), free_port()];
     let _nodes: Vec<_> = std::thread::scope(|scope| {
-        let starting: Vec<_> = ports.iter().map(|&port| scope.spawn({ let home = &home; move || home.node(port) })).collect();
-        starting.into_iter().map(|node| node.join().unwrap()).collect()
+        let starting: Vec<_> = ports
+            .iter()
+            .map(|&port| {
+                scope.spawn({
+                    let home = &home;
+                    move || home.node(port)
+                })
+            })
+            .collect();
+        starting
+            .into_iter()
+            .map(|node| node.join().unwrap())
+            .collect()
     });
     for port in ports {
         let output = home.call(&[&format!("127.0.0.1:{port}"), "echo", "1"]);

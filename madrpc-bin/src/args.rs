@@ -44,7 +44,14 @@ Signals:
 pub(crate) struct Args {
     /// What to log to stderr: a level (error, warn, info, debug, trace), or directives as
     /// `info,madrpc_shard::upstream=debug` [default: info for servers, error otherwise]
-    #[arg(long, global = true, env = "RUST_LOG", hide_env_values = true, value_name = "FILTER", display_order = 100)]
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
+        display_order = 100
+    )]
     pub(crate) log: Option<String>,
 
     #[command(subcommand)]
@@ -171,7 +178,7 @@ pub(crate) struct CallArgs {
     pub(crate) json: Option<String>,
 
     /// Time until the deadline, as 5s or 200ms; at most 24h
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub(crate) timeout: Duration,
 
     /// Say on stderr what the call cost and where it ran
@@ -211,16 +218,30 @@ fn count(text: &str) -> Result<usize, String> {
 
 /// A span of time that deadlines can be made of.
 fn span(text: &str) -> Result<Duration, String> {
-    let span = humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
+    let span =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
     if span > TIMEOUT_MAX {
-        return Err(format!("at most {}", humantime::format_duration(TIMEOUT_MAX)));
+        return Err(format!(
+            "at most {}",
+            humantime::format_duration(TIMEOUT_MAX)
+        ));
+    }
+    Ok(span)
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if span.is_zero() {
+        return Err("more than 0 is needed".to_owned());
     }
     Ok(span)
 }
 
 /// The form of an address; what its host means is found out later.
 fn address(text: &str) -> Result<String, String> {
-    let port = text.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
     match port.map(str::parse::<u16>) {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err("expected HOST:PORT, as in 127.0.0.1:9001".to_owned()),
@@ -252,13 +273,17 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_manual_are_taken() {
-        let Ok(Command::Node(node)) = parse("madrpc node -s pi.js -b 0.0.0.0:9001 --pool-size 4 --cpus 0,2-3") else {
+        let Ok(Command::Node(node)) =
+            parse("madrpc node -s pi.js -b 0.0.0.0:9001 --pool-size 4 --cpus 0,2-3")
+        else {
             panic!("a node")
         };
         assert_eq!(node.pool_size, Some(4));
         assert_eq!(node.server.cpus, "0,2,3".parse().ok());
         assert_eq!(node.server.drain.drain_timeout, Duration::from_secs(30));
-        let Ok(Command::Orchestrator(orchestrator)) = parse("madrpc orchestrator -n 0.0.0.0:9001 -n [::1]:9002") else {
+        let Ok(Command::Orchestrator(orchestrator)) =
+            parse("madrpc orchestrator -n 0.0.0.0:9001 -n [::1]:9002")
+        else {
             panic!("an orchestrator")
         };
         assert_eq!(orchestrator.nodes, ["0.0.0.0:9001", "[::1]:9002"]);
@@ -286,6 +311,7 @@ mod tests {
             "madrpc node -s a.js --drain-timeout 5",
             "madrpc node -s a.js --drain-timeout 25h",
             "madrpc dev a.js --nodes 0",
+            "madrpc call a:1 add --timeout 0s",
             "madrpc call localhost add",
             "madrpc call localhost:0 add",
             "madrpc call localhost:70000 add",

@@ -21,9 +21,12 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     })?;
     let begun = Instant::now();
     let call = client.prepare(&args.function).timeout(args.timeout);
-    let reply = call.send_blocking(argument)?;
+    let outcome = call.send_blocking(argument);
+    let elapsed = begun.elapsed();
+    client.close_blocking();
+    let reply = outcome?;
     if args.verbose {
-        say(&describe(&reply.bill, begun.elapsed()));
+        say(&describe(&reply.bill, elapsed));
     }
     output::result(&to_json(&reply.result))
 }
@@ -33,7 +36,8 @@ fn argument(json: Option<&str>) -> Result<Value, Failure> {
         None => return Ok(Value::Undefined),
         Some("-") => {
             let read = io::read_to_string(io::stdin().lock());
-            let text = read.map_err(|error| Failure::new(Reason::Usage, format!("JSON on stdin: {error}")))?;
+            let text = read
+                .map_err(|error| Failure::new(Reason::Usage, format!("JSON on stdin: {error}")))?;
             (text, "JSON on stdin")
         }
         Some(text) => (text.to_owned(), "JSON argument"),

@@ -13,14 +13,21 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
     let cluster = Cluster::start(&script, args.nodes)?;
     let stop = Stop::catch()?;
     let address = cluster.address();
-    let nodes: Vec<_> = cluster.nodes().iter().map(|node| node.address().to_string()).collect();
+    let nodes: Vec<_> = cluster
+        .nodes()
+        .iter()
+        .map(|node| node.address().to_string())
+        .collect();
     say(&format!(
         "ready: orchestrator {address}; nodes: {}; functions: {}",
         nodes.join(", "),
         functions.join(", ")
     ));
     if let Some(function) = functions.first() {
-        say(&format!("try: madrpc call {address} {} '{{}}'", quoted(function)));
+        say(&format!(
+            "try: madrpc call {address} {} '{{}}'",
+            quoted(function)
+        ));
     }
     say(&format!("and: madrpc top {address}"));
     stop.drain(args.drain.drain_timeout, |timeout| cluster.drain(timeout))

@@ -89,13 +89,18 @@ impl From<CallError> for Failure {
             ErrorKind::JavaScript => Reason::Threw,
             ErrorKind::NoSuchFunction => Reason::NoSuchFunction,
             ErrorKind::DeadlineExceeded => Reason::Deadline,
-            ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Overloaded => Reason::Unavailable,
+            ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Overloaded => {
+                Reason::Unavailable
+            }
             _ => Reason::Other,
         };
         Self {
             reason,
             message: error.to_string(),
-            stack: error.exception.map(|exception| exception.stack).unwrap_or_default(),
+            stack: error
+                .exception
+                .map(|exception| exception.stack)
+                .unwrap_or_default(),
         }
     }
 }
@@ -105,8 +110,15 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
-    let stack = failure.stack.lines().map(|frame| format!("\n    {}", printable(frame.trim())));
-    say(&format!("{}{}", printable(&failure.message), stack.collect::<String>()));
+    let stack = failure
+        .stack
+        .lines()
+        .map(|frame| format!("\n    {}", printable(frame.trim())));
+    say(&format!(
+        "{}{}",
+        printable(&failure.message),
+        stack.collect::<String>()
+    ));
     ExitCode::from(failure.reason as u8)
 }
 
@@ -116,7 +128,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_its_documented_code() {
-        let codes = ErrorKind::ALL.map(|kind| Failure::from(CallError::not_run(kind, "")).reason as u8);
+        let codes =
+            ErrorKind::ALL.map(|kind| Failure::from(CallError::not_run(kind, "")).reason as u8);
         assert_eq!(codes, [4, 1, 3, 5, 1, 1, 1, 1, 6, 6, 1, 6, 1, 1]);
     }
 }

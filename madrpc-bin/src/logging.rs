@@ -15,10 +15,15 @@ pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Fai
         // They have their own words for what goes wrong.
         Command::Call(_) | Command::Top(_) => "error",
     };
-    let filter = filter.filter(|filter| !filter.trim().is_empty()).unwrap_or_else(|| default.to_owned());
+    let filter = filter
+        .filter(|filter| !filter.trim().is_empty())
+        .unwrap_or_else(|| default.to_owned());
     let parsed = EnvFilter::try_new(&filter).map_err(|error| {
         let hint = "write a level as info, or directives as info,madrpc_shard=debug";
-        Failure::new(Reason::Usage, format!("--log or RUST_LOG `{filter}`: {error}; {hint}"))
+        Failure::new(
+            Reason::Usage,
+            format!("--log or RUST_LOG `{filter}`: {error}; {hint}"),
+        )
     })?;
     // A line of the log would tear the live table apart.
     if matches!(command, Command::Top(_)) && io::stderr().is_terminal() {

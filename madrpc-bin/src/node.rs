@@ -17,7 +17,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let functions = script.functions()?;
     let config = config(&args.bind, Role::Node, &args.server)?;
     let cores = cores(&config)?;
-    let node = Server::node(config, &script, args.pool_size)?;
+    let node = Server::node(&config, &script, args.pool_size)?;
     let stop = Stop::catch()?;
     let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
     say(&format!(
@@ -25,7 +25,9 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         describe(&node, &cores),
         functions.join(", ")
     ));
-    stop.drain(args.server.drain.drain_timeout, |timeout| node.drain(timeout))
+    stop.drain(args.server.drain.drain_timeout, |timeout| {
+        node.drain(timeout)
+    })
 }
 
 /// What every server is told.
@@ -51,7 +53,9 @@ pub(crate) fn describe(server: &Server, cores: &[usize]) -> String {
     let cores = used.join(",");
     match server.steering() {
         Steering::Single => format!("{address}, 1 shard on core {cores}"),
-        Steering::ConnectionId => format!("{address}, {shards} shards on cores {cores}, steered by connection ID"),
+        Steering::ConnectionId => {
+            format!("{address}, {shards} shards on cores {cores}, steered by connection ID")
+        }
         Steering::AddressHash => format!(
             "{address}, {shards} shards on cores {cores}, steered by address (the kernel refused the filter by \
              connection ID: a client whose address changes has to connect again)"

@@ -15,7 +15,7 @@ pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
     let nodes: Vec<SocketAddr> = nodes.collect::<Result<_, AddressError>>()?;
     let config = config(&args.bind, Role::Orchestrator, &args.server)?;
     let cores = cores(&config)?;
-    let orchestrator = Server::orchestrator(config, &nodes)?;
+    let orchestrator = Server::orchestrator(&config, &nodes)?;
     let stop = Stop::catch()?;
     let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
     say(&format!(
@@ -23,5 +23,7 @@ pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
         describe(&orchestrator, &cores),
         names.join(", ")
     ));
-    stop.drain(args.server.drain.drain_timeout, |timeout| orchestrator.drain(timeout))
+    stop.drain(args.server.drain.drain_timeout, |timeout| {
+        orchestrator.drain(timeout)
+    })
 }

@@ -9,9 +9,10 @@ pub(crate) fn result(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::new(Reason::Other, format!("stdout: cannot be written: {error}")))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            Reason::Other,
+            format!("stdout: cannot be written: {error}"),
+        )),
         _ => Ok(()),
     }
 }

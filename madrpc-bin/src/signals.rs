@@ -14,7 +14,8 @@ impl Stop {
     /// Catches the signals from now on.
     pub(crate) fn catch() -> Result<Self, Failure> {
         let signals = Signals::new([SIGTERM, SIGINT]);
-        let signals = signals.map_err(|error| Failure::new(Reason::Other, format!("signals: {error}")))?;
+        let signals =
+            signals.map_err(|error| Failure::new(Reason::Other, format!("signals: {error}")))?;
         Ok(Self(signals))
     }
 
@@ -26,7 +27,11 @@ impl Stop {
     /// Waits for a signal, then runs `drain` with the time it has; it says whether all calls ended.
     ///
     /// A second signal ends the process here, with the exit code of a shell for a process that the signal killed.
-    pub(crate) fn drain(mut self, timeout: Duration, drain: impl FnOnce(Duration) -> bool) -> Result<(), Failure> {
+    pub(crate) fn drain(
+        mut self,
+        timeout: Duration,
+        drain: impl FnOnce(Duration) -> bool,
+    ) -> Result<(), Failure> {
         let signal = self.wait();
         let span = format_duration(timeout);
         say(&format!(
@@ -38,7 +43,9 @@ impl Stop {
             say(&format!("{}: ended at once", name(signal)));
             signal_hook::low_level::exit(128 + signal);
         };
-        let watcher = std::thread::Builder::new().name("signals".into()).spawn(second);
+        let watcher = std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(second);
         watcher.map_err(|error| Failure::new(Reason::Other, format!("signals: {error}")))?;
         if drain(timeout) {
             say("all calls have ended");

@@ -23,9 +23,11 @@ pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
     if port.is_none_or(|port| port.parse::<u16>().is_err()) {
         return Err(refuse("expected HOST:PORT, as in 127.0.0.1:9001".into()));
     }
-    let mut found = text
-        .to_socket_addrs()
-        .map_err(|error| refuse(format!("cannot be resolved: {error}")))?;
+    let mut found = text.to_socket_addrs().map_err(|error| {
+        refuse(format!(
+            "cannot be resolved ({error}): check the name, or give an IP address"
+        ))
+    })?;
     found
         .next()
         .ok_or_else(|| refuse("the name has no address".into()))

@@ -42,11 +42,11 @@ impl Cluster {
             let first = number % cores.len();
             let share = cores.iter().skip(first).step_by(nodes).map(|core| core.id);
             let config = config(Role::Node, Some(share.collect()), None)?;
-            started.push(Server::node(config, script, None)?);
+            started.push(Server::node(&config, script, None)?);
         }
         let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
         let orchestrator =
-            Server::orchestrator(config(Role::Orchestrator, None, Some(1))?, &addresses)?;
+            Server::orchestrator(&config(Role::Orchestrator, None, Some(1))?, &addresses)?;
         Ok(Self {
             orchestrator,
             nodes: started,

@@ -155,7 +155,7 @@ impl Orchestrator {
             match outcome {
                 Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
                 Outcome::Failure { kind, bill, body } => {
-                    outbox.send(&Header::Failure { id, kind, bill }, body)
+                    outbox.send(&Header::Failure { id, kind, bill }, body);
                 }
                 Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
             }

@@ -107,7 +107,7 @@ impl Server {
     /// The first thing that is wrong.
     #[cfg(feature = "engine")]
     pub fn node(
-        config: ServerConfig,
+        config: &ServerConfig,
         script: &crate::engine::Script,
         pool_size: Option<usize>,
     ) -> Result<Self, StartError> {
@@ -145,7 +145,7 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn orchestrator(config: ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
+    pub fn orchestrator(config: &ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
         let Some(&first) = nodes.first() else {
             return Err(StartError::Settings(
                 "an orchestrator needs at least one node".into(),
@@ -172,7 +172,7 @@ impl Server {
     /// Binds the sockets and starts the shards, each with the handler that `make` prepares for its seat.
     fn start<M>(
         role: &'static str,
-        config: ServerConfig,
+        config: &ServerConfig,
         cores: &[CoreId],
         make: impl Fn(&Seat) -> M,
     ) -> Result<Self, StartError>

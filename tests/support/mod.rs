@@ -1,5 +1,12 @@
 //! What the end-to-end tests share: an authority of their own, and servers in this process.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its own part, and that is how a test fails"
+)]
 
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_shard::client::{Client, ClientConfig};
@@ -36,11 +43,11 @@ impl Fleet {
     /// A node of one shard and two lanes.
     pub fn node(&self, source: &str) -> Server {
         let script = Script::new("test.js", source);
-        Server::node(self.config(Role::Node, 1), &script, Some(2)).unwrap()
+        Server::node(&self.config(Role::Node, 1), &script, Some(2)).unwrap()
     }
 
     pub fn orchestrator(&self, nodes: &[SocketAddr]) -> Server {
-        Server::orchestrator(self.config(Role::Orchestrator, 1), nodes).unwrap()
+        Server::orchestrator(&self.config(Role::Orchestrator, 1), nodes).unwrap()
     }
 
     pub fn client(&self, address: SocketAddr) -> Client {

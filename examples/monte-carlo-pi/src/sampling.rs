@@ -17,7 +17,7 @@ const FUNCTION: &str = "monte_carlo_sample";
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// How long the burst of small calls lasts, and how many are under way at the same time.
-const BURST: Duration = Duration::from_secs(40);
+const BURST: Duration = Duration::from_secs(1);
 const BURST_CONCURRENCY: usize = 256;
 
 /// What `monte_carlo_sample` returns.

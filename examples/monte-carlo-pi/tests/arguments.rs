@@ -19,7 +19,7 @@ fn arguments_are_checked_in_words() {
         cpus: None,
         identity: authority.issue(Role::Node).unwrap(),
     };
-    let node = Server::node(config, &Script::new("pi.js", PI_JS), Some(1)).unwrap();
+    let node = Server::node(&config, &Script::new("pi.js", PI_JS), Some(1)).unwrap();
     let identity = authority.issue(Role::Client).unwrap();
     let client = Client::new(&ClientConfig::with_identity(
         &node.address().to_string(),

@@ -51,8 +51,14 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
     if args.once {
-        let snapshot = sample(&client)?;
-        let text = if args.json { report::json(&snapshot)? } else { report::table(&snapshot) };
+        let snapshot = sample(&client);
+        client.close_blocking();
+        let snapshot = snapshot?;
+        let text = if args.json {
+            report::json(&snapshot)?
+        } else {
+            report::table(&snapshot)
+        };
         return output::result(&text);
     }
     let (sender, messages) = channel();
@@ -65,7 +71,11 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
     outcome
 }
 
-fn live(mut terminal: DefaultTerminal, messages: &Receiver<Message>, args: &TopArgs) -> Result<(), Failure> {
+fn live(
+    mut terminal: DefaultTerminal,
+    messages: &Receiver<Message>,
+    args: &TopArgs,
+) -> Result<(), Failure> {
     let mut model = Model::new();
     let mut screen = Screen::new(&args.address, args.interval);
     loop {
@@ -139,7 +149,9 @@ fn signals(to: Sender<Message>) -> Result<(), Failure> {
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body);
     thread.map_err(failed)?;
     Ok(())
 }

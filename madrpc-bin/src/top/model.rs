@@ -71,7 +71,11 @@ impl Model {
             return Default::default();
         };
         let elapsed_ms = latest.uptime_ms - earlier.uptime_ms;
-        let before: HashMap<_, _> = earlier.rows.iter().map(|row| ((&row.node, &row.function), row)).collect();
+        let before: HashMap<_, _> = earlier
+            .rows
+            .iter()
+            .map(|row| ((&row.node, &row.function), row))
+            .collect();
         let recent: Vec<Row> = latest
             .rows
             .iter()
@@ -110,15 +114,19 @@ impl Model {
     /// The server answered.
     pub(super) fn succeeded(&mut self, snapshot: Snapshot) {
         self.outage = None;
-        let restarted = self
-            .latest()
-            .is_some_and(|latest| latest.name != snapshot.name || latest.uptime_ms > snapshot.uptime_ms);
+        let restarted = self.latest().is_some_and(|latest| {
+            latest.name != snapshot.name || latest.uptime_ms > snapshot.uptime_ms
+        });
         if restarted {
             self.snapshots.clear();
         }
         let start = snapshot.uptime_ms.saturating_sub(WINDOW_MS);
         self.snapshots.push_back(snapshot);
-        while self.snapshots.get(1).is_some_and(|second| second.uptime_ms <= start) {
+        while self
+            .snapshots
+            .get(1)
+            .is_some_and(|second| second.uptime_ms <= start)
+        {
             self.snapshots.pop_front();
         }
     }
@@ -134,7 +142,10 @@ impl Model {
 
 /// The lines of a single snapshot, with latency since the server's start; and all together.
 pub(super) fn totals(snapshot: &Snapshot) -> (Vec<Line>, Line) {
-    let lines = snapshot.rows.iter().map(|row| Line::new(row, Percentiles::of([row])));
+    let lines = snapshot
+        .rows
+        .iter()
+        .map(|row| Line::new(row, Percentiles::of([row])));
     let lines: Vec<Line> = lines.collect();
     let mut all = sum(&lines);
     all.latency = Percentiles::of(&snapshot.rows);
@@ -200,12 +211,20 @@ pub(super) mod tests {
     use super::*;
     use madrpc_core::error::ErrorKind;
 
-    pub(in super::super) fn row(node: &str, function: &str, latency_us: &[(u64, u64)], errors: u64) -> Row {
+    pub(in super::super) fn row(
+        node: &str,
+        function: &str,
+        latency_us: &[(u64, u64)],
+        errors: u64,
+    ) -> Row {
         Row {
             node: node.into(),
             function: function.into(),
             calls: latency_us.iter().map(|(_, calls)| calls).sum(),
-            errors: (errors > 0).then(|| ("JavaScript".to_owned(), errors)).into_iter().collect(),
+            errors: (errors > 0)
+                .then(|| ("JavaScript".to_owned(), errors))
+                .into_iter()
+                .collect(),
             latency_us: latency_us.to_vec(),
         }
     }
@@ -227,7 +246,14 @@ pub(super) mod tests {
     #[test]
     fn rates_are_over_the_window_and_counts_over_all_time() {
         let mut model = Model::new();
-        for (at, slow) in [(0, 0), (250, 10), (500, 20), (750, 30), (1000, 40), (1250, 240)] {
+        for (at, slow) in [
+            (0, 0),
+            (250, 10),
+            (500, 20),
+            (750, 30),
+            (1000, 40),
+            (1250, 240),
+        ] {
             let rows = vec![row("a:1", "add", &[(10, 1000), (500, slow)], slow / 10)];
             model.succeeded(snapshot(5000 + at, rows));
         }
@@ -235,7 +261,13 @@ pub(super) mod tests {
         assert_eq!(lines[0].calls, 1240);
         assert_eq!(lines[0].errors, 24);
         // From 250 to 1250: 230 calls, and 23 errors.
-        assert_eq!(lines[0].rates, Some(Rates { calls: 230.0, errors: 23.0 }));
+        assert_eq!(
+            lines[0].rates,
+            Some(Rates {
+                calls: 230.0,
+                errors: 23.0
+            })
+        );
         let latency = lines[0].latency.unwrap();
         assert!((495..=505).contains(&latency.p50_us), "{latency:?}");
         assert_eq!(all.rates, lines[0].rates);
@@ -247,14 +279,26 @@ pub(super) mod tests {
         let mut model = Model::new();
         model.succeeded(snapshot(1000, vec![row("a:1", "add", &[(10, 5)], 0)]));
         let (lines, all) = model.lines();
-        assert_eq!((lines[0].calls, lines[0].rates, lines[0].latency), (5, None, None));
+        assert_eq!(
+            (lines[0].calls, lines[0].rates, lines[0].latency),
+            (5, None, None)
+        );
         assert_eq!((all.calls, all.rates), (5, None));
-        let rows = vec![row("a:1", "add", &[(10, 5)], 0), row("b:1", "add", &[(30, 4)], 1)];
+        let rows = vec![
+            row("a:1", "add", &[(10, 5)], 0),
+            row("b:1", "add", &[(30, 4)], 1),
+        ];
         model.succeeded(snapshot(3000, rows));
         let (lines, all) = model.lines();
         assert_eq!(lines[0].rates, Some(Rates::default()));
         assert_eq!(lines[0].latency, None);
-        assert_eq!(lines[1].rates, Some(Rates { calls: 2.0, errors: 0.5 }));
+        assert_eq!(
+            lines[1].rates,
+            Some(Rates {
+                calls: 2.0,
+                errors: 0.5
+            })
+        );
         assert_eq!(all.calls, 9);
         assert_eq!(all.latency, lines[1].latency);
     }
@@ -276,14 +320,20 @@ pub(super) mod tests {
         model.failed(&error, first);
         model.failed(&error, first + std::time::Duration::from_secs(1));
         let outage = model.outage().unwrap();
-        assert_eq!((outage.since, outage.message.as_str()), (first, "Unavailable: gone"));
+        assert_eq!(
+            (outage.since, outage.message.as_str()),
+            (first, "Unavailable: gone")
+        );
         model.succeeded(snapshot(1, vec![]));
         assert!(model.outage().is_none());
     }
 
     #[test]
     fn totals_are_over_all_time() {
-        let rows = vec![row("a:1", "add", &[(10, 90), (1000, 10)], 3), row("b:1", "add", &[(20, 100)], 0)];
+        let rows = vec![
+            row("a:1", "add", &[(10, 90), (1000, 10)], 3),
+            row("b:1", "add", &[(20, 100)], 0),
+        ];
         let (lines, all) = totals(&snapshot(1000, rows));
         assert_eq!(lines[0].latency.unwrap().p50_us, 10);
         assert!(lines[0].latency.unwrap().p99_us >= 990);

@@ -65,7 +65,11 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         function: &row.function,
         calls: line.calls,
         errors: line.errors,
-        errors_by_kind: row.errors.iter().map(|(kind, count)| (kind.as_str(), *count)).collect(),
+        errors_by_kind: row
+            .errors
+            .iter()
+            .map(|(kind, count)| (kind.as_str(), *count))
+            .collect(),
         p50_us: line.latency.map(|latency| latency.p50_us),
         p90_us: line.latency.map(|latency| latency.p90_us),
         p99_us: line.latency.map(|latency| latency.p99_us),
@@ -86,22 +90,38 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         upstreams: upstreams.collect(),
         functions: functions.collect(),
     };
-    serde_json::to_string(&document).map_err(|error| Failure::new(Reason::Other, format!("JSON: {error}")))
+    serde_json::to_string(&document)
+        .map_err(|error| Failure::new(Reason::Other, format!("JSON: {error}")))
 }
 
 /// A table for people, without anything that needs a terminal.
 pub(super) fn table(snapshot: &Snapshot) -> String {
     let (lines, all) = totals(snapshot);
-    let titles = ["NODE", "FUNCTION", "CALLS", "ERRORS", "P50", "P90", "P99", "MAX"].map(str::to_owned);
+    let titles = [
+        "NODE", "FUNCTION", "CALLS", "ERRORS", "P50", "P90", "P99", "MAX",
+    ]
+    .map(str::to_owned);
     let mut rows = vec![titles];
-    rows.extend(lines.iter().map(|line| cells(line, &line.node, &line.function)));
+    rows.extend(
+        lines
+            .iter()
+            .map(|line| cells(line, &line.node, &line.function)),
+    );
     if lines.len() > 1 {
         rows.push(cells(&all, "all", ""));
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; 8] = std::array::from_fn(width);
     let mut text = printable(&text::server(snapshot)).into_owned();
-    for more in [text::silent(snapshot), text::upstreams(snapshot)].into_iter().flatten() {
+    for more in [text::silent(snapshot), text::upstreams(snapshot)]
+        .into_iter()
+        .flatten()
+    {
         text += &format!("\n{}", printable(&more));
     }
     for row in &rows {
@@ -142,7 +162,8 @@ mod tests {
     #[test]
     fn the_document_has_its_documented_keys() {
         let rows = vec![row("a:1", "add", &[(10, 5)], 2), row("a:1", "idle", &[], 0)];
-        let document: serde_json::Value = serde_json::from_str(&json(&snapshot(1000, rows)).unwrap()).unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(&json(&snapshot(1000, rows)).unwrap()).unwrap();
         let expected = serde_json::json!({
             "role": "orchestrator", "name": "here:8080", "uptime_ms": 1000, "shards": 2, "silent_shards": 0,
             "sessions": 3, "misrouted_datagrams": 0,
@@ -159,7 +180,10 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_cannot_drive_a_terminal() {
-        let rows = vec![row("a:1", "add", &[(10, 5)], 2), row("b:1", "\u{1b}[2J", &[(1500, 1)], 0)];
+        let rows = vec![
+            row("a:1", "add", &[(10, 5)], 2),
+            row("b:1", "\u{1b}[2J", &[(1500, 1)], 0),
+        ];
         let text = table(&snapshot(1000, rows));
         let expected = "\
 orchestrator here:8080   up 00:00:01   2 shards   3 sessions

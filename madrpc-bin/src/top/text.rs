@@ -48,7 +48,10 @@ pub(super) fn server(snapshot: &Snapshot) -> String {
         plural(snapshot.sessions, "session")
     );
     if snapshot.misrouted > 0 {
-        text += &format!("   {} at the wrong shard", plural(snapshot.misrouted, "datagram"));
+        text += &format!(
+            "   {} at the wrong shard",
+            plural(snapshot.misrouted, "datagram")
+        );
     }
     text
 }
@@ -56,7 +59,12 @@ pub(super) fn server(snapshot: &Snapshot) -> String {
 /// What is wrong with its shards, if anything.
 pub(super) fn silent(snapshot: &Snapshot) -> Option<String> {
     let silent = u64::from(snapshot.silent_shards);
-    (silent > 0).then(|| format!("{} did not answer: counts are missing", plural(silent, "shard")))
+    (silent > 0).then(|| {
+        format!(
+            "{} did not answer: counts are missing",
+            plural(silent, "shard")
+        )
+    })
 }
 
 /// The nodes of an orchestrator: how many can be reached, and which cannot, or not by every shard.
@@ -72,7 +80,9 @@ pub(super) fn upstreams(snapshot: &Snapshot) -> Option<String> {
     for (node, shards) in nodes {
         match *shards {
             0 => text += &format!("   {node} down"),
-            shards if shards < answering => text += &format!("   {node} for {shards} of {answering} shards"),
+            shards if shards < answering => {
+                text += &format!("   {node} for {shards} of {answering} shards")
+            }
             _ => {}
         }
     }
@@ -112,14 +122,23 @@ mod tests {
     #[test]
     fn a_server_says_what_is_wrong_with_it() {
         let mut here = snapshot(61_000, vec![]);
-        assert_eq!(server(&here), "orchestrator here:8080   up 00:01:01   2 shards   3 sessions");
+        assert_eq!(
+            server(&here),
+            "orchestrator here:8080   up 00:01:01   2 shards   3 sessions"
+        );
         assert_eq!(upstreams(&here).unwrap(), "nodes: 1 of 2 up   b:1 down");
         assert_eq!(silent(&here), None);
         here.upstreams[1].1 = 1;
-        assert_eq!(upstreams(&here).unwrap(), "nodes: 2 of 2 up   b:1 for 1 of 2 shards");
+        assert_eq!(
+            upstreams(&here).unwrap(),
+            "nodes: 2 of 2 up   b:1 for 1 of 2 shards"
+        );
         (here.silent_shards, here.misrouted, here.sessions) = (1, 4, 1);
         assert!(server(&here).ends_with("1 session   4 datagrams at the wrong shard"));
-        assert_eq!(silent(&here).unwrap(), "1 shard did not answer: counts are missing");
+        assert_eq!(
+            silent(&here).unwrap(),
+            "1 shard did not answer: counts are missing"
+        );
         here.upstreams.clear();
         assert_eq!(upstreams(&here), None);
     }

@@ -147,7 +147,11 @@ impl Screen {
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, model: &Model, now: Instant) {
         let head = self.head(model);
         let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        let parts = Layout::vertical([Constraint::Length(height), Constraint::Fill(1), Constraint::Length(1)]);
+        let parts = Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Fill(1),
+            Constraint::Length(1),
+        ]);
         let [top, middle, bottom] = parts.areas(frame.area());
         frame.render_widget(Paragraph::new(head), top);
         let (lines, all) = model.lines();
@@ -170,14 +174,29 @@ impl Screen {
         head
     }
 
-    fn table(&mut self, frame: &mut Frame<'_>, area: Rect, lines: &[Line], all: &Line, stale: bool) {
+    fn table(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        lines: &[Line],
+        all: &Line,
+        stale: bool,
+    ) {
         // The titles, and the sum below.
         self.page = usize::from(area.height.saturating_sub(2)).max(1);
         self.offset = self.offset.min(lines.len().saturating_sub(self.page));
-        let longest = |name: fn(&Line) -> &str| lines.iter().map(|line| Span::raw(name(line)).width()).max();
+        let longest =
+            |name: fn(&Line) -> &str| lines.iter().map(|line| Span::raw(name(line)).width()).max();
         let nodes = longest(|line| &line.node).unwrap_or(0);
         let columns = columns(area.width, u16::try_from(nodes).unwrap_or(u16::MAX));
-        let row = |line: &Line| Row::new(columns.iter().map(|(column, _)| column.cell(line)).collect::<Vec<_>>());
+        let row = |line: &Line| {
+            Row::new(
+                columns
+                    .iter()
+                    .map(|(column, _)| column.cell(line))
+                    .collect::<Vec<_>>(),
+            )
+        };
         let titles = columns.iter().map(|(column, _)| {
             let title = TextLine::from(column.title());
             match column {
@@ -186,9 +205,12 @@ impl Screen {
             }
         });
         let shown = lines.iter().skip(self.offset).take(self.page).map(row);
-        let mut table = Table::new(shown, columns.iter().map(|&(_, width)| Constraint::Length(width)))
-            .column_spacing(GAP)
-            .header(Row::new(titles).style(Style::new().fg(Color::Cyan)));
+        let mut table = Table::new(
+            shown,
+            columns.iter().map(|&(_, width)| Constraint::Length(width)),
+        )
+        .column_spacing(GAP)
+        .header(Row::new(titles).style(Style::new().fg(Color::Cyan)));
         if lines.len() > 1 {
             let all = Line {
                 function: "all".to_owned(),
@@ -205,13 +227,19 @@ impl Screen {
     fn foot(&self, model: &Model, lines: usize, now: Instant) -> TextLine<'static> {
         if let Some(outage) = model.outage() {
             let seconds = now.saturating_duration_since(outage.since).as_secs();
-            let text = format!("no answer for {seconds} s, trying again: {}", outage.message);
+            let text = format!(
+                "no answer for {seconds} s, trying again: {}",
+                outage.message
+            );
             return TextLine::from(text).red();
         }
         let place = match lines > self.page {
             true => {
                 let last = (self.offset + self.page).min(lines);
-                format!("   {}-{last} of {lines}, ↑↓ PgUp PgDn to scroll", self.offset + 1)
+                format!(
+                    "   {}-{last} of {lines}, ↑↓ PgUp PgDn to scroll",
+                    self.offset + 1
+                )
             }
             false if lines == 0 && model.latest().is_some() => "   no calls yet".to_owned(),
             false => String::new(),
@@ -219,13 +247,20 @@ impl Screen {
         let window = WINDOW_MS.max(self.interval_ms);
         #[expect(clippy::cast_precision_loss, reason = "at most a minute")]
         let window = window as f64 / 1000.0;
-        TextLine::from(format!("q to leave{place}   rates and latency over {window} s, every {} ms", self.interval_ms)).dim()
+        TextLine::from(format!(
+            "q to leave{place}   rates and latency over {window} s, every {} ms",
+            self.interval_ms
+        ))
+        .dim()
     }
 }
 
 /// The columns that fit into `width`, with theirs; `nodes` is what the longest name of a node needs.
 fn columns(width: u16, nodes: u16) -> Vec<(Column, u16)> {
-    let mut columns: Vec<_> = Column::ALL.into_iter().map(|column| (column, column.width())).collect();
+    let mut columns: Vec<_> = Column::ALL
+        .into_iter()
+        .map(|column| (column, column.width()))
+        .collect();
     let need = |columns: &[(Column, u16)]| -> u16 {
         let gaps = GAP * u16::try_from(columns.len().saturating_sub(1)).unwrap_or(0);
         columns.iter().map(|(_, width)| width).sum::<u16>() + gaps
@@ -238,12 +273,18 @@ fn columns(width: u16, nodes: u16) -> Vec<(Column, u16)> {
     }
     // What is left goes to the names: the nodes' get what they need of one half, the functions' the rest.
     let mut spare = width.saturating_sub(need(&columns));
-    if let Some((_, node)) = columns.iter_mut().find(|(column, _)| *column == Column::Node) {
+    if let Some((_, node)) = columns
+        .iter_mut()
+        .find(|(column, _)| *column == Column::Node)
+    {
         let more = nodes.saturating_sub(*node).min(spare / 2);
         *node += more;
         spare -= more;
     }
-    if let Some((_, function)) = columns.iter_mut().find(|(column, _)| *column == Column::Function) {
+    if let Some((_, function)) = columns
+        .iter_mut()
+        .find(|(column, _)| *column == Column::Function)
+    {
         *function += spare;
     }
     columns
@@ -258,18 +299,37 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     /// What a terminal of this size shows, a string for each line, without trailing blanks.
-    fn draw(screen: &mut Screen, model: &Model, width: u16, height: u16, now: Instant) -> Vec<String> {
+    fn draw(
+        screen: &mut Screen,
+        model: &Model,
+        width: u16,
+        height: u16,
+        now: Instant,
+    ) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| screen.draw(frame, model, now)).unwrap();
+        terminal
+            .draw(|frame| screen.draw(frame, model, now))
+            .unwrap();
         let buffer = terminal.backend().buffer().clone();
-        let line = |y| -> String { (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect() };
+        let line = |y| -> String {
+            (0..width)
+                .map(|x| buffer[(x, y)].symbol().to_owned())
+                .collect()
+        };
         (0..height).map(|y| line(y).trim_end().to_owned()).collect()
     }
 
     fn model(functions: usize) -> Model {
         let mut model = Model::new();
         for round in 1..=2 {
-            let rows = (0..functions).map(|number| row("a:1", &format!("f{number:02}"), &[(1500, 100 * round)], round));
+            let rows = (0..functions).map(|number| {
+                row(
+                    "a:1",
+                    &format!("f{number:02}"),
+                    &[(1500, 100 * round)],
+                    round,
+                )
+            });
             model.succeeded(snapshot(1000 * round, rows.collect()));
         }
         model
@@ -313,7 +373,9 @@ mod tests {
         let mut shown = |keys: &[KeyCode]| {
             keys.iter().for_each(|&key| screen.on_key(key));
             let lines = draw(&mut screen, &model, 100, 16, Instant::now());
-            let names = lines.iter().filter_map(|line| line.strip_prefix("a:1       "));
+            let names = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix("a:1       "));
             let names: Vec<_> = names.map(|line| line[..3].to_owned()).collect();
             assert_eq!(names.len(), 10);
             (names[0].clone(), lines[15].clone())
@@ -339,6 +401,9 @@ mod tests {
         let later = begun + std::time::Duration::from_secs(3);
         let lines = draw(&mut screen, &model, 100, 7, later);
         assert!(lines[4].contains("add"), "{lines:?}");
-        assert_eq!(lines[6], "no answer for 3 s, trying again: Unavailable: gone");
+        assert_eq!(
+            lines[6],
+            "no answer for 3 s, trying again: Unavailable: gone"
+        );
     }
 }

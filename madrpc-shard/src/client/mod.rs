@@ -176,6 +176,17 @@ impl Client {
         block_on(self.call(function, args))
     }
 
+    /// Says goodbye to the server, and waits until that is sent. Calls of clones that are under way are lost.
+    ///
+    /// For a process that is about to end: without it the server holds the sessions until they time out.
+    pub fn close_blocking(self) {
+        let (closed, done) = oneshot::channel();
+        if self.commands.unbounded_send(Command::Close(closed)).is_ok() {
+            // A client thread that has ended holds no sessions.
+            let _ = block_on(done);
+        }
+    }
+
     /// A call with a deadline of its own, untyped, or whose bill is wanted.
     pub fn prepare<'a>(&'a self, function: &'a str) -> Call<'a> {
         Call {

@@ -42,6 +42,8 @@ pub(super) enum Command {
     },
     /// Somebody does not wait for his reply any more.
     CancelAbandoned,
+    /// End the sessions now, and say so.
+    Close(oneshot::Sender<()>),
 }
 
 type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
@@ -146,7 +148,10 @@ async fn run(mut upstreams: Upstreams<ReplySender>, mut commands: UnboundedRecei
             Woken::Otherwise => {}
         }
     }
-    let now = Instant::now();
+    say_goodbye(&mut upstreams, Instant::now());
+}
+
+fn say_goodbye(upstreams: &mut Upstreams<ReplySender>, now: Instant) {
     upstreams.close("the client is done");
     upstreams.flush(now);
 }
@@ -200,6 +205,11 @@ fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Ins
             }
         }
         Command::CancelAbandoned => upstreams.cancel_abandoned(oneshot::Sender::is_canceled),
+        Command::Close(closed) => {
+            say_goodbye(upstreams, now);
+            // Whoever asked may not wait for it.
+            let _ = closed.send(());
+        }
     }
 }
 

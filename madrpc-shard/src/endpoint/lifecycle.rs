@@ -32,10 +32,7 @@ impl Endpoint {
             }
             let error = CallError {
                 may_have_run: entry.established,
-                ..CallError::not_run(
-                    ErrorKind::Unavailable,
-                    format!("{peer} refuses: no process listens there"),
-                )
+                ..CallError::not_run(ErrorKind::Unavailable, "no process listens there")
             };
             entry.session.close(Goodbye::Done, "unreachable");
             self.report(index, error);

@@ -332,9 +332,8 @@ impl Endpoint {
                 && !entry.reported
                 && now.duration_since(entry.opened) >= HANDSHAKE_TIMEOUT
             {
-                let peer = entry.peer;
                 let seconds = HANDSHAKE_TIMEOUT.as_secs();
-                let error = format!("{peer} did not complete the handshake within {seconds} s");
+                let error = format!("no complete handshake within {seconds} s");
                 self.report(index, CallError::not_run(ErrorKind::Unavailable, error));
                 self.remove(index);
                 continue;
@@ -362,7 +361,7 @@ impl Endpoint {
             entry
                 .session
                 .frames(&mut self.read_buffer, |outbox, event| {
-                    on_event(key, outbox, event)
+                    on_event(key, outbox, event);
                 });
         }
     }

@@ -84,7 +84,7 @@ impl Lane {
         let fiber = {
             let (desk, script) = (Rc::clone(&desk), script.clone());
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
-                live(yielder, &desk, &script)
+                live(yielder, &desk, &script);
             })
         };
         let mut lane = Self {
