@@ -1,11 +1,13 @@
-//! Tiny calls at one shard: how many a second, with the load generator on another core.
+//! Tiny calls: how many a second, with the load generator on another core than the node.
 //!
-//! Runs a node of one shard pinned to the first core and the generator pinned to the last, in one process but without
-//! anything shared but loopback, several rounds of each concurrency, and prints the median.
+//! A node of one shard is pinned to the first core, the generator to the last; an orchestrator of one shard stands in
+//! front of the node on the generator's core. All are in one process, with nothing shared but loopback. Each way is
+//! measured in several rounds, one after the other; the median is printed, and the ratio of the two ways.
 //!
 //! `cargo bench -p madrpc-benches --bench calls`
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+use core_affinity::CoreId;
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
 use madrpc_shard::engine::Script;
@@ -23,48 +25,70 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("no core".into());
     };
     let authority = Authority::create("bench")?;
-    let config = ServerConfig {
-        bind: ([127, 0, 0, 1], 0).into(),
-        shards: Some(1),
-        cpus: Some([first.id].into_iter().collect()),
-        identity: authority.issue(Role::Node)?,
+    let config = |role: Role, core: &CoreId| {
+        Ok::<_, Box<dyn Error>>(ServerConfig {
+            bind: ([127, 0, 0, 1], 0).into(),
+            shards: Some(1),
+            cpus: Some([core.id].into_iter().collect()),
+            identity: authority.issue(role)?,
+        })
     };
-    let node = Server::node(&config, &Script::new("echo.js", SCRIPT), None)?;
+    let script = Script::new("echo.js", SCRIPT);
+    let node = Server::node(&config(Role::Node, first)?, &script, None)?;
+    let front = Server::orchestrator(&config(Role::Orchestrator, last)?, &[node.address()])?;
     println!(
-        "echo of {{a: 1, b: 2}}, a node of one shard on core {}, the generator on core {}",
+        "echo of {{a: 1, b: 2}}; node on core {}, orchestrator and generator on core {}",
         first.id, last.id
     );
     println!(
-        "{:>12} {:>12} {:>9} {:>9} {:>9}",
-        "in flight", "calls/s", "p50 us", "p99 us", "max us"
+        "{:>14} {:>10} {:>10} {:>8} {:>8} {:>8}",
+        "way", "in flight", "calls/s", "p50 us", "p99 us", "max us"
     );
     for concurrency in [1, 64, 512, 1024] {
-        let load = Load {
-            address: node.address().to_string(),
-            identity: authority.issue(Role::Client)?,
-            function: "echo".into(),
-            args: Value::object([("a", Value::Integer(1)), ("b", Value::Integer(2))]),
-            concurrency,
-            connections: 1,
-            warm_up: Duration::from_millis(500),
-            duration: Duration::from_secs(2),
-            core: last.id,
+        let load = |server: &Server| {
+            Ok::<_, Box<dyn Error>>(Load {
+                address: server.address().to_string(),
+                identity: authority.issue(Role::Client)?,
+                function: "echo".into(),
+                args: Value::object([("a", Value::Integer(1)), ("b", Value::Integer(2))]),
+                concurrency,
+                connections: 1,
+                warm_up: Duration::from_millis(500),
+                duration: Duration::from_secs(2),
+                core: last.id,
+            })
         };
-        let mut rounds = (0..ROUNDS)
-            .map(|_| load::run(load.clone()))
-            .collect::<Result<Vec<_>, _>>()?;
-        rounds.sort_by(|a, b| a.calls_per_s().total_cmp(&b.calls_per_s()));
-        let median = &rounds[ROUNDS / 2];
-        check(median)?;
+        let mut medians = Vec::new();
+        for (way, server) in [("direct", &node), ("orchestrator", &front)] {
+            let median = median(&load(server)?)?;
+            println!(
+                "{way:>14} {concurrency:>10} {:>10.0} {:>8} {:>8} {:>8}",
+                median.calls_per_s(),
+                median.latency.quantile_us(0.5),
+                median.latency.quantile_us(0.99),
+                median.latency.max_us(),
+            );
+            medians.push(median.calls_per_s());
+        }
         println!(
-            "{concurrency:>12} {:>12.0} {:>9} {:>9} {:>9}",
-            median.calls_per_s(),
-            median.latency.quantile_us(0.5),
-            median.latency.quantile_us(0.99),
-            median.latency.max_us(),
+            "{:>14} {concurrency:>10} {:>9.0}%",
+            "ratio",
+            100.0 * medians[1] / medians[0]
         );
     }
     Ok(())
+}
+
+/// The round of middle speed.
+fn median(load: &Load) -> Result<LoadReport, Box<dyn Error>> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let report = load::run(load.clone())?;
+        check(&report)?;
+        rounds.push(report);
+    }
+    rounds.sort_by(|a, b| a.calls_per_s().total_cmp(&b.calls_per_s()));
+    Ok(rounds.swap_remove(ROUNDS / 2))
 }
 
 /// A figure made of failed calls is no figure.

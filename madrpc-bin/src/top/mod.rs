@@ -7,6 +7,7 @@
 //! Here is the loop: one thread asks the server, one reads keys, one waits for signals, and this one draws what they
 //! send it.
 
+mod columns;
 mod model;
 mod report;
 mod text;

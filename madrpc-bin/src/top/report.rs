@@ -117,13 +117,13 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
             .unwrap_or(0)
     };
     let widths: [usize; 8] = std::array::from_fn(width);
-    let mut text = printable(&text::server(snapshot)).into_owned();
-    for more in [text::silent(snapshot), text::upstreams(snapshot)]
-        .into_iter()
-        .flatten()
-    {
-        text += &format!("\n{}", printable(&more));
-    }
+    let head = [
+        Some(text::server(snapshot).join("   ")),
+        text::silent(snapshot),
+        Some(text::upstreams(snapshot).join("   ")).filter(|text| !text.is_empty()),
+    ];
+    let head: Vec<_> = head.iter().flatten().map(|text| printable(text)).collect();
+    let mut text = head.join("\n");
     for row in &rows {
         text.push('\n');
         for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {

@@ -1,6 +1,7 @@
 //! Numbers as people read them, and what a server says of itself in a line.
 
 use madrpc_core::stats::Snapshot;
+use ratatui::text::Span;
 
 /// Microseconds, to three digits.
 pub(super) fn latency(us: u64) -> String {
@@ -37,56 +38,60 @@ pub(super) fn uptime(ms: u64) -> String {
     }
 }
 
-/// Who the server is and how it does.
-pub(super) fn server(snapshot: &Snapshot) -> String {
-    let mut text = format!(
-        "{} {}   up {}   {}   {}",
-        snapshot.role,
-        snapshot.name,
-        uptime(snapshot.uptime_ms),
+/// Who the server is and how it does, in a few parts.
+pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
+    let mut parts = vec![
+        format!("{} {}", snapshot.role, snapshot.name),
+        format!("up {}", uptime(snapshot.uptime_ms)),
         plural(u64::from(snapshot.shards), "shard"),
-        plural(snapshot.sessions, "session")
-    );
+        plural(snapshot.sessions, "session"),
+    ];
     if snapshot.misrouted > 0 {
-        text += &format!(
-            "   {} at the wrong shard",
-            plural(snapshot.misrouted, "datagram")
-        );
+        let misrouted = plural(snapshot.misrouted, "datagram");
+        parts.push(format!("{misrouted} at the wrong shard"));
     }
-    text
+    parts
 }
 
 /// What is wrong with its shards, if anything.
 pub(super) fn silent(snapshot: &Snapshot) -> Option<String> {
     let silent = u64::from(snapshot.silent_shards);
-    (silent > 0).then(|| {
-        format!(
-            "{} did not answer: counts are missing",
-            plural(silent, "shard")
-        )
-    })
+    let shards = plural(silent, "shard");
+    (silent > 0).then(|| format!("{shards} did not answer: counts are missing"))
 }
 
-/// The nodes of an orchestrator: how many can be reached, and which cannot, or not by every shard.
-pub(super) fn upstreams(snapshot: &Snapshot) -> Option<String> {
+/// The nodes of an orchestrator: how many can be reached, and which cannot, or not by every shard. Empty for a node.
+pub(super) fn upstreams(snapshot: &Snapshot) -> Vec<String> {
     let nodes = &snapshot.upstreams;
     if nodes.is_empty() {
-        return None;
+        return Vec::new();
     }
     // Silent shards said nothing of their sessions.
-    let answering = snapshot.shards - snapshot.silent_shards.min(snapshot.shards);
+    let answering = snapshot.shards.saturating_sub(snapshot.silent_shards);
     let up = nodes.iter().filter(|(_, shards)| *shards > 0).count();
-    let mut text = format!("nodes: {up} of {} up", nodes.len());
-    for (node, shards) in nodes {
-        match *shards {
-            0 => text += &format!("   {node} down"),
-            shards if shards < answering => {
-                text += &format!("   {node} for {shards} of {answering} shards")
+    let troubled = nodes.iter().filter_map(|(node, shards)| match *shards {
+        0 => Some(format!("{node} down")),
+        shards if shards < answering => Some(format!("{node} for {shards} of {answering} shards")),
+        _ => None,
+    });
+    let all = format!("nodes: {up} of {} up", nodes.len());
+    std::iter::once(all).chain(troubled).collect()
+}
+
+/// Parts, one after the other in as few lines as they fit in; a part wider than that has a line of its own.
+pub(super) fn flow(parts: &[String], separator: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        let cells = |text: &str| Span::raw(text).width();
+        match lines.last_mut() {
+            Some(line) if cells(line) + cells(separator) + cells(part) <= width => {
+                *line += separator;
+                *line += part;
             }
-            _ => {}
+            _ => lines.push(part.clone()),
         }
     }
-    Some(text)
+    lines
 }
 
 fn plural(count: u64, noun: &str) -> String {
@@ -122,24 +127,38 @@ mod tests {
     #[test]
     fn a_server_says_what_is_wrong_with_it() {
         let mut here = snapshot(61_000, vec![]);
-        assert_eq!(
-            server(&here),
-            "orchestrator here:8080   up 00:01:01   2 shards   3 sessions"
-        );
-        assert_eq!(upstreams(&here).unwrap(), "nodes: 1 of 2 up   b:1 down");
+        let expected = [
+            "orchestrator here:8080",
+            "up 00:01:01",
+            "2 shards",
+            "3 sessions",
+        ];
+        assert_eq!(server(&here), expected);
+        assert_eq!(upstreams(&here), ["nodes: 1 of 2 up", "b:1 down"]);
         assert_eq!(silent(&here), None);
         here.upstreams[1].1 = 1;
         assert_eq!(
-            upstreams(&here).unwrap(),
-            "nodes: 2 of 2 up   b:1 for 1 of 2 shards"
+            upstreams(&here),
+            ["nodes: 2 of 2 up", "b:1 for 1 of 2 shards"]
         );
         (here.silent_shards, here.misrouted, here.sessions) = (1, 4, 1);
-        assert!(server(&here).ends_with("1 session   4 datagrams at the wrong shard"));
         assert_eq!(
-            silent(&here).unwrap(),
-            "1 shard did not answer: counts are missing"
+            server(&here)[3..],
+            ["1 session", "4 datagrams at the wrong shard"]
         );
+        let text = silent(&here).unwrap();
+        assert_eq!(text, "1 shard did not answer: counts are missing");
+        // The one shard that answers has a session to each.
+        assert_eq!(upstreams(&here), ["nodes: 2 of 2 up"]);
         here.upstreams.clear();
-        assert_eq!(upstreams(&here), None);
+        assert!(upstreams(&here).is_empty());
+    }
+
+    #[test]
+    fn parts_flow_into_lines() {
+        let parts = ["one", "two", "much longer", "x"].map(str::to_owned);
+        assert_eq!(flow(&parts, "  ", 8), ["one  two", "much longer", "x"]);
+        assert_eq!(flow(&parts, "  ", 7), ["one", "two", "much longer", "x"]);
+        assert_eq!(flow(&parts, "  ", 100), ["one  two  much longer  x"]);
     }
 }

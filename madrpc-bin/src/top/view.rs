@@ -1,20 +1,15 @@
 //! The live screen: a head, the table, and a line of help or of trouble.
 
+use super::columns::{self, GAP};
 use super::model::{Line, Model, WINDOW_MS};
 use super::text;
 use crossterm::event::KeyCode;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
-use ratatui::text::{Line as TextLine, Span};
-use ratatui::widgets::{Cell, Paragraph, Row, Table};
-use std::time::Instant;
-
-/// Between two columns.
-const GAP: u16 = 2;
-
-/// What a name needs at least to be recognised.
-const NAME_MIN: u16 = 8;
+use ratatui::text::Line as TextLine;
+use ratatui::widgets::{Paragraph, Row, Table};
+use std::time::{Duration, Instant};
 
 /// What the screen remembers between two drawings.
 pub(super) struct Screen {
@@ -24,101 +19,6 @@ pub(super) struct Screen {
     offset: usize,
     /// How many lines were shown at the last drawing.
     page: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Node,
-    Function,
-    Calls,
-    CallsRate,
-    Errors,
-    ErrorsRate,
-    P50,
-    P90,
-    P99,
-    Max,
-}
-
-impl Column {
-    const ALL: [Self; 10] = [
-        Self::Node,
-        Self::Function,
-        Self::Calls,
-        Self::CallsRate,
-        Self::Errors,
-        Self::ErrorsRate,
-        Self::P50,
-        Self::P90,
-        Self::P99,
-        Self::Max,
-    ];
-
-    /// What a narrow terminal does without, the first one first.
-    const DISPENSABLE: [Self; 8] = [
-        Self::Max,
-        Self::P90,
-        Self::Errors,
-        Self::Calls,
-        Self::P50,
-        Self::ErrorsRate,
-        Self::Node,
-        Self::P99,
-    ];
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Node => "NODE",
-            Self::Function => "FUNCTION",
-            Self::Calls => "CALLS",
-            Self::CallsRate => "CALLS/S",
-            Self::Errors => "ERRORS",
-            Self::ErrorsRate => "ERRORS/S",
-            Self::P50 => "P50",
-            Self::P90 => "P90",
-            Self::P99 => "P99",
-            Self::Max => "MAX",
-        }
-    }
-
-    /// Cells it needs; those of names can be shortened to it.
-    const fn width(self) -> u16 {
-        match self {
-            Self::Node | Self::Function => NAME_MIN,
-            Self::Calls => 11,
-            Self::CallsRate | Self::Errors | Self::ErrorsRate => 8,
-            Self::P50 | Self::P90 | Self::P99 | Self::Max => 7,
-        }
-    }
-
-    fn text(self, line: &Line) -> String {
-        let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), text::latency);
-        let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), text::rate);
-        match self {
-            Self::Node => line.node.clone(),
-            Self::Function => line.function.clone(),
-            Self::Calls => line.calls.to_string(),
-            Self::CallsRate => rate(line.rates.map(|rates| rates.calls)),
-            Self::Errors => line.errors.to_string(),
-            Self::ErrorsRate => rate(line.rates.map(|rates| rates.errors)),
-            Self::P50 => latency(line.latency.map(|latency| latency.p50_us)),
-            Self::P90 => latency(line.latency.map(|latency| latency.p90_us)),
-            Self::P99 => latency(line.latency.map(|latency| latency.p99_us)),
-            Self::Max => latency(line.latency.map(|latency| latency.max_us)),
-        }
-    }
-
-    fn cell(self, line: &Line) -> Cell<'static> {
-        let text = TextLine::from(self.text(line));
-        match self {
-            Self::Node | Self::Function => Cell::new(text),
-            Self::Errors if line.errors > 0 => Cell::new(text.right_aligned()).yellow(),
-            Self::ErrorsRate if line.rates.is_some_and(|rates| rates.errors > 0.0) => {
-                Cell::new(text.right_aligned()).red()
-            }
-            _ => Cell::new(text.right_aligned()),
-        }
-    }
 }
 
 impl Screen {
@@ -145,31 +45,44 @@ impl Screen {
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, model: &Model, now: Instant) {
-        let head = self.head(model);
-        let height = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        let parts = Layout::vertical([
-            Constraint::Length(height),
-            Constraint::Fill(1),
-            Constraint::Length(1),
-        ]);
-        let [top, middle, bottom] = parts.areas(frame.area());
-        frame.render_widget(Paragraph::new(head), top);
+        let area = frame.area();
         let (lines, all) = model.lines();
+        // The table gets half of the screen at least.
+        let half = usize::from(area.height / 2);
+        let mut head = self.head(model, area.width.into());
+        head.truncate(half);
+        let mut trouble = trouble(model, area.width.into(), now);
+        trouble.truncate(half.saturating_sub(head.len()).max(1));
+        let rows = |count: usize| Constraint::Length(u16::try_from(count).unwrap_or(u16::MAX));
+        let (above, below) = (rows(head.len()), rows(trouble.len().max(1)));
+        let [top, middle, bottom] =
+            Layout::vertical([above, Constraint::Fill(1), below]).areas(area);
+        frame.render_widget(Paragraph::new(head), top);
         self.table(frame, middle, &lines, &all, model.outage().is_some());
-        frame.render_widget(self.foot(model, lines.len(), now), bottom);
+        let foot = match trouble.is_empty() {
+            true => vec![self.help(model, lines.len(), area.width.into())],
+            false => trouble,
+        };
+        frame.render_widget(Paragraph::new(foot), bottom);
     }
 
-    fn head(&self, model: &Model) -> Vec<TextLine<'static>> {
+    fn head(&self, model: &Model, width: usize) -> Vec<TextLine<'static>> {
         let Some(snapshot) = model.latest() else {
             return vec![TextLine::from(format!("connecting to {}", self.address))];
         };
-        let mut head = vec![TextLine::from(text::server(snapshot)).bold()];
+        let flow = |parts: &[String], style: Style| {
+            let lines = text::flow(parts, "   ", width).into_iter();
+            lines.map(move |line| TextLine::styled(line, style))
+        };
+        let down = snapshot.upstreams.iter().any(|(_, shards)| *shards == 0);
+        let upstreams = if down {
+            Style::new().yellow()
+        } else {
+            Style::new()
+        };
+        let mut head: Vec<_> = flow(&text::server(snapshot), Style::new().bold()).collect();
         head.extend(text::silent(snapshot).map(|text| TextLine::from(text).red()));
-        if let Some(text) = text::upstreams(snapshot) {
-            let down = snapshot.upstreams.iter().any(|(_, shards)| *shards == 0);
-            let line = TextLine::from(text);
-            head.push(if down { line.yellow() } else { line });
-        }
+        head.extend(flow(&text::upstreams(snapshot), upstreams));
         head.push(TextLine::default());
         head
     }
@@ -185,109 +98,76 @@ impl Screen {
         // The titles, and the sum below.
         self.page = usize::from(area.height.saturating_sub(2)).max(1);
         self.offset = self.offset.min(lines.len().saturating_sub(self.page));
-        let longest =
-            |name: fn(&Line) -> &str| lines.iter().map(|line| Span::raw(name(line)).width()).max();
-        let nodes = longest(|line| &line.node).unwrap_or(0);
-        let columns = columns(area.width, u16::try_from(nodes).unwrap_or(u16::MAX));
+        let all = Line {
+            function: "all".to_owned(),
+            ..all.clone()
+        };
+        let columns = columns::that_fit(area.width, |column| column.width(lines, &all));
         let row = |line: &Line| {
-            Row::new(
-                columns
-                    .iter()
-                    .map(|(column, _)| column.cell(line))
-                    .collect::<Vec<_>>(),
-            )
+            let cells = columns
+                .iter()
+                .map(|&(column, width)| column.cell(line, width));
+            Row::new(cells.collect::<Vec<_>>())
         };
         let titles = columns.iter().map(|(column, _)| {
             let title = TextLine::from(column.title());
-            match column {
-                Column::Node | Column::Function => title,
-                _ => title.right_aligned(),
+            if column.is_name() {
+                title
+            } else {
+                title.right_aligned()
             }
         });
-        let shown = lines.iter().skip(self.offset).take(self.page).map(row);
-        let mut table = Table::new(
-            shown,
-            columns.iter().map(|&(_, width)| Constraint::Length(width)),
-        )
-        .column_spacing(GAP)
-        .header(Row::new(titles).style(Style::new().fg(Color::Cyan)));
+        let shown = lines.iter().skip(self.offset).take(self.page);
+        // The sum follows the last line, wherever the screen ends.
+        let height = u16::try_from(shown.len() + 2)
+            .unwrap_or(u16::MAX)
+            .min(area.height);
+        let widths = columns.iter().map(|&(_, width)| Constraint::Length(width));
+        let mut table = Table::new(shown.map(row), widths)
+            .column_spacing(GAP)
+            .header(Row::new(titles).style(Style::new().fg(Color::Cyan)));
         if lines.len() > 1 {
-            let all = Line {
-                function: "all".to_owned(),
-                ..all.clone()
-            };
             table = table.footer(row(&all).style(Modifier::BOLD));
         }
         if stale {
             table = table.style(Modifier::DIM);
         }
-        frame.render_widget(table, area);
+        frame.render_widget(table, Rect { height, ..area });
     }
 
-    fn foot(&self, model: &Model, lines: usize, now: Instant) -> TextLine<'static> {
-        if let Some(outage) = model.outage() {
-            let seconds = now.saturating_duration_since(outage.since).as_secs();
-            let text = format!(
-                "no answer for {seconds} s, trying again: {}",
-                outage.message
-            );
-            return TextLine::from(text).red();
+    fn help(&self, model: &Model, lines: usize, width: usize) -> TextLine<'static> {
+        let mut parts = vec!["q to leave".to_owned()];
+        if lines > self.page {
+            let (first, last) = (self.offset + 1, (self.offset + self.page).min(lines));
+            parts.push(format!("{first}-{last} of {lines}, ↑↓ PgUp PgDn to scroll"));
         }
-        let place = match lines > self.page {
-            true => {
-                let last = (self.offset + self.page).min(lines);
-                format!(
-                    "   {}-{last} of {lines}, ↑↓ PgUp PgDn to scroll",
-                    self.offset + 1
-                )
-            }
-            false if lines == 0 && model.latest().is_some() => "   no calls yet".to_owned(),
-            false => String::new(),
-        };
-        let window = WINDOW_MS.max(self.interval_ms);
-        #[expect(clippy::cast_precision_loss, reason = "at most a minute")]
-        let window = window as f64 / 1000.0;
-        TextLine::from(format!(
-            "q to leave{place}   rates and latency over {window} s, every {} ms",
+        if lines == 0 && model.latest().is_some() {
+            parts.push("no calls yet".to_owned());
+        }
+        let window = Duration::from_millis(WINDOW_MS.max(self.interval_ms)).as_secs_f32();
+        parts.push(format!(
+            "rates and latency over {window} s, every {} ms",
             self.interval_ms
-        ))
-        .dim()
+        ));
+        // What does not fit is left out.
+        let line = text::flow(&parts, "   ", width).into_iter().next();
+        TextLine::from(line.unwrap_or_default()).dim()
     }
 }
 
-/// The columns that fit into `width`, with theirs; `nodes` is what the longest name of a node needs.
-fn columns(width: u16, nodes: u16) -> Vec<(Column, u16)> {
-    let mut columns: Vec<_> = Column::ALL
-        .into_iter()
-        .map(|column| (column, column.width()))
-        .collect();
-    let need = |columns: &[(Column, u16)]| -> u16 {
-        let gaps = GAP * u16::try_from(columns.len().saturating_sub(1)).unwrap_or(0);
-        columns.iter().map(|(_, width)| width).sum::<u16>() + gaps
+/// Why the server does not answer, in words; empty where it does.
+fn trouble(model: &Model, width: usize, now: Instant) -> Vec<TextLine<'static>> {
+    let Some(outage) = model.outage() else {
+        return Vec::new();
     };
-    for dispensable in Column::DISPENSABLE {
-        if need(&columns) <= width {
-            break;
-        }
-        columns.retain(|(column, _)| *column != dispensable);
-    }
-    // What is left goes to the names: the nodes' get what they need of one half, the functions' the rest.
-    let mut spare = width.saturating_sub(need(&columns));
-    if let Some((_, node)) = columns
-        .iter_mut()
-        .find(|(column, _)| *column == Column::Node)
-    {
-        let more = nodes.saturating_sub(*node).min(spare / 2);
-        *node += more;
-        spare -= more;
-    }
-    if let Some((_, function)) = columns
-        .iter_mut()
-        .find(|(column, _)| *column == Column::Function)
-    {
-        *function += spare;
-    }
-    columns
+    let seconds = now.saturating_duration_since(outage.since).as_secs();
+    let text = format!(
+        "no answer for {seconds} s, trying again: {}",
+        outage.message
+    );
+    let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+    let lines = text::flow(&words, " ", width).into_iter();
+    lines.map(|line| TextLine::from(line).red()).collect()
 }
 
 #[cfg(test)]
@@ -338,7 +218,7 @@ mod tests {
     #[test]
     fn a_wide_terminal_shows_everything() {
         let mut screen = Screen::new("here:8080", 250);
-        let lines = draw(&mut screen, &model(2), 110, 9, Instant::now());
+        let lines = draw(&mut screen, &model(2), 110, 10, Instant::now());
         let expected = [
             "orchestrator here:8080   up 00:00:02   2 shards   3 sessions",
             "nodes: 1 of 2 up   b:1 down",
@@ -346,8 +226,9 @@ mod tests {
             "NODE      FUNCTION                     CALLS   CALLS/S    ERRORS  ERRORS/S      P50      P90      P99      MAX",
             "a:1       f00                            200       100         2       1.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
             "a:1       f01                            200       100         2       1.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
-            "",
             "          all                            400       200         4       2.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
+            "",
+            "",
             "q to leave   rates and latency over 1 s, every 250 ms",
         ];
         assert_eq!(lines, expected);
@@ -356,8 +237,18 @@ mod tests {
     #[test]
     fn a_narrow_terminal_keeps_function_and_rate() {
         let mut screen = Screen::new("here:8080", 250);
-        let lines = draw(&mut screen, &model(1), 26, 7, Instant::now());
-        assert_eq!(lines[3], "FUNCTION           CALLS/S");
+        let lines = draw(&mut screen, &model(1), 26, 12, Instant::now());
+        let expected = [
+            "orchestrator here:8080",
+            "up 00:00:02   2 shards",
+            "3 sessions",
+            "nodes: 1 of 2 up",
+            "b:1 down",
+            "",
+            "FUNCTION           CALLS/S",
+            "f00                    100",
+        ];
+        assert_eq!(lines[..8], expected);
         // No size may panic.
         for width in 1..140 {
             for height in 1..12 {
@@ -398,7 +289,7 @@ mod tests {
         assert_eq!(lines[0], "connecting to here:8080");
         model.succeeded(snapshot(1000, vec![row("a:1", "add", &[(10, 5)], 0)]));
         model.failed(&CallError::not_run(ErrorKind::Unavailable, "gone"), begun);
-        let later = begun + std::time::Duration::from_secs(3);
+        let later = begun + Duration::from_secs(3);
         let lines = draw(&mut screen, &model, 100, 7, later);
         assert!(lines[4].contains("add"), "{lines:?}");
         assert_eq!(
