@@ -238,6 +238,22 @@ fn large_bodies_travel_both_ways_and_larger_ones_are_refused() {
 }
 
 #[test]
+fn large_bodies_in_both_directions_at_once_do_not_wait_for_each_other() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    let text = "x".repeat(6 << 20);
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                let echoed: String = client.call_blocking("echo", &text).unwrap();
+                assert!(echoed == text);
+            });
+        }
+    });
+}
+
+#[test]
 fn a_dropped_call_is_cancelled_and_frees_its_lane() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);
@@ -274,19 +290,23 @@ fn a_lane_keeps_its_globals_between_calls() {
 }
 
 #[test]
-fn the_bill_names_node_and_shard_and_counts_the_time() {
+fn the_bill_names_node_and_shard_and_counts_the_work() {
     let fleet = Fleet::new();
-    let node = fleet.node(r#"madrpc.register("work", () => { const end = Date.now() + 20; while (Date.now() < end) {} })"#);
+    let node = fleet.node("madrpc.register('work', (n) => { for (let i = 0; i < n; i++); })");
     let client = fleet.client(node.address());
-    let bill = client
-        .prepare("work")
-        .send_blocking(Value::Undefined)
-        .unwrap()
-        .bill;
-    assert_eq!(bill.node, node.name());
-    assert_eq!(bill.shard, 0);
-    assert!(bill.cpu_us >= 15_000, "{bill:?}");
-    assert!(bill.slices >= 10, "{bill:?}");
+    let bill = |n: i64| {
+        client
+            .prepare("work")
+            .send_blocking(Value::Integer(n))
+            .unwrap()
+            .bill
+    };
+    let (little, much) = (bill(1), bill(5_000_000));
+    assert_eq!((much.node.as_str(), much.shard), (node.name(), 0));
+    assert_eq!(little.slices, 1);
+    assert!(much.slices > 10, "{much:?}");
+    // A slice is half a millisecond at least; the last one may be shorter.
+    assert!(much.cpu_us >= u64::from(much.slices - 1) * 500, "{much:?}");
 }
 
 #[test]

@@ -206,6 +206,28 @@ fn a_draining_node_ends_its_calls_and_gets_no_new_ones() {
 }
 
 #[test]
+fn a_draining_server_refuses_newcomers_at_once() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    let newcomer = fleet.client(node.address());
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| client.call_blocking::<_, String>("work", &1500));
+        std::thread::sleep(Duration::from_millis(200));
+        let drained = scope.spawn(|| node.drain(Duration::from_secs(20)));
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        let error = newcomer.call_blocking::<_, Value>("echo", &1).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert!(!error.may_have_run);
+        assert!(error.message.contains("stopping"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert_eq!(working.join().unwrap().unwrap(), "done");
+        assert!(drained.join().unwrap());
+    });
+}
+
+#[test]
 fn drain_gives_up_at_its_timeout() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);

@@ -210,9 +210,19 @@ fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
     nodes[0].child.kill().unwrap();
     nodes[0].child.wait().unwrap();
     // Until the orchestrator has noticed, a call may still be sent there.
+    let lost = format!(
+        "{{\"node\":\"127.0.0.1:{}\",\"connected_shards\":0}}",
+        ports[0]
+    );
     let end = Instant::now() + Duration::from_secs(10);
-    while home.call(&[&front, "add", "[1, 2]"]).status.code() != Some(0) {
-        assert!(Instant::now() < end, "the killed node is not skipped");
+    while !stdout(&home.run(&["top", &front, "--once", "--json"]))
+        .replace(char::is_whitespace, "")
+        .contains(&lost)
+    {
+        assert!(
+            Instant::now() < end,
+            "the orchestrator does not notice that a node is gone"
+        );
     }
     let who = calls(8);
     assert!(!who.contains(&format!(":{}", ports[0])), "{who}");

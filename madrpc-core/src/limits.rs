@@ -32,8 +32,11 @@ pub const BODY_WINDOW_BYTES: u64 = MIB as u64;
 /// What a peer may send on all streams together before we have read it.
 pub const SESSION_WINDOW_BYTES: u64 = 8 * MIB as u64;
 
-/// Frames waiting for the network above which we read no further calls from that peer, or send it none.
+/// Replies waiting for the network above which we read no further calls from that caller.
 pub const OUTBOX_HIGH_BYTES: usize = 4 * MIB;
+
+/// Calls waiting for the network above which we send no further ones to that upstream.
+pub const BACKLOG_MAX_BYTES: usize = 4 * BODY_MAX_BYTES;
 
 /// What one shard reads from one session before it looks at the next.
 pub const READ_PER_TURN_BYTES: usize = 256 * KIB;

@@ -195,6 +195,15 @@ impl Session {
         let _ = self.quic.close(true, goodbye as u64, reason.as_bytes());
     }
 
+    /// Ends a handshake before it is over; `reason` is shown to the peer.
+    pub fn refuse(&mut self, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(REASON_MAX_BYTES)];
+        // It fails only where the connection is closed already.
+        let _ = self
+            .quic
+            .close(false, ending::CONNECTION_REFUSED, reason.as_bytes());
+    }
+
     /// Where frames for the peer are put. Nothing is lost if the handshake is not over yet.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox

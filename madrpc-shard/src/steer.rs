@@ -22,7 +22,9 @@ pub enum BindError {
     )]
     InUse(SocketAddr),
     /// The operating system refuses it.
-    #[error("address {address}: cannot be bound ({reason}): choose an address of this machine, as 0.0.0.0 for all, and a port that is allowed")]
+    #[error(
+        "address {address}: cannot be bound ({reason}): choose an address of this machine, as 0.0.0.0 for all, and a port that is allowed"
+    )]
     Refused {
         /// The address.
         address: SocketAddr,

@@ -95,6 +95,9 @@ impl Screen {
         all: &Line,
         stale: bool,
     ) {
+        if lines.is_empty() {
+            return;
+        }
         // The titles, and the sum below.
         self.page = usize::from(area.height.saturating_sub(2)).max(1);
         self.offset = self.offset.min(lines.len().saturating_sub(self.page));

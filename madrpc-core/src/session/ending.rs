@@ -9,6 +9,9 @@ use crate::identity;
 /// An application's close while the handshake goes on (RFC 9000, section 10.2.3): the words are left out.
 const APPLICATION_ERROR: u64 = 0x0c;
 
+/// The server takes no new connection (RFC 9000, section 20.1).
+pub(super) const CONNECTION_REFUSED: u64 = 0x02;
+
 /// Why a connection that is closed or draining is so, and whether a call on it may have run.
 pub(super) fn reason(quic: &quiche::Connection) -> CallError {
     if let Some(words) = refusal(quic) {
@@ -27,6 +30,13 @@ pub(super) fn reason(quic: &quiche::Connection) -> CallError {
             (
                 kind_of(error),
                 format!("the peer ended the session: {reason}"),
+            )
+        }
+        (Some(error), _) if error.error_code == CONNECTION_REFUSED => {
+            let reason = String::from_utf8_lossy(&error.reason);
+            (
+                kind_of(error),
+                format!("the peer takes no new session: {reason}"),
             )
         }
         (Some(error), _) => {

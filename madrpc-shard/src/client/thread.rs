@@ -12,9 +12,11 @@ use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::Bill;
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How long a pool without anything to do sleeps at the most.
@@ -183,7 +185,15 @@ async fn park(
         glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
         Woken::Otherwise
     };
-    command.or(datagram).or(slept).await
+    // Any wake-up ends the wait; what it was for shows in the next turn. Waited on further, the futures would be polled
+    // again, and glommio keeps one more waker for each poll of a socket's: a sender that loses its core in the middle of
+    // waking us makes the channel wake us over and over, and at 32,768 wakers glommio panics.
+    let mut is_woken = false;
+    let woken = poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+        true => Poll::Ready(Woken::Otherwise),
+        false => Poll::Pending,
+    });
+    woken.or(command).or(datagram).or(slept).await
 }
 
 fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Instant) {

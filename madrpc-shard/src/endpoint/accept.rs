@@ -5,7 +5,8 @@ use super::entry::ConnectionKey;
 use crate::socket::Datagram;
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::limits::{HANDSHAKES_MAX, INITIAL_MIN_BYTES};
+use madrpc_core::limits::{HANDSHAKES_MAX, INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES};
+use madrpc_core::session::Session;
 use std::time::Instant;
 use tracing::warn;
 
@@ -27,6 +28,15 @@ pub(super) struct Accepts {
     pub(super) closed: bool,
 }
 
+impl Accepts {
+    /// Whether a session is not read further because its peer does not take its replies.
+    ///
+    /// Only a caller is held up so: if both sides of a session waited for the other to read, neither would.
+    pub(super) fn holds_up(&self, session: &Session) -> bool {
+        self.server && session.waiting_bytes() > OUTBOX_HIGH_BYTES
+    }
+}
+
 impl Endpoint {
     /// Opens a session for a client's first datagram; `None` for any other that belongs to no session.
     pub(super) fn accept(&mut self, datagram: &mut Datagram<'_>, now: Instant) -> Option<usize> {
@@ -46,7 +56,7 @@ impl Endpoint {
             }
             return None;
         }
-        if self.accepts.closed
+        if !self.accepts.server
             || header.ty != quiche::Type::Initial
             || datagram.bytes.len() < INITIAL_MIN_BYTES
         {

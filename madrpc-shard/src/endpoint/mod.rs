@@ -25,7 +25,7 @@ use accept::Accepts;
 use entry::{ConnectionKey, Entry};
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::limits::{BODY_MAX_BYTES, HANDSHAKE_TIMEOUT, OUTBOX_HIGH_BYTES};
+use madrpc_core::limits::{BODY_MAX_BYTES, HANDSHAKE_TIMEOUT};
 use madrpc_core::session::{Event, Goodbye, Outbox, READ_BUFFER_BYTES, Session};
 use madrpc_core::wheel::Wheel;
 use slab::Slab;
@@ -148,7 +148,7 @@ impl Endpoint {
             shards: 1,
             server: false,
             handshaking: 0,
-            closed: true,
+            closed: false,
         };
         Ok(Self::new(socket, config, accepts, now))
     }
@@ -316,6 +316,9 @@ impl Endpoint {
             entry.unreachable = 0;
             let local = self.socket.local();
             entry.session.receive(datagram.bytes, datagram.from, local);
+            if self.accepts.closed && !entry.session.is_established() {
+                entry.session.refuse("it is stopping");
+            }
             self.mark(index);
         }
     }
@@ -351,7 +354,7 @@ impl Endpoint {
             let Some(entry) = self.sessions.get_mut(index) else {
                 continue;
             };
-            if entry.session.waiting_bytes() > OUTBOX_HIGH_BYTES {
+            if self.accepts.holds_up(&entry.session) {
                 continue;
             }
             let key = SessionKey {
@@ -376,8 +379,8 @@ impl Endpoint {
                 self.settle(index, now);
             }
             let again = self.sessions.get_mut(index).is_some_and(|entry| {
-                let full = entry.session.waiting_bytes() > OUTBOX_HIGH_BYTES;
-                entry.dirty = self.batch.unsent.is_some() || entry.session.has_unread() && !full;
+                let unread = entry.session.has_unread() && !self.accepts.holds_up(&entry.session);
+                entry.dirty = self.batch.unsent.is_some() || unread;
                 entry.dirty
             });
             if again {

@@ -13,7 +13,7 @@ use calls::{Calls, Pending, number};
 use madrpc_core::balance::{Backoff, RoundRobin};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Frame, Header};
-use madrpc_core::limits::{KEEP_ALIVE, OUTBOX_HIGH_BYTES};
+use madrpc_core::limits::{BACKLOG_MAX_BYTES, KEEP_ALIVE};
 use madrpc_core::session::Event;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -236,7 +236,7 @@ impl<T> Upstreams<T> {
             if endpoint.is_established(key) != established {
                 return None;
             }
-            if endpoint.waiting_bytes(key) > OUTBOX_HIGH_BYTES {
+            if endpoint.waiting_bytes(key) > BACKLOG_MAX_BYTES {
                 behind += 1;
                 return None;
             }

@@ -15,6 +15,8 @@ fn every_goodbye_is_seen_by_the_peer_with_its_words() {
             pipe.establish();
             pipe.at(end).close(goodbye, "the reason");
             let ended = pipe.endings();
+            // It is known at once, not only when QUIC may forget the connection.
+            assert!(!pipe.at(end.other()).quic().is_closed());
             assert!(
                 ended
                     .iter()
@@ -96,7 +98,7 @@ fn a_goodbye_during_the_handshake_leaves_no_doubt_that_nothing_ran() {
 
 #[test]
 fn silence_ends_both_ends_and_calls_may_have_run() {
-    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(200), BODY_MAX_BYTES);
+    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(500), BODY_MAX_BYTES);
     pipe.establish();
     pipe.weather.lost = 100;
     pipe.client().outbox().send(&call(1), b"into the void");
@@ -106,7 +108,7 @@ fn silence_ends_both_ends_and_calls_may_have_run() {
         assert_eq!(error, silence);
     }
     assert!(
-        begun.elapsed() >= Duration::from_millis(150),
+        begun.elapsed() >= Duration::from_millis(400),
         "{:?}",
         begun.elapsed()
     );
@@ -129,10 +131,10 @@ fn a_peer_that_never_answers_has_run_nothing() {
 
 #[test]
 fn a_ping_keeps_a_silent_session() {
-    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(200), BODY_MAX_BYTES);
+    let mut pipe = Pipe::with(CLEAR, Duration::from_millis(500), BODY_MAX_BYTES);
     pipe.establish();
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(500) {
+    while begun.elapsed() < Duration::from_millis(900) {
         pipe.client().ping();
         pipe.turn(|_, _, event| panic!("{event:?}"));
         sleep(Duration::from_millis(20));
