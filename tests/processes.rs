@@ -7,173 +7,13 @@
     reason = "that is how a test fails"
 )]
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+mod support;
+
+use nix::sys::signal::Signal;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-const SCRIPT: &str = r#"
-madrpc.register("echo", (value) => value);
-madrpc.register("add", ([a, b]) => a + b);
-madrpc.register("fail", () => { throw new TypeError("no good"); });
-madrpc.register("spin", () => { for (;;) {} });
-madrpc.register("work", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return "done"; });
-"#;
-
-/// A directory with a script and an authority.
-struct Home {
-    dir: TempDir,
-}
-
-impl Home {
-    fn new() -> Self {
-        let home = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        home.write("script.js", SCRIPT);
-        home
-    }
-
-    fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_madrpc"));
-        command
-            .args(args)
-            .current_dir(self.dir.path())
-            .env("MADRPC_TLS_DIR", self.path("tls"))
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn call(&self, args: &[&str]) -> Output {
-        self.run(&[&["call"], args].concat())
-    }
-
-    /// Starts a server and waits until it says that it is ready.
-    fn serve(&self, args: &[&str]) -> Served {
-        let mut child = self.command(args).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (line, lines) = channel();
-        std::thread::spawn(move || {
-            for text in stderr.lines().map_while(Result::ok) {
-                let _ = line.send(text);
-            }
-        });
-        let mut served = Served {
-            child,
-            lines,
-            seen: String::new(),
-        };
-        served.wait_for("ready");
-        served
-    }
-
-    fn node(&self, port: u16) -> Served {
-        let bind = format!("127.0.0.1:{port}");
-        self.serve(&[
-            "node",
-            "-s",
-            "script.js",
-            "-b",
-            &bind,
-            "--shards",
-            "1",
-            "--pool-size",
-            "2",
-        ])
-    }
-}
-
-/// A running process; killed at the end of the test.
-struct Served {
-    child: Child,
-    lines: Receiver<String>,
-    seen: String,
-}
-
-impl Served {
-    /// Waits until the process logs a line with these words.
-    fn wait_for(&mut self, words: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !self.seen.contains(words) {
-            let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => self.seen += &(line + "\n"),
-                Err(error) => panic!("no `{words}` ({error}) in:\n{}", self.seen),
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-    }
-
-    /// Waits for the end of the process.
-    fn end(&mut self) -> ExitStatus {
-        let end = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < end {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it does not end; it said:\n{}", self.seen);
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A refusal: one line that says so, no result, this exit code.
-fn refused(output: &Output, code: i32, words: &[&str]) {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert_eq!(stdout(output), "");
-    assert_eq!(said.trim_end().lines().count(), 1, "{said}");
-    for word in words {
-        assert!(said.contains(word), "no `{word}` in: {said}");
-    }
-    assert!(!said.contains("panicked"), "{said}");
-}
+use support::process::{Home, Served, free_port, refused, stderr, stdout};
 
 #[test]
 fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
@@ -441,29 +281,7 @@ fn top_prints_one_document_for_programs() {
 #[test]
 fn dev_runs_a_cluster_and_prints_a_line_to_try() {
     let home = Home::new();
-    let mut dev = home
-        .command(&["dev", "script.js", "--nodes", "2"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (sender, lines) = channel();
-    for stream in [
-        Box::new(dev.stdout.take().unwrap()) as Box<dyn Read + Send>,
-        Box::new(dev.stderr.take().unwrap()),
-    ] {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-    }
-    let mut dev = Served {
-        child: dev,
-        lines,
-        seen: String::new(),
-    };
+    let mut dev = Served::start(&mut home.command(&["dev", "script.js", "--nodes", "2"]));
     dev.wait_for("madrpc call 127.0.0.1:");
     let address = dev
         .seen

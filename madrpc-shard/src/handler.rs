@@ -26,15 +26,6 @@ pub(crate) enum Handler {
 }
 
 impl Handler {
-    /// A turn begins.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        match self {
-            #[cfg(feature = "engine")]
-            Self::Node(node) => node.begin(now),
-            Self::Orchestrator(_) => {}
-        }
-    }
-
     /// A caller calls. The reply goes to `outbox`, now or later.
     pub(crate) fn on_call(&mut self, call: &Incoming<'_>, outbox: &mut Outbox) {
         match self {

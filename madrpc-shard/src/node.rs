@@ -38,8 +38,6 @@ pub(crate) struct Node {
     running: VecDeque<Running>,
     queue: VecDeque<Queued>,
     counters: Counters,
-    /// Until when calls may be started in this turn.
-    turn_end: Instant,
     next_search: Instant,
 }
 
@@ -117,7 +115,6 @@ impl Node {
             running: VecDeque::new(),
             queue: VecDeque::new(),
             counters,
-            turn_end: now,
             next_search: now,
         })
     }
@@ -130,11 +127,6 @@ impl Node {
     /// Rows for a snapshot.
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.counters.rows()
-    }
-
-    /// A turn begins: calls may be started for a while.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.turn_end = now + TURN;
     }
 
     /// A caller calls.
@@ -158,9 +150,10 @@ impl Node {
             arrived: call.arrived,
             deadline: call.request.deadline,
         };
+        // A call's arrival is the beginning of its turn.
         let now = Instant::now();
         if self.queue.is_empty()
-            && now < self.turn_end
+            && now < call.arrived + TURN
             && let Some(lane) = self.free.pop()
         {
             self.start(ticket, now, lane, call.request.body, outbox);
@@ -222,8 +215,8 @@ impl Node {
             }
         }
         while !self.queue.is_empty() {
-            let now = Instant::now();
-            if now >= self.turn_end {
+            let begun = Instant::now();
+            if begun >= now + TURN {
                 break;
             }
             let Some(lane) = self.free.pop() else {
@@ -233,7 +226,7 @@ impl Node {
                 break;
             };
             let session = ticket.session;
-            self.start(ticket, now, lane, &body, &mut Reply { callers, session });
+            self.start(ticket, begun, lane, &body, &mut Reply { callers, session });
         }
     }
 

@@ -114,7 +114,6 @@ impl Shard {
             }
             let mut received = self.server.receive(now);
             self.server.expire(now);
-            self.handler.begin(now);
             self.frames(now);
             received += self.handler.turn(now, &mut self.server);
             while let Some((session, _)) = self.server.ended() {

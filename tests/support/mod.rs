@@ -8,6 +8,8 @@
     reason = "each test file uses its own part, and that is how a test fails"
 )]
 
+pub mod process;
+
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
