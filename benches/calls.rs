@@ -12,6 +12,7 @@ use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
 use madrpc_shard::engine::Script;
 use madrpc_shard::load::{self, Load, LoadReport};
+use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
 use std::time::Duration;
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
     };
     let script = Script::new("echo.js", SCRIPT);
-    let node = Server::node(&config(Role::Node, first)?, &script, None)?;
+    let node = Server::node(&config(Role::Node, first)?, &script, &NodeConfig::default())?;
     let front = Server::orchestrator(&config(Role::Orchestrator, last)?, &[node.address()])?;
     println!(
         "echo of {{a: 1, b: 2}}; node on core {}, orchestrator and generator on core {}",

@@ -14,6 +14,7 @@ use madrpc_core::identity::Role;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
 use madrpc_shard::client::Client;
+use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -148,7 +149,7 @@ fn a_node_that_is_gone_is_skipped_and_taken_up_again_when_it_is_back() {
         ..fleet.config(Role::Node, 1)
     };
     let script = madrpc_shard::engine::Script::new("test.js", SCRIPT);
-    let back = Server::node(&config, &script, Some(2)).unwrap();
+    let back = Server::node(&config, &script, &NodeConfig::default()).unwrap();
     connected(&client, 2);
     assert_eq!(spread(&client, 10).get(back.name()), Some(&5));
 }

@@ -9,7 +9,8 @@ use madrpc_core::identity::Role;
 use madrpc_shard::address::resolve_bind;
 use madrpc_shard::cpus;
 use madrpc_shard::engine::Script;
-use madrpc_shard::server::{LANES_PER_SHARD, Server, ServerConfig, StartError};
+use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
+use madrpc_shard::server::{Server, ServerConfig, StartError};
 use madrpc_shard::steer::Steering;
 
 pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
@@ -17,7 +18,11 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let functions = script.functions()?;
     let config = config(&args.bind, Role::Node, &args.server)?;
     let cores = cores(&config)?;
-    let node = Server::node(&config, &script, args.pool_size)?;
+    let settings = NodeConfig {
+        pool_size: args.pool_size,
+        ..NodeConfig::default()
+    };
+    let node = Server::node(&config, &script, &settings)?;
     let stop = Stop::catch()?;
     let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
     say(&format!(

@@ -2,6 +2,7 @@
 
 use crate::cpus::{self, CpuSet};
 use crate::engine::Script;
+use crate::node::NodeConfig;
 use crate::server::{Server, ServerConfig, StartError};
 use madrpc_core::identity::{Identity, Role};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,7 +43,7 @@ impl Cluster {
             let first = number % cores.len();
             let share = cores.iter().skip(first).step_by(nodes).map(|core| core.id);
             let config = config(Role::Node, Some(share.collect()), None)?;
-            started.push(Server::node(&config, script, None)?);
+            started.push(Server::node(&config, script, &NodeConfig::default())?);
         }
         let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
         let orchestrator =

@@ -30,7 +30,7 @@ mod group;
 mod handler;
 pub mod load;
 #[cfg(feature = "engine")]
-mod node;
+pub mod node;
 mod orchestrator;
 pub mod preflight;
 pub mod server;

@@ -8,6 +8,8 @@ use crate::cpus::{self, CpuError, CpuSet};
 use crate::endpoint::{Accepting, Endpoint};
 use crate::group::{ShardGroup, Starting};
 use crate::handler::Handler;
+#[cfg(feature = "engine")]
+use crate::node::{LANES_PER_SHARD, Node, NodeConfig};
 use crate::orchestrator::Orchestrator;
 use crate::preflight::{self, PreflightError};
 use crate::shard::{Inbox, Seat, Shard, ToControl, ToShard};
@@ -32,10 +34,6 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long shards that were told to end at once may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Lanes of each shard of a node whose pool size is not given.
-#[cfg(feature = "engine")]
-pub const LANES_PER_SHARD: usize = 4;
 
 /// Why a server cannot be started; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -101,23 +99,21 @@ struct Running {
 impl Server {
     /// Starts a node that runs the functions of `script`.
     ///
-    /// `pool_size` is the number of lanes in the node, spread over its shards; default: [`LANES_PER_SHARD`] for each shard.
-    ///
     /// # Errors
     /// The first thing that is wrong.
     #[cfg(feature = "engine")]
     pub fn node(
         config: &ServerConfig,
         script: &crate::engine::Script,
-        pool_size: Option<usize>,
+        node: &NodeConfig,
     ) -> Result<Self, StartError> {
-        if pool_size == Some(0) {
+        if node.pool_size == Some(0) {
             return Err(StartError::Settings(
                 "a node needs a pool of at least 1 lane".into(),
             ));
         }
         let mut cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
-        if let Some(lanes) = pool_size
+        if let Some(lanes) = node.pool_size
             && lanes < cores.len()
         {
             tracing::info!(
@@ -129,12 +125,12 @@ impl Server {
         preflight::check(cores.len())?;
         script.functions()?;
         let shards = cores.len();
-        let lanes = pool_size.unwrap_or(LANES_PER_SHARD * shards);
+        let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
         Self::start("node", config, &cores, |seat| {
-            let script = script.clone();
+            let (script, settings) = (script.clone(), node.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, now| {
-                let node = crate::node::Node::new(seat.shard, &seat.name, &script, share, now);
+                let node = Node::new(seat, &script, &settings, share, now);
                 let node = node.map_err(|error| error.to_string())?;
                 Ok(Handler::Node(Box::new(node)))
             }

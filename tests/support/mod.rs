@@ -13,6 +13,7 @@ pub mod process;
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -45,7 +46,11 @@ impl Fleet {
     /// A node of one shard and two lanes.
     pub fn node(&self, source: &str) -> Server {
         let script = Script::new("test.js", source);
-        Server::node(&self.config(Role::Node, 1), &script, Some(2)).unwrap()
+        let settings = NodeConfig {
+            pool_size: Some(2),
+            ..NodeConfig::default()
+        };
+        Server::node(&self.config(Role::Node, 1), &script, &settings).unwrap()
     }
 
     pub fn orchestrator(&self, nodes: &[SocketAddr]) -> Server {

@@ -6,6 +6,7 @@ use madrpc_core::value::Value;
 use madrpc_core::value::json::from_json;
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 
 const PI_JS: &str = include_str!("../scripts/pi.js");
@@ -19,7 +20,12 @@ fn arguments_are_checked_in_words() {
         cpus: None,
         identity: authority.issue(Role::Node).unwrap(),
     };
-    let node = Server::node(&config, &Script::new("pi.js", PI_JS), Some(1)).unwrap();
+    let node = Server::node(
+        &config,
+        &Script::new("pi.js", PI_JS),
+        &NodeConfig::default(),
+    )
+    .unwrap();
     let identity = authority.issue(Role::Client).unwrap();
     let client = Client::new(&ClientConfig::with_identity(
         &node.address().to_string(),

@@ -4,9 +4,14 @@
 //! have their reply in the same datagram as their neighbours. One that has used up its slice goes to the end of the row
 //! of running calls; one that finds no lane waits in the queue, first in, first out.
 
+mod config;
+
+pub use config::{DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
+
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::engine::{Lane, LoadError, Progress, Script};
 use crate::handler::Incoming;
+use crate::shard::Seat;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Header};
 use madrpc_core::session::Outbox;
@@ -15,8 +20,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// How long a call holds the core before the network and the other calls have their turn.
-const SLICE: Duration = Duration::from_micros(500);
+/// The slice of a node without slices: longer than any deadline.
+const UNSLICED: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// How long calls may be started in one turn before the network has its own.
 const TURN: Duration = Duration::from_millis(1);
@@ -33,6 +38,7 @@ pub(crate) struct Node {
     name: String,
     script: Script,
     functions: HashMap<String, Registered>,
+    slice: Duration,
     lanes: Vec<Lane>,
     free: Vec<usize>,
     running: VecDeque<Running>,
@@ -78,9 +84,9 @@ impl Node {
     /// # Errors
     /// Where a lane cannot load it, or a later one registers other functions than the first.
     pub(crate) fn new(
-        shard: u16,
-        name: &str,
+        seat: &Seat,
         script: &Script,
+        config: &NodeConfig,
         lanes: usize,
         now: Instant,
     ) -> Result<Self, LoadError> {
@@ -100,17 +106,18 @@ impl Node {
             functions = names;
             loaded.push(lane);
         }
-        let mut counters = Counters::new(vec![name.to_owned()]);
+        let mut counters = Counters::new(vec![seat.name.clone()]);
         let numbered = functions.into_iter().enumerate().map(|(place, function)| {
             let counter = counters.number(&function);
             (function, Registered { place, counter })
         });
         Ok(Self {
-            shard,
-            name: name.to_owned(),
+            shard: seat.shard,
+            name: seat.name.clone(),
             script: script.clone(),
             functions: numbered.collect(),
             free: (0..loaded.len()).collect(),
+            slice: config.slice.unwrap_or(UNSLICED),
             lanes: loaded,
             running: VecDeque::new(),
             queue: VecDeque::new(),
@@ -251,7 +258,7 @@ impl Node {
 
     /// Gives a call one slice, and its reply where it is over.
     fn go_on(&mut self, mut running: Running, begun: Instant, reply: &mut impl ReplyTo) {
-        let progress = self.lanes[running.lane].resume(begun, SLICE);
+        let progress = self.lanes[running.lane].resume(begun, self.slice);
         let now = Instant::now();
         running.cpu += now.duration_since(begun);
         running.slices += 1;
