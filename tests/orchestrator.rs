@@ -13,7 +13,7 @@ use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
-use madrpc_shard::client::Client;
+use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::collections::BTreeMap;
@@ -70,6 +70,37 @@ fn nodes_take_turns() {
         .map(|node| (node.name().to_owned(), 10))
         .collect();
     assert_eq!(spread(&client, 20), expected);
+}
+
+#[test]
+fn a_few_sessions_spread_evenly_over_the_shards() {
+    let shards = std::thread::available_parallelism().unwrap().get();
+    let fleet = Fleet::new();
+    let script = madrpc_shard::engine::Script::new("test.js", SCRIPT);
+    let node = fleet.config(Role::Node, shards);
+    let node = Server::node(&node, &script, &NodeConfig::default()).unwrap();
+    let config = ClientConfig {
+        connections: shards,
+        ..fleet.client_config(node.address())
+    };
+    let client = Client::new(&config).unwrap();
+    // The first call opens the sessions; once all are open, calls take turns on them.
+    let call = || {
+        client
+            .prepare("echo")
+            .send_blocking(Value::Null)
+            .unwrap()
+            .bill
+            .shard
+    };
+    eventually("as many sessions as shards", || {
+        call();
+        let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+        snapshot.sessions == shards as u64
+    });
+    let mut seen: Vec<_> = (0..shards).map(|_| call()).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..shards as u16).collect::<Vec<_>>());
 }
 
 #[test]

@@ -39,6 +39,7 @@ mod socket;
 pub mod steer;
 mod throttle;
 mod upstream;
+mod wake;
 
 pub use madrpc_core as core;
 pub use shard::STATS;

@@ -9,6 +9,7 @@ use crate::group::{ShardGroup, Starting};
 use crate::preflight::{self, PreflightError};
 use crate::server::dialing_endpoint;
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
+use crate::wake::any_wake;
 use core_affinity::CoreId;
 use futures_lite::FutureExt;
 use madrpc_core::error::{CallError, ErrorKind};
@@ -99,7 +100,7 @@ pub fn run(load: Load) -> Result<LoadReport, LoadError> {
     let core = CoreId { id: load.core };
     let generator = move |starting: Starting| async move {
         let now = Instant::now();
-        match dialing_endpoint(&load.identity, address, CLIENT_IDLE_TIMEOUT, now) {
+        match dialing_endpoint(&load.identity, address, CLIENT_IDLE_TIMEOUT, 0, now) {
             Ok(endpoint) => {
                 starting.ready();
                 let addresses = vec![address; load.connections.max(1)];
@@ -171,7 +172,10 @@ async fn generate(mut upstreams: Upstreams<Instant>, load: &Load, body: &[u8]) -
         let slept = async {
             glommio::timer::sleep(sleep).await;
         };
-        upstreams.endpoint().readable().or(slept).await;
+        any_wake()
+            .or(upstreams.endpoint().readable())
+            .or(slept)
+            .await;
     }
     report.elapsed = load.duration;
     upstreams.close("the load is over");

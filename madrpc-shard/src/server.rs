@@ -157,8 +157,11 @@ impl Server {
         let identity = config.identity.clone();
         Self::start("orchestrator", config, &cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
-            move |_: &Seat, now| {
-                let endpoint = dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, now)?;
+            move |seat: &Seat, now| {
+                // So that the orchestrator's shards spread over each node's.
+                let shard = seat.shard;
+                let endpoint =
+                    dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, shard, now)?;
                 let orchestrator = Orchestrator::new(endpoint, &nodes, now);
                 Ok(Handler::Orchestrator(Box::new(orchestrator)))
             }
@@ -315,6 +318,7 @@ pub(crate) fn dialing_endpoint(
     identity: &Identity,
     target: SocketAddr,
     idle: Duration,
+    first_shard: u16,
     now: Instant,
 ) -> Result<Endpoint, String> {
     let mut config = identity
@@ -322,7 +326,7 @@ pub(crate) fn dialing_endpoint(
         .map_err(|error| error.to_string())?;
     set_transport(&mut config, idle).map_err(|error| format!("QUIC: {error}"))?;
     let socket = bind_dialer(target).and_then(Socket::new);
-    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
+    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, first_shard, now));
     endpoint.map_err(|error| format!("socket for {target}: {error}"))
 }
 

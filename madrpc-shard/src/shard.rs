@@ -7,6 +7,7 @@
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::handler::{Handler, Incoming};
 use crate::upstream::Request;
+use crate::wake::any_wake;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::error::{CallError, ErrorKind};
@@ -266,13 +267,12 @@ impl Shard {
             glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
             None
         };
-        let message = self
-            .inbox
-            .next()
-            .or(datagram)
-            .or(from_upstream)
-            .or(slept)
-            .await;
+        let woken = async {
+            any_wake().await;
+            None
+        };
+        let message = self.inbox.next();
+        let message = woken.or(message).or(datagram).or(from_upstream).or(slept).await;
         if let Some(message) = message {
             self.on_message(message, Instant::now());
         }

@@ -4,6 +4,7 @@ use super::{ClientError, RawReply};
 use crate::preflight;
 use crate::server::dialing_endpoint;
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
+use crate::wake::any_wake;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
 use futures_lite::{FutureExt, StreamExt};
@@ -12,11 +13,9 @@ use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::Bill;
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 /// How long a pool without anything to do sleeps at the most.
@@ -117,7 +116,10 @@ async fn serve(opening: Opening) {
         server_name,
     } = opening.pool;
     let now = Instant::now();
-    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, now) {
+    // Clients with one session each spread over the server's shards by chance.
+    let first_shard = fastrand::u16(..);
+    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, first_shard, now)
+    {
         Ok(endpoint) => endpoint,
         Err(why) => return drop(opening.opened.send(Err(why))),
     };
@@ -185,14 +187,10 @@ async fn park(
         glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
         Woken::Otherwise
     };
-    // Any wake-up ends the wait; what it was for shows in the next turn. Waited on further, the futures would be polled
-    // again, and glommio keeps one more waker for each poll of a socket's: a sender that loses its core in the middle of
-    // waking us makes the channel wake us over and over, and at 32,768 wakers glommio panics.
-    let mut is_woken = false;
-    let woken = poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
-        true => Poll::Ready(Woken::Otherwise),
-        false => Poll::Pending,
-    });
+    let woken = async {
+        any_wake().await;
+        Woken::Otherwise
+    };
     woken.or(command).or(datagram).or(slept).await
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Endpoint {
     generation: u64,
     by_id: HashMap<ConnectionKey, usize>,
     timers: Wheel<usize>,
+    /// Where the next session that we open should land on its server.
+    next_shard: u16,
     /// Sessions with something to read or to send, each once.
     dirty: Vec<usize>,
     ended: VecDeque<(SessionKey, CallError)>,
@@ -130,16 +132,17 @@ impl Endpoint {
             handshaking: 0,
             closed: false,
         };
-        Self::new(socket, accepting.config, accepts, now)
+        Self::new(socket, accepting.config, accepts, 0, now)
     }
 
-    /// An endpoint that only opens sessions.
+    /// An endpoint that only opens sessions, the first of them to `first_shard` of its server, modulo its shards.
     ///
     /// # Errors
     /// Where the system does not report unreachable peers.
     pub(crate) fn dialing(
         socket: Socket,
         config: quiche::Config,
+        first_shard: u16,
         now: Instant,
     ) -> io::Result<Self> {
         socket.report_unreachable()?;
@@ -150,10 +153,16 @@ impl Endpoint {
             handshaking: 0,
             closed: false,
         };
-        Ok(Self::new(socket, config, accepts, now))
+        Ok(Self::new(socket, config, accepts, first_shard, now))
     }
 
-    fn new(socket: Socket, config: quiche::Config, accepts: Accepts, now: Instant) -> Self {
+    fn new(
+        socket: Socket,
+        config: quiche::Config,
+        accepts: Accepts,
+        next_shard: u16,
+        now: Instant,
+    ) -> Self {
         Self {
             socket,
             config,
@@ -162,6 +171,7 @@ impl Endpoint {
             generation: 0,
             by_id: HashMap::new(),
             timers: Wheel::new(now),
+            next_shard,
             dirty: Vec::new(),
             ended: VecDeque::new(),
             inbound: Some(Inbound::new()),
@@ -184,11 +194,19 @@ impl Endpoint {
     ) -> Result<SessionKey, CallError> {
         let id = self.issue_id()?;
         let source = quiche::ConnectionId::from_ref(&id);
+        // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard:
+        // taken in turn, sessions spread over the shards however few they are.
+        let mut first = self.issue_id()?;
+        first[..2].copy_from_slice(&self.next_shard.to_be_bytes());
+        self.next_shard = self.next_shard.wrapping_add(1);
+        let first = quiche::ConnectionId::from_ref(&first);
         let local = self.socket.local();
-        let quic = quiche::connect(Some(server_name), &source, local, peer, &mut self.config)
-            .map_err(|error| {
-                CallError::not_run(ErrorKind::Internal, format!("session to {peer}: {error}"))
-            })?;
+        let config = &mut self.config;
+        let quic =
+            quiche::connect_with_dcid(Some(server_name), &source, &first, local, peer, config)
+                .map_err(|error| {
+                    CallError::not_run(ErrorKind::Internal, format!("session to {peer}: {error}"))
+                })?;
         let index = self.insert(quic, peer, None, [ConnectionKey::new(&id), None], now);
         Ok(SessionKey {
             index,
