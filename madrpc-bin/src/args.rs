@@ -3,6 +3,7 @@
 //! What is wrong in itself is refused here, as a usage error; what turns out wrong on this machine is found by the
 //! commands.
 
+use crate::limits::LimitArgs;
 use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_shard::cpus::CpuSet;
@@ -32,6 +33,12 @@ Exit codes:
 
 Example:
   madrpc call 127.0.0.1:8080 monte_carlo_sample '{\"samples\": 1000, \"seed\": 1}' --timeout 5s";
+
+const CHECK_EXIT_CODES: &str = "\
+Exit codes:
+  0  it loads; what it registers is on stdout
+  1  it does not; where and why is on stderr, as file:line:column and the JavaScript stack
+  2  wrong usage";
 
 const SERVER_NOTES: &str = "\
 Signals:
@@ -70,6 +77,10 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Show calls, errors and latency as they happen
     Top(TopArgs),
+    /// List what can be called at a server
+    Functions(FunctionsArgs),
+    /// Load a script as a node does, and list what it registers
+    Check(CheckArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -83,9 +94,24 @@ pub(crate) struct NodeArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:9001", value_parser = address)]
     pub(crate) bind: String,
 
+    /// The orchestrator that madrpc.call() goes through [default: the calls of a call stay on its shard]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub(crate) orchestrator: Option<String>,
+
     /// Lanes (JavaScript contexts) of the node, spread over its shards [default: 4 for each shard]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) pool_size: Option<usize>,
+
+    /// How long a call holds the core before others have their turn, as 500us; the engine looks about each 300us
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
+    pub(crate) slice: Duration,
+
+    /// Let each call hold the core until it is over, whatever waits; for comparisons
+    #[arg(long, conflicts_with = "slice")]
+    pub(crate) no_slice: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -211,7 +237,33 @@ pub(crate) struct TopArgs {
     pub(crate) tls: TlsArgs,
 }
 
-fn count(text: &str) -> Result<usize, String> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct FunctionsArgs {
+    /// The node to ask, or the orchestrator, which asks its nodes
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = CHECK_EXIT_CODES)]
+pub(crate) struct CheckArgs {
+    /// The script: JavaScript that calls madrpc.register(name, function)
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) script: PathBuf,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
 }
@@ -229,7 +281,7 @@ fn span(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     let span = span(text)?;
     if span.is_zero() {
         return Err("more than 0 is needed".to_owned());
@@ -279,6 +331,10 @@ mod tests {
             panic!("a node")
         };
         assert_eq!(node.pool_size, Some(4));
+        assert_eq!(
+            (node.slice, node.no_slice),
+            (Duration::from_micros(500), false)
+        );
         assert_eq!(node.server.cpus, "0,2,3".parse().ok());
         assert_eq!(node.server.drain.drain_timeout, Duration::from_secs(30));
         let Ok(Command::Orchestrator(orchestrator)) =
@@ -310,6 +366,13 @@ mod tests {
             "madrpc node -s a.js -b :9001",
             "madrpc node -s a.js --drain-timeout 5",
             "madrpc node -s a.js --drain-timeout 25h",
+            "madrpc node -s a.js --slice 0us",
+            "madrpc node -s a.js --slice 500",
+            "madrpc node -s a.js --memory-limit 1000",
+            "madrpc node -s a.js --body-limit 65M",
+            "madrpc node -s a.js --cpu-limit 0s",
+            "madrpc node -s a.js --queue-limit 0",
+            "madrpc node -s a.js --recycle-after 0",
             "madrpc dev a.js --nodes 0",
             "madrpc call a:1 add --timeout 0s",
             "madrpc call localhost add",
@@ -329,5 +392,7 @@ mod tests {
             let kind = parse(line).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::MissingRequiredArgument, "{line}");
         }
+        let both = parse("madrpc node -s a.js --slice 1ms --no-slice").unwrap_err();
+        assert_eq!(both.kind(), ErrorKind::ArgumentConflict);
     }
 }

@@ -55,10 +55,12 @@ fn describe(bill: &Bill<String>, whole: Duration) -> String {
     };
     let slices = if bill.slices == 1 { "slice" } else { "slices" };
     format!(
-        "{place}: {} µs CPU in {} {slices} after {} µs waiting; {} µs in all, with connecting",
+        "{place}: {} µs CPU in {} {slices} after {} µs waiting, with at most {} KiB of heap; {} µs in all, with \
+         connecting",
         bill.cpu_us,
         bill.slices,
         bill.queue_us,
+        bill.heap_peak_bytes.div_ceil(1024),
         whole.as_micros()
     )
 }

@@ -12,8 +12,10 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Failure> {
     let default = match command {
         Command::Node(_) | Command::Orchestrator(_) | Command::Dev(_) => "info",
+        // What the script says while it loads is wanted.
+        Command::Check(_) => "info",
         // They have their own words for what goes wrong.
-        Command::Call(_) | Command::Top(_) => "error",
+        Command::Call(_) | Command::Top(_) | Command::Functions(_) => "error",
     };
     let filter = filter
         .filter(|filter| !filter.trim().is_empty())

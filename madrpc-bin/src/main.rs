@@ -6,8 +6,11 @@
 
 mod args;
 mod call;
+mod check;
 mod dev;
 mod exit;
+mod functions;
+mod limits;
 mod logging;
 mod node;
 mod orchestrator;
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Call(args) => call::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Functions(args) => functions::run(&args),
+        Command::Check(args) => check::run(&args),
     });
     exit::code(outcome)
 }

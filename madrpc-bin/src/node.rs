@@ -6,7 +6,7 @@ use crate::output::say;
 use crate::signals::Stop;
 use crate::tls;
 use madrpc_core::identity::Role;
-use madrpc_shard::address::resolve_bind;
+use madrpc_shard::address::{resolve_bind, resolve_target};
 use madrpc_shard::cpus;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
@@ -15,12 +15,25 @@ use madrpc_shard::steer::Steering;
 
 pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let script = Script::read(&args.script)?;
-    let functions = script.functions()?;
+    let lane = args.limits.lane();
+    let functions = script.registrations(&lane)?;
+    let names: Vec<_> = functions
+        .iter()
+        .map(|function| function.name.as_str())
+        .collect();
     let config = config(&args.bind, Role::Node, &args.server)?;
     let cores = cores(&config)?;
+    let orchestrator = args
+        .orchestrator
+        .as_deref()
+        .map(resolve_target)
+        .transpose()?;
     let settings = NodeConfig {
         pool_size: args.pool_size,
-        ..NodeConfig::default()
+        slice: (!args.no_slice).then_some(args.slice),
+        queue_max: args.limits.queue_limit,
+        lane,
+        orchestrator,
     };
     let node = Server::node(&config, &script, &settings)?;
     let stop = Stop::catch()?;
@@ -28,7 +41,7 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     say(&format!(
         "ready: node {}, {lanes} lanes; functions: {}",
         describe(&node, &cores),
-        functions.join(", ")
+        names.join(", ")
     ));
     stop.drain(args.server.drain.drain_timeout, |timeout| {
         node.drain(timeout)

@@ -32,6 +32,8 @@ pub enum Header<'a> {
         function: &'a str,
         /// Time left until the deadline, in microseconds; a span and not a point in time, as clocks differ.
         timeout_us: u64,
+        /// How many calls are above it: 0 for a call from outside.
+        depth: u8,
     },
     /// The caller no longer wants the reply.
     Cancel {
@@ -69,6 +71,8 @@ pub struct Bill<N> {
     pub cpu_us: u64,
     /// How often it was given the core.
     pub slices: u32,
+    /// The most heap that its lane held while it ran, with what the script holds, in bytes; 0 where it did not run.
+    pub heap_peak_bytes: u64,
     /// The shard that ran it.
     pub shard: u16,
     /// The name of the node that ran it; empty where no node did.
@@ -83,6 +87,7 @@ impl Bill<&str> {
             queue_us: self.queue_us,
             cpu_us: self.cpu_us,
             slices: self.slices,
+            heap_peak_bytes: self.heap_peak_bytes,
             shard: self.shard,
             node: self.node.to_owned(),
         }
@@ -205,6 +210,7 @@ mod tests {
         id: 7,
         function: "add",
         timeout_us: 30_000_000,
+        depth: 0,
     };
 
     fn encoded() -> Vec<u8> {

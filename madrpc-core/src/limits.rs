@@ -47,6 +47,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest deadline; a longer one is cut to it.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How deep calls of calls may be.
+pub const DEPTH_MAX: u8 = 64;
+
 /// How long a handshake may take.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 

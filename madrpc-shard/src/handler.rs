@@ -1,9 +1,11 @@
 //! What a shard does with calls: a node runs them, an orchestrator passes them on. Nothing else differs.
 
+use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, SessionKey};
 #[cfg(feature = "engine")]
 use crate::node::Node;
 use crate::orchestrator::Orchestrator;
+use crate::shard::Seat;
 use crate::upstream::Request;
 use madrpc_core::session::Outbox;
 use madrpc_core::stats::Row;
@@ -35,6 +37,20 @@ impl Handler {
         }
     }
 
+    /// A caller asks what can be called; the reply goes to `outbox`, now or later.
+    pub(crate) fn on_inquiry(&mut self, call: &Incoming<'_>, seat: &Seat, outbox: &mut Outbox) {
+        let catalog = Catalog::new(seat.role, &seat.name);
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => {
+                let mut catalog = catalog;
+                catalog.add(&seat.name, node.registered());
+                catalog.reply(call.id, outbox);
+            }
+            Self::Orchestrator(orchestrator) => orchestrator.on_inquiry(call, catalog, outbox),
+        }
+    }
+
     /// A caller gives a call up.
     pub(crate) fn on_cancel(&mut self, session: SessionKey, id: u64) {
         match self {
@@ -57,10 +73,7 @@ impl Handler {
     pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(node) => {
-                node.turn(now, callers);
-                0
-            }
+            Self::Node(node) => node.turn(now, callers),
             Self::Orchestrator(orchestrator) => orchestrator.turn(now, callers),
         }
     }
@@ -69,7 +82,7 @@ impl Handler {
     pub(crate) fn flush(&mut self, now: Instant) {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(_) => {}
+            Self::Node(node) => node.flush(now),
             Self::Orchestrator(orchestrator) => orchestrator.flush(now),
         }
     }
@@ -78,7 +91,7 @@ impl Handler {
     pub(crate) fn close(&mut self, reason: &str) {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(_) => {}
+            Self::Node(node) => node.close(reason),
             Self::Orchestrator(orchestrator) => orchestrator.close(reason),
         }
     }
@@ -96,7 +109,7 @@ impl Handler {
     pub(crate) fn is_idle(&self) -> bool {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(node) => !node.has_work(),
+            Self::Node(node) => node.is_idle(),
             Self::Orchestrator(orchestrator) => orchestrator.is_idle(),
         }
     }
@@ -105,7 +118,7 @@ impl Handler {
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(_) => None,
+            Self::Node(node) => node.next_timer(),
             Self::Orchestrator(orchestrator) => orchestrator.next_timer(),
         }
     }
@@ -114,7 +127,7 @@ impl Handler {
     pub(crate) fn upstream(&self) -> Option<&Endpoint> {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(_) => None,
+            Self::Node(node) => node.endpoint(),
             Self::Orchestrator(orchestrator) => Some(orchestrator.endpoint()),
         }
     }

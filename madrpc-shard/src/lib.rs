@@ -19,6 +19,7 @@
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
 pub mod address;
+pub mod catalog;
 pub mod client;
 #[cfg(feature = "engine")]
 pub mod cluster;

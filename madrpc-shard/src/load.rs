@@ -134,6 +134,7 @@ async fn generate(mut upstreams: Upstreams<Instant>, load: &Load, body: &[u8]) -
                 function: &load.function,
                 body,
                 deadline: now + TIMEOUT,
+                depth: 0,
             };
             if let Err((_, error)) = upstreams.call(now, &request, now) {
                 *report.errors.entry(error.kind.name()).or_default() += 1;

@@ -1,10 +1,15 @@
 //! The orchestrator's part of a shard: it passes calls on to nodes and replies back, and executes nothing.
 //!
-//! Bodies are never decoded. A call is sent to one node only, and never a second time.
+//! Bodies are never decoded. A call is sent to one node only, and never a second time. Only what can be called is asked
+//! of all nodes, see `inquiry`.
 
+mod inquiry;
+
+use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::handler::Incoming;
 use crate::upstream::{CallId, Keep, Outcome, Upstreams};
+use inquiry::Inquiries;
 use madrpc_core::error::ErrorKind;
 use madrpc_core::frame::{Bill, Header};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
@@ -25,14 +30,23 @@ const NO_NODE: &str = "(none)";
 
 /// Calls on their way through one shard.
 pub(crate) struct Orchestrator {
-    upstreams: Upstreams<Waiting>,
+    upstreams: Upstreams<Tag>,
     /// By the targets' numbers; one more stands for the calls that found no node.
     counters: Counters,
     /// The calls under way by their callers' names for them, for those who give one up.
     by_caller: HashMap<(SessionKey, u64), CallId>,
+    inquiries: Inquiries,
 }
 
-/// Who waits for an outcome.
+/// What an outcome is for.
+enum Tag {
+    /// A call that was passed on.
+    Call(Waiting),
+    /// An inquiry, by its number.
+    Inquiry(u64),
+}
+
+/// Who waits for the outcome of a call.
 struct Waiting {
     session: SessionKey,
     /// The caller's number for the call.
@@ -53,6 +67,7 @@ impl Orchestrator {
             upstreams: Upstreams::new(endpoint, nodes, NODE_NAME, Keep::Always, now),
             counters: Counters::new(names.collect()),
             by_caller: HashMap::new(),
+            inquiries: Inquiries::default(),
         }
     }
 
@@ -96,11 +111,12 @@ impl Orchestrator {
             function: self.counters.number(request.function),
             arrived,
         };
-        match self.upstreams.call(arrived, request, waiting) {
+        match self.upstreams.call(arrived, request, Tag::Call(waiting)) {
             Ok(call) => {
                 self.by_caller.insert((session, id), call);
             }
-            Err((waiting, error)) => {
+            Err((Tag::Inquiry(_), _)) => {}
+            Err((Tag::Call(waiting), error)) => {
                 let nobody = self.counters.nodes().len() - 1;
                 count(
                     &mut self.counters,
@@ -114,10 +130,33 @@ impl Orchestrator {
         }
     }
 
+    /// A caller asks what can be called: all nodes are asked, and their answers are added to `catalog`.
+    pub(crate) fn on_inquiry(
+        &mut self,
+        call: &Incoming<'_>,
+        catalog: Catalog,
+        outbox: &mut Outbox,
+    ) {
+        let Self {
+            upstreams,
+            counters,
+            inquiries,
+            ..
+        } = self;
+        let nodes = counters.nodes();
+        // The last of the names stands for no node.
+        let nodes = &nodes[..nodes.len() - 1];
+        inquiries.open(call, catalog, nodes, outbox, |node, request, number| {
+            let sent = upstreams.call_at(node, call.arrived, request, Tag::Inquiry(number));
+            sent.map(|_| ()).map_err(|(_, error)| error)
+        });
+    }
+
     /// A caller gives a call up.
     pub(crate) fn on_cancel(&mut self, session: SessionKey, id: u64) {
-        if let Some(call) = self.by_caller.remove(&(session, id)) {
-            self.upstreams.cancel(call);
+        match self.by_caller.remove(&(session, id)) {
+            Some(call) => self.upstreams.cancel(call),
+            None => self.inquiries.forget(session, Some(id)),
         }
     }
 
@@ -130,6 +169,7 @@ impl Orchestrator {
             }
             caller != session
         });
+        self.inquiries.forget(session, None);
     }
 
     /// Takes in the nodes' replies and passes them on; gives the datagrams received.
@@ -138,9 +178,16 @@ impl Orchestrator {
             upstreams,
             counters,
             by_caller,
-            ..
+            inquiries,
         } = self;
-        upstreams.turn(now, |waiting, node, outcome| {
+        upstreams.turn(now, |tag, node, outcome| {
+            let waiting = match tag {
+                Tag::Call(waiting) => waiting,
+                Tag::Inquiry(number) => {
+                    let name = counters.nodes().get(node).map_or("", String::as_str);
+                    return inquiries.take(number, name, &outcome, callers);
+                }
+            };
             by_caller.remove(&(waiting.session, waiting.id));
             let id = waiting.id;
             let kind = match &outcome {

@@ -107,11 +107,7 @@ impl Server {
         script: &crate::engine::Script,
         node: &NodeConfig,
     ) -> Result<Self, StartError> {
-        if node.pool_size == Some(0) {
-            return Err(StartError::Settings(
-                "a node needs a pool of at least 1 lane".into(),
-            ));
-        }
+        node.check().map_err(StartError::Settings)?;
         let mut cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
         if let Some(lanes) = node.pool_size
             && lanes < cores.len()
@@ -123,14 +119,26 @@ impl Server {
             cores.truncate(lanes);
         }
         preflight::check(cores.len())?;
-        script.functions()?;
+        script.registrations(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
         Self::start("node", config, &cores, |seat| {
-            let (script, settings) = (script.clone(), node.clone());
+            let (script, settings, identity) =
+                (script.clone(), node.clone(), config.identity.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, now| {
-                let node = Node::new(seat, &script, &settings, share, now);
+                let orchestrator = settings.orchestrator.map(|address| {
+                    let endpoint = dialing_endpoint(
+                        &identity,
+                        address,
+                        UPSTREAM_IDLE_TIMEOUT,
+                        seat.shard,
+                        now,
+                    )?;
+                    Ok::<_, String>((address, endpoint))
+                });
+                let orchestrator = orchestrator.transpose()?;
+                let node = Node::new(seat, &script, &settings, share, orchestrator, now);
                 let node = node.map_err(|error| error.to_string())?;
                 Ok(Handler::Node(Box::new(node)))
             }

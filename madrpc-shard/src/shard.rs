@@ -4,6 +4,7 @@
 //! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+use crate::catalog::FUNCTIONS;
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::handler::{Handler, Incoming};
 use crate::upstream::Request;
@@ -149,6 +150,7 @@ impl Shard {
                     id,
                     function,
                     timeout_us,
+                    depth,
                 } => {
                     let caller = Caller {
                         shard: seat.shard,
@@ -169,10 +171,15 @@ impl Shard {
                                 function,
                                 body,
                                 deadline: now + timeout,
+                                depth,
                             },
                             arrived: now,
                         };
-                        handler.on_call(&call, outbox);
+                        if function == FUNCTIONS {
+                            handler.on_inquiry(&call, seat, outbox);
+                        } else {
+                            handler.on_call(&call, outbox);
+                        }
                     }
                 }
                 Header::Cancel { id } => handler.on_cancel(session, id),
@@ -272,7 +279,12 @@ impl Shard {
             None
         };
         let message = self.inbox.next();
-        let message = woken.or(message).or(datagram).or(from_upstream).or(slept).await;
+        let message = woken
+            .or(message)
+            .or(datagram)
+            .or(from_upstream)
+            .or(slept)
+            .await;
         if let Some(message) = message {
             self.on_message(message, Instant::now());
         }
@@ -290,8 +302,10 @@ fn refuse(function: &str, stage: Stage) -> Result<(), CallError> {
             format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
         return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
     }
-    if function.starts_with(RESERVED_PREFIX) && function != STATS {
-        let error = format!("no reserved function is called `{function}`; there is {STATS}");
+    if function.starts_with(RESERVED_PREFIX) && ![STATS, FUNCTIONS].contains(&function) {
+        let error = format!(
+            "no reserved function is called `{function}`; there are {FUNCTIONS} and {STATS}"
+        );
         return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
     }
     Ok(())

@@ -18,11 +18,11 @@ madrpc.register("fail", (what) => {
 // Every lane loads this file for itself and keeps its variables from one call to the next.
 let spun;
 
-// Never returns; only its deadline ends it. Leaves a mark in its lane.
+// Never returns; only its deadline ends it, and with it goes the lane in which it has left a mark.
 madrpc.register("spin", (mark) => {
   spun = mark;
   for (;;);
 });
 
-// The mark of the last loop in the lane that happens to run this call.
+// The mark in the lane that happens to run this call.
 madrpc.register("spun", () => spun);

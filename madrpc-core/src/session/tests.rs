@@ -274,6 +274,7 @@ fn call(id: u64) -> Header<'static> {
         id,
         function: "echo",
         timeout_us: 30_000_000,
+        depth: 0,
     }
 }
 

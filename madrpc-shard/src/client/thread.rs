@@ -206,6 +206,7 @@ fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Ins
                 function: &function,
                 body: &body,
                 deadline,
+                depth: 0,
             };
             if let Err((reply, error)) = upstreams.call(now, &request, reply) {
                 // Nobody waits where it cannot be sent.

@@ -25,7 +25,6 @@ pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
         },
     };
     match (exception.name.as_str(), exception.message.as_str()) {
-        ("InternalError", "out of memory") => out_of_memory(),
         ("RangeError" | "InternalError", "Maximum call stack size exceeded" | "stack overflow") => {
             CallError {
                 exception: Some(exception),
@@ -43,11 +42,7 @@ pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
 }
 
 fn out_of_memory() -> CallError {
-    let limit = super::limits::HEAP_BYTES >> 20;
-    CallError::may_have_run(
-        ErrorKind::MemoryLimit,
-        format!("the call used more than its {limit} MiB of heap"),
-    )
+    CallError::may_have_run(ErrorKind::MemoryLimit, "the heap has run out")
 }
 
 /// Reads an error's properties; a getter among them may throw, and then counts as absent.

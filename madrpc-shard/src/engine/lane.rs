@@ -6,35 +6,28 @@
 //!
 //! A lane is resumed until it says [`Progress::Done`]; after that it takes the next call.
 
-use super::limits::{HEAP_BYTES, JS_STACK_BYTES, LOAD_TIMEOUT, STACK_BYTES};
-use super::values::{self, Builtins};
-use super::{LoadError, Script, exception};
+use super::desk::{Answer, Desk, Errand, Yield};
+use super::heap::Counting;
+use super::limits::{CallLimits, JS_STACK_BYTES, LOAD_TIMEOUT, LaneConfig, STACK_BYTES};
+use super::modules::Librarian;
+use super::program::Program;
+use super::{LoadError, Registration, Script, exception};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::limits::BODY_MAX_BYTES;
-use rquickjs::promise::PromiseState;
-use rquickjs::{Array, Context, Ctx, Function, Module, Object, Promise, Runtime, Value};
-use std::cell::{Cell, RefCell};
+use rquickjs::runtime::RejectionTracker;
+use rquickjs::{Context, Runtime};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 type Fiber = Coroutine<(), Yield, (), DefaultStack>;
 
-/// Why a lane gives the core back.
-enum Yield {
-    /// The script is loaded, with these functions, or cannot be.
-    Loaded(Result<Vec<String>, LoadError>),
-    /// The slice is used up, the call is not over.
-    Slice,
-    /// The call is over.
-    Done(Result<(), CallError>),
-}
-
 /// What a call has come to when its lane gives the core back.
 pub(crate) enum Progress {
     /// It wants to go on.
     Running,
+    /// It waits for the answers to its errands, and wants to go on at this time at the latest.
+    Waiting(Option<Instant>),
     /// It has a result, see [`Lane::output`], or none.
     Done(Result<(), CallError>),
 }
@@ -43,38 +36,31 @@ pub(crate) enum Progress {
 pub(crate) struct Lane {
     fiber: Fiber,
     desk: Rc<Desk>,
-    /// Whether the heap must not be used again.
+    config: LaneConfig,
+    /// By the functions' places.
+    terms: Vec<Terms>,
+    calls: u64,
+    /// Whether it must not be used again.
     spoilt: bool,
 }
 
-/// What lies between a lane and whoever resumes it. Both are on one thread, and never run at the same time.
-struct Desk {
-    function: Cell<usize>,
-    input: RefCell<Vec<u8>>,
-    output: RefCell<Vec<u8>>,
-    deadline: Cell<Instant>,
-    slice_end: Cell<Instant>,
-    /// Why the call has to end. It stays set until the call is over, as a script can swallow an interrupt.
-    stop: Cell<Option<ErrorKind>>,
-    retired: Cell<bool>,
+/// What holds for calls of one function.
+struct Terms {
+    limits: CallLimits,
+    isolate: bool,
 }
 
 impl Lane {
-    /// Makes a lane and loads the script in it; gives the names that it registers.
+    /// Makes a lane and loads the script in it; gives what it registers.
     ///
     /// # Errors
     /// Where there is no memory for it, or the script does not load.
-    pub(crate) fn load(script: &Script) -> Result<(Self, Vec<String>), LoadError> {
-        let now = Instant::now();
-        let desk = Rc::new(Desk {
-            function: Cell::new(0),
-            input: RefCell::default(),
-            output: RefCell::default(),
-            deadline: Cell::new(now + LOAD_TIMEOUT),
-            slice_end: Cell::new(now + LOAD_TIMEOUT * 2),
-            stop: Cell::new(None),
-            retired: Cell::new(false),
-        });
+    pub(crate) fn load(
+        script: &Script,
+        node: &str,
+        config: &LaneConfig,
+    ) -> Result<(Self, Vec<Registration>), LoadError> {
+        let desk = Rc::new(Desk::new(node, LOAD_TIMEOUT, config));
         let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
             LoadError::new(format!(
                 "script {}: no memory for a lane: {error}",
@@ -83,24 +69,38 @@ impl Lane {
         })?;
         let fiber = {
             let (desk, script) = (Rc::clone(&desk), script.clone());
+            let grown_max = config.grown_max_bytes();
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
-                live(yielder, &desk, &script);
+                desk.enter(yielder);
+                live(&desk, &script, grown_max);
+                desk.leave();
             })
         };
         let mut lane = Self {
             fiber,
             desk,
+            config: config.clone(),
+            terms: Vec::new(),
+            calls: 0,
             spoilt: false,
         };
         match lane.fiber.resume(()) {
-            CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => Ok((lane, functions)),
+            CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => {
+                let terms = functions.iter().map(|function| Terms {
+                    limits: function.options.limits(config),
+                    isolate: config.isolate || function.options.isolate,
+                });
+                lane.terms = terms.collect();
+                Ok((lane, functions))
+            }
             CoroutineResult::Yield(Yield::Loaded(Err(error))) => Err(error),
-            _ => Err(LoadError::new(format!(
-                "script {}: took more than {} s to load",
-                script.name,
-                LOAD_TIMEOUT.as_secs()
-            ))),
+            _ => Err(LoadError::too_slow(&script.name, LOAD_TIMEOUT)),
         }
+    }
+
+    /// Says which call the next one is, for the log.
+    pub(crate) fn set_call_number(&mut self, number: u64) {
+        self.desk.call.set(number);
     }
 
     /// Puts a call on the lane's desk: the function by its place among the registered ones, and its arguments.
@@ -108,6 +108,11 @@ impl Lane {
         self.desk.function.set(function);
         self.desk.deadline.set(deadline);
         self.desk.stop.set(None);
+        if let Some(terms) = self.terms.get(function) {
+            self.desk.meter.begin(terms.limits);
+            self.desk.heap.begin(terms.limits.memory_bytes);
+        }
+        self.calls += 1;
         let mut input = self.desk.input.borrow_mut();
         input.clear();
         input.extend_from_slice(body);
@@ -116,10 +121,19 @@ impl Lane {
     /// Goes on with the call for one slice.
     pub(crate) fn resume(&mut self, now: Instant, slice: Duration) -> Progress {
         self.desk.slice_end.set(now + slice);
+        self.desk.meter.on_resume(now);
         match self.fiber.resume(()) {
-            CoroutineResult::Yield(Yield::Slice) => Progress::Running,
+            CoroutineResult::Yield(Yield::Slice) => {
+                self.desk.meter.on_suspend();
+                Progress::Running
+            }
+            CoroutineResult::Yield(Yield::Waiting) => {
+                self.desk.meter.on_suspend();
+                Progress::Waiting(self.desk.wake_at.get())
+            }
             CoroutineResult::Yield(Yield::Done(result)) => {
-                self.spoilt = matches!(&result, Err(error) if error.kind == ErrorKind::MemoryLimit);
+                self.spoilt =
+                    self.is_worn() || result.as_ref().is_err_and(|error| is_cut_off(error.kind));
                 Progress::Done(result)
             }
             CoroutineResult::Yield(Yield::Loaded(_)) | CoroutineResult::Return(()) => {
@@ -135,14 +149,47 @@ impl Lane {
         self.desk.stop.set(Some(kind));
     }
 
+    /// The calls that the call has asked for since the last time.
+    pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
+        self.desk.take_errands()
+    }
+
+    /// Brings the answer to an errand; a waiting lane has to be resumed for it.
+    pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
+        self.desk.answer(token, answer);
+    }
+
     /// Lends out the result of the call that is done.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
         use_it(&self.desk.output.borrow())
     }
 
-    /// Whether the lane has run out of memory and must be replaced.
+    /// The most heap that the call held, with what the script and the engine hold, in bytes.
+    pub(crate) fn heap_peak_bytes(&self) -> u64 {
+        self.desk.heap.peak() as u64
+    }
+
+    /// Whether the lane must be replaced before the next call: the call was cut off in the middle of something, or is
+    /// to leave nothing behind; or the lane has served for long enough, or holds too much.
     pub(crate) fn is_spoilt(&self) -> bool {
         self.spoilt
+    }
+
+    /// Whether nothing ran in it but the script's top level.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.calls == 0
+    }
+
+    fn is_worn(&self) -> bool {
+        let is_isolated = self
+            .terms
+            .get(self.desk.function.get())
+            .is_some_and(|terms| terms.isolate);
+        let is_old = self
+            .config
+            .recycle_after
+            .is_some_and(|calls| self.calls >= calls);
+        is_isolated || is_old || self.desk.heap.grown() > self.config.grown_max_bytes()
     }
 }
 
@@ -157,212 +204,82 @@ impl Drop for Lane {
     }
 }
 
+/// Whether calls that end so are cut off wherever they are, and may leave half of something behind.
+fn is_cut_off(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::DeadlineExceeded
+            | ErrorKind::Cancelled
+            | ErrorKind::CpuLimit
+            | ErrorKind::MemoryLimit
+            | ErrorKind::StackLimit
+    )
+}
+
 /// The life of a lane, on its own stack.
-fn live(yielder: &Yielder<(), Yield>, desk: &Rc<Desk>, script: &Script) {
-    let fail = |error: rquickjs::Error| {
-        LoadError::new(format!("script {}: no engine for it: {error}", script.name))
-    };
-    let made = Runtime::new().and_then(|runtime| {
+fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
+    let made = Runtime::new_with_alloc(Counting(Rc::clone(&desk.heap))).and_then(|runtime| {
         let context = Context::full(&runtime)?;
         Ok((runtime, context))
     });
     let (runtime, context) = match made {
         Ok(made) => made,
         Err(error) => {
-            yielder.suspend(Yield::Loaded(Err(fail(error))));
-            return;
+            let error = format!("script {}: no engine for it: {error}", script.name);
+            return desk.suspend(Yield::Loaded(Err(LoadError::new(error))));
         }
     };
     runtime.set_max_stack_size(JS_STACK_BYTES);
-    runtime.set_memory_limit(HEAP_BYTES);
-    runtime.set_interrupt_handler(Some(interrupt_handler(yielder, Rc::clone(desk))));
-    context.with(|ctx| match load(&ctx, desk, script) {
-        Ok((builtins, functions)) => {
-            let names = functions.iter().map(|(name, _)| name.clone()).collect();
-            yielder.suspend(Yield::Loaded(Ok(names)));
+    let librarian = Librarian::install(&runtime, script);
+    runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(desk))));
+    runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(desk))));
+    context.with(|ctx| match Program::load(&ctx, desk, script) {
+        Ok(program) => {
+            librarian.close();
+            desk.heap.on_loaded();
+            desk.suspend(Yield::Loaded(Ok(program.registrations())));
             while !desk.retired.get() {
-                let result = call(&ctx, &builtins, &functions, desk);
-                yielder.suspend(Yield::Done(result));
+                let result = program.call(desk);
+                // Only garbage with cycles waits for it; all else is gone already.
+                if desk.heap.grown() > grown_max {
+                    ctx.run_gc();
+                }
+                desk.suspend(Yield::Done(result));
             }
         }
-        Err(error) => {
-            yielder.suspend(Yield::Loaded(Err(error)));
-        }
+        Err(error) => desk.suspend(Yield::Loaded(Err(error))),
     });
-    runtime.set_interrupt_handler(None);
 }
 
 /// What QuickJS asks every so often: `true` ends the call.
-fn interrupt_handler(yielder: &Yielder<(), Yield>, desk: Rc<Desk>) -> Box<dyn FnMut() -> bool> {
-    let yielder: *const Yielder<(), Yield> = yielder;
+fn interrupt_handler(desk: Rc<Desk>) -> Box<dyn FnMut() -> bool> {
     Box::new(move || {
         if desk.stop.get().is_some() {
             return true;
         }
         let now = Instant::now();
-        if now >= desk.deadline.get() {
-            desk.stop.set(Some(ErrorKind::DeadlineExceeded));
+        if let Some(kind) = desk.limit_passed(now) {
+            desk.stop.set(Some(kind));
             return true;
         }
         if now >= desk.slice_end.get() {
-            // SAFETY: the yielder lives on this lane's stack for as long as `live` runs there, which removes this
-            // handler before it returns; and QuickJS calls the handler on this stack only, as the runtime never
-            // leaves it.
-            unsafe { &*yielder }.suspend(Yield::Slice);
+            desk.suspend(Yield::Slice);
         }
         desk.stop.get().is_some()
     })
 }
 
-type Registered<'js> = Vec<(String, Function<'js>)>;
-
-/// Evaluates the prelude and the script.
-fn load<'js>(
-    ctx: &Ctx<'js>,
-    desk: &Desk,
-    script: &Script,
-) -> Result<(Builtins<'js>, Registered<'js>), LoadError> {
-    let name = &script.name;
-    let engine = |error: rquickjs::Error| {
-        LoadError::new(format!("script {name}: the engine does not start: {error}"))
-    };
-    let prelude: Object<'js> = ctx.eval(include_str!("prelude.js")).map_err(engine)?;
-    let builtins = Builtins::new(ctx, &prelude).map_err(engine)?;
-    let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
-    let settled = evaluated
-        .map_err(|_| exception::pending(ctx))
-        .and_then(|promise| settle(ctx, desk, &promise));
-    settled.map_err(|error| load_error(name, &error))?;
-    let pairs: Array<'js> = prelude
-        .get::<_, Function<'js>>("close")
-        .and_then(|close| close.call(()))
-        .map_err(engine)?;
-    let functions = pairs
-        .iter::<Array<'js>>()
-        .map(|pair| {
-            let pair = pair?;
-            Ok((pair.get(0)?, pair.get(1)?))
-        })
-        .collect::<rquickjs::Result<Registered<'js>>>()
-        .map_err(engine)?;
-    if functions.is_empty() {
-        return Err(LoadError::new(format!(
-            "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
-        )));
-    }
-    Ok((builtins, functions))
-}
-
-fn load_error(name: &str, error: &CallError) -> LoadError {
-    match &error.exception {
-        Some(exception) => {
-            let place = exception.stack.lines().next().and_then(place_of);
-            LoadError {
-                message: match place {
-                    Some(place) => format!("script {place}: {}", error.message),
-                    None => format!("script {name}: {}", error.message),
-                },
-                stack: exception.stack.clone(),
-            }
+/// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.
+fn rejection_tracker(desk: Rc<Desk>) -> RejectionTracker {
+    Box::new(move |ctx, promise, reason, is_handled| {
+        // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
+        let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
+        if is_handled {
+            desk.rejection_handled(promise);
+        } else {
+            desk.rejected(promise, exception::of_value(&ctx, &reason));
         }
-        None if error.kind == ErrorKind::DeadlineExceeded => LoadError::new(format!(
-            "script {name}: took more than {} s to load",
-            LOAD_TIMEOUT.as_secs()
-        )),
-        None => LoadError::new(format!("script {name}: {}", error.message)),
-    }
-}
-
-/// `file:line:column` in a line of a JavaScript stack.
-fn place_of(frame: &str) -> Option<&str> {
-    let place = frame.trim().strip_prefix("at ")?;
-    let place = place.rsplit_once('(').map_or(place, |(_, place)| place);
-    Some(place.trim_end_matches(')'))
-}
-
-/// Runs the call that lies on the desk.
-fn call<'js>(
-    ctx: &Ctx<'js>,
-    builtins: &Builtins<'js>,
-    functions: &[(String, Function<'js>)],
-    desk: &Desk,
-) -> Result<(), CallError> {
-    let result = attempt(ctx, builtins, functions, desk);
-    // Work that the call left behind must not run in the next one.
-    while desk.stop.get().is_none() && ctx.execute_pending_job() {}
-    match desk.stop.get() {
-        None => result,
-        // Whatever the script made of the interrupt.
-        Some(kind) => {
-            ctx.catch();
-            Err(stopped(kind))
-        }
-    }
-}
-
-fn attempt<'js>(
-    ctx: &Ctx<'js>,
-    builtins: &Builtins<'js>,
-    functions: &[(String, Function<'js>)],
-    desk: &Desk,
-) -> Result<(), CallError> {
-    let Some((_, function)) = functions.get(desk.function.get()) else {
-        return Err(CallError::not_run(
-            ErrorKind::NoSuchFunction,
-            "the lane does not have this function",
-        ));
-    };
-    let argument = values::from_wire(ctx, builtins, &desk.input.borrow())?;
-    let returned: Value<'js> = function
-        .call((argument,))
-        .map_err(|error| thrown(ctx, &error))?;
-    let result = match returned.as_promise() {
-        Some(promise) => settle(ctx, desk, promise)?,
-        None => returned,
-    };
-    let mut output = desk.output.borrow_mut();
-    output.clear();
-    values::to_wire(ctx, builtins, &result, &mut output, BODY_MAX_BYTES)
-}
-
-/// Runs the jobs that a promise waits for, and gives what it settles to.
-fn settle<'js>(
-    ctx: &Ctx<'js>,
-    desk: &Desk,
-    promise: &Promise<'js>,
-) -> Result<Value<'js>, CallError> {
-    while promise.state() == PromiseState::Pending
-        && desk.stop.get().is_none()
-        && ctx.execute_pending_job()
-    {}
-    match promise.result::<Value<'js>>() {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(thrown(ctx, &error)),
-        None => match desk.stop.get() {
-            Some(kind) => Err(stopped(kind)),
-            None => Err(CallError::may_have_run(
-                ErrorKind::JavaScript,
-                "the function returned a promise that nothing is left to settle",
-            )),
-        },
-    }
-}
-
-fn thrown(ctx: &Ctx<'_>, error: &rquickjs::Error) -> CallError {
-    match error {
-        rquickjs::Error::Exception => exception::pending(ctx),
-        error => {
-            CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
-        }
-    }
-}
-
-fn stopped(kind: ErrorKind) -> CallError {
-    let words = match kind {
-        ErrorKind::DeadlineExceeded => "the call did not end by its deadline",
-        _ => "the caller gave the call up",
-    };
-    CallError::may_have_run(kind, words)
+    })
 }
 
 #[cfg(test)]

@@ -4,11 +4,15 @@ use madrpc_core::value::Value;
 const SLICE: Duration = Duration::from_micros(500);
 
 fn lane(source: &str) -> Lane {
-    Lane::load(&Script::new("test.js", source)).unwrap().0
+    Lane::load(&Script::new("test.js", source), "", &LaneConfig::default())
+        .unwrap()
+        .0
 }
 
 fn refusal(source: &str) -> LoadError {
-    Lane::load(&Script::new("test.js", source)).err().unwrap()
+    Lane::load(&Script::new("test.js", source), "", &LaneConfig::default())
+        .err()
+        .unwrap()
 }
 
 fn assign(lane: &mut Lane, function: usize, argument: &Value, timeout: Duration) {

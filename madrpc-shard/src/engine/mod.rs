@@ -9,11 +9,21 @@
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
 //! one runtime. Nothing here knows sessions or shards.
 
+mod desk;
 mod exception;
+mod globals;
+mod heap;
+mod host;
 mod lane;
 mod limits;
+mod modules;
+mod options;
+mod program;
 mod script;
 mod values;
 
+pub(crate) use desk::Answer;
 pub(crate) use lane::{Lane, Progress};
+pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
+pub use options::{Options, Registration};
 pub use script::{LoadError, Script};

@@ -1,14 +1,19 @@
 //! A script: its text, and what it registers.
 
 use super::lane::Lane;
+use super::limits::LaneConfig;
+use super::modules::Library;
+use super::options::Registration;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// A script that has been read. Every lane loads its own copy of it.
+/// A script that has been read. Every lane loads its own copy of it, and of the modules beside it that it imports.
 #[derive(Debug, Clone)]
 pub struct Script {
     pub(super) name: Arc<str>,
     pub(super) source: Arc<str>,
+    pub(super) library: Library,
 }
 
 /// Why a script cannot be used: one line, and the JavaScript stack where it threw.
@@ -30,6 +35,15 @@ impl LoadError {
     }
 }
 
+impl LoadError {
+    pub(super) fn too_slow(script: &str, limit: Duration) -> Self {
+        Self::new(format!(
+            "script {script}: took more than {} s to load",
+            limit.as_secs()
+        ))
+    }
+}
+
 impl Script {
     /// Reads a script. It is not run yet: see [`Script::functions`].
     ///
@@ -42,15 +56,25 @@ impl Script {
                 path.display()
             ))
         })?;
-        Ok(Self::new(&path.to_string_lossy(), &source))
+        let library = Library::beside(path).map_err(|error| {
+            LoadError::new(format!(
+                "script {}: its directory cannot be found: {error}",
+                path.display()
+            ))
+        })?;
+        Ok(Self {
+            library,
+            ..Self::new(&path.to_string_lossy(), &source)
+        })
     }
 
-    /// A script from text; `name` is what stack traces call it.
+    /// A script from text, which can import nothing; `name` is what stack traces call it.
     #[must_use]
     pub fn new(name: &str, source: &str) -> Self {
         Self {
             name: name.into(),
             source: source.into(),
+            library: Library::default(),
         }
     }
 
@@ -65,7 +89,19 @@ impl Script {
     /// # Errors
     /// Where it throws, registers nothing, or takes too long.
     pub fn functions(&self) -> Result<Vec<String>, LoadError> {
-        let (_, functions) = Lane::load(self)?;
+        let functions = self.registrations(&LaneConfig::default())?;
+        Ok(functions
+            .into_iter()
+            .map(|function| function.name)
+            .collect())
+    }
+
+    /// As [`Script::functions`], with what the script says about each; the lane is one with these settings.
+    ///
+    /// # Errors
+    /// Where it throws, registers nothing, takes too long or more heap than a lane has.
+    pub fn registrations(&self, config: &LaneConfig) -> Result<Vec<Registration>, LoadError> {
+        let (_, functions) = Lane::load(self, "", config)?;
         Ok(functions)
     }
 }

@@ -1,5 +1,7 @@
 //! What a node can be told beside what every server is told.
 
+use crate::engine::LaneConfig;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Lanes of each shard of a node that is not told how many.
@@ -7,6 +9,9 @@ pub const LANES_PER_SHARD: usize = 4;
 
 /// How long a call holds the core, where a node is not told.
 pub const DEFAULT_SLICE: Duration = Duration::from_micros(500);
+
+/// Calls that wait for a lane of one shard, where a node is not told how many.
+pub const DEFAULT_QUEUE_MAX: usize = 4096;
 
 /// A node's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +21,13 @@ pub struct NodeConfig {
     /// How long a call holds the core before the network and the other calls have their turn; `None`: until it is
     /// over. Default: [`DEFAULT_SLICE`]. The engine looks at the clock about each 0.3 ms.
     pub slice: Option<Duration>,
+    /// Calls that wait for a lane of one shard; those of callers beyond it are refused at once. Default:
+    /// [`DEFAULT_QUEUE_MAX`].
+    pub queue_max: usize,
+    /// What each call may use, and when its lane is replaced.
+    pub lane: LaneConfig,
+    /// The orchestrator that the calls of calls go through; default: they stay on the shard of their caller.
+    pub orchestrator: Option<SocketAddr>,
 }
 
 impl Default for NodeConfig {
@@ -23,6 +35,25 @@ impl Default for NodeConfig {
         Self {
             pool_size: None,
             slice: Some(DEFAULT_SLICE),
+            queue_max: DEFAULT_QUEUE_MAX,
+            lane: LaneConfig::default(),
+            orchestrator: None,
         }
+    }
+}
+
+impl NodeConfig {
+    /// Refuses what no node can keep to.
+    ///
+    /// # Errors
+    /// In words, the first setting that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.pool_size == Some(0) {
+            return Err("a node needs a pool of at least 1 lane".into());
+        }
+        if self.queue_max == 0 {
+            return Err("a node needs a queue for at least 1 call".into());
+        }
+        self.lane.check()
     }
 }

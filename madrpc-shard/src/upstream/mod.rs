@@ -28,6 +28,8 @@ pub(crate) struct Request<'a> {
     /// The encoded arguments.
     pub(crate) body: &'a [u8],
     pub(crate) deadline: Instant,
+    /// How many calls are above it.
+    pub(crate) depth: u8,
 }
 
 /// What became of a call.
@@ -158,6 +160,38 @@ impl<T> Upstreams<T> {
             Ok(picked) => picked,
             Err(error) => return Err((tag, error)),
         };
+        self.send(now, target, key, request, tag)
+    }
+
+    /// Sends a call to the target with this number, whose turn it may not be.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub(crate) fn call_at(
+        &mut self,
+        target: usize,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        match self.targets.get(target).map(|target| &target.link) {
+            Some(&Link::Up { key, .. }) => self.send(now, target, key, request, tag),
+            Some(Link::Down { why, .. }) => Err((tag, why.clone())),
+            None => {
+                let error = CallError::not_run(ErrorKind::Internal, "there is no such upstream");
+                Err((tag, error))
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        target: usize,
+        key: SessionKey,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
         let timeout = request.deadline.saturating_duration_since(now);
         let (id, slot) = self.calls.reserve();
         let Some(outbox) = self.endpoint.outbox(key) else {
@@ -171,6 +205,7 @@ impl<T> Upstreams<T> {
             id: id.0,
             function: request.function,
             timeout_us: timeout.as_micros() as u64,
+            depth: request.depth,
         };
         outbox.send(&header, request.body);
         let timer = self

@@ -1,0 +1,234 @@
+//! The desk: what lies between a lane and whoever resumes it.
+//!
+//! Both are on one thread and never run at the same time. The lane finds its call here and leaves its result, and asks
+//! here for calls to others, whose answers are brought here.
+
+use super::heap::Heap;
+use super::limits::{LaneConfig, Meter};
+use super::{LoadError, Registration};
+use corosensei::Yielder;
+use madrpc_core::error::{CallError, ErrorKind};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Calls that one call may have under way at the same time.
+pub(crate) const CHILDREN_MAX: usize = 16_384;
+
+/// Why a lane gives the core back.
+pub(super) enum Yield {
+    /// The script is loaded, with these functions, or cannot be.
+    Loaded(Result<Vec<Registration>, LoadError>),
+    /// The slice is used up, the call is not over.
+    Slice,
+    /// The call waits for an answer, or for a timer, see [`Desk::wake_at`].
+    Waiting,
+    /// The call is over.
+    Done(Result<(), CallError>),
+}
+
+/// A call that a call makes.
+pub(crate) struct Errand {
+    /// The lane's number for it.
+    pub(crate) token: u32,
+    pub(crate) function: String,
+    /// The encoded arguments.
+    pub(crate) body: Vec<u8>,
+    /// The time it may take, where the script says so.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What came of an errand: the encoded result, or why there is none.
+pub(crate) type Answer = Result<Vec<u8>, CallError>;
+
+pub(super) struct Desk {
+    yielder: Cell<*const Yielder<(), Yield>>,
+    pub(super) node: String,
+    /// Whether a call runs, and not the script's top level.
+    pub(super) is_serving: Cell<bool>,
+    pub(super) function: Cell<usize>,
+    /// The call's number, for the log.
+    pub(super) call: Cell<u64>,
+    pub(super) input: RefCell<Vec<u8>>,
+    pub(super) output: RefCell<Vec<u8>>,
+    pub(super) deadline: Cell<Instant>,
+    pub(super) heap: Rc<Heap>,
+    pub(super) meter: Meter,
+    pub(super) slice_end: Cell<Instant>,
+    /// Why the call has to end. It stays set until the call is over, as a script can swallow an interrupt.
+    pub(super) stop: Cell<Option<ErrorKind>>,
+    pub(super) retired: Cell<bool>,
+    /// Whether the call has used timers or calls, which have to be cleared away after it.
+    pub(super) is_touched: Cell<bool>,
+    /// When a waiting call wants to go on at the latest.
+    pub(super) wake_at: Cell<Option<Instant>>,
+    errands: RefCell<Vec<Errand>>,
+    answers: RefCell<VecDeque<(u32, Answer)>>,
+    /// Errands without an answer.
+    open_errands: Cell<usize>,
+    last_token: Cell<u32>,
+    /// Rejected promises that nothing handles, by their addresses.
+    rejections: RefCell<Vec<(usize, CallError)>>,
+}
+
+impl Desk {
+    pub(super) fn new(node: &str, load_timeout: Duration, config: &LaneConfig) -> Self {
+        let now = Instant::now();
+        Self {
+            yielder: Cell::new(std::ptr::null()),
+            node: node.to_owned(),
+            is_serving: Cell::new(false),
+            function: Cell::new(0),
+            call: Cell::new(0),
+            input: RefCell::default(),
+            output: RefCell::default(),
+            deadline: Cell::new(now + load_timeout),
+            heap: Rc::new(Heap::new(config.memory_bytes)),
+            meter: Meter::new(now, config),
+            slice_end: Cell::new(now + load_timeout * 2),
+            stop: Cell::new(None),
+            retired: Cell::new(false),
+            is_touched: Cell::new(false),
+            wake_at: Cell::new(None),
+            errands: RefCell::default(),
+            answers: RefCell::default(),
+            open_errands: Cell::new(0),
+            last_token: Cell::new(0),
+            rejections: RefCell::default(),
+        }
+    }
+
+    /// Names the lane's way back; it must be cleared by [`Desk::leave`] before the yielder goes.
+    pub(super) fn enter(&self, yielder: &Yielder<(), Yield>) {
+        self.yielder.set(yielder);
+    }
+
+    pub(super) fn leave(&self) {
+        self.yielder.set(std::ptr::null());
+    }
+
+    /// Gives the core back; returns when the lane is resumed. Only the lane itself may call it.
+    pub(super) fn suspend(&self, why: Yield) {
+        // SAFETY: the yielder lives on the lane's stack from `enter` to `leave`, and is null outside of that. Only code
+        // on that stack calls this, as the runtime and its callbacks never leave it.
+        if let Some(yielder) = unsafe { self.yielder.get().as_ref() } {
+            yielder.suspend(why);
+        }
+    }
+
+    /// Whether the call has to end, and why; looks at the clock.
+    pub(super) fn must_stop(&self) -> Option<ErrorKind> {
+        if self.stop.get().is_none() {
+            self.stop.set(self.limit_passed(Instant::now()));
+        }
+        self.stop.get()
+    }
+
+    /// Which of its limits the call has passed.
+    pub(super) fn limit_passed(&self, now: Instant) -> Option<ErrorKind> {
+        if self.heap.refused().is_some() {
+            Some(ErrorKind::MemoryLimit)
+        } else if now >= self.deadline.get() {
+            Some(ErrorKind::DeadlineExceeded)
+        } else if self.meter.is_over(now) {
+            Some(ErrorKind::CpuLimit)
+        } else {
+            None
+        }
+    }
+
+    /// What to tell of a call that was ended for this reason.
+    pub(super) fn stopped(&self, kind: ErrorKind) -> CallError {
+        self.meter.error(kind, &self.heap)
+    }
+
+    /// The deadline as JavaScript tells time: milliseconds since 1970.
+    pub(super) fn deadline_ms(&self) -> f64 {
+        let left = self
+            .deadline
+            .get()
+            .saturating_duration_since(Instant::now());
+        let at = SystemTime::now() + left;
+        at.duration_since(UNIX_EPOCH)
+            .map_or(0.0, |since| since.as_secs_f64() * 1000.0)
+    }
+
+    /// Asks for a call; `None` where too many are under way.
+    pub(super) fn ask(
+        &self,
+        function: String,
+        body: Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Option<u32> {
+        if self.open_errands.get() >= CHILDREN_MAX {
+            return None;
+        }
+        self.is_touched.set(true);
+        let token = self.last_token.get().wrapping_add(1);
+        self.last_token.set(token);
+        self.open_errands.set(self.open_errands.get() + 1);
+        self.errands.borrow_mut().push(Errand {
+            token,
+            function,
+            body,
+            timeout,
+        });
+        Some(token)
+    }
+
+    /// The calls asked for since the last time.
+    pub(super) fn take_errands(&self) -> Vec<Errand> {
+        self.errands.take()
+    }
+
+    /// Brings an answer.
+    pub(super) fn answer(&self, token: u32, answer: Answer) {
+        self.open_errands
+            .set(self.open_errands.get().saturating_sub(1));
+        self.answers.borrow_mut().push_back((token, answer));
+    }
+
+    pub(super) fn next_answer(&self) -> Option<(u32, Answer)> {
+        self.answers.borrow_mut().pop_front()
+    }
+
+    pub(super) fn answer_to(&self, token: u32) -> Option<Answer> {
+        let mut answers = self.answers.borrow_mut();
+        let at = answers.iter().position(|(of, _)| *of == token)?;
+        answers.remove(at).map(|(_, answer)| answer)
+    }
+
+    pub(super) fn has_open_errands(&self) -> bool {
+        self.open_errands.get() > 0
+    }
+
+    pub(super) fn rejected(&self, promise: usize, error: CallError) {
+        self.rejections.borrow_mut().push((promise, error));
+    }
+
+    pub(super) fn rejection_handled(&self, promise: usize) {
+        self.rejections
+            .borrow_mut()
+            .retain(|(of, _)| *of != promise);
+    }
+
+    pub(super) fn unhandled_rejection(&self) -> Option<CallError> {
+        self.rejections
+            .borrow_mut()
+            .drain(..)
+            .next()
+            .map(|(_, error)| error)
+    }
+
+    /// Clears away what the last call has left.
+    pub(super) fn clear(&self) {
+        self.stop.set(None);
+        self.is_touched.set(false);
+        self.wake_at.set(None);
+        self.errands.borrow_mut().clear();
+        self.answers.borrow_mut().clear();
+        self.open_errands.set(0);
+        self.rejections.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,142 @@
+//! What a script says by `console`, on its way to the log.
+//!
+//! Each line has the function's name and the call's number, or the script's name while it loads. A lane may say so many
+//! lines a second, and no line is long: a script must not fill a disk, and the log is written on the shard's thread.
+
+use super::super::desk::Desk;
+use std::cell::{Cell, OnceCell};
+use std::fmt::Write;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{Level, enabled, event};
+
+/// A line's length; what is beyond is cut off.
+const LINE_MAX_BYTES: usize = 4096;
+
+/// How many lines a lane may say in each [`WINDOW`]; how many more there were is said after it.
+const LINES_MAX: u32 = 200;
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// What speaks in a lane, and how much it has said.
+pub(in super::super) struct Voice {
+    desk: Rc<Desk>,
+    script: Arc<str>,
+    functions: OnceCell<Vec<String>>,
+    window_end: Cell<Instant>,
+    lines: Cell<u32>,
+}
+
+/// An event's level must be known when the program is built.
+macro_rules! event_at {
+    ($level:expr, $($rest:tt)*) => {
+        match $level {
+            0 => event!(target: "script", Level::ERROR, $($rest)*),
+            1 => event!(target: "script", Level::WARN, $($rest)*),
+            2 => event!(target: "script", Level::INFO, $($rest)*),
+            3 => event!(target: "script", Level::DEBUG, $($rest)*),
+            _ => event!(target: "script", Level::TRACE, $($rest)*),
+        }
+    };
+}
+
+impl Voice {
+    pub(super) fn new(desk: Rc<Desk>, script: Arc<str>) -> Self {
+        Self {
+            desk,
+            script,
+            functions: OnceCell::new(),
+            window_end: Cell::new(Instant::now() + WINDOW),
+            lines: Cell::new(0),
+        }
+    }
+
+    /// The script is loaded: from here on it is one of these functions that speaks.
+    pub(in super::super) fn know_functions(&self, names: Vec<String>) {
+        let _ = self.functions.set(names);
+    }
+
+    /// Whether anybody listens at this level; it spares the making of the line.
+    pub(super) fn is_logged(level: u8) -> bool {
+        match level {
+            0 => enabled!(target: "script", Level::ERROR),
+            1 => enabled!(target: "script", Level::WARN),
+            2 => enabled!(target: "script", Level::INFO),
+            3 => enabled!(target: "script", Level::DEBUG),
+            _ => enabled!(target: "script", Level::TRACE),
+        }
+    }
+
+    pub(super) fn say(&self, level: u8, line: &str) {
+        let now = Instant::now();
+        if now >= self.window_end.get() {
+            let left_out = self.lines.get().saturating_sub(LINES_MAX);
+            if left_out > 0 {
+                event!(target: "script", Level::WARN, script = &*self.script, "{left_out} lines more than {LINES_MAX} in a second were left out");
+            }
+            self.lines.set(0);
+            self.window_end.set(now + WINDOW);
+        }
+        self.lines.set(self.lines.get().saturating_add(1));
+        if self.lines.get() > LINES_MAX {
+            return;
+        }
+        let line = printable(line);
+        let function = self
+            .functions
+            .get()
+            .and_then(|names| names.get(self.desk.function.get()));
+        match function {
+            Some(function) => {
+                event_at!(
+                    level,
+                    call = self.desk.call.get(),
+                    function = function.as_str(),
+                    "{line}"
+                );
+            }
+            None => event_at!(level, script = &*self.script, "{line}"),
+        }
+    }
+}
+
+/// The text as one line: what could end it, or steer a terminal, is escaped; what is too long is cut.
+fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(LINE_MAX_BYTES));
+    for (at, char) in text.char_indices() {
+        if line.len() >= LINE_MAX_BYTES {
+            let _ = write!(line, "… {} bytes more", text.len() - at);
+            break;
+        }
+        match char {
+            '\n' => line.push_str("\\n"),
+            '\t' => line.push(' '),
+            // A line or paragraph separator, and what turns the direction of writing around.
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => line.extend(char.escape_unicode()),
+            char if char.is_control() => line.extend(char.escape_unicode()),
+            char => line.push(char),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(
+            printable("a\nb\r\tc \u{1b}[31m"),
+            "a\\nb\\u{d} c \\u{1b}[31m"
+        );
+        assert_eq!(printable("grün … 漢"), "grün … 漢");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let line = printable(&"漢".repeat(10_000));
+        assert!(line.len() < LINE_MAX_BYTES + 40, "{}", line.len());
+        assert!(line.ends_with("bytes more"), "{line}");
+    }
+}

@@ -1,0 +1,213 @@
+//! The heap of a lane: every byte that the engine takes is counted, and a call that wants more than it may gets none.
+//!
+//! Owns the counts and the bound; the memory itself is the C library's. QuickJS cuts small objects out of blocks of
+//! 4 KiB, and those are what is counted here. It has a limit of its own, which is left off: that one counts otherwise,
+//! cannot say how much was used, and a script can swallow the exception that it ends in. A refusal here is remembered
+//! until the next call begins, whatever the script makes of it.
+
+use rquickjs::allocator::Allocator;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// The counts of one lane's heap, in bytes.
+pub(super) struct Heap {
+    current: Cell<usize>,
+    peak: Cell<usize>,
+    /// Held when the script was loaded.
+    loaded: Cell<usize>,
+    /// Held when the call began.
+    start: Cell<usize>,
+    /// What may be held while the call runs.
+    ceiling: Cell<usize>,
+    refused: Cell<Option<usize>>,
+}
+
+impl Heap {
+    /// An empty heap that may grow to `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            current: Cell::new(0),
+            peak: Cell::new(0),
+            loaded: Cell::new(0),
+            start: Cell::new(0),
+            ceiling: Cell::new(limit),
+            refused: Cell::new(None),
+        }
+    }
+
+    /// The script is loaded: from here on growth is counted.
+    pub(super) fn on_loaded(&self) {
+        self.loaded.set(self.current.get());
+    }
+
+    /// A call begins, which may add `limit` bytes to what is held already.
+    pub(super) fn begin(&self, limit: usize) {
+        let current = self.current.get();
+        self.start.set(current);
+        self.peak.set(current);
+        self.ceiling.set(current.saturating_add(limit));
+        self.refused.set(None);
+    }
+
+    /// The most bytes held at one time since the call began.
+    pub(super) fn peak(&self) -> usize {
+        self.peak.get()
+    }
+
+    /// The most that the call added at one time.
+    pub(super) fn used(&self) -> usize {
+        self.peak.get().saturating_sub(self.start.get())
+    }
+
+    /// What is held beyond what the script held when it was loaded.
+    pub(super) fn grown(&self) -> usize {
+        self.current.get().saturating_sub(self.loaded.get())
+    }
+
+    /// What was asked for in vain since the call began: the first such request, in bytes.
+    pub(super) fn refused(&self) -> Option<usize> {
+        self.refused.get()
+    }
+
+    fn refuse(&self, size: usize) -> *mut u8 {
+        if self.refused.get().is_none() {
+            self.refused.set(Some(size));
+        }
+        std::ptr::null_mut()
+    }
+
+    fn admits(&self, size: usize) -> bool {
+        size <= self.ceiling.get().saturating_sub(self.current.get())
+    }
+
+    fn add(&self, size: usize) {
+        let current = self.current.get() + size;
+        self.current.set(current);
+        if current > self.peak.get() {
+            self.peak.set(current);
+        }
+    }
+
+    fn remove(&self, size: usize) {
+        self.current.set(self.current.get() - size);
+    }
+}
+
+/// The C library's allocator, counting.
+pub(super) struct Counting(pub(super) Rc<Heap>);
+
+/// The bytes of a block: at least what was asked for.
+fn size_of(block: *mut u8) -> usize {
+    // SAFETY: `block` is null, for which it gives 0, or came from malloc and was not freed since.
+    unsafe { libc::malloc_usable_size(block.cast()) }
+}
+
+impl Counting {
+    /// Counts a new block, or a refusal where the C library gave none.
+    fn taken(&self, block: *mut u8, asked: usize) -> *mut u8 {
+        if block.is_null() {
+            return self.0.refuse(asked);
+        }
+        self.0.add(size_of(block));
+        block
+    }
+}
+
+// SAFETY: all memory comes from malloc, which aligns it for every type, and malloc itself says how large a block is.
+unsafe impl Allocator for Counting {
+    fn alloc(&mut self, size: usize) -> *mut u8 {
+        if !self.0.admits(size) {
+            return self.0.refuse(size);
+        }
+        // SAFETY: malloc takes every size.
+        self.taken(unsafe { libc::malloc(size) }.cast(), size)
+    }
+
+    fn calloc(&mut self, count: usize, size: usize) -> *mut u8 {
+        let whole = count.saturating_mul(size);
+        if !self.0.admits(whole) {
+            return self.0.refuse(whole);
+        }
+        // SAFETY: calloc takes every size, and checks the product itself.
+        self.taken(unsafe { libc::calloc(count, size) }.cast(), whole)
+    }
+
+    unsafe fn dealloc(&mut self, block: *mut u8) {
+        self.0.remove(size_of(block));
+        // SAFETY: the caller says that the block is one of ours.
+        unsafe { libc::free(block.cast()) };
+    }
+
+    unsafe fn realloc(&mut self, block: *mut u8, size: usize) -> *mut u8 {
+        let before = size_of(block);
+        if !self.0.admits(size.saturating_sub(before)) {
+            return self.0.refuse(size - before);
+        }
+        // SAFETY: the caller says that the block is one of ours.
+        let moved: *mut u8 = unsafe { libc::realloc(block.cast(), size) }.cast();
+        if moved.is_null() {
+            if size == 0 {
+                self.0.remove(before);
+                return moved;
+            }
+            return self.0.refuse(size);
+        }
+        self.0.remove(before);
+        self.0.add(size_of(moved));
+        moved
+    }
+
+    unsafe fn usable_size(block: *mut u8) -> usize {
+        size_of(block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_and_given_back_is_counted() {
+        let heap = Rc::new(Heap::new(1 << 20));
+        let mut counting = Counting(Rc::clone(&heap));
+        let first = counting.alloc(1000);
+        let second = counting.calloc(10, 100);
+        assert!(heap.current.get() >= 2000);
+        // SAFETY: the blocks are the allocator's own, and none is used after it is freed.
+        let second = unsafe { counting.realloc(second, 50_000) };
+        let most = heap.current.get();
+        assert!(most >= 51_000);
+        // SAFETY: as above.
+        unsafe { counting.dealloc(first) };
+        // SAFETY: as above.
+        unsafe { counting.dealloc(second) };
+        assert_eq!(heap.current.get(), 0);
+        assert!(heap.peak() >= most && heap.peak() < most + 2000);
+        heap.begin(100);
+        assert_eq!(heap.peak(), 0);
+    }
+
+    #[test]
+    fn what_goes_beyond_the_bound_is_refused_and_remembered() {
+        let heap = Rc::new(Heap::new(1 << 20));
+        let mut counting = Counting(Rc::clone(&heap));
+        let held = counting.alloc(500_000);
+        heap.begin(100_000);
+        assert!(counting.alloc(100_001).is_null());
+        assert_eq!(heap.refused(), Some(100_001));
+        assert!(counting.calloc(usize::MAX, 2).is_null());
+        assert_eq!(heap.refused(), Some(100_001));
+        // SAFETY: the block is the allocator's own.
+        assert!(unsafe { counting.realloc(held, 700_000) }.is_null());
+        let small = counting.alloc(90_000);
+        assert!(!small.is_null());
+        assert!(heap.used() >= 90_000 && heap.used() < 100_000);
+        heap.begin(100_000);
+        assert_eq!(heap.refused(), None);
+        for block in [held, small] {
+            // SAFETY: the blocks are the allocator's own, and not used afterwards.
+            unsafe { counting.dealloc(block) };
+        }
+        assert_eq!(heap.current.get(), 0);
+    }
+}

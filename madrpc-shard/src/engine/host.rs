@@ -1,0 +1,163 @@
+//! What the prelude gets from the host: the functions behind `madrpc.call`, timers and the deadline.
+//!
+//! They hold the desk and no JavaScript value: a value held outside of the engine's sight could never be collected.
+
+use super::desk::{CHILDREN_MAX, Desk, Yield};
+use super::values::{self, Builtins};
+use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
+use rquickjs::{Ctx, Exception, Function, Object, Value};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The object that the prelude is called with.
+pub(super) fn object<'js>(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<Object<'js>> {
+    let host = Object::new(ctx.clone())?;
+    let of = || Rc::clone(desk);
+    let desk = of();
+    let send =
+        move |ctx, tools, name, args, timeout| send(&desk, &ctx, &tools, name, &args, timeout);
+    host.set("send", Function::new(ctx.clone(), send)?)?;
+    let desk = of();
+    let wait = move |ctx, tools, token| wait(&desk, &ctx, &tools, token);
+    host.set("wait", Function::new(ctx.clone(), wait)?)?;
+    let desk = of();
+    host.set(
+        "touch",
+        Function::new(ctx.clone(), move || desk.is_touched.set(true))?,
+    )?;
+    let desk = of();
+    host.set(
+        "deadline",
+        Function::new(ctx.clone(), move || desk.deadline_ms())?,
+    )?;
+    let desk = of();
+    host.set(
+        "cancelled",
+        Function::new(ctx.clone(), move || desk.must_stop().is_some())?,
+    )?;
+    let desk = of();
+    host.set(
+        "node",
+        Function::new(ctx.clone(), move || desk.node.clone())?,
+    )?;
+    // Few scripts need it, and every lane would have to parse it.
+    let checker = |ctx: Ctx<'js>| ctx.eval::<Function<'js>, _>(include_str!("options.js"));
+    host.set("optionsChecker", Function::new(ctx.clone(), checker)?)?;
+    let begun = Instant::now();
+    let now = move || begun.elapsed().as_secs_f64() * 1000.0;
+    host.set("now", Function::new(ctx.clone(), now)?)?;
+    Ok(host)
+}
+
+/// `host.send(tools, name, args, timeoutMs)`: asks for a call and gives its token.
+fn send<'js>(
+    desk: &Desk,
+    ctx: &Ctx<'js>,
+    tools: &Object<'js>,
+    name: String,
+    args: &Value<'js>,
+    timeout_ms: Option<f64>,
+) -> rquickjs::Result<u32> {
+    if !desk.is_serving.get() {
+        return Err(Exception::throw_type(
+            ctx,
+            "madrpc.call: a script cannot call while it loads",
+        ));
+    }
+    if name.len() > FUNCTION_NAME_MAX_BYTES {
+        return Err(Exception::throw_range(
+            ctx,
+            "madrpc.call: the function's name is too long",
+        ));
+    }
+    let mut body = Vec::new();
+    let builtins = Builtins::new(ctx, tools)?;
+    values::to_wire(ctx, &builtins, args, &mut body, BODY_MAX_BYTES).map_err(|error| {
+        throw(
+            ctx,
+            tools,
+            &CallError {
+                kind: kind_of_args(&error),
+                may_have_run: false,
+                ..error
+            },
+        )
+    })?;
+    let timeout = timeout_ms.map(|ms| Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 86_400.0)));
+    desk.ask(name, body, timeout).ok_or_else(|| {
+        let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");
+        throw(
+            ctx,
+            tools,
+            &CallError::not_run(ErrorKind::Overloaded, error),
+        )
+    })
+}
+
+/// An argument that cannot travel is the caller's mistake, not an exception of the function.
+fn kind_of_args(error: &CallError) -> ErrorKind {
+    match error.kind {
+        ErrorKind::JavaScript => ErrorKind::BadArguments,
+        kind => kind,
+    }
+}
+
+/// `host.wait(tools, token)`: suspends the lane until the answer is there, and gives the result.
+fn wait<'js>(
+    desk: &Desk,
+    ctx: &Ctx<'js>,
+    tools: &Object<'js>,
+    token: u32,
+) -> rquickjs::Result<Value<'js>> {
+    loop {
+        if let Some(answer) = desk.answer_to(token) {
+            return match answer {
+                Ok(body) => result(ctx, tools, &body),
+                Err(error) => Err(throw(ctx, tools, &error)),
+            };
+        }
+        if let Some(kind) = desk.must_stop() {
+            return Err(throw(
+                ctx,
+                tools,
+                &CallError::may_have_run(kind, "the call has to end"),
+            ));
+        }
+        desk.wake_at.set(None);
+        desk.suspend(Yield::Waiting);
+    }
+}
+
+/// The value of a result, or an exception that says why it cannot be used.
+pub(super) fn result<'js>(
+    ctx: &Ctx<'js>,
+    tools: &Object<'js>,
+    body: &[u8],
+) -> rquickjs::Result<Value<'js>> {
+    let builtins = Builtins::new(ctx, tools)?;
+    values::from_wire(ctx, &builtins, body).map_err(|error| throw(ctx, tools, &error))
+}
+
+fn throw<'js>(ctx: &Ctx<'js>, tools: &Object<'js>, error: &CallError) -> rquickjs::Error {
+    match make_error(tools, error) {
+        Ok(error) => ctx.throw(error),
+        Err(error) => error,
+    }
+}
+
+/// The JavaScript error for a call's error: named after its kind, with what was thrown there.
+pub(super) fn make_error<'js>(
+    tools: &Object<'js>,
+    error: &CallError,
+) -> rquickjs::Result<Value<'js>> {
+    let make: Function<'js> = tools.get("makeError")?;
+    let thrown = error.exception.as_ref();
+    let stack = thrown.map(|thrown| thrown.stack.as_str());
+    make.call((
+        error.kind.name(),
+        error.message.as_str(),
+        error.may_have_run,
+        stack,
+    ))
+}

@@ -1,0 +1,273 @@
+//! The modules that a script imports: which it may, and their texts.
+//!
+//! A specifier is relative (`./x.js`, `../x.js`), and the file it leads to, symbolic links followed, lies in the script's
+//! directory or below. Files are read while the first lane loads the script, and never again: the lanes that come later
+//! have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in a call
+//! finds what the load has imported, and nothing else.
+
+use super::Script;
+use rquickjs::loader::{ImportAttributes, Loader, Resolver};
+use rquickjs::module::Declared;
+use rquickjs::{Ctx, Exception, Module, Runtime};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+
+/// How large a module may be.
+const MODULE_MAX_BYTES: u64 = 8 << 20;
+
+/// Where a script's modules are, and what the first load has read. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Library {
+    /// A script from text has none, and imports nothing.
+    place: Option<Arc<Place>>,
+    shelf: Arc<OnceLock<Shelf>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Both without symbolic links.
+    script: PathBuf,
+    directory: PathBuf,
+    /// What stands before a module's path below the directory, in its name.
+    prefix: String,
+}
+
+/// What has been read.
+#[derive(Debug, Clone, Default)]
+struct Shelf {
+    /// Names of modules by that of the importing one and the specifier.
+    names: BTreeMap<(String, String), String>,
+    texts: BTreeMap<String, Arc<str>>,
+}
+
+impl Library {
+    /// The library of the script in this file.
+    pub(super) fn beside(script: &Path) -> std::io::Result<Self> {
+        let real = script.canonicalize()?;
+        let directory = real.parent().unwrap_or(&real).to_owned();
+        // Modules are called as the script is, unless a link leads from its name to another place.
+        let named = script.parent().unwrap_or(Path::new(""));
+        let named_real = if named == Path::new("") {
+            Path::new(".")
+        } else {
+            named
+        }
+        .canonicalize()?;
+        let shown = if named_real == directory {
+            named
+        } else {
+            &directory
+        };
+        let prefix = shown.join("").to_string_lossy().into_owned();
+        Ok(Self {
+            place: Some(Arc::new(Place {
+                script: real,
+                directory,
+                prefix,
+            })),
+            shelf: Arc::default(),
+        })
+    }
+}
+
+/// What reads, or finds, the modules of one lane.
+#[derive(Clone)]
+pub(super) struct Librarian {
+    script: Script,
+    /// What this lane has read, where it is the first.
+    read: Rc<RefCell<Shelf>>,
+}
+
+impl Librarian {
+    /// Sets it to work in a runtime.
+    pub(super) fn install(runtime: &Runtime, script: &Script) -> Self {
+        let librarian = Self {
+            script: script.clone(),
+            read: Rc::default(),
+        };
+        runtime.set_loader(librarian.clone(), librarian.clone());
+        librarian
+    }
+
+    /// The script is loaded: what has been read is all there is, for every lane.
+    pub(super) fn close(&self) {
+        // Where another lane was faster, its texts count.
+        let _ = self.script.library.shelf.set(self.read.take());
+    }
+
+    /// The module's name that `specifier` leads to, or in words why it leads nowhere.
+    fn find(&self, base: &str, specifier: &str) -> Result<String, String> {
+        let library = &self.script.library;
+        let key = (base.to_owned(), specifier.to_owned());
+        check(specifier)?;
+        let Some(place) = &library.place else {
+            return Err("a script that is no file has no directory to import from".to_owned());
+        };
+        if let Some(shelf) = library.shelf.get() {
+            let name = shelf.names.get(&key).cloned();
+            return name.ok_or_else(|| {
+                "it was not imported while the script loaded, and files are read only then; import it at the top level"
+                    .to_owned()
+            });
+        }
+        let name = place.resolve(&self.script.name, base, specifier)?;
+        self.read.borrow_mut().names.insert(key, name.clone());
+        Ok(name)
+    }
+
+    fn text(&self, name: &str) -> Result<Arc<str>, String> {
+        let library = &self.script.library;
+        if let Some(text) = library.shelf.get().and_then(|shelf| shelf.texts.get(name)) {
+            return Ok(Arc::clone(text));
+        }
+        let Some(path) = library.place.as_ref().and_then(|place| place.path(name)) else {
+            return Err("it is not in the script's directory".to_owned());
+        };
+        if library.shelf.get().is_some() {
+            return Err("it was not read while the script loaded".to_owned());
+        }
+        let text: Arc<str> = read(&path)?.into();
+        self.read
+            .borrow_mut()
+            .texts
+            .insert(name.to_owned(), Arc::clone(&text));
+        Ok(text)
+    }
+}
+
+impl Place {
+    fn resolve(&self, script: &str, base: &str, specifier: &str) -> Result<String, String> {
+        let importer = if base == script {
+            self.script.clone()
+        } else {
+            self.path(base)
+                .ok_or("only a module of the script's directory can import")?
+        };
+        let from = importer.parent().unwrap_or(&self.directory);
+        let path = from
+            .join(specifier)
+            .canonicalize()
+            .map_err(|error| format!("it cannot be found: {error}"))?;
+        if path == self.script {
+            return Ok(script.to_owned());
+        }
+        let below = path.strip_prefix(&self.directory).map_err(|_| {
+            format!(
+                "it leads out of the script's directory {}",
+                self.directory.display()
+            )
+        })?;
+        let below = below.to_str().ok_or("its path is no UTF-8")?;
+        Ok(format!("{}{below}", self.prefix))
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        name.strip_prefix(&self.prefix)
+            .map(|below| self.directory.join(below))
+    }
+}
+
+/// Refuses what is no relative path.
+fn check(specifier: &str) -> Result<(), String> {
+    if specifier.starts_with("./") || specifier.starts_with("../") {
+        return Ok(());
+    }
+    let is_scheme = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text
+                .chars()
+                .all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
+    };
+    Err(if specifier.starts_with('/') {
+        "an absolute path cannot be imported"
+    } else if specifier
+        .split_once(':')
+        .is_some_and(|(scheme, _)| is_scheme(scheme))
+    {
+        "a URL cannot be imported"
+    } else {
+        "a bare name cannot be imported: there are no packages, and a path begins with ./ or ../"
+    }
+    .to_owned())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let cannot = |error: std::io::Error| format!("it cannot be read: {error}");
+    // A pipe or a device would be waited for without an end.
+    let about = std::fs::metadata(path).map_err(cannot)?;
+    if !about.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    if about.len() > MODULE_MAX_BYTES {
+        return Err(format!(
+            "it has {} bytes, and a module may have {MODULE_MAX_BYTES}",
+            about.len()
+        ));
+    }
+    std::fs::read_to_string(path).map_err(cannot)
+}
+
+impl Resolver for Librarian {
+    fn resolve<'js>(
+        &mut self,
+        ctx: &Ctx<'js>,
+        base: &str,
+        name: &str,
+        _attributes: Option<ImportAttributes<'js>>,
+    ) -> rquickjs::Result<String> {
+        self.find(base, name).map_err(|error| {
+            Exception::throw_type(ctx, &format!("import \"{name}\" in {base}: {error}"))
+        })
+    }
+}
+
+impl Loader for Librarian {
+    fn load<'js>(
+        &mut self,
+        ctx: &Ctx<'js>,
+        name: &str,
+        attributes: Option<ImportAttributes<'js>>,
+    ) -> rquickjs::Result<Module<'js, Declared>> {
+        let fail = |error: &str| Exception::throw_type(ctx, &format!("import of {name}: {error}"));
+        let mut is_json = false;
+        if let Some(attributes) = attributes {
+            for key in attributes.keys() {
+                let key = key?;
+                if key != "type" || attributes.get_type()?.as_deref() != Some("json") {
+                    return Err(fail(
+                        "the only import attribute known here is type: \"json\"",
+                    ));
+                }
+                is_json = true;
+            }
+        }
+        let is_named_json = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "json");
+        if is_named_json && !is_json {
+            return Err(fail(
+                "JSON is imported by `import x from \"…\" with { type: \"json\" }`",
+            ));
+        }
+        let text = self.text(name).map_err(|error| fail(&error))?;
+        if is_json {
+            // Parsed twice, so that wrong JSON is refused here with its place, under its own name.
+            ctx.json_parse(text.as_bytes()).map_err(|error| {
+                match ctx.catch().as_exception().and_then(Exception::message) {
+                    Some(message) => fail(&format!("it is no JSON: {message}")),
+                    None => error,
+                }
+            })?;
+            let source = format!("export default JSON.parse(\"{}\");", text.escape_default());
+            return Module::declare(ctx.clone(), name, source);
+        }
+        Module::declare(ctx.clone(), name, text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+#[path = "modules_tests.rs"]
+mod tests;

@@ -1,0 +1,211 @@
+use super::super::Script;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A directory `inside` with these files, and `outside.js` beside it.
+fn place(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("outside.js"), "export default 1;").unwrap();
+    for (name, text) in files {
+        let path = dir.path().join("inside").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn read(dir: &TempDir) -> Script {
+    Script::read(&dir.path().join("inside/main.js")).unwrap()
+}
+
+/// Why a script with this text and this module `other.js` does not load.
+fn refusal(main: &str, other: &str) -> String {
+    let dir = place(&[
+        ("main.js", main),
+        ("lib/other.js", other),
+        ("data.json", "{\"a\": 1}"),
+        ("bad.json", "{\n a"),
+    ]);
+    let error = read(&dir).functions().unwrap_err();
+    error
+        .message
+        .replace(&dir.path().to_string_lossy().into_owned(), "DIR")
+}
+
+#[test]
+fn a_script_imports_from_its_directory() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { two } from './lib/two.js'; import data from './data.json' with { type: 'json' };
+             const late = await import('./late.js');
+             madrpc.register(`${two()} ${data.a['é\\u2028\"']} ${late.default}`, () => 1);",
+        ),
+        ("lib/two.js", "import { one } from '../one.js'; export const two = () => one + 1;"),
+        ("one.js", "export const one = 1;"),
+        ("late.js", "export default 'late';"),
+        ("data.json", "{\"a\": {\"é\\u2028\\\"\": \"x\\n'\"}, \"__proto__\": 1}"),
+    ]);
+    assert_eq!(read(&dir).functions().unwrap(), ["2 x\n' late"]);
+}
+
+#[test]
+fn modules_can_import_each_other_and_the_script() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { name } from './a.js'; export const prefix = () => 'f'; madrpc.register(name(), () => 1);",
+        ),
+        (
+            "a.js",
+            "import { letter } from './b.js'; export const here = 'a'; export const name = () => letter();",
+        ),
+        (
+            "b.js",
+            "import { here } from './a.js'; import { prefix } from './main.js'; export const letter = () => prefix() + here;",
+        ),
+    ]);
+    assert_eq!(read(&dir).functions().unwrap(), ["fa"]);
+}
+
+#[test]
+fn what_lies_outside_cannot_be_imported() {
+    for (specifier, words) in [
+        ("../outside.js", "leads out of the script's directory"),
+        (
+            "./lib/../../outside.js",
+            "leads out of the script's directory",
+        ),
+        ("/etc/hostname", "absolute path"),
+        ("file:///etc/hostname", "URL"),
+        ("https://example.com/x.js", "URL"),
+        ("data:text/javascript,1", "URL"),
+        ("node:fs", "URL"),
+        ("fs", "bare name"),
+        ("", "bare name"),
+        ("lib/other.js", "bare name"),
+        ("./nothing.js", "cannot be found"),
+        ("./lib", "no file"),
+        ("./data.json", "with { type"),
+    ] {
+        let message = refusal(
+            &format!("import '{specifier}'; madrpc.register('a', () => 1)"),
+            "",
+        );
+        assert!(message.contains(words), "{specifier}: {message}");
+        assert!(
+            message.contains("main.js") || message.contains("import of"),
+            "{message}"
+        );
+        assert!(
+            specifier.starts_with("./") || message.contains(&format!("\"{specifier}\"")),
+            "{message}"
+        );
+    }
+    let message = refusal("import './lib/other.js';", "import '../../outside.js';");
+    assert!(
+        message.contains("in DIR/inside/lib/other.js: it leads out"),
+        "{message}"
+    );
+    let message = refusal("import x from './data.json' with { type: 'css' };", "");
+    assert!(message.contains("attribute"), "{message}");
+    let message = refusal("import x from './bad.json' with { type: 'json' };", "");
+    assert!(message.contains("bad.json: it is no JSON"), "{message}");
+}
+
+#[test]
+fn a_link_is_followed_before_it_is_judged() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { x } from './link.js'; madrpc.register(x, () => 1);",
+        ),
+        ("real.js", "export const x = 'x';"),
+    ]);
+    let inside = dir.path().join("inside");
+    std::os::unix::fs::symlink("real.js", inside.join("link.js")).unwrap();
+    assert_eq!(read(&dir).functions().unwrap(), ["x"]);
+    std::fs::remove_file(inside.join("link.js")).unwrap();
+    std::os::unix::fs::symlink("../outside.js", inside.join("link.js")).unwrap();
+    let error = read(&dir).functions().unwrap_err();
+    assert!(error.message.contains("leads out"), "{error}");
+}
+
+#[test]
+fn a_script_behind_a_link_imports_from_where_it_is() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { x } from './x.js'; madrpc.register(x, () => 1);",
+        ),
+        ("x.js", "export const x = 'x';"),
+    ]);
+    let link = dir.path().join("current.js");
+    std::os::unix::fs::symlink("inside/main.js", &link).unwrap();
+    assert_eq!(Script::read(&link).unwrap().functions().unwrap(), ["x"]);
+}
+
+#[test]
+fn an_error_in_a_module_says_where() {
+    let message = refusal("import './lib/other.js';", "\nconst x = ;");
+    assert!(
+        message.starts_with("script DIR/inside/lib/other.js:2:"),
+        "{message}"
+    );
+    let message = refusal(
+        "import './lib/other.js';",
+        "\n\n  throw new RangeError('today');",
+    );
+    assert!(
+        message.starts_with("script DIR/inside/lib/other.js:3:"),
+        "{message}"
+    );
+    assert!(message.ends_with("RangeError: today"), "{message}");
+    let message = refusal(
+        "import { missing } from './lib/other.js';",
+        "export const there = 1;",
+    );
+    assert!(message.contains("missing"), "{message}");
+}
+
+#[test]
+fn every_lane_has_its_own_copy_of_what_the_first_has_read() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { n } from './n.js'; globalThis.seen = (globalThis.seen ?? 0) + n; madrpc.register(`n${seen}`, () => 1);",
+        ),
+        ("n.js", "export const n = 1;"),
+    ]);
+    let script = read(&dir);
+    assert_eq!(script.functions().unwrap(), ["n1"]);
+    std::fs::write(dir.path().join("inside/n.js"), "export const n = 2;").unwrap();
+    assert_eq!(script.functions().unwrap(), ["n1"]);
+    assert_eq!(read(&dir).functions().unwrap(), ["n2"]);
+}
+
+#[test]
+fn a_script_from_text_imports_nothing() {
+    let error = Script::new("text.js", "import './x.js';")
+        .functions()
+        .unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("\"./x.js\" in text.js: a script that is no file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_name_without_a_directory_is_in_this_one() {
+    let library = super::Library::beside(Path::new("Cargo.toml")).unwrap();
+    let place = library.place.unwrap();
+    assert_eq!(place.prefix, "");
+    assert_eq!(
+        place
+            .resolve("Cargo.toml", "Cargo.toml", "./src/lib.rs")
+            .unwrap(),
+        "src/lib.rs"
+    );
+}

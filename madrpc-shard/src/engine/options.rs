@@ -1,0 +1,59 @@
+//! What a script says about a function when it registers it.
+//!
+//! Owns the meaning of the third argument of `madrpc.register`; `options.js` refuses what makes no sense, where the
+//! script stands.
+
+use super::limits::{CallLimits, LaneConfig};
+use rquickjs::Array;
+use std::time::Duration;
+
+/// The options of a function; what is `None` is as the node has it for all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `idempotent`: running it twice does no harm. Default: false.
+    pub idempotent: bool,
+    /// `isolate`: every call gets a context in which nothing ran but the script. Default: false.
+    pub isolate: bool,
+    /// `timeoutMs`: the longest deadline; that of a caller who allows more is cut to it.
+    pub timeout: Option<Duration>,
+    /// `cpuMs`: time on the core.
+    pub cpu: Option<Duration>,
+    /// `memoryMb`: heap that a call may add to its lane's, in bytes here.
+    pub memory_bytes: Option<usize>,
+}
+
+/// A function that a script registers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Its name.
+    pub name: String,
+    /// What the script says about it.
+    pub options: Options,
+}
+
+impl Options {
+    /// The options in the list that `options.js` makes.
+    pub(super) fn read(list: &Array<'_>) -> rquickjs::Result<Self> {
+        let number = |at: usize| list.get::<Option<f64>>(at);
+        let flag =
+            |at: usize| Ok::<_, rquickjs::Error>(list.get::<Option<bool>>(at)?.unwrap_or(false));
+        let time = |at: usize| {
+            Ok::<_, rquickjs::Error>(number(at)?.map(|ms| Duration::from_micros((ms * 1e3) as u64)))
+        };
+        Ok(Self {
+            idempotent: flag(0)?,
+            isolate: flag(1)?,
+            timeout: time(2)?,
+            cpu: time(3)?,
+            memory_bytes: number(4)?.map(|megabytes| (megabytes * f64::from(1 << 20)) as usize),
+        })
+    }
+
+    /// What a call of the function may use, where `lane` says what the others may.
+    pub(super) fn limits(&self, lane: &LaneConfig) -> CallLimits {
+        CallLimits {
+            memory_bytes: self.memory_bytes.unwrap_or(lane.memory_bytes),
+            cpu: self.cpu.unwrap_or(lane.cpu),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! A program: the script as it is loaded in one lane, and how a call runs in it.
+//!
+//! Everything here runs on the lane's stack.
+
+use super::desk::{Desk, Yield};
+use super::limits::LOAD_TIMEOUT;
+use super::values::{self, Builtins};
+use super::{LoadError, Options, Registration, Script, exception, globals, host};
+use madrpc_core::error::{CallError, ErrorKind};
+use rquickjs::promise::PromiseState;
+use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// What the prelude's `poll` says where it has run a timer, and where there is none.
+const RAN: f64 = -2.0;
+const NO_TIMER: f64 = -1.0;
+
+/// A script that is loaded.
+pub(super) struct Program<'js> {
+    ctx: Ctx<'js>,
+    prelude: Prelude<'js>,
+    functions: Vec<(Registration, Function<'js>)>,
+}
+
+/// What the prelude gives to the host.
+struct Prelude<'js> {
+    tools: Object<'js>,
+    builtins: Builtins<'js>,
+    poll: Function<'js>,
+    settle: Function<'js>,
+    reset: Function<'js>,
+}
+
+impl<'js> Prelude<'js> {
+    fn new(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<Self> {
+        let make: Function<'js> = ctx.eval(include_str!("prelude.js"))?;
+        let tools: Object<'js> = make.call((host::object(ctx, desk)?,))?;
+        Ok(Self {
+            builtins: Builtins::new(ctx, &tools)?,
+            poll: tools.get("poll")?,
+            settle: tools.get("settle")?,
+            reset: tools.get("reset")?,
+            tools,
+        })
+    }
+}
+
+impl<'js> Program<'js> {
+    /// Evaluates the prelude and the script.
+    pub(super) fn load(
+        ctx: &Ctx<'js>,
+        desk: &Rc<Desk>,
+        script: &Script,
+    ) -> Result<Self, LoadError> {
+        let name = &script.name;
+        let engine = |error: rquickjs::Error| {
+            LoadError::new(format!("script {name}: the engine does not start: {error}"))
+        };
+        let mut program = Self {
+            ctx: ctx.clone(),
+            prelude: Prelude::new(ctx, desk).map_err(engine)?,
+            functions: Vec::new(),
+        };
+        let voice = globals::install(ctx, desk, name).map_err(engine)?;
+        let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
+        evaluated
+            .map_err(|_| exception::pending(ctx))
+            .and_then(|promise| program.settle(desk, &promise))
+            .map_err(|error| load_error(name, desk, &error))?;
+        if let Some(error) = desk.unhandled_rejection() {
+            return Err(load_error(name, desk, &error));
+        }
+        program.functions = program.close().map_err(engine)?;
+        voice.know_functions(
+            program
+                .functions
+                .iter()
+                .map(|(function, _)| function.name.clone())
+                .collect(),
+        );
+        if program.functions.is_empty() {
+            return Err(LoadError::new(format!(
+                "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
+            )));
+        }
+        program.clear(desk);
+        desk.is_serving.set(true);
+        Ok(program)
+    }
+
+    /// Ends the registering, and gives what is registered.
+    fn close(&self) -> rquickjs::Result<Vec<(Registration, Function<'js>)>> {
+        let close: Function<'js> = self.prelude.tools.get("close")?;
+        let pairs: Array<'js> = close.call(())?;
+        let pairs = pairs.iter::<Array<'js>>().map(|pair| {
+            let pair = pair?;
+            let options = Options::read(&pair.get(2)?)?;
+            let name = pair.get(0)?;
+            Ok((Registration { name, options }, pair.get(1)?))
+        });
+        pairs.collect()
+    }
+
+    /// What is registered, in its order.
+    pub(super) fn registrations(&self) -> Vec<Registration> {
+        self.functions
+            .iter()
+            .map(|(function, _)| function.clone())
+            .collect()
+    }
+
+    /// Runs the call that lies on the desk.
+    pub(super) fn call(&self, desk: &Desk) -> Result<(), CallError> {
+        let result = self.attempt(desk);
+        // Whatever the script made of the exception.
+        if desk.stop.get().is_none() && desk.heap.refused().is_some() {
+            desk.stop.set(Some(ErrorKind::MemoryLimit));
+        }
+        // Work that the call left behind must not run in the next one.
+        while desk.stop.get().is_none() && self.ctx.execute_pending_job() {}
+        let result = match (desk.must_stop(), desk.unhandled_rejection()) {
+            // Whatever the script made of the interrupt.
+            (Some(kind), _) => {
+                self.ctx.catch();
+                Err(desk.stopped(kind))
+            }
+            (None, Some(rejection)) if result.is_ok() => Err(rejection),
+            (None, _) => result,
+        };
+        self.clear(desk);
+        result
+    }
+
+    /// Forgets what the call has left behind.
+    fn clear(&self, desk: &Desk) {
+        if desk.is_touched.get() && self.prelude.reset.call::<_, ()>(()).is_err() {
+            self.ctx.catch();
+        }
+        desk.clear();
+    }
+
+    fn attempt(&self, desk: &Desk) -> Result<(), CallError> {
+        let ctx = &self.ctx;
+        let Some((_, function)) = self.functions.get(desk.function.get()) else {
+            return Err(CallError::not_run(
+                ErrorKind::NoSuchFunction,
+                "the lane does not have this function",
+            ));
+        };
+        let argument = values::from_wire(ctx, &self.prelude.builtins, &desk.input.borrow())?;
+        let returned: Value<'js> = function
+            .call((argument,))
+            .map_err(|error| thrown(ctx, &error))?;
+        let result = match returned.as_promise() {
+            Some(promise) => self.settle(desk, promise)?,
+            None => returned,
+        };
+        let mut output = desk.output.borrow_mut();
+        output.clear();
+        values::to_wire(
+            ctx,
+            &self.prelude.builtins,
+            &result,
+            &mut output,
+            desk.meter.body_bytes(),
+        )
+    }
+
+    /// Runs what a promise waits for, and gives what it settles to.
+    fn settle(&self, desk: &Desk, promise: &Promise<'js>) -> Result<Value<'js>, CallError> {
+        let ctx = &self.ctx;
+        loop {
+            while promise.state() == PromiseState::Pending
+                && desk.stop.get().is_none()
+                && ctx.execute_pending_job()
+            {}
+            match promise.result::<Value<'js>>() {
+                Some(Ok(value)) => return Ok(value),
+                Some(Err(error)) => return Err(thrown(ctx, &error)),
+                None => {}
+            }
+            if let Some(kind) = desk.must_stop() {
+                return Err(desk.stopped(kind));
+            }
+            let waits = self.go_on(desk).map_err(|error| thrown(ctx, &error))?;
+            let Some(wait) = waits else {
+                continue;
+            };
+            if wait == NO_TIMER && !desk.has_open_errands() {
+                return Err(CallError::may_have_run(
+                    ErrorKind::JavaScript,
+                    "the function returned a promise that nothing is left to settle",
+                ));
+            }
+            if !desk.is_serving.get() {
+                return Err(CallError::may_have_run(
+                    ErrorKind::JavaScript,
+                    "a script cannot wait for a timer while it loads",
+                ));
+            }
+            let timer =
+                (wait != NO_TIMER).then(|| Instant::now() + Duration::from_secs_f64(wait / 1000.0));
+            desk.wake_at.set(timer);
+            desk.suspend(Yield::Waiting);
+        }
+    }
+
+    /// Hands over the next answer, or runs the next timer that is due; where there is neither, gives the milliseconds
+    /// until the next timer, or [`NO_TIMER`].
+    fn go_on(&self, desk: &Desk) -> rquickjs::Result<Option<f64>> {
+        let Prelude {
+            tools,
+            poll,
+            settle,
+            ..
+        } = &self.prelude;
+        if let Some((token, answer)) = desk.next_answer() {
+            let (is_result, value) = match answer {
+                Ok(body) => match host::result(&self.ctx, tools, &body) {
+                    Ok(value) => (true, value),
+                    Err(rquickjs::Error::Exception) => (false, self.ctx.catch()),
+                    Err(error) => return Err(error),
+                },
+                Err(error) => (false, host::make_error(tools, &error)?),
+            };
+            settle.call::<_, ()>((token, is_result, value))?;
+            return Ok(None);
+        }
+        let wait: f64 = poll.call(())?;
+        Ok((wait != RAN).then_some(wait))
+    }
+}
+
+fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
+    if desk.heap.refused().is_some() {
+        let error = desk.stopped(ErrorKind::MemoryLimit);
+        return LoadError::new(format!("script {name}: while it loads, {}", error.message));
+    }
+    match &error.exception {
+        Some(exception) => {
+            // Without what lies within the host's own JavaScript, as that of `madrpc.register`.
+            let frames: Vec<&str> = exception.stack.lines().collect();
+            let host = frames
+                .iter()
+                .rposition(|frame| frame.contains("eval_script:"));
+            let stack = frames[host.map_or(0, |host| host + 1)..].join("\n");
+            LoadError {
+                message: match stack.lines().next().and_then(place_of) {
+                    Some(place) => format!("script {place}: {}", error.message),
+                    None => format!("script {name}: {}", error.message),
+                },
+                stack,
+            }
+        }
+        None if error.kind == ErrorKind::DeadlineExceeded => {
+            LoadError::too_slow(name, LOAD_TIMEOUT)
+        }
+        None => LoadError::new(format!("script {name}: {}", error.message)),
+    }
+}
+
+/// `file:line:column` in a line of a JavaScript stack.
+fn place_of(frame: &str) -> Option<&str> {
+    let place = frame.trim().strip_prefix("at ")?;
+    let place = place.rsplit_once('(').map_or(place, |(_, place)| place);
+    Some(place.trim_end_matches(')'))
+}
+
+fn thrown(ctx: &Ctx<'_>, error: &rquickjs::Error) -> CallError {
+    match error {
+        rquickjs::Error::Exception => exception::pending(ctx),
+        error => {
+            CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
+        }
+    }
+}

@@ -1,0 +1,3 @@
+export let value = 0;
+export const increment = () => { value += 1; };
+export default "counter";

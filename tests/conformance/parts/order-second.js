@@ -1,0 +1,2 @@
+import { order } from "./order-first.js";
+order.push("second");

@@ -1,0 +1,3 @@
+export let ready = "not yet";
+await null;
+ready = "after a job";

@@ -1,0 +1,1 @@
+export default "nobody imports this while the script loads";
