@@ -28,7 +28,7 @@ pub(crate) enum Progress {
     Running,
     /// It waits for the answers to its errands, and wants to go on at this time at the latest.
     Waiting(Option<Instant>),
-    /// It has a result, see [`Lane::output`], or none.
+    /// It has a result, see [`Lane::with_output`], or none.
     Done(Result<(), CallError>),
 }
 
