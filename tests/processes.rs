@@ -326,3 +326,29 @@ fn processes_that_start_together_share_one_authority_with_private_keys() {
     assert_eq!(mode(&home.path("tls")), 0o700);
     assert_eq!(mode(&home.path("tls").join("ca.key")), 0o600);
 }
+
+/// Time on a core that a process has used, in hundredths of a second.
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The fields after the name, which may hold spaces: user and system time are the 12th and 13th.
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+    let times = fields.skip(11).take(2);
+    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn idle_servers_leave_their_cores_alone() {
+    let home = Home::new();
+    let (port, front) = (free_port(), free_port());
+    let node = home.node(port);
+    let (front, target) = (format!("127.0.0.1:{front}"), format!("127.0.0.1:{port}"));
+    let orchestrator = home.serve(&["orchestrator", "-b", &front, "-n", &target]);
+    assert_eq!(stdout(&home.call(&[&front, "add", "[1, 2]"])), "3\n");
+    let ids = [node.child.id(), orchestrator.child.id()];
+    let before = ids.map(cpu_ticks);
+    std::thread::sleep(Duration::from_secs(3));
+    for (id, before) in ids.into_iter().zip(before) {
+        let used = cpu_ticks(id) - before;
+        assert!(used <= 15, "{used} hundredths of a second in 3 s");
+    }
+}

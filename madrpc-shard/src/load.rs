@@ -9,7 +9,7 @@ use crate::group::{ShardGroup, Starting};
 use crate::preflight::{self, PreflightError};
 use crate::server::dialing_endpoint;
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
-use crate::wake::any_wake;
+use crate::wake::too_many_wakes;
 use core_affinity::CoreId;
 use futures_lite::FutureExt;
 use madrpc_core::error::{CallError, ErrorKind};
@@ -173,7 +173,7 @@ async fn generate(mut upstreams: Upstreams<Instant>, load: &Load, body: &[u8]) -
         let slept = async {
             glommio::timer::sleep(sleep).await;
         };
-        any_wake()
+        too_many_wakes()
             .or(upstreams.endpoint().readable())
             .or(slept)
             .await;

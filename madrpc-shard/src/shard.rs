@@ -8,7 +8,7 @@ use crate::catalog::FUNCTIONS;
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::handler::{Handler, Incoming};
 use crate::upstream::Request;
-use crate::wake::any_wake;
+use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::error::{CallError, ErrorKind};
@@ -275,7 +275,7 @@ impl Shard {
             None
         };
         let woken = async {
-            any_wake().await;
+            too_many_wakes().await;
             None
         };
         let message = self.inbox.next();

@@ -4,7 +4,7 @@ use super::{ClientError, RawReply};
 use crate::preflight;
 use crate::server::dialing_endpoint;
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
-use crate::wake::any_wake;
+use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
 use futures_lite::{FutureExt, StreamExt};
@@ -188,7 +188,7 @@ async fn park(
         Woken::Otherwise
     };
     let woken = async {
-        any_wake().await;
+        too_many_wakes().await;
         Woken::Otherwise
     };
     woken.or(command).or(datagram).or(slept).await
