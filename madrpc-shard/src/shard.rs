@@ -274,12 +274,12 @@ impl Shard {
             glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
             None
         };
-        let woken = async {
+        let too_often = async {
             too_many_wakes().await;
             None
         };
         let message = self.inbox.next();
-        let message = woken
+        let message = too_often
             .or(message)
             .or(datagram)
             .or(from_upstream)

@@ -187,11 +187,11 @@ async fn park(
         glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
         Woken::Otherwise
     };
-    let woken = async {
+    let too_often = async {
         too_many_wakes().await;
         Woken::Otherwise
     };
-    woken.or(command).or(datagram).or(slept).await
+    too_often.or(command).or(datagram).or(slept).await
 }
 
 fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Instant) {
