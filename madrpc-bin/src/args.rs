@@ -40,6 +40,13 @@ Exit codes:
   1  it does not; where and why is on stderr, as file:line:column and the JavaScript stack
   2  wrong usage";
 
+const NODE_NOTES: &str = "\
+Signals:
+  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
+  a second one     end at once; exit code 143 or 130
+  SIGHUP           load the script anew, beside the one that runs: calls under way end as they
+                   began, later ones run the new script; one that fails to load changes nothing";
+
 const SERVER_NOTES: &str = "\
 Signals:
   SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
@@ -71,7 +78,7 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// Run an orchestrator: it passes calls on to nodes, in turn
     Orchestrator(OrchestratorArgs),
-    /// Run a whole cluster in this process, on loopback
+    /// Run a whole cluster in this process, on loopback, and go over to the script whenever it is saved
     Dev(DevArgs),
     /// Call a function and print its result as JSON
     Call(CallArgs),
@@ -84,7 +91,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = SERVER_NOTES)]
+#[command(after_help = NODE_NOTES)]
 pub(crate) struct NodeArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(short, long, value_name = "FILE")]
@@ -109,6 +116,10 @@ pub(crate) struct NodeArgs {
     /// Let each call hold the core until it is over, whatever waits; for comparisons
     #[arg(long, conflicts_with = "slice")]
     pub(crate) no_slice: bool,
+
+    /// Load the script anew whenever it, or a module that it imports, is saved
+    #[arg(long)]
+    pub(crate) watch: bool,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
@@ -174,7 +185,7 @@ pub(crate) struct TlsArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = SERVER_NOTES)]
+#[command(after_help = NODE_NOTES)]
 pub(crate) struct DevArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(value_name = "SCRIPT")]
@@ -183,6 +194,9 @@ pub(crate) struct DevArgs {
     /// Nodes behind the orchestrator, which share the cores
     #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
     pub(crate) nodes: usize,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,

@@ -1,17 +1,25 @@
-//! `madrpc dev`: a whole cluster in this process, until a signal.
+//! `madrpc dev`: a whole cluster in this process, until a signal; it goes over to the script whenever that is saved.
 
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
-use crate::signals::Stop;
+use crate::reload::Reloading;
+use crate::signals::Events;
 use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
 
 pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
     let script = Script::read(&args.script)?;
+    let settings = NodeConfig {
+        queue_max: args.limits.queue_limit,
+        lane: args.limits.lane(),
+        ..NodeConfig::default()
+    };
+    let cluster = Cluster::start(&script, args.nodes, &settings)?;
     let functions = script.functions()?;
-    let cluster = Cluster::start(&script, args.nodes)?;
-    let stop = Stop::catch()?;
+    let events = Events::catch(true)?;
+    let reloading = Reloading::new(&args.script, &script, true, &events)?;
     let address = cluster.address();
     let nodes: Vec<_> = cluster
         .nodes()
@@ -30,7 +38,9 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
         ));
     }
     say(&format!("and: madrpc top {address}"));
-    stop.drain(args.drain.drain_timeout, |timeout| cluster.drain(timeout))
+    let reload = |cluster: &mut Cluster| reloading.run(|script| cluster.reload(script));
+    events.serve(cluster, args.drain.drain_timeout, reload, Cluster::drain);
+    Ok(())
 }
 
 /// A function's name as a shell takes it for one word.

@@ -15,6 +15,7 @@ mod logging;
 mod node;
 mod orchestrator;
 mod output;
+mod reload;
 mod signals;
 mod tls;
 mod top;

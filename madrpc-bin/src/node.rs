@@ -3,7 +3,8 @@
 use crate::args::{NodeArgs, ServerArgs};
 use crate::exit::Failure;
 use crate::output::say;
-use crate::signals::Stop;
+use crate::reload::Reloading;
+use crate::signals::Events;
 use crate::tls;
 use madrpc_core::identity::Role;
 use madrpc_shard::address::{resolve_bind, resolve_target};
@@ -36,16 +37,18 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         orchestrator,
     };
     let node = Server::node(&config, &script, &settings)?;
-    let stop = Stop::catch()?;
+    let events = Events::catch(true)?;
+    let reloading = Reloading::new(&args.script, &script, args.watch, &events)?;
     let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
     say(&format!(
         "ready: node {}, {lanes} lanes; functions: {}",
         describe(&node, &cores),
         names.join(", ")
     ));
-    stop.drain(args.server.drain.drain_timeout, |timeout| {
-        node.drain(timeout)
-    })
+    let timeout = args.server.drain.drain_timeout;
+    let reload = |node: &mut Server| reloading.run(|script| node.reload(script));
+    events.serve(node, timeout, reload, Server::drain);
+    Ok(())
 }
 
 /// What every server is told.

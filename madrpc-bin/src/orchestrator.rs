@@ -4,7 +4,7 @@ use crate::args::OrchestratorArgs;
 use crate::exit::Failure;
 use crate::node::{config, cores, describe};
 use crate::output::say;
-use crate::signals::Stop;
+use crate::signals::Events;
 use madrpc_core::identity::Role;
 use madrpc_shard::address::{AddressError, resolve_target};
 use madrpc_shard::server::Server;
@@ -16,14 +16,14 @@ pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
     let config = config(&args.bind, Role::Orchestrator, &args.server)?;
     let cores = cores(&config)?;
     let orchestrator = Server::orchestrator(&config, &nodes)?;
-    let stop = Stop::catch()?;
+    let events = Events::catch(false)?;
     let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
     say(&format!(
         "ready: orchestrator {}; nodes: {}",
         describe(&orchestrator, &cores),
         names.join(", ")
     ));
-    stop.drain(args.server.drain.drain_timeout, |timeout| {
-        orchestrator.drain(timeout)
-    })
+    let timeout = args.server.drain.drain_timeout;
+    events.serve(orchestrator, timeout, |_| (), Server::drain);
+    Ok(())
 }

@@ -284,6 +284,10 @@ pub struct Snapshot {
     pub sessions: u64,
     /// Datagrams that reached a shard they did not belong to.
     pub misrouted: u64,
+    /// How often a core was stuck for half a second or more in something that cannot be interrupted, by the function
+    /// that held it.
+    #[serde(default)]
+    pub stalls: Vec<(String, u64)>,
     /// An orchestrator's nodes, with the number of its shards that have a session to it.
     pub upstreams: Vec<(String, u16)>,
     /// A row for each function and node.
@@ -336,6 +340,7 @@ mod tests {
             uptime_ms: 1,
             sessions: 1,
             misrouted: 0,
+            stalls: Vec::new(),
             upstreams: Vec::new(),
             rows: counters.rows(),
         }

@@ -1,9 +1,9 @@
 //! A whole cluster in one process, on loopback: for development, examples and tests.
 
 use crate::cpus::{self, CpuSet};
-use crate::engine::Script;
+use crate::engine::{LoadError, Script};
 use crate::node::NodeConfig;
-use crate::server::{Server, ServerConfig, StartError};
+use crate::server::{self, Server, ServerConfig, StartError};
 use madrpc_core::identity::{Identity, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -18,11 +18,12 @@ pub struct Cluster {
 impl Cluster {
     /// Starts `nodes` nodes that run `script`, and an orchestrator in front of them, on free ports and as this user.
     ///
-    /// The cores are divided among the nodes, where there are enough; the orchestrator has one shard.
+    /// The cores are divided among the nodes, where there are enough; the orchestrator has one shard. The calls of
+    /// calls go through it, whatever `settings` say.
     ///
     /// # Errors
     /// What is wrong with the first server that cannot be started.
-    pub fn start(script: &Script, nodes: usize) -> Result<Self, StartError> {
+    pub fn start(script: &Script, nodes: usize, settings: &NodeConfig) -> Result<Self, StartError> {
         if nodes == 0 {
             return Err(StartError::Settings(
                 "a cluster needs at least 1 node".into(),
@@ -38,16 +39,23 @@ impl Cluster {
                     identity: Identity::of_this_user(role)?,
                 })
             };
+        // The nodes and the orchestrator have to know each other's addresses.
+        let front = config(Role::Orchestrator, None, Some(1))?;
+        let sockets = server::bind(&front, 1)?;
+        let settings = NodeConfig {
+            orchestrator: Some(sockets.address),
+            ..settings.clone()
+        };
         let mut started = Vec::with_capacity(nodes);
         for number in 0..nodes {
             let first = number % cores.len();
             let share = cores.iter().skip(first).step_by(nodes).map(|core| core.id);
             let config = config(Role::Node, Some(share.collect()), None)?;
-            started.push(Server::node(&config, script, &NodeConfig::default())?);
+            started.push(Server::node(&config, script, &settings)?);
         }
         let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
-        let orchestrator =
-            Server::orchestrator(&config(Role::Orchestrator, None, Some(1))?, &addresses)?;
+        let cores = cpus::choose(None, front.shards)?;
+        let orchestrator = Server::orchestrator_at(sockets, &front, &cores, &addresses)?;
         Ok(Self {
             orchestrator,
             nodes: started,
@@ -64,6 +72,18 @@ impl Cluster {
     #[must_use]
     pub fn nodes(&self) -> &[Server] {
         &self.nodes
+    }
+
+    /// Lets all nodes go over to another script, see [`Server::reload`]; gives the names of its functions.
+    ///
+    /// # Errors
+    /// Where the script cannot be used. Nodes that had gone over to it before the one that could not keep it.
+    pub fn reload(&mut self, script: &Script) -> Result<Vec<String>, LoadError> {
+        let mut functions = Vec::new();
+        for node in &mut self.nodes {
+            functions = node.reload(script)?;
+        }
+        Ok(functions)
     }
 
     /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.

@@ -3,12 +3,15 @@
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, SessionKey};
 #[cfg(feature = "engine")]
-use crate::node::Node;
+use crate::engine::Script;
+#[cfg(feature = "engine")]
+use crate::node::{Node, Prepared};
 use crate::orchestrator::Orchestrator;
 use crate::shard::Seat;
 use crate::upstream::Request;
 use madrpc_core::session::Outbox;
 use madrpc_core::stats::Row;
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// A call that has come in.
@@ -48,6 +51,39 @@ impl Handler {
                 catalog.reply(call.id, outbox);
             }
             Self::Orchestrator(orchestrator) => orchestrator.on_inquiry(call, catalog, outbox),
+        }
+    }
+
+    /// Begins to load a script beside the one that runs.
+    #[cfg(feature = "engine")]
+    pub(crate) fn prepare(&mut self, script: Script, prepared: Prepared) {
+        if let Self::Node(node) = self {
+            node.prepare(script, prepared);
+        }
+    }
+
+    /// Goes over to the script that is loaded.
+    #[cfg(feature = "engine")]
+    pub(crate) fn adopt(&mut self, now: Instant, callers: &mut Endpoint) {
+        if let Self::Node(node) = self {
+            node.adopt(now, callers);
+        }
+    }
+
+    /// Forgets the script that is loaded.
+    #[cfg(feature = "engine")]
+    pub(crate) fn discard(&mut self) {
+        if let Self::Node(node) = self {
+            node.discard();
+        }
+    }
+
+    /// The functions by their numbers in the counters.
+    pub(crate) fn function_names(&self) -> HashMap<usize, String> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.function_names(),
+            Self::Orchestrator(_) => HashMap::new(),
         }
     }
 

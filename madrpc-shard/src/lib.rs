@@ -19,10 +19,12 @@
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
 pub mod address;
+mod beacon;
 pub mod catalog;
 pub mod client;
 #[cfg(feature = "engine")]
 pub mod cluster;
+mod control;
 pub mod cpus;
 mod endpoint;
 #[cfg(feature = "engine")]
@@ -41,6 +43,8 @@ pub mod steer;
 mod throttle;
 mod upstream;
 mod wake;
+#[cfg(feature = "engine")]
+pub mod watch;
 
 pub use madrpc_core as core;
 pub use shard::STATS;

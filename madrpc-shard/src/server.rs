@@ -4,6 +4,8 @@
 //! `start` returns, every shard serves.
 
 use crate::address::AddressError;
+use crate::beacon::Beacon;
+use crate::control::{self, ToControl, tell};
 use crate::cpus::{self, CpuError, CpuSet};
 use crate::endpoint::{Accepting, Endpoint};
 use crate::group::{ShardGroup, Starting};
@@ -12,25 +14,23 @@ use crate::handler::Handler;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig};
 use crate::orchestrator::Orchestrator;
 use crate::preflight::{self, PreflightError};
-use crate::shard::{Inbox, Seat, Shard, ToControl, ToShard};
+use crate::shard::{Inbox, Seat, Shard, ToShard};
 use crate::socket::Socket;
 use crate::steer::{BindError, PortLock, SocketGroup, Steering, bind_dialer};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
-use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError};
-use madrpc_core::limits::{BODY_MAX_BYTES, CLIENT_IDLE_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
+use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::session::set_transport;
-use madrpc_core::stats::Snapshot;
-use madrpc_core::value::to_value;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a shard may take to answer for a snapshot; one that does not is stuck in something that cannot be
-/// interrupted.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the shards may take to load another script; a core may be stuck, or all lanes busy.
+#[cfg(feature = "engine")]
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long shards that were told to end at once may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,6 +83,9 @@ pub struct Server {
     address: SocketAddr,
     name: String,
     steering: Steering,
+    /// What the lanes of a node are told.
+    #[cfg(feature = "engine")]
+    lane: Option<crate::engine::LaneConfig>,
     running: Option<Running>,
 }
 
@@ -122,7 +125,8 @@ impl Server {
         script.registrations(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
-        Self::start("node", config, &cores, |seat| {
+        let sockets = bind(config, cores.len())?;
+        let mut server = Self::start("node", sockets, config, &cores, |seat| {
             let (script, settings, identity) =
                 (script.clone(), node.clone(), config.identity.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
@@ -142,7 +146,58 @@ impl Server {
                 let node = node.map_err(|error| error.to_string())?;
                 Ok(Handler::Node(Box::new(node)))
             }
-        })
+        })?;
+        server.lane = Some(node.lane.clone());
+        Ok(server)
+    }
+
+    /// Lets a node go over to another script; gives the names of its functions.
+    ///
+    /// The script is loaded beside the one that runs, by each shard. Calls under way end as they began; those that wait
+    /// for a lane, and all later ones, run as the new script has them.
+    ///
+    /// # Errors
+    /// Where the script cannot be used by one of the shards, or this is no node. Nothing has changed then.
+    #[cfg(feature = "engine")]
+    pub fn reload(
+        &mut self,
+        script: &crate::engine::Script,
+    ) -> Result<Vec<String>, crate::engine::LoadError> {
+        let (Some(lane), Some(running)) = (&self.lane, &self.running) else {
+            return Err(crate::engine::LoadError::new(format!(
+                "{} is no node and runs no script",
+                self.name
+            )));
+        };
+        let registrations = script.registrations(lane)?;
+        let (prepared, replies) = channel();
+        tell(&running.inboxes, || {
+            ToShard::Prepare(script.clone(), prepared.clone())
+        });
+        drop(prepared);
+        let deadline = Instant::now() + PREPARE_TIMEOUT;
+        let all = (0..running.inboxes.len()).try_for_each(|_| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match replies.recv_timeout(left) {
+                Ok(Ok(prepared)) if prepared == registrations => Ok(()),
+                Ok(Ok(_)) => Err(crate::engine::LoadError::inconstant(script)),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(crate::engine::LoadError::new(format!(
+                    "script {}: a shard had no time to load it within {} s",
+                    script.name(),
+                    PREPARE_TIMEOUT.as_secs()
+                ))),
+            }
+        });
+        match all {
+            Ok(()) => tell(&running.inboxes, || ToShard::Adopt),
+            Err(error) => {
+                tell(&running.inboxes, || ToShard::Discard);
+                return Err(error);
+            }
+        }
+        let names = registrations.into_iter();
+        Ok(names.map(|function| function.name).collect())
     }
 
     /// Starts an orchestrator in front of `nodes`.
@@ -150,6 +205,18 @@ impl Server {
     /// # Errors
     /// The first thing that is wrong.
     pub fn orchestrator(config: &ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
+        let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+        let sockets = bind(config, cores.len())?;
+        Self::orchestrator_at(sockets, config, &cores, nodes)
+    }
+
+    /// As [`Server::orchestrator`], with sockets that are bound already.
+    pub(crate) fn orchestrator_at(
+        sockets: SocketGroup,
+        config: &ServerConfig,
+        cores: &[CoreId],
+        nodes: &[SocketAddr],
+    ) -> Result<Self, StartError> {
         let Some(&first) = nodes.first() else {
             return Err(StartError::Settings(
                 "an orchestrator needs at least one node".into(),
@@ -160,10 +227,9 @@ impl Server {
                 "nodes {first} and {other}: use IPv4 addresses for all nodes, or IPv6 for all"
             )));
         }
-        let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
         preflight::check(cores.len())?;
         let identity = config.identity.clone();
-        Self::start("orchestrator", config, &cores, |_| {
+        Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             move |seat: &Seat, now| {
                 // So that the orchestrator's shards spread over each node's.
@@ -176,9 +242,10 @@ impl Server {
         })
     }
 
-    /// Binds the sockets and starts the shards, each with the handler that `make` prepares for its seat.
+    /// Starts the shards, each with the handler that `make` prepares for its seat.
     fn start<M>(
         role: &'static str,
+        sockets: SocketGroup,
         config: &ServerConfig,
         cores: &[CoreId],
         make: impl Fn(&Seat) -> M,
@@ -188,18 +255,12 @@ impl Server {
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
-        let shards = u16::try_from(cores.len())
-            .ok()
-            .filter(|&shards| shards <= madrpc_core::cid::SHARDS_MAX)
-            .ok_or_else(|| {
-                StartError::Settings(format!("at most {} shards", madrpc_core::cid::SHARDS_MAX))
-            })?;
         let SocketGroup {
             sockets,
             address,
             steering,
             lock,
-        } = SocketGroup::bind(config.bind, shards)?;
+        } = sockets;
         let name = name_of(address);
         let duplicates = sockets
             .iter()
@@ -210,7 +271,9 @@ impl Server {
         let (to_control, from_shards) = channel();
         let mut inboxes = Vec::new();
         let mut bodies = Vec::new();
+        let mut beacons: Vec<Arc<Beacon>> = Vec::new();
         let started = Instant::now();
+        let shards = sockets.len() as u16;
         for (shard, socket) in (0..shards).zip(sockets) {
             let seat = Seat {
                 shard,
@@ -218,7 +281,9 @@ impl Server {
                 role,
                 name: name.clone(),
                 started,
+                beacon: Arc::default(),
             };
+            beacons.push(Arc::clone(&seat.beacon));
             let (inbox, messages) = unbounded();
             inboxes.push(inbox);
             let (make, identity, control) =
@@ -243,11 +308,15 @@ impl Server {
                 return Err(StartError::Shard(why));
             }
         };
-        let control = spawn_control(from_shards, inboxes.clone())?;
+        let control = control::spawn(&name, from_shards, inboxes.clone(), beacons);
+        let control =
+            control.map_err(|error| StartError::Shard(format!("control thread: {error}")))?;
         Ok(Self {
             address,
             name,
             steering,
+            #[cfg(feature = "engine")]
+            lane: None,
             running: Some(Running {
                 group,
                 inboxes,
@@ -321,6 +390,14 @@ impl Drop for Server {
     }
 }
 
+/// The sockets of a server with so many shards.
+pub(crate) fn bind(config: &ServerConfig, shards: usize) -> Result<SocketGroup, StartError> {
+    let most = madrpc_core::cid::SHARDS_MAX;
+    let shards = u16::try_from(shards).ok().filter(|&shards| shards <= most);
+    let shards = shards.ok_or_else(|| StartError::Settings(format!("at most {most} shards")))?;
+    Ok(SocketGroup::bind(config.bind, shards)?)
+}
+
 /// An endpoint for sessions that a shard or a client opens.
 pub(crate) fn dialing_endpoint(
     identity: &Identity,
@@ -367,66 +444,4 @@ fn name_of(address: SocketAddr) -> String {
         Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
         _ => address.to_string(),
     }
-}
-
-fn tell(inboxes: &[Inbox], message: impl Fn() -> ToShard) {
-    for inbox in inboxes {
-        // A shard that has ended does not listen any more.
-        let _ = inbox.unbounded_send(message());
-    }
-}
-
-fn spawn_control(
-    from_shards: Receiver<ToControl>,
-    inboxes: Vec<Inbox>,
-) -> Result<JoinHandle<()>, StartError> {
-    let control = move || {
-        while let Ok(ToControl::WantSnapshot(caller)) = from_shards.recv() {
-            let answer = encode(&collect(&inboxes));
-            if let Some(inbox) = inboxes.get(usize::from(caller.shard)) {
-                let _ = inbox.unbounded_send(ToShard::Answer(caller, answer));
-            }
-        }
-    };
-    let thread = std::thread::Builder::new()
-        .name("control".into())
-        .spawn(control);
-    thread.map_err(|error| StartError::Shard(format!("control thread: {error}")))
-}
-
-/// A snapshot of all shards that answer in time.
-fn collect(inboxes: &[Inbox]) -> Option<Snapshot> {
-    let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
-    let (reply, replies) = channel();
-    tell(inboxes, || ToShard::Snapshot(reply.clone()));
-    drop(reply);
-    let mut sum: Option<Snapshot> = None;
-    for answered in 0..inboxes.len() {
-        match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(snapshot) => match &mut sum {
-                Some(sum) => sum.merge(snapshot),
-                None => sum = Some(snapshot),
-            },
-            Err(_) => {
-                if let Some(sum) = &mut sum {
-                    sum.silent_shards = (inboxes.len() - answered) as u16;
-                }
-                break;
-            }
-        }
-    }
-    sum
-}
-
-fn encode(snapshot: &Option<Snapshot>) -> Result<Vec<u8>, CallError> {
-    let internal = |error: String| CallError::may_have_run(ErrorKind::Internal, error);
-    let snapshot = snapshot
-        .as_ref()
-        .ok_or_else(|| internal("no shard answers".into()))?;
-    let value = to_value(snapshot).map_err(|error| internal(format!("statistics: {error}")))?;
-    let mut body = Vec::new();
-    value
-        .encode(&mut body, BODY_MAX_BYTES)
-        .map_err(|error| internal(format!("statistics: {error}")))?;
-    Ok(body)
 }

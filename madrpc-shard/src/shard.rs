@@ -4,9 +4,15 @@
 //! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+use crate::beacon::Beacon;
 use crate::catalog::FUNCTIONS;
+use crate::control::ToControl;
 use crate::endpoint::{Endpoint, SessionKey};
+#[cfg(feature = "engine")]
+use crate::engine::Script;
 use crate::handler::{Handler, Incoming};
+#[cfg(feature = "engine")]
+use crate::node::Prepared;
 use crate::upstream::Request;
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -16,6 +22,7 @@ use madrpc_core::frame::{Bill, Frame, Header};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES, TIMEOUT_MAX};
 use madrpc_core::session::{Event, Outbox};
 use madrpc_core::stats::Snapshot;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -37,18 +44,19 @@ pub(crate) enum ToShard {
     Snapshot(Sender<Snapshot>),
     /// The result of a reserved function, or why there is none.
     Answer(Caller, Result<Vec<u8>, CallError>),
+    /// Load this script beside the one that runs, and say whether it can be used.
+    #[cfg(feature = "engine")]
+    Prepare(Script, Prepared),
+    /// Go over to the script that is loaded.
+    #[cfg(feature = "engine")]
+    Adopt,
+    /// Forget the script that is loaded.
+    #[cfg(feature = "engine")]
+    Discard,
     /// Take nothing new, and end when the calls under way have ended.
     Drain,
     /// End now.
     Stop,
-}
-
-/// What a shard tells the control thread.
-pub(crate) enum ToControl {
-    /// A caller wants a snapshot of all shards.
-    WantSnapshot(Caller),
-    /// The server is to be shut down for good: the control thread ends.
-    Close,
 }
 
 /// Who called a reserved function.
@@ -69,6 +77,8 @@ pub(crate) struct Seat {
     /// The server's name.
     pub(crate) name: String,
     pub(crate) started: Instant,
+    /// Where it shows who has its core.
+    pub(crate) beacon: Arc<Beacon>,
 }
 
 /// One shard of a server.
@@ -109,6 +119,7 @@ impl Shard {
 
     /// Serves until told to stop.
     pub(crate) async fn run(mut self) {
+        self.tell_functions();
         loop {
             let now = Instant::now();
             while let Ok(message) = self.inbox.try_recv() {
@@ -203,6 +214,15 @@ impl Shard {
                     answer(outbox, caller.id, result);
                 }
             }
+            #[cfg(feature = "engine")]
+            ToShard::Prepare(script, prepared) => self.handler.prepare(script, prepared),
+            #[cfg(feature = "engine")]
+            ToShard::Adopt => {
+                self.handler.adopt(now, &mut self.server);
+                self.tell_functions();
+            }
+            #[cfg(feature = "engine")]
+            ToShard::Discard => self.handler.discard(),
             ToShard::Drain => {
                 self.stage = Stage::Draining;
                 self.server.stop_accepting();
@@ -211,6 +231,14 @@ impl Shard {
             }
             ToShard::Stop => self.stage = Stage::Leaving(now),
         }
+    }
+
+    /// Names the functions that the beacon shows by their numbers.
+    fn tell_functions(&self) {
+        let names = self.handler.function_names();
+        let shard = self.seat.shard;
+        // It fails only while the process ends.
+        let _ = self.control.send(ToControl::Functions { shard, names });
     }
 
     /// Says goodbye once a draining shard has nothing left to do.
@@ -245,6 +273,7 @@ impl Shard {
             uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
             sessions: self.server.session_count() as u64,
             misrouted: self.server.misrouted(),
+            stalls: Vec::new(),
             upstreams: self.handler.links(),
             rows: self.handler.rows(),
         }

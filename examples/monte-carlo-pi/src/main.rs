@@ -22,6 +22,7 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use madrpc_shard::client::Client;
 use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
 use plan::Plan;
 use report::Report;
 use std::error::Error;
@@ -81,7 +82,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     // Kept until the end of the run: dropping a cluster ends it.
     let cluster = match &args.orchestrator {
         Some(_) => None,
-        None => Some(Cluster::start(&Script::new("pi.js", PI_JS), args.nodes)?),
+        None => Some(Cluster::start(
+            &Script::new("pi.js", PI_JS),
+            args.nodes,
+            &NodeConfig::default(),
+        )?),
     };
     let address = match (&args.orchestrator, &cluster) {
         (Some(address), _) => address.clone(),

@@ -16,6 +16,7 @@ use clap::Parser;
 use madrpc_shard::client::Client;
 use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -49,7 +50,11 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     // Kept until the end of the run: dropping a cluster ends it.
     let cluster = match &args.orchestrator {
         Some(_) => None,
-        None => Some(Cluster::start(&Script::new("simple.js", SIMPLE_JS), 2)?),
+        None => Some(Cluster::start(
+            &Script::new("simple.js", SIMPLE_JS),
+            2,
+            &NodeConfig::default(),
+        )?),
     };
     let address = match (&args.orchestrator, &cluster) {
         (Some(address), _) => address.clone(),

@@ -15,7 +15,7 @@ mod view;
 
 use crate::args::TopArgs;
 use crate::exit::{Failure, Reason};
-use crate::signals::Stop;
+use crate::signals::Events;
 use crate::{output, tls};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use madrpc_core::error::CallError;
@@ -141,9 +141,9 @@ fn keys(to: Sender<Message>) -> Result<(), Failure> {
 }
 
 fn signals(to: Sender<Message>) -> Result<(), Failure> {
-    let mut stop = Stop::catch()?;
+    let events = Events::catch(false)?;
     spawn("signals", move || {
-        stop.wait();
+        events.wait_for_stop(|| ());
         // Nobody listens where it has ended already.
         let _ = to.send(Message::Leave);
     })

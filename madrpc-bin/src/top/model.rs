@@ -238,6 +238,7 @@ pub(super) mod tests {
             uptime_ms,
             sessions: 3,
             misrouted: 0,
+            stalls: Vec::new(),
             upstreams: vec![("a:1".into(), 2), ("b:1".into(), 0)],
             rows,
         }

@@ -25,6 +25,8 @@ struct Document<'a> {
     sessions: u64,
     /// Datagrams that reached the wrong shard.
     misrouted_datagrams: u64,
+    /// How often a core was stuck for half a second or more, by the function that held it.
+    stalls: BTreeMap<&'a str, u64>,
     /// An orchestrator's nodes.
     upstreams: Vec<Upstream<'a>>,
     /// One for each node and function, in this order.
@@ -87,6 +89,11 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         silent_shards: snapshot.silent_shards,
         sessions: snapshot.sessions,
         misrouted_datagrams: snapshot.misrouted,
+        stalls: snapshot
+            .stalls
+            .iter()
+            .map(|(function, count)| (function.as_str(), *count))
+            .collect(),
         upstreams: upstreams.collect(),
         functions: functions.collect(),
     };
@@ -166,7 +173,7 @@ mod tests {
             serde_json::from_str(&json(&snapshot(1000, rows)).unwrap()).unwrap();
         let expected = serde_json::json!({
             "role": "orchestrator", "name": "here:8080", "uptime_ms": 1000, "shards": 2, "silent_shards": 0,
-            "sessions": 3, "misrouted_datagrams": 0,
+            "sessions": 3, "misrouted_datagrams": 0, "stalls": {},
             "upstreams": [{"node": "a:1", "connected_shards": 2}, {"node": "b:1", "connected_shards": 0}],
             "functions": [
                 {"node": "a:1", "function": "add", "calls": 5, "errors": 2, "errors_by_kind": {"JavaScript": 2},

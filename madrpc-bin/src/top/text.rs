@@ -50,6 +50,16 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
         let misrouted = plural(snapshot.misrouted, "datagram");
         parts.push(format!("{misrouted} at the wrong shard"));
     }
+    if !snapshot.stalls.is_empty() {
+        let stalls = snapshot.stalls.iter().map(|(_, count)| count).sum();
+        let holders: Vec<&str> = snapshot
+            .stalls
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        let stalls = plural(stalls, "stall");
+        parts.push(format!("{stalls} of a core by {}", holders.join(", ")));
+    }
     parts
 }
 

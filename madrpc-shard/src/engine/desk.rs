@@ -8,6 +8,7 @@ use super::limits::{LaneConfig, Meter};
 use super::{LoadError, Registration};
 use corosensei::Yielder;
 use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::limits::TIMEOUT_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -73,7 +74,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(node: &str, load_timeout: Duration, config: &LaneConfig) -> Self {
+    pub(super) fn new(node: &str, config: &LaneConfig) -> Self {
         let now = Instant::now();
         Self {
             yielder: Cell::new(std::ptr::null()),
@@ -83,10 +84,10 @@ impl Desk {
             call: Cell::new(0),
             input: RefCell::default(),
             output: RefCell::default(),
-            deadline: Cell::new(now + load_timeout),
+            deadline: Cell::new(now + TIMEOUT_MAX),
             heap: Rc::new(Heap::new(config.memory_bytes)),
             meter: Meter::new(now, config),
-            slice_end: Cell::new(now + load_timeout * 2),
+            slice_end: Cell::new(now),
             stop: Cell::new(None),
             retired: Cell::new(false),
             is_touched: Cell::new(false),

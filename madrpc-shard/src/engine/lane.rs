@@ -8,7 +8,7 @@
 
 use super::desk::{Answer, Desk, Errand, Yield};
 use super::heap::Counting;
-use super::limits::{CallLimits, JS_STACK_BYTES, LOAD_TIMEOUT, LaneConfig, STACK_BYTES};
+use super::limits::{CallLimits, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES};
 use super::modules::Librarian;
 use super::program::Program;
 use super::{LoadError, Registration, Script, exception};
@@ -36,6 +36,7 @@ pub(crate) enum Progress {
 pub(crate) struct Lane {
     fiber: Fiber,
     desk: Rc<Desk>,
+    script: Script,
     config: LaneConfig,
     /// By the functions' places.
     terms: Vec<Terms>,
@@ -50,17 +51,30 @@ struct Terms {
     isolate: bool,
 }
 
-impl Lane {
-    /// Makes a lane and loads the script in it; gives what it registers.
+/// A lane in the making: its script is being loaded, slice by slice, as a script may compute for long while it loads.
+pub(crate) struct Loading(Lane);
+
+/// What a lane in the making has come to.
+pub(crate) enum Loaded {
+    /// It wants to go on.
+    Not(Loading),
+    /// It takes calls, of what the script has registered.
+    Ready(Lane, Vec<Registration>),
+    /// The script does not load, or there is no memory for it.
+    Failed(LoadError),
+}
+
+impl Loading {
+    /// Makes a lane that has done nothing yet.
     ///
     /// # Errors
-    /// Where there is no memory for it, or the script does not load.
-    pub(crate) fn load(
+    /// Where there is no memory for its stack.
+    pub(crate) fn begin(
         script: &Script,
         node: &str,
         config: &LaneConfig,
-    ) -> Result<(Self, Vec<Registration>), LoadError> {
-        let desk = Rc::new(Desk::new(node, LOAD_TIMEOUT, config));
+    ) -> Result<Self, LoadError> {
+        let desk = Rc::new(Desk::new(node, config));
         let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
             LoadError::new(format!(
                 "script {}: no memory for a lane: {error}",
@@ -76,26 +90,68 @@ impl Lane {
                 desk.leave();
             })
         };
-        let mut lane = Self {
+        let lane = Lane {
             fiber,
             desk,
+            script: script.clone(),
             config: config.clone(),
             terms: Vec::new(),
             calls: 0,
             spoilt: false,
         };
-        match lane.fiber.resume(()) {
+        Ok(Self(lane))
+    }
+
+    /// Goes on for one slice.
+    pub(crate) fn resume(mut self, now: Instant, slice: Duration) -> Loaded {
+        let desk = &self.0.desk;
+        desk.slice_end.set(now + slice);
+        desk.meter.on_resume(now);
+        match self.0.fiber.resume(()) {
+            CoroutineResult::Yield(Yield::Slice) => {
+                self.0.desk.meter.on_suspend();
+                Loaded::Not(self)
+            }
             CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => {
+                let config = &self.0.config;
                 let terms = functions.iter().map(|function| Terms {
                     limits: function.options.limits(config),
                     isolate: config.isolate || function.options.isolate,
                 });
-                lane.terms = terms.collect();
-                Ok((lane, functions))
+                self.0.terms = terms.collect();
+                Loaded::Ready(self.0, functions)
             }
-            CoroutineResult::Yield(Yield::Loaded(Err(error))) => Err(error),
-            _ => Err(LoadError::too_slow(&script.name, LOAD_TIMEOUT)),
+            CoroutineResult::Yield(Yield::Loaded(Err(error))) => Loaded::Failed(error),
+            _ => Loaded::Failed(LoadError::too_slow(&self.0.script.name, LOAD_CPU)),
         }
+    }
+
+    /// Goes on to the end, however long it takes.
+    ///
+    /// # Errors
+    /// Where the script does not load, or there is no memory for it.
+    pub(crate) fn finish(mut self) -> Result<(Lane, Vec<Registration>), LoadError> {
+        loop {
+            match self.resume(Instant::now(), LOAD_CPU * 2) {
+                Loaded::Not(loading) => self = loading,
+                Loaded::Ready(lane, functions) => return Ok((lane, functions)),
+                Loaded::Failed(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Makes a lane and loads the script in it, in one go; gives what it registers.
+    ///
+    /// # Errors
+    /// Where there is no memory for it, or the script does not load.
+    pub(crate) fn load(
+        script: &Script,
+        node: &str,
+        config: &LaneConfig,
+    ) -> Result<(Self, Vec<Registration>), LoadError> {
+        Loading::begin(script, node, config)?.finish()
     }
 
     /// Says which call the next one is, for the log.
@@ -178,6 +234,11 @@ impl Lane {
     /// Whether nothing ran in it but the script's top level.
     pub(crate) fn is_fresh(&self) -> bool {
         self.calls == 0
+    }
+
+    /// Whether this is the script that it has loaded.
+    pub(crate) fn runs(&self, script: &Script) -> bool {
+        self.script.is_same(script)
     }
 
     fn is_worn(&self) -> bool {

@@ -12,8 +12,8 @@ pub(super) const STACK_BYTES: usize = 1 << 20;
 /// How much of it JavaScript may use.
 pub(super) const JS_STACK_BYTES: usize = 768 << 10;
 
-/// How long a script may take to load.
-pub(super) const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time on the core that a script may take to load.
+pub(super) const LOAD_CPU: Duration = Duration::from_secs(10);
 
 /// The heap of a call, where nothing else is said.
 pub const DEFAULT_MEMORY_BYTES: usize = 64 << 20;
@@ -116,12 +116,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// For the time in which the script loads, which is bound by [`LOAD_TIMEOUT`] alone.
+    /// For the time in which the script loads, which is bound by [`LOAD_CPU`] alone.
     pub(super) fn new(now: Instant, config: &LaneConfig) -> Self {
         Self {
             limits: Cell::new(CallLimits {
                 memory_bytes: config.memory_bytes,
-                cpu: TIMEOUT_MAX,
+                cpu: LOAD_CPU,
             }),
             used: Cell::new(Duration::ZERO),
             begun: Cell::new(now),

@@ -23,7 +23,7 @@ mod script;
 mod values;
 
 pub(crate) use desk::Answer;
-pub(crate) use lane::{Lane, Progress};
+pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};
 pub use script::{LoadError, Script};

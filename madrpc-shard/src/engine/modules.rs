@@ -73,6 +73,20 @@ impl Library {
     }
 }
 
+impl Library {
+    /// The modules that have been read, and the script, each with its path and its text; none of a script from text.
+    pub(super) fn files(&self, script: &Arc<str>) -> Vec<(PathBuf, Arc<str>)> {
+        let Some(place) = &self.place else {
+            return Vec::new();
+        };
+        let texts = self.shelf.get().into_iter().flat_map(|shelf| &shelf.texts);
+        let modules = texts.filter_map(|(name, text)| Some((place.path(name)?, Arc::clone(text))));
+        std::iter::once((place.script.clone(), Arc::clone(script)))
+            .chain(modules)
+            .collect()
+    }
+}
+
 /// What reads, or finds, the modules of one lane.
 #[derive(Clone)]
 pub(super) struct Librarian {

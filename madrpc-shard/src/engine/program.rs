@@ -3,7 +3,7 @@
 //! Everything here runs on the lane's stack.
 
 use super::desk::{Desk, Yield};
-use super::limits::LOAD_TIMEOUT;
+use super::limits::LOAD_CPU;
 use super::values::{self, Builtins};
 use super::{LoadError, Options, Registration, Script, exception, globals, host};
 use madrpc_core::error::{CallError, ErrorKind};
@@ -253,9 +253,7 @@ fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
                 stack,
             }
         }
-        None if error.kind == ErrorKind::DeadlineExceeded => {
-            LoadError::too_slow(name, LOAD_TIMEOUT)
-        }
+        None if error.kind == ErrorKind::CpuLimit => LoadError::too_slow(name, LOAD_CPU),
         None => LoadError::new(format!("script {name}: {}", error.message)),
     }
 }

@@ -4,7 +4,7 @@ use super::lane::Lane;
 use super::limits::LaneConfig;
 use super::modules::Library;
 use super::options::Registration;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             stack: String::new(),
@@ -36,9 +36,17 @@ impl LoadError {
 }
 
 impl LoadError {
+    /// Every lane must have the same functions at the same places.
+    pub(crate) fn inconstant(script: &Script) -> Self {
+        Self::new(format!(
+            "script {}: registers other functions each time it is loaded",
+            script.name
+        ))
+    }
+
     pub(super) fn too_slow(script: &str, limit: Duration) -> Self {
         Self::new(format!(
-            "script {script}: took more than {} s to load",
+            "script {script}: took more than {} s of CPU time to load",
             limit.as_secs()
         ))
     }
@@ -82,6 +90,17 @@ impl Script {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The files that it was read from, each with the text that was found there: itself, and once it has been loaded the
+    /// modules that it imports. None for a script from text.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Arc<str>)> {
+        self.library.files(&self.source)
+    }
+
+    /// Whether the other is this script, and not only one of the same name or text.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.source, &other.source)
     }
 
     /// Runs the script in a lane of its own and gives the names it registers, in their order.

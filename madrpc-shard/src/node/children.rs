@@ -1,8 +1,7 @@
 //! Calls of calls: what a running call asks for, and how it waits.
 
+use super::Node;
 use super::ticket::{Origin, Parent, Queued, Running, Ticket};
-use super::{LANES_MAX, Node};
-use crate::endpoint::Endpoint;
 use crate::engine::Answer;
 use crate::upstream::{Outcome, Request};
 use madrpc_core::error::{CallError, ErrorKind};
@@ -21,14 +20,14 @@ impl Node {
     pub(super) fn park(&mut self, running: Running, until: Option<Instant>) {
         let deadline = running.ticket.deadline;
         let until = until.map_or(deadline, |until| until.min(deadline));
-        let timer = self.timers.insert(until, running.lane);
+        let timer = self.timers.insert(until, running.serial);
         self.waiting
-            .insert(running.lane, Waiting { running, timer });
+            .insert(running.serial, Waiting { running, timer });
     }
 
     /// Puts a waiting call in the row of those that run.
-    pub(super) fn wake(&mut self, lane: usize) {
-        if let Some(Waiting { running, timer }) = self.waiting.remove(&lane) {
+    pub(super) fn wake(&mut self, serial: u64) {
+        if let Some(Waiting { running, timer }) = self.waiting.remove(&serial) {
             self.timers.remove(timer);
             self.running.push_back(running);
         }
@@ -37,10 +36,9 @@ impl Node {
     /// Sends the calls that a call has asked for; says whether it has an answer already.
     pub(super) fn run_errands(&mut self, running: &mut Running, now: Instant) -> bool {
         let mut is_answered = false;
-        for errand in self.lanes[running.lane].take_errands() {
+        for errand in running.lane.take_errands() {
             running.children += 1;
             let parent = Parent {
-                lane: running.lane,
                 serial: running.serial,
                 token: errand.token,
             };
@@ -55,7 +53,7 @@ impl Node {
             };
             if let Err(error) = self.send_child(&request, parent, now) {
                 running.children -= 1;
-                self.lanes[running.lane].answer(parent.token, Err(error));
+                running.lane.answer(parent.token, Err(error));
                 is_answered = true;
             }
         }
@@ -115,49 +113,24 @@ impl Node {
 
     /// Brings an answer to the call that waits for it, unless that is over.
     pub(super) fn answer(&mut self, parent: Parent, answer: Answer) {
-        let Parent {
-            lane,
-            serial,
-            token,
-        } = parent;
-        let waiting = self
-            .waiting
-            .get_mut(&lane)
-            .map(|waiting| &mut waiting.running);
-        let found = waiting.filter(|running| running.serial == serial);
+        let Parent { serial, token } = parent;
+        let waiting = self.waiting.get_mut(&serial);
+        let waiting = waiting.map(|waiting| &mut waiting.running);
         let row = &mut self.running;
-        let found = found.or_else(|| row.iter_mut().find(|running| running.serial == serial));
+        let found = waiting.or_else(|| row.iter_mut().find(|running| running.serial == serial));
         if let Some(running) = found {
             running.children -= 1;
-            self.lanes[lane].answer(token, answer);
-            self.wake(lane);
+            running.lane.answer(token, answer);
+            self.wake(serial);
         }
     }
 
     /// Gives up what a call that is over has asked for.
-    pub(super) fn cancel_children(&mut self, lane: usize, serial: u64) {
-        let is_theirs = |parent: &Parent| parent.lane == lane && parent.serial == serial;
+    pub(super) fn cancel_children(&mut self, serial: u64) {
+        let is_theirs = |parent: &Parent| parent.serial == serial;
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.cancel_abandoned(is_theirs);
         }
         self.give_up(|origin| matches!(origin, Origin::Parent(parent) if is_theirs(parent)));
-    }
-
-    /// Where all lanes are of calls that wait for each other, refuses one, so that the others get on.
-    pub(super) fn break_deadlock(&mut self, now: Instant, callers: &mut Endpoint) {
-        if self.running.is_empty()
-            && let Some(Queued { ticket, .. }) = self.queue.pop_front()
-        {
-            let error = format!(
-                "{LANES_MAX} calls of shard {} of {} wait for others",
-                self.shard, self.name
-            );
-            self.fail(
-                &ticket,
-                now,
-                callers,
-                CallError::not_run(ErrorKind::Overloaded, error),
-            );
-        }
     }
 }

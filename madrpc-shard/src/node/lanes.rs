@@ -1,60 +1,169 @@
-//! The lanes of a shard: which are free, and which have to be replaced.
+//! The lanes of a shard: those that wait for a call, and the making of new ones.
+//!
+//! A lane belongs to its call while that is under way, and is here before and after. One that must not be used again is
+//! dropped; others are made until the pool is full again, beside the calls, or at once where a call waits for one. They
+//! are made slice by slice, as every script takes its time to load.
 
-use super::{LANES_MAX, Node};
-use crate::engine::Lane;
-use tracing::error;
+use super::{LANES_MAX, UNSLICED};
+use crate::engine::{Lane, LaneConfig, LoadError, Loaded, Loading, Registration, Script};
+use crate::shard::Seat;
+use std::time::{Duration, Instant};
 
-impl Node {
-    /// A lane for a call that may run now; one is made where all are in use by waiting calls.
-    pub(super) fn claim_lane(&mut self) -> Option<usize> {
-        if self.running.len() >= self.pool {
-            return None;
-        }
-        if let Some(lane) = self.free.pop() {
-            return Some(lane);
-        }
-        if !self.worn.is_empty() {
-            return self.renew();
-        }
-        if self.lanes.len() >= LANES_MAX {
-            return None;
-        }
-        match Lane::load(&self.script, &self.name, &self.lane_config) {
-            Ok((lane, _)) => {
-                self.lanes.push(lane);
-                Some(self.lanes.len() - 1)
+/// How often it is looked whether there are lanes that nobody needed since the last time.
+const RETURN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What has come of making a lane.
+pub(super) enum Making {
+    /// It is there.
+    Ready,
+    /// It takes another slice.
+    Going,
+    /// There are [`LANES_MAX`].
+    Full,
+    /// It cannot be made.
+    Failed(LoadError),
+}
+
+/// Lanes without a call.
+pub(super) struct Lanes {
+    script: Script,
+    registrations: Vec<Registration>,
+    node: String,
+    config: LaneConfig,
+    /// How many there are at the least, with and without a call.
+    pool: usize,
+    #[expect(
+        clippy::vec_box,
+        reason = "a lane moves from here to a call and back, for each call"
+    )]
+    /// The one used last is the next to be used: it is the one that the core's caches know.
+    free: Vec<Box<Lane>>,
+    in_use: usize,
+    loading: Option<Loading>,
+    /// Whether the last try to make one has failed; then only a call that needs one leads to another try.
+    cannot_load: bool,
+    /// The fewest without a call since the last look.
+    free_min: usize,
+    next_return: Instant,
+}
+
+impl Lanes {
+    /// `pool` lanes that have the script loaded.
+    ///
+    /// # Errors
+    /// Where a lane cannot load it, or a later one registers other functions than the first.
+    pub(super) fn new(
+        seat: &Seat,
+        script: &Script,
+        config: &LaneConfig,
+        pool: usize,
+        now: Instant,
+    ) -> Result<Self, LoadError> {
+        let (first, registrations) = Lane::load(script, &seat.name, config)?;
+        let mut lanes = Self {
+            script: script.clone(),
+            registrations,
+            node: seat.name.clone(),
+            config: config.clone(),
+            pool,
+            free: vec![Box::new(first)],
+            in_use: 0,
+            loading: None,
+            cannot_load: false,
+            free_min: pool,
+            next_return: now + RETURN_INTERVAL,
+        };
+        while lanes.free.len() < pool {
+            if let Making::Failed(error) = lanes.make(Instant::now(), UNSLICED) {
+                return Err(error);
             }
-            Err(error) => {
-                error!("no further lane can be made: {error}");
-                None
-            }
         }
+        Ok(lanes)
+    }
+
+    /// What the script has registered.
+    pub(super) fn registrations(&self) -> &[Registration] {
+        &self.registrations
+    }
+
+    /// What a call may use, where its function says nothing else.
+    pub(super) fn config(&self) -> &LaneConfig {
+        &self.config
+    }
+
+    /// A lane for a call; one in which nothing ran but the script, where the call has to have that.
+    pub(super) fn take(&mut self, is_isolated: bool) -> Option<Box<Lane>> {
+        let lane = if is_isolated {
+            let fresh = self.free.iter().rposition(|lane| lane.is_fresh())?;
+            self.free.remove(fresh)
+        } else {
+            self.free.pop()?
+        };
+        self.free_min = self.free_min.min(self.free.len());
+        self.in_use += 1;
+        Some(lane)
     }
 
     /// Takes back a lane whose call is over.
-    pub(super) fn set_free(&mut self, lane: usize) {
-        if self.lanes[lane].is_spoilt() {
-            self.worn.push(lane);
-        } else {
+    pub(super) fn put_back(&mut self, lane: Box<Lane>) {
+        self.in_use -= 1;
+        if !lane.is_spoilt() && lane.runs(&self.script) {
             self.free.push(lane);
         }
     }
 
-    /// Puts a fresh lane in the place of a worn one.
-    pub(super) fn renew(&mut self) -> Option<usize> {
-        let lane = self.worn.pop()?;
-        let loaded = Lane::load(&self.script, &self.name, &self.lane_config);
-        self.cannot_load = loaded.is_err();
-        match loaded {
-            Ok((fresh, _)) => {
-                self.lanes[lane] = fresh;
-                Some(lane)
+    /// Whether there is one to be made although no call waits for it.
+    pub(super) fn wants(&self) -> bool {
+        let is_short = self.free.len() + self.in_use < self.pool;
+        self.loading.is_some() || is_short && !self.cannot_load
+    }
+
+    /// Makes a lane, for one slice.
+    pub(super) fn make(&mut self, now: Instant, slice: Duration) -> Making {
+        let begun = match self.loading.take() {
+            Some(loading) => Ok(loading),
+            None if self.free.len() + self.in_use >= LANES_MAX => return Making::Full,
+            None => Loading::begin(&self.script, &self.node, &self.config),
+        };
+        let error = match begun.map(|loading| loading.resume(now, slice)) {
+            Ok(Loaded::Not(loading)) => {
+                self.loading = Some(loading);
+                return Making::Going;
             }
-            Err(error) => {
-                error!("a lane cannot be replaced, and is not used until it can be: {error}");
-                self.worn.push(lane);
-                None
+            Ok(Loaded::Ready(lane, functions)) if functions == self.registrations => {
+                self.cannot_load = false;
+                self.free.push(Box::new(lane));
+                return Making::Ready;
             }
+            Ok(Loaded::Ready(..)) => LoadError::inconstant(&self.script),
+            Ok(Loaded::Failed(error)) | Err(error) => error,
+        };
+        self.cannot_load = true;
+        Making::Failed(error)
+    }
+
+    /// From now on lanes have another script; `first` has it already. Those in use go when their calls are over.
+    pub(super) fn replace(
+        &mut self,
+        script: Script,
+        first: Lane,
+        registrations: Vec<Registration>,
+    ) {
+        self.script = script;
+        self.registrations = registrations;
+        self.loading = None;
+        self.cannot_load = false;
+        self.free = vec![Box::new(first)];
+    }
+
+    /// Gives back those beyond the pool that nobody has needed for a while: waiting calls can take many.
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if now < self.next_return {
+            return;
         }
+        self.next_return = now + RETURN_INTERVAL;
+        let beyond = (self.free.len() + self.in_use).saturating_sub(self.pool);
+        self.free.drain(..beyond.min(self.free_min));
+        self.free_min = self.free.len();
     }
 }

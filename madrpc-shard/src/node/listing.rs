@@ -3,13 +3,23 @@
 use super::Node;
 use crate::catalog::FunctionOptions;
 use crate::engine::Options;
+use std::collections::HashMap;
 
 impl Node {
     /// Its functions, as the script has registered them.
     pub(crate) fn registered(&self) -> impl Iterator<Item = (String, FunctionOptions)> {
-        self.registrations
+        self.lanes
+            .registrations()
             .iter()
             .map(|function| (function.name.clone(), function.options.into()))
+    }
+
+    /// Their names by their numbers in the counters.
+    pub(crate) fn function_names(&self) -> HashMap<usize, String> {
+        let functions = self.functions.iter();
+        functions
+            .map(|(name, function)| (function.counter, name.clone()))
+            .collect()
     }
 }
 

@@ -12,31 +12,39 @@
 //!
 //! **Waiting.** A call that waits for a timer, or for a call of its own, keeps its lane but not its place among the
 //! running; another lane takes that, and one is made where none is free. So parents never block their children.
+//!
+//! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
+//! tenth of the time.
 
 mod children;
 mod config;
 mod lanes;
 mod listing;
+mod reload;
 mod reply;
 mod schedule;
 mod ticket;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
+pub(crate) use reload::Prepared;
 
+use crate::beacon::Beacon;
 use crate::endpoint::{Endpoint, SessionKey};
-use crate::engine::{Lane, LaneConfig, LoadError, Registration, Script};
+use crate::engine::{LoadError, Registration, Script};
 use crate::handler::Incoming;
 use crate::shard::Seat;
 use crate::upstream::{Keep, Upstreams};
 use children::Waiting;
+use lanes::Lanes;
 use madrpc_core::error::{CallError, ErrorKind};
-
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::session::Outbox;
 use madrpc_core::stats::{Counters, Row};
 use madrpc_core::wheel::Wheel;
+use reload::Staged;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ticket::{Origin, Parent, Queued, Registered, Running, Ticket};
 
@@ -59,35 +67,29 @@ const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
 pub(crate) struct Node {
     shard: u16,
     name: String,
-    script: Script,
     functions: HashMap<String, Registered>,
-    /// The same as the script has them, for those who ask.
-    registrations: Vec<Registration>,
     slice: Duration,
-    lane_config: LaneConfig,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
     /// Calls that may run at the same time.
     pool: usize,
-    lanes: Vec<Lane>,
-    free: Vec<usize>,
-    /// Lanes that must be replaced before they are used: when the shard has a moment, as it takes a millisecond or
-    /// more, or when a call needs one.
-    worn: Vec<usize>,
-    /// Whether the last try to replace one has failed; then only a call that needs one leads to another try.
-    cannot_load: bool,
+    lanes: Lanes,
+    staged: Option<Staged>,
     running: VecDeque<Running>,
-    /// Calls that wait for an answer or a timer, by their lanes.
-    waiting: HashMap<usize, Waiting>,
-    timers: Wheel<usize>,
+    /// Calls that wait for an answer or a timer, by their serials.
+    waiting: HashMap<u64, Waiting>,
+    timers: Wheel<u64>,
     queue: VecDeque<Queued>,
     upstreams: Option<Upstreams<Parent>>,
     counters: Counters,
+    beacon: Arc<Beacon>,
     last_serial: u64,
     slices_given: u64,
     last_call: Instant,
     /// When the running calls go on although new ones come.
     next_slice: Instant,
+    /// When lanes are made although new calls come.
+    next_making: Instant,
     next_search: Instant,
 }
 
@@ -106,47 +108,17 @@ impl Node {
         orchestrator: Option<(SocketAddr, Endpoint)>,
         now: Instant,
     ) -> Result<Self, LoadError> {
-        let mut lanes = Vec::with_capacity(pool);
-        let mut functions: Vec<Registration> = Vec::new();
-        for number in 0..pool {
-            let (lane, registered) = Lane::load(script, &seat.name, &config.lane)?;
-            if number > 0 && registered != functions {
-                return Err(LoadError {
-                    message: format!(
-                        "script {}: registers other functions each time it is loaded",
-                        script.name()
-                    ),
-                    stack: String::new(),
-                });
-            }
-            functions = registered;
-            lanes.push(lane);
-        }
-        let registrations = functions.clone();
-        let mut counters = Counters::new(vec![seat.name.clone()]);
-        let numbered = functions.into_iter().enumerate().map(|(place, function)| {
-            let registered = Registered {
-                place,
-                counter: counters.number(&function.name),
-                timeout: function.options.timeout,
-                isolate: config.lane.isolate || function.options.isolate,
-            };
-            (function.name, registered)
-        });
-        Ok(Self {
+        let lanes = Lanes::new(seat, script, &config.lane, pool, now)?;
+        let registrations = lanes.registrations().to_vec();
+        let mut node = Self {
             shard: seat.shard,
             name: seat.name.clone(),
-            script: script.clone(),
-            functions: numbered.collect(),
-            registrations,
+            functions: HashMap::new(),
             slice: config.slice.unwrap_or(UNSLICED),
-            lane_config: config.lane.clone(),
             queue_max: config.queue_max,
             pool,
-            free: (0..lanes.len()).collect(),
-            worn: Vec::new(),
-            cannot_load: false,
             lanes,
+            staged: None,
             running: VecDeque::new(),
             waiting: HashMap::new(),
             timers: Wheel::new(now),
@@ -160,13 +132,31 @@ impl Node {
                     now,
                 )
             }),
-            counters,
+            counters: Counters::new(vec![seat.name.clone()]),
+            beacon: Arc::clone(&seat.beacon),
             last_serial: 0,
             slices_given: 0,
             last_call: now,
             next_slice: now,
+            next_making: now,
             next_search: now,
-        })
+        };
+        node.functions = node.number(&registrations);
+        Ok(node)
+    }
+
+    /// The functions by name, each with its number in the counters.
+    fn number(&mut self, registrations: &[Registration]) -> HashMap<String, Registered> {
+        let numbered = registrations.iter().enumerate().map(|(place, function)| {
+            let registered = Registered {
+                place,
+                counter: self.counters.number(&function.name),
+                timeout: function.options.timeout,
+                isolate: self.lanes.config().isolate || function.options.isolate,
+            };
+            (function.name.clone(), registered)
+        });
+        numbered.collect()
     }
 
     /// Whether the next turn has something to do without anything new from outside.
@@ -175,8 +165,8 @@ impl Node {
             .upstreams
             .as_ref()
             .is_some_and(|upstreams| upstreams.endpoint().has_work());
-        let has_worn = !self.worn.is_empty() && !self.cannot_load;
-        from_upstream || !self.running.is_empty() || !self.queue.is_empty() || has_worn
+        let has_calls = !self.running.is_empty() || !self.queue.is_empty();
+        from_upstream || has_calls || self.lanes.wants() || self.is_preparing()
     }
 
     /// Whether no call is under way.
@@ -227,13 +217,13 @@ impl Node {
         self.last_call = call.arrived;
         // A call's arrival is the beginning of its turn.
         let now = Instant::now();
-        if call.request.body.len() > self.lane_config.body_bytes {
+        if call.request.body.len() > self.lanes.config().body_bytes {
             let error = self.body_too_large(call.request.body.len());
             return self.fail(&ticket, now, outbox, error);
         }
         if self.queue.is_empty()
             && now < call.arrived + TURN
-            && let Some(lane) = self.claim_lane()
+            && let Some(lane) = self.claim_lane(&function)
         {
             self.start(ticket, now, lane, call.request.body, outbox);
         } else if self.queue.len() < self.queue_max {
@@ -269,15 +259,19 @@ impl Node {
         for running in &mut self.running {
             if is_given_up(&running.ticket.origin) {
                 running.is_given_up = true;
-                self.lanes[running.lane].stop(ErrorKind::Cancelled);
+                running.lane.stop(ErrorKind::Cancelled);
             }
         }
-        let waiting = self.waiting.iter();
-        let stopped = waiting.filter(|(_, waiting)| is_given_up(&waiting.running.ticket.origin));
-        let stopped: Vec<usize> = stopped.map(|(lane, _)| *lane).collect();
-        for lane in stopped {
-            self.lanes[lane].stop(ErrorKind::Cancelled);
-            self.wake(lane);
+        let waiting = self.waiting.iter_mut();
+        let mut stopped = Vec::new();
+        for (serial, Waiting { running, .. }) in waiting {
+            if is_given_up(&running.ticket.origin) {
+                running.lane.stop(ErrorKind::Cancelled);
+                stopped.push(*serial);
+            }
+        }
+        for serial in stopped {
+            self.wake(serial);
         }
         let counters = &mut self.counters;
         self.queue.retain(|queued| {

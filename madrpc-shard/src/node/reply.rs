@@ -48,18 +48,18 @@ impl Node {
                 let Some(outbox) = reply.outbox(session) else {
                     return;
                 };
-                let heap = self.lanes[*lane].heap_peak_bytes();
+                let heap = lane.heap_peak_bytes();
                 let bill = self.bill(started.duration_since(ticket.arrived), *cpu, *slices, heap);
                 match result {
                     Ok(()) => {
                         let header = Header::Reply { id, bill };
-                        self.lanes[*lane].with_output(|body| outbox.send(&header, body));
+                        lane.with_output(|body| outbox.send(&header, body));
                     }
                     Err(error) => outbox.fail(id, bill, &error),
                 }
             }
             Origin::Parent(parent) => {
-                let answer = result.map(|()| self.lanes[*lane].with_output(<[u8]>::to_vec));
+                let answer = result.map(|()| lane.with_output(<[u8]>::to_vec));
                 self.answer(parent, answer);
             }
         }
@@ -110,7 +110,7 @@ impl Node {
     }
 
     pub(super) fn body_too_large(&self, bytes: usize) -> CallError {
-        let limit = self.lane_config.body_bytes;
+        let limit = self.lanes.config().body_bytes;
         let error =
             format!("the arguments take {bytes} bytes; the node's limit is {limit} (--body-limit)");
         CallError::not_run(ErrorKind::PayloadTooLarge, error)

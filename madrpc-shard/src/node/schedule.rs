@@ -1,12 +1,14 @@
 //! Who gets the core, turn by turn; the rules are in the module above.
 
+use super::lanes::Making;
 use super::reply::ReplyTo;
-use super::ticket::{Queued, Running, Ticket};
-use super::{Node, TURN};
+use super::ticket::{Queued, Registered, Running, Ticket};
+use super::{LANES_MAX, Node, TURN};
 use crate::endpoint::Endpoint;
 use crate::engine::{Lane, Progress};
 use madrpc_core::error::{CallError, ErrorKind};
 use std::time::{Duration, Instant};
+use tracing::error;
 
 /// How long no new call has come when the running ones go on.
 const QUIET: Duration = Duration::from_micros(100);
@@ -25,8 +27,8 @@ impl Node {
     /// while the turn lasts; gives the datagrams received.
     pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
         let received = self.take_answers(now);
-        while let Some(lane) = self.timers.expire(now) {
-            self.wake(lane);
+        while let Some(serial) = self.timers.expire(now) {
+            self.wake(serial);
         }
         if now >= self.next_search {
             self.next_search = now + SEARCH_INTERVAL;
@@ -39,12 +41,8 @@ impl Node {
         if now >= self.next_slice || is_quiet {
             self.give_slice(callers);
         }
-        if is_quiet
-            && !self.cannot_load
-            && let Some(lane) = self.renew()
-        {
-            self.free.push(lane);
-        }
+        self.make_lanes(is_quiet);
+        self.lanes.give_back(now);
         received
     }
 
@@ -66,25 +64,80 @@ impl Node {
         }
     }
 
+    /// A lane for a call of this function, if it may run now and there is one.
+    pub(super) fn claim_lane(&mut self, function: &Registered) -> Option<Box<Lane>> {
+        if self.running.len() >= self.pool {
+            return None;
+        }
+        self.lanes.take(function.isolate)
+    }
+
     /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
     /// a turn, and would keep them out for as long as anything runs.
     fn start_queued(&mut self, callers: &mut Endpoint) {
         let end = Instant::now() + TURN;
-        while !self.queue.is_empty() {
+        while let Some(first) = self.queue.front() {
             let begun = Instant::now();
-            if begun >= end {
+            if begun >= end || self.running.len() >= self.pool {
                 break;
             }
-            let Some(lane) = self.claim_lane() else {
-                self.break_deadlock(begun, callers);
-                break;
-            };
-            let Some(Queued { ticket, body }) = self.queue.pop_front() else {
-                self.free.push(lane);
-                break;
-            };
-            self.start(ticket, begun, lane, &body, callers);
+            let function = first.ticket.function;
+            if let Some(lane) = self.claim_lane(&function) {
+                if let Some(Queued { ticket, body }) = self.queue.pop_front() {
+                    self.start(ticket, begun, lane, &body, callers);
+                }
+            } else if let Some(error) = self.make_lane(begun) {
+                // Whoever runs will make room; nobody else would.
+                if !self.running.is_empty() {
+                    break;
+                }
+                if let Some(Queued { ticket, .. }) = self.queue.pop_front() {
+                    self.fail(&ticket, begun, callers, error);
+                }
+            }
         }
+    }
+
+    /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
+    fn make_lane(&mut self, now: Instant) -> Option<CallError> {
+        self.beacon.begin_loading();
+        let making = self.lanes.make(now, self.slice.min(TURN));
+        self.beacon.end();
+        match making {
+            Making::Ready | Making::Going => None,
+            // Where all lanes are of calls that wait for each other, one has to go, so that the others get on.
+            Making::Full => Some(CallError::not_run(
+                ErrorKind::Overloaded,
+                format!(
+                    "{LANES_MAX} calls of shard {} of {} wait for others",
+                    self.shard, self.name
+                ),
+            )),
+            Making::Failed(error) => Some(CallError::not_run(
+                ErrorKind::Internal,
+                format!("there is no lane for the call: {error}"),
+            )),
+        }
+    }
+
+    /// Makes the lanes that are missing, and loads the script that is to come, for one slice; where calls come without
+    /// a pause, in a tenth of the time.
+    fn make_lanes(&mut self, is_quiet: bool) {
+        let begun = Instant::now();
+        let is_preparing = self.is_preparing();
+        if !(is_preparing || self.lanes.wants()) || !is_quiet && begun < self.next_making {
+            return;
+        }
+        self.beacon.begin_loading();
+        let slice = self.slice.min(TURN);
+        if is_preparing {
+            self.go_on_preparing(begun, slice);
+        } else if let Making::Failed(error) = self.lanes.make(begun, slice) {
+            error!("a lane cannot be made, and is missing until a call needs it: {error}");
+        }
+        self.beacon.end();
+        let now = Instant::now();
+        self.next_making = now + now.duration_since(begun) * 9;
     }
 
     /// Lets one of the running calls go on.
@@ -109,26 +162,13 @@ impl Node {
         &mut self,
         ticket: Ticket,
         now: Instant,
-        lane: usize,
+        mut lane: Box<Lane>,
         body: &[u8],
         reply: &mut impl ReplyTo,
     ) {
-        if ticket.function.isolate && !self.lanes[lane].is_fresh() {
-            match Lane::load(&self.script, &self.name, &self.lane_config) {
-                Ok((fresh, _)) => self.lanes[lane] = fresh,
-                Err(error) => {
-                    self.free.push(lane);
-                    let error = CallError::not_run(
-                        ErrorKind::Internal,
-                        format!("no fresh context: {error}"),
-                    );
-                    return self.fail(&ticket, now, reply, error);
-                }
-            }
-        }
-        self.lanes[lane].assign(ticket.function.place, body, ticket.deadline);
+        lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_serial += 1;
-        self.lanes[lane].set_call_number(self.last_serial);
+        lane.set_call_number(self.last_serial);
         let running = Running {
             ticket,
             lane,
@@ -144,7 +184,9 @@ impl Node {
 
     /// Gives a call one slice, and its reply where it is over.
     fn go_on(&mut self, mut running: Running, begun: Instant, reply: &mut impl ReplyTo) {
-        let progress = self.lanes[running.lane].resume(begun, self.slice);
+        self.beacon.begin(running.ticket.function.counter);
+        let progress = running.lane.resume(begun, self.slice);
+        self.beacon.end();
         let now = Instant::now();
         running.cpu += now.duration_since(begun);
         running.slices += 1;
@@ -161,9 +203,9 @@ impl Node {
                 let result = result.map_err(|error| running.explain(error));
                 self.reply(&running, now, reply, result);
                 if running.children > 0 {
-                    self.cancel_children(running.lane, running.serial);
+                    self.cancel_children(running.serial);
                 }
-                self.set_free(running.lane);
+                self.lanes.put_back(running.lane);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! A call as a node keeps it: where it came from, and where it stands.
 
 use crate::endpoint::SessionKey;
+use crate::engine::Lane;
 use madrpc_core::error::{CallError, ErrorKind};
 use std::time::{Duration, Instant};
 
@@ -41,10 +42,8 @@ pub(super) enum Origin {
 /// A call that has asked for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parent {
-    pub(super) lane: usize,
-    /// Tells the lane's calls apart.
     pub(super) serial: u64,
-    /// The lane's number for what it has asked for.
+    /// Its lane's number for what it has asked for.
     pub(super) token: u32,
 }
 
@@ -61,7 +60,8 @@ pub(super) struct Ticket {
 /// A call that has a lane.
 pub(super) struct Running {
     pub(super) ticket: Ticket,
-    pub(super) lane: usize,
+    pub(super) lane: Box<Lane>,
+    /// Tells the shard's calls apart.
     pub(super) serial: u64,
     pub(super) started: Instant,
     pub(super) cpu: Duration,
