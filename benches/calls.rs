@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             shards: Some(1),
             cpus: Some([core.id].into_iter().collect()),
             identity: authority.issue(role)?,
+            spin: madrpc_shard::DEFAULT_SPIN,
         })
     };
     let script = Script::new("echo.js", SCRIPT);

@@ -1,6 +1,6 @@
 //! Lanes: what calls that run for long do to short ones on the same core, what slices cost, and how soon a call ends.
 //!
-//! A node of one shard is pinned to the first core, the generator of tiny calls to the last. Figures that are compared
+//! A node of one shard is pinned to the first core, all that call it to the last. Figures that are compared
 //! are of one run, one after the other or in turns. A call that fails where it should not ends the bench.
 //!
 //! `cargo bench -p madrpc-benches --bench lanes [-- fairness|waiting|cost|endings …]`
@@ -47,13 +47,13 @@ const BUSY: Duration = Duration::from_millis(9_500);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Pairs of computations, and how long one is about.
-const PAIRS: usize = 5;
-const COMPUTATION: Duration = Duration::from_secs(2);
+const PAIRS: usize = 3;
+const COMPUTATION: Duration = Duration::from_secs(10);
 
 /// Endings of each sort.
 const ENDINGS: usize = 50;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 type Part = fn(&Bench) -> Outcome<()>;
 
 fn main() -> Outcome<()> {
@@ -109,12 +109,13 @@ impl Bench {
             shards: Some(1),
             cpus: Some([self.first.id].into_iter().collect()),
             identity: self.authority.issue(Role::Node)?,
+            spin: madrpc_shard::DEFAULT_SPIN,
         };
         let script = Script::new("lanes.js", SCRIPT);
         Ok(Server::node(&config, &script, settings)?)
     }
 
-    /// A client that has its session already.
+    /// A client that has its session already. It and its callers have to be pinned: see [`Bench::on_last`].
     fn client(&self, server: &Server) -> Outcome<Client> {
         let client = Client::new(&ClientConfig {
             connections: 1,
@@ -125,6 +126,21 @@ impl Bench {
         })?;
         client.call_blocking::<_, i64>("echo", &1)?;
         Ok(client)
+    }
+
+    /// Runs `body`, and the threads that it starts, on the last core: one that the system puts on the node's core waits
+    /// for milliseconds there before it runs at all.
+    fn on_last<T: Send>(&self, body: impl FnOnce() -> Outcome<T> + Send) -> Outcome<T>
+where {
+        thread::scope(|scope| {
+            let pinned = scope.spawn(|| {
+                if !core_affinity::set_for_current(self.last) {
+                    return Err("the callers cannot be pinned".into());
+                }
+                body()
+            });
+            pinned.join().map_err(|_| "a caller has panicked")?
+        })
     }
 
     fn tiny(&self, server: &Server, concurrency: usize) -> Outcome<LoadReport> {
@@ -163,131 +179,138 @@ fn unsliced(lanes: usize) -> NodeConfig {
 /// Tiny calls beside busy lanes: the latency and the throughput they keep, and what the busy ones get.
 fn fairness(bench: &Bench) -> Outcome<()> {
     let node = bench.node(&pool(POOL))?;
-    let client = bench.client(&node)?;
-    println!("\ntiny calls on one shard; pool of {POOL}, {LOOPS} of them in loops");
-    println!(
-        "{:>10} {:>10} {:>10} {:>8} {:>8} {:>8}",
-        "in flight", "loops", "calls/s", "p50 us", "p99 us", "max us"
-    );
-    let row = |concurrency: usize, loops: usize, report: &LoadReport| {
+    bench.on_last(move || {
+        let client = bench.client(&node)?;
+        println!("\ntiny calls on one shard; pool of {POOL}, {LOOPS} of them in loops");
         println!(
-            "{concurrency:>10} {loops:>10} {:>10.0} {:>8} {:>8} {:>8}",
-            report.calls_per_s(),
-            report.latency.quantile_us(0.5),
-            report.latency.quantile_us(0.99),
-            report.latency.max_us(),
+            "{:>10} {:>10} {:>10} {:>8} {:>8} {:>8}",
+            "in flight", "loops", "calls/s", "p50 us", "p99 us", "max us"
         );
-    };
-    let levels = [1, 64];
-    let mut free = Vec::new();
-    for concurrency in levels {
-        let report = bench.tiny(&node, concurrency)?;
-        row(concurrency, 0, &report);
-        free.push(report);
-    }
-    let (busy, loops) = thread::scope(|scope| {
-        let loops: Vec<_> = (0..LOOPS)
-            .map(|_| scope.spawn(|| looping(&client, BUSY)))
-            .collect();
-        thread::sleep(Duration::from_millis(200));
-        let mut busy = Vec::new();
+        let row = |concurrency: usize, loops: usize, report: &LoadReport| {
+            println!(
+                "{concurrency:>10} {loops:>10} {:>10.0} {:>8} {:>8} {:>8}",
+                report.calls_per_s(),
+                report.latency.quantile_us(0.5),
+                report.latency.quantile_us(0.99),
+                report.latency.max_us(),
+            );
+        };
+        let levels = [1, 64];
+        let mut free = Vec::new();
         for concurrency in levels {
             let report = bench.tiny(&node, concurrency)?;
-            row(concurrency, LOOPS, &report);
-            busy.push(report);
+            row(concurrency, 0, &report);
+            free.push(report);
         }
-        if loops.iter().any(ScopedJoinHandle::is_finished) {
-            return Err("a loop ended before the tiny calls did".into());
+        let (busy, loops) = thread::scope(|scope| {
+            let loops: Vec<_> = (0..LOOPS)
+                .map(|_| scope.spawn(|| looping(&client, BUSY)))
+                .collect();
+            thread::sleep(Duration::from_millis(200));
+            let mut busy = Vec::new();
+            for concurrency in levels {
+                let report = bench.tiny(&node, concurrency)?;
+                row(concurrency, LOOPS, &report);
+                busy.push(report);
+            }
+            if loops.iter().any(ScopedJoinHandle::is_finished) {
+                return Err("a loop ended before the tiny calls did".into());
+            }
+            Outcome::Ok((busy, joined(loops)?))
+        })?;
+        for (concurrency, report) in levels.into_iter().zip(&busy) {
+            let p99 = report.latency.quantile_us(0.99);
+            verdict(
+                &format!("p99 with {concurrency} in flight, ms"),
+                p99 as f64 / 1e3,
+                3.0,
+            );
         }
-        Outcome::Ok((busy, joined(loops)?))
-    })?;
-    for (concurrency, report) in levels.into_iter().zip(&busy) {
-        let p99 = report.latency.quantile_us(0.99);
-        verdict(
-            &format!("p99 with {concurrency} in flight, ms"),
-            p99 as f64 / 1e3,
-            3.0,
-        );
-    }
-    let kept = 100.0 * busy[1].calls_per_s() / free[1].calls_per_s();
-    verdict("throughput lost with 64 in flight, %", 100.0 - kept, 70.0);
-    let shares = loops
-        .iter()
-        .map(|reply| 100.0 * reply.bill.cpu_us as f64 / BUSY.as_micros() as f64);
-    let (least, most, sum) = shares.fold((f64::MAX, 0.0f64, 0.0), |(least, most, sum), share| {
-        (least.min(share), most.max(share), sum + share)
-    });
-    println!("the loops had {sum:.1}% of the core in all, each {least:.1}% to {most:.1}%");
-    Ok(())
+        let kept = 100.0 * busy[1].calls_per_s() / free[1].calls_per_s();
+        verdict("throughput lost with 64 in flight, %", 100.0 - kept, 70.0);
+        let shares = loops
+            .iter()
+            .map(|reply| 100.0 * reply.bill.cpu_us as f64 / BUSY.as_micros() as f64);
+        let (least, most, sum) = shares
+            .fold((f64::MAX, 0.0f64, 0.0), |(least, most, sum), share| {
+                (least.min(share), most.max(share), sum + share)
+            });
+        println!("the loops had {sum:.1}% of the core in all, each {least:.1}% to {most:.1}%");
+        Ok(())
+    })
 }
 
 /// The same without slices: how long one tiny call waits.
 fn waiting(bench: &Bench) -> Outcome<()> {
     let node = bench.node(&unsliced(POOL))?;
-    let client = bench.client(&node)?;
-    let busy = Duration::from_secs(1);
-    let waited = thread::scope(|scope| {
-        let loops: Vec<_> = (0..LOOPS)
-            .map(|_| scope.spawn(|| looping(&client, busy)))
-            .collect();
-        thread::sleep(Duration::from_millis(200));
-        let begun = Instant::now();
-        client.call_blocking::<_, i64>("echo", &1)?;
-        let waited = begun.elapsed();
-        joined(loops)?;
-        Outcome::Ok(waited)
-    })?;
-    println!(
-        "without slices and {LOOPS} loops of {} s, a tiny call waits {:.2} s",
-        busy.as_secs(),
-        waited.as_secs_f64()
-    );
-    Ok(())
+    bench.on_last(move || {
+        let client = bench.client(&node)?;
+        let busy = Duration::from_secs(1);
+        let waited = thread::scope(|scope| {
+            let loops: Vec<_> = (0..LOOPS)
+                .map(|_| scope.spawn(|| looping(&client, busy)))
+                .collect();
+            thread::sleep(Duration::from_millis(200));
+            let begun = Instant::now();
+            client.call_blocking::<_, i64>("echo", &1)?;
+            let waited = begun.elapsed();
+            joined(loops)?;
+            Outcome::Ok(waited)
+        })?;
+        println!(
+            "without slices and {LOOPS} loops of {} s, a tiny call waits {:.2} s",
+            busy.as_secs(),
+            waited.as_secs_f64()
+        );
+        Ok(())
+    })
 }
 
 /// A long computation with slices and without, in turns.
 fn cost(bench: &Bench) -> Outcome<()> {
     let nodes = [bench.node(&pool(1))?, bench.node(&unsliced(1))?];
-    let clients = [bench.client(&nodes[0])?, bench.client(&nodes[1])?];
-    let time = |client: &Client, rounds: i64| {
-        let begun = Instant::now();
-        let inside: i64 = client.call_blocking("compute", &rounds)?;
-        Outcome::Ok((begun.elapsed(), inside))
-    };
-    let trial = 2_000_000;
-    let (trial_time, _) = time(&clients[1], trial)?;
-    let rounds = (trial as f64 * COMPUTATION.div_duration_f64(trial_time)) as i64;
-    let mut sums = [Duration::ZERO; 2];
-    let mut ratios = Vec::new();
-    let mut results = Vec::new();
-    for pair in 0..PAIRS {
-        let mut times = [Duration::ZERO; 2];
-        // Which comes first changes from pair to pair, so that a machine that slows down harms both.
-        for way in [pair % 2, 1 - pair % 2] {
-            let (elapsed, inside) = time(&clients[way], rounds)?;
-            times[way] = elapsed;
-            sums[way] += elapsed;
-            results.push(inside);
+    bench.on_last(move || {
+        let clients = [bench.client(&nodes[0])?, bench.client(&nodes[1])?];
+        let time = |client: &Client, rounds: i64| {
+            let begun = Instant::now();
+            let inside: i64 = client.call_blocking("compute", &rounds)?;
+            Outcome::Ok((begun.elapsed(), inside))
+        };
+        let trial = 2_000_000;
+        let (trial_time, _) = time(&clients[1], trial)?;
+        let rounds = (trial as f64 * COMPUTATION.div_duration_f64(trial_time)) as i64;
+        let mut sums = [Duration::ZERO; 2];
+        let mut ratios = Vec::new();
+        let mut results = Vec::new();
+        for pair in 0..PAIRS {
+            let mut times = [Duration::ZERO; 2];
+            // Which comes first changes from pair to pair, so that a machine that slows down harms both.
+            for way in [pair % 2, 1 - pair % 2] {
+                let (elapsed, inside) = time(&clients[way], rounds)?;
+                times[way] = elapsed;
+                sums[way] += elapsed;
+                results.push(inside);
+            }
+            ratios.push(times[0].div_duration_f64(times[1]));
         }
-        ratios.push(times[0].div_duration_f64(times[1]));
-    }
-    if results.iter().any(|result| *result != results[0]) {
-        return Err(format!("the computations differ: {results:?}").into());
-    }
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "\na computation of {:.2} s without slices takes {:.2} s with them; {PAIRS} pairs, ratios {:.3} to {:.3}",
-        sums[1].as_secs_f64() / PAIRS as f64,
-        sums[0].as_secs_f64() / PAIRS as f64,
-        ratios[0],
-        ratios[PAIRS - 1]
-    );
-    verdict(
-        "slices cost, % (median)",
-        100.0 * (ratios[PAIRS / 2] - 1.0),
-        3.0,
-    );
-    Ok(())
+        if results.iter().any(|result| *result != results[0]) {
+            return Err(format!("the computations differ: {results:?}").into());
+        }
+        ratios.sort_by(f64::total_cmp);
+        println!(
+            "\na computation of {:.2} s without slices takes {:.2} s with them; {PAIRS} pairs, ratios {:.3} to {:.3}",
+            sums[1].as_secs_f64() / PAIRS as f64,
+            sums[0].as_secs_f64() / PAIRS as f64,
+            ratios[0],
+            ratios[PAIRS - 1]
+        );
+        verdict(
+            "slices cost, % (median)",
+            100.0 * (ratios[PAIRS / 2] - 1.0),
+            3.0,
+        );
+        Ok(())
+    })
 }
 
 /// How long after its deadline, or after its caller gave it up, an endless loop is over: alone and in a full pool.
@@ -295,42 +318,45 @@ fn endings(bench: &Bench) -> Outcome<()> {
     println!("\nan endless loop's end, latest of {ENDINGS}");
     for lanes in [1, POOL] {
         let node = bench.node(&pool(lanes))?;
-        let client = bench.client(&node)?;
-        let others = lanes - 1;
-        let busy = DEADLINE - Duration::from_millis(100);
-        thread::scope(|scope| {
-            let loops: Vec<_> = (0..others)
-                .map(|_| scope.spawn(|| looping(&client, busy)))
-                .collect();
-            thread::sleep(Duration::from_millis(100));
-            let late = latest(|| past_deadline(&client, Duration::from_millis(60)))?;
-            verdict(
-                &format!("after its deadline, ms, beside {others} loops"),
-                late,
-                5.0,
-            );
-            let late = latest(|| past_cancel(&client))?;
-            verdict(
-                &format!("after its cancel, ms, beside {others} loops"),
-                late,
-                5.0,
-            );
-            if loops.iter().any(ScopedJoinHandle::is_finished) {
-                return Err("a loop ended before the endings were measured".into());
-            }
-            joined(loops)?;
-            Outcome::Ok(())
+        bench.on_last(move || {
+            let client = bench.client(&node)?;
+            let others = lanes - 1;
+            let busy = DEADLINE - Duration::from_millis(100);
+            thread::scope(|scope| {
+                let loops: Vec<_> = (0..others)
+                    .map(|_| scope.spawn(|| looping(&client, busy)))
+                    .collect();
+                thread::sleep(Duration::from_millis(100));
+                let (late, median) = latest(|| past_deadline(&client, Duration::from_millis(60)))?;
+                verdict(
+                    &format!("after its deadline, ms, beside {others} loops (median {median:.2})"),
+                    late,
+                    5.0,
+                );
+                let (late, median) = latest(|| past_cancel(&client))?;
+                verdict(
+                    &format!("after its cancel, ms, beside {others} loops (median {median:.2})"),
+                    late,
+                    5.0,
+                );
+                if loops.iter().any(ScopedJoinHandle::is_finished) {
+                    return Err("a loop ended before the endings were measured".into());
+                }
+                joined(loops)?;
+                Outcome::Ok(())
+            })
         })?;
     }
     Ok(())
 }
 
-fn latest(mut once: impl FnMut() -> Outcome<Duration>) -> Outcome<f64> {
-    let mut latest = Duration::ZERO;
-    for _ in 0..ENDINGS {
-        latest = latest.max(once()?);
-    }
-    Ok(latest.as_secs_f64() * 1e3)
+/// The latest and the median of some endings, in milliseconds.
+fn latest(mut once: impl FnMut() -> Outcome<Duration>) -> Outcome<(f64, f64)> {
+    let endings: Outcome<Vec<Duration>> = (0..ENDINGS).map(|_| once()).collect();
+    let mut endings = endings?;
+    endings.sort_unstable();
+    let ms = |at: usize| endings[at].as_secs_f64() * 1e3;
+    Ok((ms(ENDINGS - 1), ms(ENDINGS / 2)))
 }
 
 /// From the deadline of an endless loop to the reply that says so, as its caller sees it.

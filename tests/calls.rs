@@ -310,6 +310,22 @@ fn the_bill_names_node_and_shard_and_counts_the_work() {
 }
 
 #[test]
+fn a_call_that_failed_has_its_bill_too() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    let bill = |function: &str| {
+        let call = client.prepare(function).timeout(Duration::from_millis(50));
+        *call.send_blocking(Value::Null).unwrap_err().bill.unwrap()
+    };
+    let spin = bill("spin");
+    assert_eq!(spin.node, node.name());
+    assert!(spin.cpu_us >= 20_000 && spin.slices > 10, "{spin:?}");
+    assert_eq!(bill("fail").slices, 1);
+    assert_eq!((bill("missing").slices, bill("missing").cpu_us), (0, 0));
+}
+
+#[test]
 fn a_thousand_calls_at_once_are_all_answered() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);

@@ -154,6 +154,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "LIST")]
     pub(crate) cpus: Option<CpuSet>,
 
+    /// How long a shard that has calls all the time looks for more before it sleeps, as 200us; 0s: not at all
+    #[arg(long, value_name = "TIME", default_value = "200us", value_parser = span)]
+    pub(crate) spin: Duration,
+
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
 

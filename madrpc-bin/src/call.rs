@@ -24,10 +24,14 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     let outcome = call.send_blocking(argument);
     let elapsed = begun.elapsed();
     client.close_blocking();
-    let reply = outcome?;
-    if args.verbose {
-        say(&describe(&reply.bill, elapsed));
+    let bill = match &outcome {
+        Ok(reply) => Some(&reply.bill),
+        Err(error) => error.bill.as_deref(),
+    };
+    if let Some(bill) = bill.filter(|_| args.verbose) {
+        say(&describe(bill, elapsed));
     }
+    let reply = outcome?;
     output::result(&to_json(&reply.result))
 }
 
@@ -51,6 +55,9 @@ fn argument(json: Option<&str>) -> Result<Value, Failure> {
 fn describe(bill: &Bill<String>, whole: Duration) -> String {
     let place = match bill.node.as_str() {
         "" => "answered by the server itself".to_owned(),
+        node if bill.slices == 0 => {
+            format!("refused by shard {} of {}", bill.shard, printable(node))
+        }
         node => format!("ran on shard {} of {}", bill.shard, printable(node)),
     };
     let slices = if bill.slices == 1 { "slice" } else { "slices" };

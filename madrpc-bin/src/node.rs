@@ -58,6 +58,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         shards: args.shards,
         cpus: args.cpus.clone(),
         identity: tls::identity(&args.tls, role)?,
+        spin: args.spin,
     })
 }
 

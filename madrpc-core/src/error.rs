@@ -3,6 +3,7 @@
 //! Owns the kinds, their stable names and numbers, and what each says about the function having run.
 //! A node, an orchestrator and a client all speak of a failed call with this one type.
 
+use crate::frame::Bill;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -136,6 +137,9 @@ pub struct CallError {
     pub may_have_run: bool,
     /// What was thrown; only with [`ErrorKind::JavaScript`].
     pub exception: Option<Exception>,
+    /// What the call cost nevertheless; only at the caller, and only where a server answered.
+    #[serde(skip)]
+    pub bill: Option<Box<Bill<String>>>,
 }
 
 impl CallError {
@@ -146,6 +150,7 @@ impl CallError {
             message: message.into(),
             may_have_run: false,
             exception: None,
+            bill: None,
         }
     }
 
@@ -171,15 +176,14 @@ impl CallError {
     /// The function threw.
     #[must_use]
     pub fn thrown(exception: Exception) -> Self {
+        let message = if exception.message.is_empty() {
+            exception.name.clone()
+        } else {
+            format!("{}: {}", exception.name, exception.message)
+        };
         Self {
-            kind: ErrorKind::JavaScript,
-            message: if exception.message.is_empty() {
-                exception.name.clone()
-            } else {
-                format!("{}: {}", exception.name, exception.message)
-            },
-            may_have_run: true,
             exception: Some(exception),
+            ..Self::may_have_run(ErrorKind::JavaScript, message)
         }
     }
 }

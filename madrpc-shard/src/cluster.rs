@@ -37,6 +37,7 @@ impl Cluster {
                     shards,
                     cpus,
                     identity: Identity::of_this_user(role)?,
+                    spin: crate::spin::DEFAULT_SPIN,
                 })
             };
         // The nodes and the orchestrator have to know each other's addresses.

@@ -39,6 +39,7 @@ pub mod preflight;
 pub mod server;
 mod shard;
 mod socket;
+mod spin;
 pub mod steer;
 mod throttle;
 mod upstream;
@@ -48,3 +49,4 @@ pub mod watch;
 
 pub use madrpc_core as core;
 pub use shard::STATS;
+pub use spin::DEFAULT_SPIN;

@@ -8,6 +8,7 @@ use crate::address::{AddressError, resolve_target};
 use crate::group::{ShardGroup, Starting};
 use crate::preflight::{self, PreflightError};
 use crate::server::dialing_endpoint;
+use crate::spin::{DEFAULT_SPIN, Spin};
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
 use crate::wake::too_many_wakes;
 use core_affinity::CoreId;
@@ -127,6 +128,7 @@ async fn generate(mut upstreams: Upstreams<Instant>, load: &Load, body: &[u8]) -
     let begun = Instant::now() + load.warm_up;
     let end = begun + load.duration;
     let mut report = LoadReport::default();
+    let mut spin = Spin::new(DEFAULT_SPIN);
     loop {
         let now = Instant::now();
         while now < end && upstreams.waiting() < load.concurrency {
@@ -163,7 +165,10 @@ async fn generate(mut upstreams: Upstreams<Instant>, load: &Load, body: &[u8]) -
         if now >= end && upstreams.waiting() == 0 {
             break;
         }
-        if received > 0 || upstreams.endpoint().has_work() {
+        if received > 0 {
+            spin.on_work(now);
+        }
+        if received > 0 || upstreams.endpoint().has_work() || spin.looks_again(now) {
             glommio::executor().yield_if_needed().await;
             continue;
         }

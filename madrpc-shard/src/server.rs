@@ -16,6 +16,7 @@ use crate::orchestrator::Orchestrator;
 use crate::preflight::{self, PreflightError};
 use crate::shard::{Inbox, Seat, Shard, ToShard};
 use crate::socket::Socket;
+use crate::spin::Spin;
 use crate::steer::{BindError, PortLock, SocketGroup, Steering, bind_dialer};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
@@ -76,6 +77,9 @@ pub struct ServerConfig {
     pub cpus: Option<CpuSet>,
     /// Who it is.
     pub identity: Identity,
+    /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
+    /// [`DEFAULT_SPIN`](crate::DEFAULT_SPIN). An idle shard sleeps whatever this says.
+    pub spin: Duration,
 }
 
 /// A running server. Dropping it ends it at once.
@@ -286,6 +290,7 @@ impl Server {
             beacons.push(Arc::clone(&seat.beacon));
             let (inbox, messages) = unbounded();
             inboxes.push(inbox);
+            let spin = config.spin;
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             bodies.push(move |starting: Starting| async move {
@@ -293,7 +298,8 @@ impl Server {
                 let server = accepting_endpoint(&identity, socket, &seat, now);
                 match server.and_then(|server| Ok((server, make(&seat, now)?))) {
                     Ok((server, handler)) => {
-                        let shard = Shard::new(seat, server, handler, messages, control);
+                        let spin = Spin::new(spin);
+                        let shard = Shard::new(seat, server, handler, messages, control, spin);
                         starting.ready();
                         shard.run().await;
                     }

@@ -13,6 +13,7 @@ use crate::engine::Script;
 use crate::handler::{Handler, Incoming};
 #[cfg(feature = "engine")]
 use crate::node::Prepared;
+use crate::spin::Spin;
 use crate::upstream::Request;
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -88,6 +89,7 @@ pub(crate) struct Shard {
     handler: Handler,
     inbox: UnboundedReceiver<ToShard>,
     control: Sender<ToControl>,
+    spin: Spin,
     stage: Stage,
 }
 
@@ -106,6 +108,7 @@ impl Shard {
         handler: Handler,
         inbox: UnboundedReceiver<ToShard>,
         control: Sender<ToControl>,
+        spin: Spin,
     ) -> Self {
         Self {
             seat,
@@ -113,6 +116,7 @@ impl Shard {
             handler,
             inbox,
             control,
+            spin,
             stage: Stage::Serving,
         }
     }
@@ -138,7 +142,11 @@ impl Shard {
             if self.has_left(now) {
                 return;
             }
-            if received > 0 || self.server.has_work() || self.handler.has_work() {
+            let has_work = self.server.has_work() || self.handler.has_work();
+            if received > 0 {
+                self.spin.on_work(now);
+            }
+            if received > 0 || has_work || self.spin.looks_again(now) {
                 glommio::executor().yield_if_needed().await;
             } else {
                 self.park(now).await;

@@ -40,6 +40,7 @@ impl Fleet {
             shards: Some(shards),
             cpus: None,
             identity: self.identity(role),
+            spin: madrpc_shard::DEFAULT_SPIN,
         }
     }
 

@@ -19,6 +19,7 @@ fn arguments_are_checked_in_words() {
         shards: Some(1),
         cpus: None,
         identity: authority.issue(Role::Node).unwrap(),
+        spin: madrpc_shard::DEFAULT_SPIN,
     };
     let node = Server::node(
         &config,

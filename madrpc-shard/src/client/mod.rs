@@ -154,7 +154,8 @@ impl Client {
     /// Arguments and result are any serde types; [`Value`] is one of them. A future that is dropped cancels the call.
     ///
     /// # Errors
-    /// [`CallError::kind`] says why there is no result, [`CallError::may_have_run`] whether it can be sent again.
+    /// [`CallError::kind`] says why there is no result, [`CallError::may_have_run`] whether it can be sent again,
+    /// [`CallError::bill`] what it cost nevertheless.
     pub async fn call<A, R>(&self, function: &str, args: &A) -> Result<R, CallError>
     where
         A: Serialize + ?Sized,

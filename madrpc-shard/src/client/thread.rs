@@ -3,6 +3,7 @@
 use super::{ClientError, RawReply};
 use crate::preflight;
 use crate::server::dialing_endpoint;
+use crate::spin::{DEFAULT_SPIN, Spin};
 use crate::upstream::{Keep, Outcome, Request, Upstreams};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -10,7 +11,6 @@ use futures_channel::oneshot;
 use futures_lite::{FutureExt, StreamExt};
 use glommio::{LocalExecutorBuilder, Placement};
 use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::frame::Bill;
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use std::net::SocketAddr;
@@ -131,6 +131,7 @@ async fn serve(opening: Opening) {
 
 /// Drives a pool until its last client is gone.
 async fn run(mut upstreams: Upstreams<ReplySender>, mut commands: UnboundedReceiver<Command>) {
+    let mut spin = Spin::new(DEFAULT_SPIN);
     loop {
         let now = Instant::now();
         let mut taken = 0;
@@ -142,7 +143,13 @@ async fn run(mut upstreams: Upstreams<ReplySender>, mut commands: UnboundedRecei
         }
         let received = upstreams.turn(now, |reply, _, outcome| settle(reply, outcome));
         upstreams.flush(now);
-        if received > 0 || taken > 0 || upstreams.endpoint().has_work() {
+        if received > 0 || taken > 0 {
+            spin.on_work(now);
+            glommio::executor().yield_if_needed().await;
+            continue;
+        }
+        let waits = upstreams.waiting() > 0;
+        if upstreams.endpoint().has_work() || waits && spin.looks_again(now) {
             glommio::executor().yield_if_needed().await;
             continue;
         }
@@ -226,9 +233,12 @@ fn settle(reply: ReplySender, outcome: Outcome<'_>) {
     let result = match outcome {
         Outcome::Reply { bill, body } => Ok(RawReply {
             body: body.to_vec(),
-            bill: Bill::to_owned_bill(&bill),
+            bill: bill.to_owned_bill(),
         }),
-        Outcome::Failure { body, .. } => Err(CallError::from_body(body)),
+        Outcome::Failure { bill, body, .. } => Err(CallError {
+            bill: Some(Box::new(bill.to_owned_bill())),
+            ..CallError::from_body(body)
+        }),
         Outcome::Lost(error) => Err(match error.kind {
             ErrorKind::DeadlineExceeded => CallError {
                 message: format!("no reply by the deadline: {}", error.message),

@@ -1,0 +1,102 @@
+//! Waiting awake: whether a thread that has nothing to do looks again at once or sleeps until the system wakes it.
+//!
+//! To sleep and be woken costs some 50 µs each time, more than a tiny call takes; to look all the time costs a core. So
+//! a thread stays awake while things to do come closer after each other than the longest look, on average, and no longer
+//! than that after the last. One that serves calls all the time answers at once, one that is idle does not run.
+
+use std::time::{Duration, Instant};
+
+/// How long to look for more before sleeping, where nothing else is said.
+pub const DEFAULT_SPIN: Duration = Duration::from_micros(200);
+
+/// A look at the system's scheduler that takes so long has let another thread run, which needs this core more.
+const CONTENDED: Duration = Duration::from_micros(100);
+
+/// How much of the average the latest gap is.
+const WEIGHT: u32 = 8;
+
+/// Decides between a look and sleep.
+pub(crate) struct Spin {
+    longest: Duration,
+    /// Average of the gaps between things to do, none counted as more than a few times the longest look.
+    gap: Duration,
+    idle_since: Option<Instant>,
+}
+
+impl Spin {
+    /// One that looks for at most `longest`; zero sleeps at once.
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self {
+            longest,
+            gap: longest,
+            idle_since: None,
+        }
+    }
+
+    /// There was something to do.
+    pub(crate) fn on_work(&mut self, now: Instant) {
+        if let Some(since) = self.idle_since.take() {
+            let gap = now.duration_since(since).min(self.longest * WEIGHT);
+            self.gap = (self.gap * (WEIGHT - 1) + gap) / WEIGHT;
+        }
+    }
+
+    /// There was nothing to do: whether to look again at once.
+    pub(crate) fn looks_again(&mut self, now: Instant) -> bool {
+        let since = *self.idle_since.get_or_insert(now);
+        if self.gap >= self.longest || now.duration_since(since) >= self.longest {
+            return false;
+        }
+        // Whoever else wants this core gets it.
+        let before = Instant::now();
+        std::thread::yield_now();
+        if before.elapsed() >= CONTENDED {
+            self.gap = self.longest * WEIGHT;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_micros(200);
+
+    /// Things to do, each so long after the last; gives how often there was a look and no sleep in between.
+    fn looks(spin: &mut Spin, now: &mut Instant, gap: Duration, times: u32) -> u32 {
+        let mut looks = 0;
+        for _ in 0..times {
+            looks += u32::from(spin.looks_again(*now));
+            *now += gap;
+            spin.on_work(*now);
+        }
+        looks
+    }
+
+    #[test]
+    fn only_a_busy_thread_stays_awake() {
+        let mut now = Instant::now();
+        let mut spin = Spin::new(LONGEST);
+        // Far apart: it sleeps each time.
+        assert_eq!(looks(&mut spin, &mut now, LONGEST * 2, 50), 0);
+        // Close together: it stays awake once that is the rule. A machine that is busy may cost it some looks.
+        assert!(looks(&mut spin, &mut now, LONGEST / 4, 100) > 50);
+        // Nothing more: it looks for as long as the longest, and sleeps.
+        let last = now;
+        while spin.looks_again(now) {
+            now += Duration::from_micros(10);
+            assert!(now <= last + LONGEST);
+        }
+        // A second later, and again: it has forgotten that it was busy.
+        looks(&mut spin, &mut now, Duration::from_secs(1), 3);
+        assert!(!spin.looks_again(now));
+    }
+
+    #[test]
+    fn none_is_none() {
+        let mut now = Instant::now();
+        let mut spin = Spin::new(Duration::ZERO);
+        assert_eq!(looks(&mut spin, &mut now, Duration::from_nanos(1), 100), 0);
+    }
+}
