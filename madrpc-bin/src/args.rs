@@ -3,6 +3,7 @@
 //! What is wrong in itself is refused here, as a usage error; what turns out wrong on this machine is found by the
 //! commands.
 
+use crate::bench::BenchArgs;
 use crate::limits::LimitArgs;
 use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
@@ -15,7 +16,7 @@ Exit codes:
   0  done; a server: ended by a signal, after draining
   2  wrong usage
   1  anything else
-`madrpc call` has more of them, see `madrpc call --help`.
+`madrpc call` and `madrpc bench` have more of them, see their --help.
 
 Without --tls-* flags, all processes of a user on a machine trust each other and nobody else, by an
 authority that the first of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else
@@ -82,6 +83,8 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Call a function and print its result as JSON
     Call(CallArgs),
+    /// Measure throughput and latency of a function
+    Bench(BenchArgs),
     /// Show calls, errors and latency as they happen
     Top(TopArgs),
     /// List what can be called at a server
@@ -287,7 +290,7 @@ pub(crate) fn count(text: &str) -> Result<usize, String> {
 }
 
 /// A span of time that deadlines can be made of.
-fn span(text: &str) -> Result<Duration, String> {
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let span =
         humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
     if span > TIMEOUT_MAX {
@@ -318,7 +321,7 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
-fn target(text: &str) -> Result<String, String> {
+pub(crate) fn target(text: &str) -> Result<String, String> {
     let address = address(text)?;
     if address.ends_with(":0") {
         return Err("port 0 cannot be called".to_owned());

@@ -35,7 +35,8 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     output::result(&to_json(&reply.result))
 }
 
-fn argument(json: Option<&str>) -> Result<Value, Failure> {
+/// The argument that a command line gives; `-` stands for stdin.
+pub(crate) fn argument(json: Option<&str>) -> Result<Value, Failure> {
     let (text, origin) = match json {
         None => return Ok(Value::Undefined),
         Some("-") => {

@@ -8,6 +8,7 @@ use madrpc_core::identity::IdentityError;
 use madrpc_shard::address::AddressError;
 use madrpc_shard::client::ClientError;
 use madrpc_shard::engine::LoadError;
+use madrpc_shard::load;
 use madrpc_shard::server::StartError;
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ pub(crate) enum Reason {
     NoSuchFunction = 4,
     Deadline = 5,
     Unavailable = 6,
+    Bound = 7,
 }
 
 /// Why the command did not do what it was asked for.
@@ -83,19 +85,34 @@ impl From<ClientError> for Failure {
     }
 }
 
+impl From<load::LoadError> for Failure {
+    fn from(error: load::LoadError) -> Self {
+        match error {
+            load::LoadError::Unreachable(error) => error.into(),
+            load::LoadError::Address(_) => Self::new(Reason::Unavailable, error),
+            error => Self::new(Reason::Other, error),
+        }
+    }
+}
+
+impl From<ErrorKind> for Reason {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::JavaScript => Self::Threw,
+            ErrorKind::NoSuchFunction => Self::NoSuchFunction,
+            ErrorKind::DeadlineExceeded => Self::Deadline,
+            ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Overloaded => {
+                Self::Unavailable
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        let reason = match error.kind {
-            ErrorKind::JavaScript => Reason::Threw,
-            ErrorKind::NoSuchFunction => Reason::NoSuchFunction,
-            ErrorKind::DeadlineExceeded => Reason::Deadline,
-            ErrorKind::Unavailable | ErrorKind::Unauthorized | ErrorKind::Overloaded => {
-                Reason::Unavailable
-            }
-            _ => Reason::Other,
-        };
         Self {
-            reason,
+            reason: error.kind.into(),
             message: error.to_string(),
             stack: error
                 .exception

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod call;
 mod check;
 mod dev;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Orchestrator(args) => orchestrator::run(&args),
         Command::Dev(args) => dev::run(&args),
         Command::Call(args) => call::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Functions(args) => functions::run(&args),
         Command::Check(args) => check::run(&args),

@@ -10,7 +10,7 @@
 mod columns;
 mod model;
 mod report;
-mod text;
+pub(crate) mod text;
 mod view;
 
 use crate::args::TopArgs;

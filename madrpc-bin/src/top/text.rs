@@ -4,7 +4,7 @@ use madrpc_core::stats::Snapshot;
 use ratatui::text::Span;
 
 /// Microseconds, to three digits.
-pub(super) fn latency(us: u64) -> String {
+pub(crate) fn latency(us: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let us = us as f64;
     match us {

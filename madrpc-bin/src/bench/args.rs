@@ -1,0 +1,128 @@
+//! The flags of `madrpc bench`.
+
+use super::bounds::Bound;
+use crate::args::{TlsArgs, count, span, target, timeout};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// More is beyond what one core can send.
+const RATE_MAX: f64 = 10_000_000.0;
+
+const NOTES: &str = "\
+Latency is told twice: `corrected` is from when a call should have been sent, `service` from when it was sent.
+With --rate a call is due by the clock, whatever comes back. Without it, each reply sets the next call free, and
+a stall also stands for the calls that it kept from being made (HdrHistogram's correction, by the mean time
+between two calls of one place in flight): an estimate, so use --rate where the latency at some rate matters.
+A call that passes its deadline counts with the time until then; other errors do not count in the latency.
+
+Ctrl-C ends the measuring early and still reports; a second one ends at once.
+
+Exit codes:
+  0  measured, and no bound of --fail-above passed
+  7  a bound of --fail-above passed
+  2  wrong usage, or a file or JSON that cannot be read
+  6  the server cannot be reached
+  1  anything else
+Where no call returned at all, it is the code that `madrpc call` has for the most frequent error.
+
+Examples:
+  madrpc bench 127.0.0.1:8080 add '[1, 2]' --concurrency 256
+  madrpc bench 127.0.0.1:8080 add '[1, 2]' --rate 20000 --json > before.json
+  madrpc bench 127.0.0.1:8080 add '[1, 2]' --rate 20000 --baseline before.json --fail-above p99=5ms";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct BenchArgs {
+    /// The orchestrator or node to call
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(super) address: String,
+
+    /// The function's registered name
+    #[arg(value_name = "NAME")]
+    pub(super) function: String,
+
+    /// Its argument; `-` reads it from stdin [default: undefined]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(super) json_argument: Option<String>,
+
+    /// Calls in flight: a closed loop
+    #[arg(short, long, value_name = "N", default_value = "64", value_parser = count, conflicts_with = "rate")]
+    pub(super) concurrency: usize,
+
+    /// Calls in a second, sent when they are due whatever comes back: an open loop
+    #[arg(short, long, value_name = "N", value_parser = rate)]
+    pub(super) rate: Option<f64>,
+
+    /// With --rate: calls in flight at most; further ones wait until there is room, and the wait counts
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = count, requires = "rate")]
+    pub(super) max_in_flight: usize,
+
+    /// How long to measure
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = timeout)]
+    pub(super) duration: Duration,
+
+    /// How many calls to measure, however long it takes
+    #[arg(short = 'n', long, value_name = "N", value_parser = count, conflicts_with = "duration")]
+    pub(super) count: Option<usize>,
+
+    /// How long to call before measuring
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
+    pub(super) warm_up: Duration,
+
+    /// Sessions with the server; calls take them in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    pub(super) connections: usize,
+
+    /// The deadline of each call, from when it is sent; at most 24h
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    pub(super) timeout: Duration,
+
+    /// The core that the generator runs on [default: the last that the process may use]
+    #[arg(long, value_name = "CPU")]
+    pub(super) pin: Option<usize>,
+
+    /// Never sleep: replies are seen some 50us sooner, and the generator's core is busy all the time
+    #[arg(long)]
+    pub(super) busy_poll: bool,
+
+    /// Print one JSON document and nothing else. Times end in _us or _s
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Write the corrected latencies to this file in HdrHistogram's percentile format (.hgrm, in milliseconds), which
+    /// HdrHistogram's plotter and others draw
+    #[arg(long, value_name = "FILE")]
+    pub(super) hdr: Option<PathBuf>,
+
+    /// Compare with what an earlier run printed with --json
+    #[arg(long, value_name = "FILE")]
+    pub(super) baseline: Option<PathBuf>,
+
+    /// Exit with 7 where a figure is above this: p50, p90, p99, p999, max (corrected latency) as p99=5ms, or errors
+    /// as errors=0 or errors=0.1%; can be given again
+    #[arg(long, value_name = "FIGURE=VALUE")]
+    pub(super) fail_above: Vec<Bound>,
+
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| *rate > 0.0);
+    rate.filter(|&rate| rate <= RATE_MAX)
+        .ok_or_else(|| "expected calls in a second, above 0 and at most 10000000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_numbers_that_can_be_sent() {
+        assert_eq!(rate("20000"), Ok(20_000.0));
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for text in ["0", "-1", "x", "", "NaN", "inf", "1e9"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
+}

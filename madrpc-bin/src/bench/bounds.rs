@@ -1,0 +1,107 @@
+//! `--fail-above`: bounds that a script sets.
+
+use super::document::Document;
+use crate::top::text::latency;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A figure and what it may be at most.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Bound {
+    /// A corrected latency, by its name in the document.
+    Latency(&'static str, Duration),
+    /// Calls without a result.
+    Errors(u64),
+    /// Their share of the calls that ended, in percent.
+    ErrorShare(f64),
+}
+
+const LATENCIES: [&str; 5] = ["p50", "p90", "p99", "p999", "max"];
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "write it as p99=5ms or errors=0";
+        let (name, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("no `=`; {example}"))?;
+        if name == "errors" {
+            let share = value.strip_suffix('%').map(str::parse::<f64>);
+            return match share {
+                Some(Ok(share)) if share.is_finite() && share >= 0.0 => Ok(Self::ErrorShare(share)),
+                None if value.parse::<u64>().is_ok() => {
+                    Ok(Self::Errors(value.parse().unwrap_or_default()))
+                }
+                _ => Err(format!("`{value}` is no count and no share; {example}")),
+            };
+        }
+        let known = LATENCIES.into_iter().find(|known| *known == name);
+        let known = known.ok_or_else(|| {
+            let names = LATENCIES.join(", ");
+            format!("`{name}` is not one of {names} and errors; {example}")
+        })?;
+        let limit = humantime::parse_duration(value)
+            .map_err(|error| format!("`{value}`: {error}; {example}"))?;
+        Ok(Self::Latency(known, limit))
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latency(name, limit) => {
+                write!(f, "{name}={}", humantime::format_duration(*limit))
+            }
+            Self::Errors(limit) => write!(f, "errors={limit}"),
+            Self::ErrorShare(limit) => write!(f, "errors={limit}%"),
+        }
+    }
+}
+
+impl Bound {
+    /// How it was passed, in words; `None` where it was kept.
+    pub(super) fn passed(&self, document: &Document<'_>) -> Option<String> {
+        let errors = document.errors.values().sum::<u64>();
+        let passed = match self {
+            Self::Latency(name, limit) => {
+                let figure = document.latency_us.as_ref()?.named(name)?;
+                let above = Duration::from_micros(figure) > *limit;
+                above.then(|| format!("{name} is {}", latency(figure)))
+            }
+            Self::Errors(limit) => (errors > *limit).then(|| format!("there are {errors} errors")),
+            Self::ErrorShare(limit) => {
+                let ended = (document.results + errors).max(1);
+                let share = errors as f64 * 100.0 / ended as f64;
+                (share > *limit).then(|| format!("{share:.3} % of the calls are errors"))
+            }
+        };
+        passed.map(|how| format!("{how} (--fail-above {self})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_read_and_written_alike() {
+        for text in ["p99=5ms", "max=1s", "p999=300us", "errors=0", "errors=0.1%"] {
+            assert_eq!(text.parse::<Bound>().unwrap().to_string(), text);
+        }
+        for text in [
+            "p99",
+            "p98=5ms",
+            "p99=5",
+            "p99=",
+            "errors=-1",
+            "errors=x%",
+            "errors=NaN%",
+            "errors=1ms",
+        ] {
+            let error = text.parse::<Bound>().unwrap_err();
+            assert!(error.contains("p99=5ms"), "{text}: {error}");
+        }
+    }
+}
