@@ -9,11 +9,11 @@ use std::time::Duration;
 const RATE_MAX: f64 = 10_000_000.0;
 
 const NOTES: &str = "\
-Latency is told twice: `corrected` is from when a call should have been sent, `service` from when it was sent.
-With --rate a call is due by the clock, whatever comes back. Without it, each reply sets the next call free, and
-a stall also stands for the calls that it kept from being made (HdrHistogram's correction, by the mean time
-between two calls of one place in flight): an estimate, so use --rate where the latency at some rate matters.
-A call that passes its deadline counts with the time until then; other errors do not count in the latency.
+Latency is told twice: `corrected` is from when a call should have been sent, `service` from when it was sent. \
+With --rate a call is due by the clock, whatever comes back. Without it, a reply makes room for the next call, and \
+a stall also stands for the calls that it kept from being made (HdrHistogram's correction, by the mean time between \
+two calls of one place in flight): an estimate, so use --rate where the latency at some rate matters. A call that \
+passes its deadline counts with the time until then; other errors do not count in the latency.
 
 Ctrl-C ends the measuring early and still reports; a second one ends at once.
 

@@ -227,7 +227,7 @@ mod tests {
     fn bars_hold_every_call_and_fit_the_terminal() {
         let mut latency = Histogram::new(3).unwrap();
         latency.record_n(100, 900).unwrap();
-        latency.record_n(150, 90).unwrap();
+        latency.record_n(200, 90).unwrap();
         latency.record_n(80_000, 10).unwrap();
         let lines = histogram(&latency);
         assert_eq!(lines.len(), 1 + BARS);
