@@ -32,7 +32,7 @@ madrpc.register("stall", ({ at, ms }) => {
 struct Bench {
     home: Home,
     address: String,
-    _node: Served,
+    node: Served,
 }
 
 impl Bench {
@@ -54,7 +54,7 @@ impl Bench {
         Self {
             home,
             address,
-            _node: node,
+            node,
         }
     }
 
@@ -361,6 +361,22 @@ fn an_interrupt_ends_it_early_and_still_tells() {
     assert_eq!(document["stopped"], true);
     assert!(number(&document, "/results") > 0.0, "{document}");
     assert!(number(&document, "/elapsed_s") < 60.0, "{document}");
+}
+
+#[test]
+fn a_server_that_is_gone_ends_a_run_that_would_not_end() {
+    let mut bench = Bench::new();
+    let mut args = vec!["bench", &bench.address];
+    args.extend("echo 1 -n 1000000000 --warm-up 0s".split(' '));
+    let mut running = Served::start(&mut bench.home.command(&args));
+    eventually("calls have ended", || {
+        let top = bench.home.run(&["top", &bench.address, "--once", "--json"]);
+        stdout(&top).contains(r#""function":"echo""#)
+    });
+    bench.node.child.kill().unwrap();
+    running.wait_for("could no longer be reached");
+    assert_eq!(running.end().code(), Some(6), "{}", running.seen);
+    running.wait_for("Unavailable: ");
 }
 
 #[test]

@@ -21,7 +21,7 @@ Exit codes:
   0  measured, and no bound of --fail-above passed
   7  a bound of --fail-above passed
   2  wrong usage, or a file or JSON that cannot be read
-  6  the server cannot be reached
+  6  the server cannot be reached, or no longer
   1  anything else
 Where no call returned at all, it is the code that `madrpc call` has for the most frequent error.
 

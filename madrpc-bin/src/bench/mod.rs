@@ -137,6 +137,10 @@ fn verdict(args: &BenchArgs, document: &Document<'_>, report: &Report) -> Result
             None => Failure::new(Reason::Other, "no call was measured"),
         });
     }
+    if report.unreachable {
+        let why = "ended early: the server could no longer be reached";
+        return Err(Failure::new(Reason::Unavailable, why));
+    }
     let bounds = args.fail_above.iter();
     let passed: Vec<String> = bounds.filter_map(|bound| bound.passed(document)).collect();
     match passed.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::report::{Report, Sent, Tally};
 use super::schedule::Schedule;
-use super::{LoadError, Pace, Plan, Progress};
+use super::{LoadError, Pace, Plan, Progress, Until};
 use crate::shard::STATS;
 use crate::upstream::{Outcome, Request, Upstreams};
 use crate::wake::too_many_wakes;
@@ -26,6 +26,9 @@ const SENDS_PER_TURN: usize = 1024;
 /// How long a closed loop waits after a call that could not be sent.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How long the server may be out of reach before a run for a number of calls, which would not end, is given up.
+const UNREACHABLE_MAX: Duration = Duration::from_secs(5);
+
 /// A call that is due sooner is waited for awake: timers are late by about as much.
 const TIMER_MARGIN: Duration = Duration::from_micros(200);
 
@@ -38,6 +41,8 @@ pub(super) struct Generator<'a> {
     core: usize,
     /// A closed loop sends nothing before it.
     retry_at: Instant,
+    /// Since when calls are refused and none has returned.
+    unreachable_since: Option<Instant>,
     /// When the calls in flight are given up.
     give_up_at: Option<Instant>,
 }
@@ -58,6 +63,7 @@ impl<'a> Generator<'a> {
             tally: Tally::new(core, now),
             core,
             retry_at: now,
+            unreachable_since: None,
             give_up_at: None,
         }
     }
@@ -78,9 +84,10 @@ impl<'a> Generator<'a> {
                 // It fails only where the caller has gone.
                 let _ = progress.send(self.progress(now, started, now.duration_since(told)));
                 told = now;
-                if self.give_up_at.is_none() && stop.try_recv().is_ok() {
+                let unreachable = self.is_unreachable(now);
+                if self.give_up_at.is_none() && (unreachable || stop.try_recv().is_ok()) {
                     self.schedule.stop(now);
-                    self.tally.stopped();
+                    self.tally.stopped(unreachable);
                     self.give_up_at = Some(now + STOP_PATIENCE);
                 }
             }
@@ -178,6 +185,7 @@ impl<'a> Generator<'a> {
                 self.tally.failure(&sent, now, error.kind, move || error);
                 if !open {
                     self.retry_at = now + RETRY;
+                    self.unreachable_since.get_or_insert(now);
                     return false;
                 }
             }
@@ -190,6 +198,7 @@ impl<'a> Generator<'a> {
             upstreams,
             schedule,
             tally,
+            unreachable_since,
             ..
         } = self;
         // Read when all datagrams of the turn are in: rather too late than too early.
@@ -198,6 +207,7 @@ impl<'a> Generator<'a> {
             let now = *clock.get_or_insert_with(Instant::now);
             match outcome {
                 Outcome::Reply { bill, .. } => {
+                    *unreachable_since = None;
                     tally.result(&sent, now, schedule.is_counting(now), &bill);
                 }
                 Outcome::Failure { kind, body, .. } => {
@@ -206,6 +216,12 @@ impl<'a> Generator<'a> {
                 Outcome::Lost(error) => tally.failure(&sent, now, error.kind, move || error),
             }
         })
+    }
+
+    fn is_unreachable(&self, now: Instant) -> bool {
+        let by_calls = matches!(self.plan.until, Until::Calls(_));
+        let since = self.unreachable_since.filter(|_| by_calls);
+        since.is_some_and(|since| now >= since + UNREACHABLE_MAX)
     }
 
     /// How long there is nothing to do, unless something comes.

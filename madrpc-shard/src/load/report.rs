@@ -42,6 +42,8 @@ pub struct Report {
     pub cut_off: u64,
     /// Whether it was stopped early.
     pub stopped: bool,
+    /// Whether that was because the server could no longer be reached.
+    pub unreachable: bool,
     /// The most calls that were in flight.
     pub in_flight_max: usize,
     /// The longest time that a call was sent after it was due.
@@ -127,6 +129,7 @@ impl Tally {
             not_sent: 0,
             cut_off: 0,
             stopped: false,
+            unreachable: false,
             in_flight_max: 0,
             late_max: Duration::ZERO,
             core,
@@ -235,9 +238,10 @@ impl Tally {
         self.report
     }
 
-    /// It was told to stop.
-    pub(super) fn stopped(&mut self) {
+    /// It is stopped early, perhaps because the server is out of reach.
+    pub(super) fn stopped(&mut self, unreachable: bool) {
         self.report.stopped = true;
+        self.report.unreachable = unreachable;
     }
 }
 
