@@ -40,6 +40,12 @@ impl Heap {
         self.loaded.set(self.current.get());
     }
 
+    /// What is held once the script is loaded.
+    #[cfg(test)]
+    pub(super) fn loaded(&self) -> usize {
+        self.loaded.get()
+    }
+
     /// A call begins, which may add `limit` bytes to what is held already.
     pub(super) fn begin(&self, limit: usize) {
         let current = self.current.get();

@@ -3,6 +3,7 @@
 //! They hold the desk and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
 use super::desk::{CHILDREN_MAX, Desk, Yield};
+use super::globals::embedded::OPTIONS;
 use super::values::{self, Builtins};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
@@ -41,8 +42,8 @@ pub(super) fn object<'js>(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<O
         "node",
         Function::new(ctx.clone(), move || desk.node.clone())?,
     )?;
-    // Few scripts need it, and every lane would have to parse it.
-    let checker = |ctx: Ctx<'js>| ctx.eval::<Function<'js>, _>(include_str!("options.js"));
+    // Few scripts need it, and every lane would have to hold it.
+    let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
     host.set("optionsChecker", Function::new(ctx.clone(), checker)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;

@@ -8,7 +8,9 @@
 
 use super::desk::{Answer, Desk, Errand, Yield};
 use super::heap::Counting;
-use super::limits::{CallLimits, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES};
+use super::limits::{
+    CallLimits, GC_THRESHOLD_BYTES, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES,
+};
 use super::modules::Librarian;
 use super::program::Program;
 use super::{LoadError, Registration, Script, exception};
@@ -291,6 +293,8 @@ fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
         }
     };
     runtime.set_max_stack_size(JS_STACK_BYTES);
+    // What the engine begins with is less than what a fresh lane holds, none of which is garbage.
+    runtime.set_gc_threshold(GC_THRESHOLD_BYTES);
     let librarian = Librarian::install(&runtime, script);
     runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(desk))));
     runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(desk))));

@@ -12,6 +12,9 @@ pub(super) const STACK_BYTES: usize = 1 << 20;
 /// How much of it JavaScript may use.
 pub(super) const JS_STACK_BYTES: usize = 768 << 10;
 
+/// The heap at which the engine first looks for garbage with cycles; from then on, at half more than it has left.
+pub(super) const GC_THRESHOLD_BYTES: usize = 512 << 10;
+
 /// Time on the core that a script may take to load.
 pub(super) const LOAD_CPU: Duration = Duration::from_secs(10);
 
@@ -42,7 +45,7 @@ pub struct LaneConfig {
     /// [`BODY_MAX_BYTES`](madrpc_core::limits::BODY_MAX_BYTES).
     pub body_bytes: usize,
     /// Whether every call gets a context in which nothing ran but the script. It costs loading the script each time,
-    /// 2 to 4 ms for a small one. Default: false.
+    /// about 1 ms for a small one. Default: false.
     pub isolate: bool,
     /// After how many calls a lane is replaced by a fresh one. Default: `None`, never.
     ///

@@ -12,6 +12,7 @@
 mod desk;
 mod exception;
 mod globals;
+mod harden;
 mod heap;
 mod host;
 mod lane;

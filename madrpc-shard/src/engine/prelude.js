@@ -106,7 +106,7 @@
   Object.defineProperty(madrpc, "deadline", { get: () => host.deadline(), enumerable: true });
   Object.defineProperty(madrpc, "cancelled", { get: () => host.cancelled(), enumerable: true });
   Object.defineProperty(madrpc, "node", { get: () => host.node(), enumerable: true });
-  Object.defineProperty(globalThis, "madrpc", { value: Object.freeze(madrpc), enumerable: true });
+  Object.defineProperty(globalThis, "madrpc", { value: madrpc, enumerable: true });
 
   const tools = {
     // The registered functions, each with its name, the function and its options; nothing can be registered afterwards.

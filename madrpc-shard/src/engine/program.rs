@@ -3,6 +3,7 @@
 //! Everything here runs on the lane's stack.
 
 use super::desk::{Desk, Yield};
+use super::globals::embedded::PRELUDE;
 use super::limits::LOAD_CPU;
 use super::values::{self, Builtins};
 use super::{LoadError, Options, Registration, Script, exception, globals, host};
@@ -34,7 +35,7 @@ struct Prelude<'js> {
 
 impl<'js> Prelude<'js> {
     fn new(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<Self> {
-        let make: Function<'js> = ctx.eval(include_str!("prelude.js"))?;
+        let make: Function<'js> = PRELUDE.evaluate(ctx)?;
         let tools: Object<'js> = make.call((host::object(ctx, desk)?,))?;
         Ok(Self {
             builtins: Builtins::new(ctx, &tools)?,
@@ -241,9 +242,7 @@ fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
         Some(exception) => {
             // Without what lies within the host's own JavaScript, as that of `madrpc.register`.
             let frames: Vec<&str> = exception.stack.lines().collect();
-            let host = frames
-                .iter()
-                .rposition(|frame| frame.contains("eval_script:"));
+            let host = frames.iter().rposition(|frame| frame.contains("madrpc:"));
             let stack = frames[host.map_or(0, |host| host + 1)..].join("\n");
             LoadError {
                 message: match stack.lines().next().and_then(place_of) {

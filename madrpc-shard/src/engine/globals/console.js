@@ -6,7 +6,7 @@
   const ENTRIES = 50, DEPTH = 3, CHARS = 4096;
   const view = Object.getPrototypeOf(Uint8Array);
 
-  // Of these, harden.js has made accessors out of properties: reading them is safe.
+  // Of these, harden.rs has made accessors out of properties: reading them is safe.
   const builtIn = new Set();
   for (const key of Object.getOwnPropertyNames(globalThis)) {
     const constructor = Object.getOwnPropertyDescriptor(globalThis, key).value;

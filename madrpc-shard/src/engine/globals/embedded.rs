@@ -6,19 +6,23 @@ use rquickjs::{Context, Ctx, FromJs, Module, Runtime};
 use std::sync::OnceLock;
 
 /// A JavaScript expression of our own.
-pub(super) struct Embedded {
+pub(in super::super) struct Embedded {
     /// What stack traces call it.
     name: &'static str,
     source: &'static str,
     compiled: OnceLock<Vec<u8>>,
 }
 
-pub(super) static GLOBALS: Embedded =
+pub(in super::super) static PRELUDE: Embedded =
+    Embedded::new("madrpc:prelude.js", include_str!("../prelude.js"));
+pub(in super::super) static OPTIONS: Embedded =
+    Embedded::new("madrpc:options.js", include_str!("../options.js"));
+pub(in super::super) static GLOBALS: Embedded =
     Embedded::new("madrpc:globals.js", include_str!("globals.js"));
-pub(super) static URL: Embedded = Embedded::new("madrpc:url.js", include_str!("url.js"));
-pub(super) static CONSOLE: Embedded =
+pub(in super::super) static URL: Embedded = Embedded::new("madrpc:url.js", include_str!("url.js"));
+pub(in super::super) static CONSOLE: Embedded =
     Embedded::new("madrpc:console.js", include_str!("console.js"));
-pub(super) static HARDEN: Embedded =
+pub(in super::super) static HARDEN: Embedded =
     Embedded::new("madrpc:harden.js", include_str!("../harden.js"));
 
 impl Embedded {
@@ -31,7 +35,10 @@ impl Embedded {
     }
 
     /// The expression's value in this context.
-    pub(super) fn evaluate<'js, T: FromJs<'js>>(&self, ctx: &Ctx<'js>) -> rquickjs::Result<T> {
+    pub(in super::super) fn evaluate<'js, T: FromJs<'js>>(
+        &self,
+        ctx: &Ctx<'js>,
+    ) -> rquickjs::Result<T> {
         let compiled = match self.compiled.get() {
             Some(compiled) => compiled,
             None => {

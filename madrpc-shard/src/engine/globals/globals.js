@@ -1,5 +1,5 @@
 // Evaluated after the prelude in every lane: the globals that a script has beside the language. A function of `host`,
-// which comes from mod.rs; harden.js freezes everything here afterwards. From the engine itself come `performance`,
+// which comes from mod.rs; harden.rs freezes everything here afterwards. From the engine itself come `performance`,
 // `atob`, `btoa`, `queueMicrotask` and `DOMException`.
 (host) => {
   "use strict";

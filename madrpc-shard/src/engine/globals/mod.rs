@@ -4,13 +4,14 @@
 //! it reaches a file, a process or the network.
 
 mod console;
-mod embedded;
+pub(super) mod embedded;
 mod text;
 mod url;
 
 pub(super) use console::Voice;
 
 use super::desk::Desk;
+use super::harden::harden;
 use rquickjs::{Ctx, Exception, Function, Object, TypedArray};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ pub(super) fn install(
         let make: Function<'_> = part.evaluate(ctx)?;
         make.call::<_, ()>((host.clone(),))?;
     }
-    embedded::HARDEN.evaluate::<()>(ctx)?;
+    harden(ctx)?;
     Ok(voice)
 }
 
@@ -57,7 +58,3 @@ fn random(ctx: Ctx<'_>, length: usize) -> rquickjs::Result<TypedArray<'_, u8>> {
 #[cfg(test)]
 #[path = "../globals_tests.rs"]
 mod tests;
-
-#[cfg(test)]
-#[path = "../harden_tests.rs"]
-mod harden_tests;
