@@ -17,6 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Calls that one call may have under way at the same time.
 pub(crate) const CHILDREN_MAX: usize = 16_384;
 
+/// What a lane keeps of its buffers between calls; the largest bodies are a thousand times that.
+const BUFFER_KEPT_BYTES: usize = 64 << 10;
+
 /// Why a lane gives the core back.
 pub(super) enum Yield {
     /// The script is loaded, with these functions, or cannot be.
@@ -222,6 +225,16 @@ impl Desk {
             .map(|(_, error)| error)
     }
 
+    /// The arguments are read.
+    pub(super) fn release_input(&self) {
+        release(&mut self.input.borrow_mut());
+    }
+
+    /// The result is on its way, or there is none.
+    pub(super) fn release_output(&self) {
+        release(&mut self.output.borrow_mut());
+    }
+
     /// Clears away what the last call has left.
     pub(super) fn clear(&self) {
         self.stop.set(None);
@@ -232,4 +245,10 @@ impl Desk {
         self.open_errands.set(0);
         self.rejections.borrow_mut().clear();
     }
+}
+
+/// Empties a buffer, and gives back what is much of it: no limit of a call counts what a lane keeps beside its heap.
+fn release(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_KEPT_BYTES);
 }

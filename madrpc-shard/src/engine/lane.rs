@@ -192,6 +192,9 @@ impl Lane {
             CoroutineResult::Yield(Yield::Done(result)) => {
                 self.spoilt =
                     self.is_worn() || result.as_ref().is_err_and(|error| is_cut_off(error.kind));
+                if result.is_err() {
+                    self.desk.release_output();
+                }
                 Progress::Done(result)
             }
             CoroutineResult::Yield(Yield::Loaded(_)) | CoroutineResult::Return(()) => {
@@ -217,9 +220,11 @@ impl Lane {
         self.desk.answer(token, answer);
     }
 
-    /// Lends out the result of the call that is done.
+    /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
-        use_it(&self.desk.output.borrow())
+        let used = use_it(&self.desk.output.borrow());
+        self.desk.release_output();
+        used
     }
 
     /// The most heap that the call held, with what the script and the engine hold, in bytes.

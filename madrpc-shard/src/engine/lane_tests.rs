@@ -224,3 +224,17 @@ fn a_lane_takes_little_heap() {
     let held = lane.desk.heap.loaded();
     assert!(held > 50_000 && held < 440 << 10, "{held} bytes");
 }
+
+#[test]
+fn a_lane_keeps_no_large_body() {
+    let mut lane = lane(
+        "madrpc.register('echo', (value) => value);
+         madrpc.register('cycle', () => { const a = { bytes: new Uint8Array(100_000) }; a.a = a; return a; });",
+    );
+    let large = Value::String("x".repeat(1 << 20));
+    assert_eq!(call(&mut lane, 0, &large), Ok(large.clone()));
+    // It is found out in the middle of writing it.
+    call(&mut lane, 1, &Value::Null).unwrap_err();
+    let kept = lane.desk.input.borrow().capacity() + lane.desk.output.borrow().capacity();
+    assert!(kept <= 128 << 10, "{kept} bytes");
+}

@@ -149,7 +149,9 @@ impl<'js> Program<'js> {
                 "the lane does not have this function",
             ));
         };
-        let argument = values::from_wire(ctx, &self.prelude.builtins, &desk.input.borrow())?;
+        let argument = values::from_wire(ctx, &self.prelude.builtins, &desk.input.borrow());
+        desk.release_input();
+        let argument = argument?;
         let returned: Value<'js> = function
             .call((argument,))
             .map_err(|error| thrown(ctx, &error))?;
