@@ -17,39 +17,44 @@ use rquickjs::{Array, Ctx, Function, Object, Value, qjs};
 use std::collections::HashSet;
 use std::ffi::c_int;
 
-/// Freezes what `ctx` holds.
-pub(super) fn harden(ctx: &Ctx<'_>) -> rquickjs::Result<()> {
-    let plan: Object<'_> = HARDEN.evaluate(ctx)?;
-    let prototype = rquickjs::String::from_str(ctx.clone(), "prototype")?;
-    let assignable = list(&plan, "assignable")?;
-    let mut walk = Walk {
-        ctx,
-        prototype: Name::new(ctx, prototype.into_value())?,
-        object_prototype: Object::new(ctx.clone())?
-            .get_prototype()
-            .map_or(0, |prototype| address(&prototype)),
-        assignable: assignable
-            .into_iter()
-            .map(|key| Name::new(ctx, key))
-            .collect::<Result<_, _>>()?,
-        globals: address(&ctx.globals()),
-        pending: Vec::new(),
-        prototypes: HashSet::new(),
-        left: Vec::new(),
-    };
-    for object in list(&plan, "others")? {
-        walk.close(&object)?;
-        walk.pending.push(object);
+/// What harden.js gives. It can be kept by the engine, for globals that are made later.
+pub(super) struct Plan<'js>(Object<'js>);
+
+impl<'js> Plan<'js> {
+    pub(super) fn new(ctx: &Ctx<'js>) -> rquickjs::Result<Self> {
+        HARDEN.evaluate(ctx).map(Self)
     }
-    for prototype in list(&plan, "prototypes")? {
-        walk.prototypes.insert(address(&prototype));
-        walk.reach(prototype)?;
+
+    /// The plan in what [`Plan::object`] gave.
+    pub(super) fn of(object: Object<'js>) -> Self {
+        Self(object)
     }
-    walk.freeze_globals()?;
-    while let Some(object) = walk.pending.pop() {
-        walk.freeze(&object)?;
+
+    pub(super) fn object(&self) -> Object<'js> {
+        self.0.clone()
     }
-    walk.freeze_left(&plan.get("setter")?)
+
+    /// Freezes what `ctx` holds.
+    pub(super) fn freeze_all(&self, ctx: &Ctx<'js>) -> rquickjs::Result<()> {
+        let mut walk = Walk::new(ctx, &self.0)?;
+        for object in list(&self.0, "others")? {
+            walk.close(&object)?;
+            walk.pending.push(object);
+        }
+        for prototype in list(&self.0, "prototypes")? {
+            walk.prototypes.insert(address(&prototype));
+            walk.reach(prototype)?;
+        }
+        walk.freeze_globals()?;
+        walk.finish(&self.0)
+    }
+
+    /// Freezes this object and what it leads to, where all else is frozen already.
+    pub(super) fn freeze(&self, ctx: &Ctx<'js>, object: &Value<'js>) -> rquickjs::Result<()> {
+        let mut walk = Walk::new(ctx, &self.0)?;
+        walk.reach(object.clone())?;
+        walk.finish(&self.0)
+    }
 }
 
 fn list<'js>(plan: &Object<'js>, name: &str) -> rquickjs::Result<Vec<Value<'js>>> {
@@ -101,7 +106,34 @@ struct Walk<'a, 'js> {
     left: Vec<(Value<'js>, qjs::JSAtom, Property<'js>)>,
 }
 
-impl<'js> Walk<'_, 'js> {
+impl<'a, 'js> Walk<'a, 'js> {
+    fn new(ctx: &'a Ctx<'js>, plan: &Object<'js>) -> rquickjs::Result<Self> {
+        let prototype = rquickjs::String::from_str(ctx.clone(), "prototype")?;
+        let assignable = list(plan, "assignable")?;
+        let object_prototype = Object::new(ctx.clone())?.get_prototype();
+        Ok(Self {
+            ctx,
+            prototype: Name::new(ctx, prototype.into_value())?,
+            object_prototype: object_prototype.map_or(0, |prototype| address(&prototype)),
+            assignable: assignable
+                .into_iter()
+                .map(|key| Name::new(ctx, key))
+                .collect::<Result<_, _>>()?,
+            globals: address(&ctx.globals()),
+            pending: Vec::new(),
+            prototypes: HashSet::new(),
+            left: Vec::new(),
+        })
+    }
+
+    /// Freezes what is pending, and what that leads to.
+    fn finish(mut self, plan: &Object<'js>) -> rquickjs::Result<()> {
+        while let Some(object) = self.pending.pop() {
+            self.freeze(&object)?;
+        }
+        self.freeze_left(&plan.get("setter")?)
+    }
+
     fn raw(&self) -> *mut qjs::JSContext {
         self.ctx.as_raw().as_ptr()
     }

@@ -105,6 +105,11 @@ fn poison_does_not_reach_the_next_call() {
         "TextEncoder.prototype.encode = () => [0]",
         "globalThis.structuredClone = () => 1",
         "console.log = 1",
+        "globalThis.TextEncoder = null",
+        "delete globalThis.TextEncoder",
+        "Object.defineProperty(globalThis, 'TextEncoder', { value: null })",
+        "Object.getOwnPropertyDescriptor(globalThis, 'TextEncoder').get.call = () => 1",
+        "new TextEncoder(); TextEncoder.prototype.encode = () => [0]",
         "crypto.randomUUID = 1",
         "Object.getPrototypeOf(Uint8Array.prototype).slice = () => [0]",
         "Object.getPrototypeOf(function* () {}).prototype.next = () => ({ done: true })",
@@ -160,6 +165,7 @@ fn nothing_that_a_script_can_reach_is_left_open() {
                     }
                 };
                 visit(globalThis, 'globalThis');
+                for (const key of Reflect.ownKeys(globalThis)) visit(globalThis[key], key);
                 for (const sample of [function* () {}, async () => {}, async function* () {}, class {}, [].values(), new Map().values(), new Set().values(),
                     ''[Symbol.iterator](), ''.matchAll(/./g), [].values().map(String), Iterator.from({ next() {} }), new Uint8Array(0), Symbol(), 1n, true]) {
                     visit(Object.getPrototypeOf(sample), typeof sample);
@@ -246,4 +252,24 @@ fn a_call_sees_no_arguments_but_its_own() {
     assert_eq!(call(&mut lane, 0, &secret), Ok(secret));
     assert_eq!(call(&mut lane, 1, &Value::Null), Ok(Value::Bool(false)));
     call(&mut lane, 2, &Value::Null).unwrap_err();
+}
+
+#[test]
+fn a_global_that_cannot_be_made_now_is_made_whole_later() {
+    let mut lane = lane(
+        "madrpc.register('f', () => {
+            let failed = 0;
+            const down = () => { try { down(); } catch { try { return new URL('http://a/b').pathname; } catch { failed++; } throw new Error(); } };
+            try { down(); } catch {}
+            try { URL.prototype.toString = () => 'poison'; } catch {}
+            return [failed > 0, `${new URL('http://a/b')}`, Object.isFrozen(URL.prototype)];
+        });",
+    );
+    let expected = Value::Array(vec![
+        Value::Bool(true),
+        Value::String("http://a/b".into()),
+        Value::Bool(true),
+    ]);
+    assert_eq!(call(&mut lane, 0, &Value::Null), Ok(expected.clone()));
+    assert_eq!(call(&mut lane, 0, &Value::Null), Ok(expected));
 }

@@ -45,7 +45,7 @@ pub struct LaneConfig {
     /// [`BODY_MAX_BYTES`](madrpc_core::limits::BODY_MAX_BYTES).
     pub body_bytes: usize,
     /// Whether every call gets a context in which nothing ran but the script. It costs loading the script each time,
-    /// about 1 ms for a small one. Default: false.
+    /// 0.6 ms and 330 KB of heap for a small one. Default: false.
     pub isolate: bool,
     /// After how many calls a lane is replaced by a fresh one. Default: `None`, never.
     ///

@@ -111,6 +111,18 @@
   const tools = {
     // The registered functions, each with its name, the function and its options; nothing can be registered afterwards.
     close() { open = false; return functions; },
+    // Makes these globals, all together where one of them is first asked for.
+    bring(names, part, make, host, plan) {
+      let made;
+      const bringAll = () => {
+        made = make(part, host, plan);
+        host.brought.push(...Object.values(made));
+        return made;
+      };
+      for (const name of names) {
+        Object.defineProperty(globalThis, name, { get: () => (made ?? bringAll())[name], configurable: true });
+      }
+    },
     // What an object that is neither plain nor an array is: 0 just an object, 1 a date, 2 an array buffer, 3 and
     // above a view of a kind, or in words what cannot travel.
     classify(object) {

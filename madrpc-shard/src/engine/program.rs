@@ -63,7 +63,7 @@ impl<'js> Program<'js> {
             prelude: Prelude::new(ctx, desk).map_err(engine)?,
             functions: Vec::new(),
         };
-        let voice = globals::install(ctx, desk, name).map_err(engine)?;
+        let voice = globals::install(ctx, desk, name, &program.prelude.tools).map_err(engine)?;
         let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
         evaluated
             .map_err(|_| exception::pending(ctx))

@@ -1,4 +1,4 @@
-// Evaluated after globals.js: `console`, which writes one line to the log for each call of it.
+// `console`, which writes one line to the log for each call of it.
 //
 // How much of a value is shown is bounded, and no getter is run. A proxy's traps do run, under the call's deadline.
 (host) => {
@@ -6,17 +6,18 @@
   const ENTRIES = 50, DEPTH = 3, CHARS = 4096;
   const view = Object.getPrototypeOf(Uint8Array);
 
-  // Of these, harden.rs has made accessors out of properties: reading them is safe.
-  const builtIn = new Set();
+  // Of these, harden.rs has made accessors out of properties: reading them is safe. A script's own globals can be removed.
+  const prototypes = new Set();
   for (const key of Object.getOwnPropertyNames(globalThis)) {
-    const constructor = Object.getOwnPropertyDescriptor(globalThis, key).value;
-    if (typeof constructor === "function" && constructor.prototype) builtIn.add(constructor.prototype);
+    const { value, configurable } = Object.getOwnPropertyDescriptor(globalThis, key);
+    if (!configurable && typeof value === "function" && value.prototype) prototypes.add(value.prototype);
   }
+  const isBuiltIn = (object) => prototypes.has(object) || host.brought.some((of) => of.prototype === object);
 
   const nameOf = (object) => {
     for (let at = object; at !== null; at = Object.getPrototypeOf(at)) {
       const property = Object.getOwnPropertyDescriptor(at, "constructor");
-      const constructor = builtIn.has(at) ? at.constructor : property?.value;
+      const constructor = isBuiltIn(at) ? at.constructor : property?.value;
       const own = typeof constructor === "function" && Object.getOwnPropertyDescriptor(constructor, "name");
       if (own && typeof own.value === "string") return own.value;
     }
@@ -25,7 +26,7 @@
   const data = (object, key) => {
     for (let at = object; at !== null; at = Object.getPrototypeOf(at)) {
       const property = Object.getOwnPropertyDescriptor(at, key);
-      if (property) return builtIn.has(at) ? Reflect.get(at, key, object) : property.value;
+      if (property) return isBuiltIn(at) ? Reflect.get(at, key, object) : property.value;
     }
   };
 
@@ -137,5 +138,5 @@
     group(...values) { if (values.length > 0) write(2, values); },
     groupEnd() {},
   };
-  Object.defineProperty(globalThis, "console", { value: console, writable: true, configurable: true });
+  return { console };
 }

@@ -39,18 +39,21 @@ impl Embedded {
         &self,
         ctx: &Ctx<'js>,
     ) -> rquickjs::Result<T> {
-        let compiled = match self.compiled.get() {
-            Some(compiled) => compiled,
-            None => {
-                let compiled = self.compile()?;
-                self.compiled.get_or_init(|| compiled)
-            }
-        };
+        let compiled = self.compiled()?;
         // SAFETY: the same engine has written it in this process, and nobody else can have changed it.
         let module = unsafe { Module::load(ctx.clone(), compiled)? };
         let (module, evaluated) = module.eval()?;
         evaluated.finish::<()>()?;
         module.get("default")
+    }
+
+    /// The bytecode; compiled by whoever is first to ask, in an engine of its own.
+    pub(super) fn compiled(&self) -> rquickjs::Result<&[u8]> {
+        if let Some(compiled) = self.compiled.get() {
+            return Ok(compiled);
+        }
+        let compiled = self.compile()?;
+        Ok(self.compiled.get_or_init(|| compiled))
     }
 
     fn compile(&self) -> rquickjs::Result<Vec<u8>> {

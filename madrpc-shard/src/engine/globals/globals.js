@@ -1,6 +1,5 @@
-// Evaluated after the prelude in every lane: the globals that a script has beside the language. A function of `host`,
-// which comes from mod.rs; harden.rs freezes everything here afterwards. From the engine itself come `performance`,
-// `atob`, `btoa`, `queueMicrotask` and `DOMException`.
+// The globals that a script has beside the language. A function of `host`, which comes from mod.rs; harden.rs freezes
+// what it gives. From the engine itself come `performance`, `atob`, `btoa`, `queueMicrotask` and `DOMException`.
 (host) => {
   "use strict";
   const view = Object.getPrototypeOf(Uint8Array);
@@ -153,8 +152,5 @@
     return copy(value, new Map());
   };
 
-  const brought = { TextDecoder, TextEncoder, crypto, structuredClone };
-  for (const name of Object.keys(brought)) {
-    Object.defineProperty(globalThis, name, { value: brought[name], writable: true, configurable: true });
-  }
+  return { TextDecoder, TextEncoder, crypto, structuredClone };
 }

@@ -11,16 +11,41 @@ mod url;
 pub(super) use console::Voice;
 
 use super::desk::Desk;
-use super::harden::harden;
-use rquickjs::{Ctx, Exception, Function, Object, TypedArray};
+use super::harden::Plan;
+use embedded::Embedded;
+use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Makes the globals, and freezes them with everything that the language brings. The prelude has run, the script has not.
-pub(super) fn install(
-    ctx: &Ctx<'_>,
+/// JavaScript that makes globals, and which.
+struct Part {
+    source: &'static Embedded,
+    names: &'static [&'static str],
+}
+
+/// Few scripts use all of these, and every lane would hold them: each part is made where one of its names is first used.
+static PARTS: [Part; 3] = [
+    Part {
+        source: &embedded::GLOBALS,
+        names: &["TextDecoder", "TextEncoder", "crypto", "structuredClone"],
+    },
+    Part {
+        source: &embedded::URL,
+        names: &["URL", "URLSearchParams"],
+    },
+    Part {
+        source: &embedded::CONSOLE,
+        names: &["console"],
+    },
+];
+
+/// Makes the globals, and freezes them with everything that the language brings. The prelude has run and has given
+/// `tools`, the script has not.
+pub(super) fn install<'js>(
+    ctx: &Ctx<'js>,
     desk: &Rc<Desk>,
     script: &Arc<str>,
+    tools: &Object<'js>,
 ) -> rquickjs::Result<Rc<Voice>> {
     let voice = Rc::new(Voice::new(Rc::clone(desk), Arc::clone(script)));
     let host = Object::new(ctx.clone())?;
@@ -38,12 +63,38 @@ pub(super) fn install(
     host.set("parseQuery", Function::new(ctx.clone(), url::parse_query)?)?;
     host.set("writeQuery", Function::new(ctx.clone(), url::write_query)?)?;
     host.set("random", Function::new(ctx.clone(), random)?)?;
-    for part in [&embedded::GLOBALS, &embedded::URL, &embedded::CONSOLE] {
-        let make: Function<'_> = part.evaluate(ctx)?;
-        make.call::<_, ()>((host.clone(),))?;
+    host.set("brought", Array::new(ctx.clone())?)?;
+    let plan = Plan::new(ctx)?;
+    let bring: Function<'js> = tools.get("bring")?;
+    let make = Function::new(ctx.clone(), make)?;
+    for (at, part) in PARTS.iter().enumerate() {
+        // Not in the middle of a call, on what is left of its stack.
+        part.source.compiled()?;
+        let names = part.names.to_vec();
+        bring.call::<_, ()>((names, at, make.clone(), host.clone(), plan.object()))?;
     }
-    harden(ctx)?;
+    plan.freeze_all(ctx)?;
     Ok(voice)
+}
+
+/// Makes the globals of a part, frozen. No script can have changed anything that this uses.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the engine hands arguments over by value"
+)]
+fn make<'js>(
+    ctx: Ctx<'js>,
+    part: usize,
+    host: Object<'js>,
+    plan: Object<'js>,
+) -> rquickjs::Result<Option<Value<'js>>> {
+    let Some(part) = PARTS.get(part) else {
+        return Ok(None);
+    };
+    let make: Function<'js> = part.source.evaluate(&ctx)?;
+    let made: Value<'js> = make.call((host,))?;
+    Plan::of(plan).freeze(&ctx, &made)?;
+    Ok(Some(made))
 }
 
 /// `host.random(length)`: bytes from the generator of the TLS library, which the system seeds.

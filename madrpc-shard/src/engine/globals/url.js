@@ -1,4 +1,4 @@
-// Evaluated after globals.js: `URL` and `URLSearchParams`. What an address means is url.rs' concern.
+// `URL` and `URLSearchParams`. What an address means is url.rs' concern.
 (host) => {
   "use strict";
   const text = (value) => String(value).toWellFormed();
@@ -112,7 +112,5 @@
     toJSON() { return this.href; }
   }
 
-  for (const [name, value] of Object.entries({ URL, URLSearchParams })) {
-    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
-  }
+  return { URL, URLSearchParams };
 }
