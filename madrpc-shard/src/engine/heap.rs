@@ -4,8 +4,13 @@
 //! 4 KiB, and those are what is counted here. It has a limit of its own, which is left off: that one counts otherwise,
 //! cannot say how much was used, and a script can swallow the exception that it ends in. A refusal here is remembered
 //! until the next call begins, whatever the script makes of it.
+//!
+//! Garbage with cycles waits for a collection, which the engine makes when its heap is half larger than after the last
+//! one, whether that is within the bound or not. So the heap asks for one itself as a call comes near its bound. Nothing
+//! can be collected in the middle of a request: one for more than is left is refused, whatever a collection would free.
 
 use rquickjs::allocator::Allocator;
+use rquickjs::{Ctx, qjs};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -20,19 +25,43 @@ pub(super) struct Heap {
     /// What may be held while the call runs.
     ceiling: Cell<usize>,
     refused: Cell<Option<usize>>,
+    /// What the call may add.
+    limit: Cell<usize>,
+    /// Held when a collection is asked for first, and next.
+    first_collection: Cell<usize>,
+    next_collection: Cell<usize>,
+    /// Whom it is asked for; null before the engine is there.
+    engine: Cell<*mut qjs::JSRuntime>,
 }
 
 impl Heap {
     /// An empty heap that may grow to `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self {
+        let heap = Self {
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
             start: Cell::new(0),
-            ceiling: Cell::new(limit),
+            ceiling: Cell::new(0),
             refused: Cell::new(None),
-        }
+            limit: Cell::new(0),
+            first_collection: Cell::new(0),
+            next_collection: Cell::new(0),
+            engine: Cell::new(std::ptr::null_mut()),
+        };
+        heap.begin(limit);
+        heap
+    }
+
+    /// The engine whose heap it is; [`Heap::detach`] must be called before that goes.
+    pub(super) fn attach(&self, ctx: &Ctx<'_>) {
+        // SAFETY: the context is alive, and gives its runtime.
+        self.engine
+            .set(unsafe { qjs::JS_GetRuntime(ctx.as_raw().as_ptr()) });
+    }
+
+    pub(super) fn detach(&self) {
+        self.engine.set(std::ptr::null_mut());
     }
 
     /// The script is loaded: from here on growth is counted.
@@ -53,6 +82,9 @@ impl Heap {
         self.peak.set(current);
         self.ceiling.set(current.saturating_add(limit));
         self.refused.set(None);
+        self.limit.set(limit);
+        self.first_collection.set(current.saturating_add(limit / 2));
+        self.next_collection.set(self.first_collection.get());
     }
 
     /// The most bytes held at one time since the call began.
@@ -92,10 +124,36 @@ impl Heap {
         if current > self.peak.get() {
             self.peak.set(current);
         }
+        if current > self.next_collection.get() {
+            self.next_collection.set(self.after(current));
+            self.ask_for_collection();
+        }
     }
 
     fn remove(&self, size: usize) {
-        self.current.set(self.current.get() - size);
+        let current = self.current.get() - size;
+        self.current.set(current);
+        if self.next_collection.get() > self.first_collection.get() {
+            let next = self.after(current).max(self.first_collection.get());
+            self.next_collection
+                .set(next.min(self.next_collection.get()));
+        }
+    }
+
+    /// What may be held before a collection is due, where so much is held and is no garbage: a heap that is nearly full
+    /// must not be searched all the time.
+    fn after(&self, current: usize) -> usize {
+        let left = self.ceiling.get().saturating_sub(current);
+        current.saturating_add((left / 2).max(self.limit.get() / 8))
+    }
+
+    /// The engine makes it when it makes its next object.
+    fn ask_for_collection(&self) {
+        let engine = self.engine.get();
+        if !engine.is_null() {
+            // SAFETY: the engine is alive from `attach` to `detach`; this sets a number in it and does nothing else.
+            unsafe { qjs::JS_SetGCThreshold(engine, 0) };
+        }
     }
 }
 

@@ -303,6 +303,7 @@ fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
     let librarian = Librarian::install(&runtime, script);
     runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(desk))));
     runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(desk))));
+    context.with(|ctx| desk.heap.attach(&ctx));
     context.with(|ctx| match Program::load(&ctx, desk, script) {
         Ok(program) => {
             librarian.close();
@@ -319,6 +320,7 @@ fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
         }
         Err(error) => desk.suspend(Yield::Loaded(Err(error))),
     });
+    desk.heap.detach();
 }
 
 /// What QuickJS asks every so often: `true` ends the call.

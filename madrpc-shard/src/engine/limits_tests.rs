@@ -160,6 +160,32 @@ fn a_script_cannot_swallow_the_end_of_its_memory() {
 }
 
 #[test]
+fn garbage_with_cycles_is_collected_before_memory_runs_out() {
+    let config = LaneConfig {
+        memory_bytes: 4 << 20,
+        ..LaneConfig::default()
+    };
+    let source = |held: usize| {
+        format!(
+            "madrpc.register('f', () => {{
+                const held = Array.from({{ length: {held} }}, () => new Uint8Array(10_000));
+                for (let n = 0; n < 20_000; n++) {{ const a = {{ bytes: new Uint8Array(1000) }}; a.a = a; }}
+                return held.length;
+            }});"
+        )
+    };
+    for held in [0, 40, 80, 120, 160, 200, 240, 280, 320, 340] {
+        let mut lane = load(&source(held), &config).unwrap();
+        for _ in 0..2 {
+            let result = call(&mut lane, 0);
+            assert_eq!(result, Ok(Value::Integer(held as i64)), "{held}0 KB held");
+        }
+    }
+    let error = call(&mut load(&source(430), &config).unwrap(), 0).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::MemoryLimit);
+}
+
+#[test]
 fn a_script_that_needs_more_memory_than_it_has_does_not_load() {
     let config = LaneConfig {
         memory_bytes: 2 << 20,
