@@ -89,6 +89,7 @@ pub fn set_transport(config: &mut quiche::Config, idle: Duration) -> quiche::Res
     config.set_max_idle_timeout(idle.as_millis() as u64);
     config.set_max_recv_udp_payload_size(DATAGRAM_MAX_BYTES);
     config.set_max_send_udp_payload_size(DATAGRAM_MAX_BYTES);
+    config.discover_pmtu(true);
     config.set_initial_max_data(SESSION_WINDOW_BYTES);
     config.set_max_connection_window(SESSION_WINDOW_BYTES * 2);
     config.set_initial_max_stream_data_bidi_local(CHANNEL_WINDOW_BYTES);

@@ -81,10 +81,6 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "CPU")]
     pub(super) pin: Option<usize>,
 
-    /// Never sleep: replies are seen some 50us sooner, and the generator's core is busy all the time
-    #[arg(long)]
-    pub(super) busy_poll: bool,
-
     /// Print one JSON document and nothing else. Times end in _us or _s
     #[arg(long)]
     pub(super) json: bool,

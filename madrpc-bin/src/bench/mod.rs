@@ -16,7 +16,7 @@ pub(crate) use args::BenchArgs;
 use crate::call::argument;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, say};
-use crate::signals::Stop;
+use crate::signals::Events;
 use crate::tls;
 use document::{Baseline, Document, Settings};
 use madrpc_core::identity::Role;
@@ -78,20 +78,17 @@ fn plan(args: &BenchArgs) -> Result<Plan, Failure> {
         until,
         timeout: args.timeout,
         core: args.pin,
-        busy_poll: args.busy_poll,
     })
 }
 
 /// The first signal is a message, the second ends the process.
 fn stopper() -> Result<Receiver<()>, Failure> {
-    let mut stop = Stop::catch()?;
+    let events = Events::catch(false)?;
     let (sender, stopped) = channel();
     let watch = move || {
-        stop.wait();
+        events.wait_for_stop(|| ());
         // Nobody listens where it has ended already.
         let _ = sender.send(());
-        let signal = stop.wait();
-        signal_hook::low_level::exit(128 + signal);
     };
     let thread = std::thread::Builder::new()
         .name("signals".into())

@@ -4,8 +4,8 @@ use super::Endpoint;
 use madrpc_core::limits::DATAGRAM_MAX_BYTES;
 use std::net::{IpAddr, SocketAddr};
 
-/// Datagrams sent by one system call; with full ones this is near the 64 KiB that the kernel takes.
-const SEND_SEGMENTS: usize = 44;
+/// What one system call may send: as much as the kernel takes for one datagram.
+const SEND_BYTES: usize = 65_000;
 
 /// Datagrams of one session on their way to the kernel.
 pub(super) struct Batch {
@@ -24,7 +24,7 @@ pub(super) struct Unsent {
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; SEND_SEGMENTS * DATAGRAM_MAX_BYTES].into_boxed_slice(),
+            buffer: vec![0; SEND_BYTES + DATAGRAM_MAX_BYTES].into_boxed_slice(),
             unsent: None,
         }
     }
@@ -47,7 +47,7 @@ impl Endpoint {
         let Some(entry) = self.sessions.get_mut(index) else {
             return true;
         };
-        let segments = self.socket.send_segments().min(SEND_SEGMENTS);
+        let segments = self.socket.send_segments();
         let from = entry.local_ip;
         // The packet that opened the next batch because it is longer than those of the last.
         let mut first: Option<(usize, SocketAddr)> = None;
@@ -62,7 +62,7 @@ impl Endpoint {
             let mut filled = segment;
             let mut count = 1;
             // All but the last of a batch must be of one size: a longer one begins the next batch.
-            while count < segments && first.is_none() {
+            while count < segments && filled + segment <= SEND_BYTES && first.is_none() {
                 let room = &mut self.batch.buffer[filled..filled + DATAGRAM_MAX_BYTES];
                 match entry.session.transmit(room) {
                     Some((length, next)) if length <= segment && next == to => {

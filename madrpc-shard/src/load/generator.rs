@@ -4,6 +4,7 @@ use super::report::{Report, Sent, Tally};
 use super::schedule::Schedule;
 use super::{LoadError, Pace, Plan, Progress, Until};
 use crate::shard::STATS;
+use crate::spin::{DEFAULT_SPIN, Spin};
 use crate::upstream::{Outcome, Request, Upstreams};
 use crate::wake::too_many_wakes;
 use futures_lite::FutureExt;
@@ -78,6 +79,7 @@ impl<'a> Generator<'a> {
         self.schedule = Schedule::new(self.plan, started);
         self.tally = Tally::new(self.core, started);
         let mut told = started;
+        let mut spin = Spin::new(DEFAULT_SPIN);
         loop {
             let now = Instant::now();
             if now >= told + TICK {
@@ -98,7 +100,10 @@ impl<'a> Generator<'a> {
             if self.schedule.is_over(now) && !(patient && self.upstreams.waiting() > 0) {
                 break;
             }
-            let awake = self.plan.busy_poll || more || received > 0;
+            if received > 0 {
+                spin.on_work(now);
+            }
+            let awake = more || received > 0 || spin.looks_again(now);
             if awake || self.upstreams.endpoint().has_work() {
                 glommio::executor().yield_if_needed().await;
                 continue;

@@ -102,8 +102,6 @@ pub struct Plan {
     pub timeout: Duration,
     /// The core that the generator is pinned to; by default the last that the process may use.
     pub core: Option<usize>,
-    /// Never to sleep: replies are seen sooner, and the core is busy all the time.
-    pub busy_poll: bool,
 }
 
 /// How it goes, a few times a second.
@@ -245,7 +243,6 @@ pub fn run(load: Load) -> Result<LoadReport, LoadError> {
         until: Until::Elapsed(load.duration),
         timeout: DEFAULT_TIMEOUT,
         core: Some(load.core),
-        busy_poll: false,
     };
     let (_stop, stopped) = channel();
     let report = measure(plan, stopped, |_| {})?;

@@ -148,7 +148,6 @@ mod tests {
             until,
             timeout: MS,
             core: None,
-            busy_poll: false,
         };
         let now = Instant::now();
         (Schedule::new(&plan, now), now)
