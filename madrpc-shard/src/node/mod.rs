@@ -4,11 +4,11 @@
 //! their reply in the same datagram as their neighbours. One that has used up its slice goes to the end of the row of
 //! running calls; one that finds no room waits in the queue, first in, first out.
 //!
-//! **Who gets the core.** New calls come first. A running call gets a slice when no new call has come for a moment, or
-//! when new ones have had the core for as long as its last slice took: under a flood of tiny calls, long ones still
-//! have about half of the core. Among the running, those that have used few slices go first, and every fourth slice
-//! goes to the one that has waited longest, so nothing starves. One that has to end, by its deadline or its caller, goes
-//! before all: it needs one look at the clock to be gone.
+//! **Who gets the core.** New calls come first. A running call gets a slice when no new call has come for a moment, which
+//! is the longer the more have come, or when new ones have had the core for as long as its last slice took: under a
+//! flood of tiny calls, long ones still have about half of the core. Among the running, those that have used few slices
+//! go first, and every fourth slice goes to the one that has waited longest, so nothing starves. One that has to end, by
+//! its deadline or its caller, goes before all: it needs one look at the clock to be gone.
 //!
 //! **Waiting.** A call that waits for a timer, or for a call of its own, keeps its lane but not its place among the
 //! running; another lane takes that, and one is made where none is free. So parents never block their children.
@@ -86,6 +86,8 @@ pub(crate) struct Node {
     last_serial: u64,
     slices_given: u64,
     last_call: Instant,
+    /// Calls that have come since the last slice of a running one.
+    new_calls: u32,
     /// When the running calls go on although new ones come.
     next_slice: Instant,
     /// When lanes are made although new calls come.
@@ -137,6 +139,7 @@ impl Node {
             last_serial: 0,
             slices_given: 0,
             last_call: now,
+            new_calls: 0,
             next_slice: now,
             next_making: now,
             next_search: now,
@@ -215,6 +218,7 @@ impl Node {
             depth: call.request.depth,
         };
         self.last_call = call.arrived;
+        self.new_calls = self.new_calls.saturating_add(1);
         // A call's arrival is the beginning of its turn.
         let now = Instant::now();
         if call.request.body.len() > self.lanes.config().body_bytes {

@@ -10,8 +10,10 @@ use madrpc_core::error::{CallError, ErrorKind};
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// How long no new call has come when the running ones go on.
-const QUIET: Duration = Duration::from_micros(100);
+/// How long the running calls stay back for further new ones, for each that has come since their last slice, and at the
+/// most. Callers that are many come back soon, but were asleep during the slice; for one alone it is not worth waiting.
+const STAY_BACK_PER_CALL: Duration = Duration::from_micros(25);
+const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 
 /// Slices after which a call is behind those that have used fewer.
 const FEW_SLICES: u32 = 8;
@@ -37,7 +39,8 @@ impl Node {
         self.end_overdue(callers);
         self.start_queued(callers);
         let now = Instant::now();
-        let is_quiet = now >= self.last_call + QUIET;
+        let stay_back = (STAY_BACK_PER_CALL * self.new_calls).min(STAY_BACK_MAX);
+        let is_quiet = now >= self.last_call + stay_back;
         if now >= self.next_slice || is_quiet {
             self.give_slice(callers);
         }
@@ -143,6 +146,7 @@ impl Node {
     /// Lets one of the running calls go on.
     fn give_slice(&mut self, callers: &mut Endpoint) {
         self.slices_given += 1;
+        self.new_calls = 0;
         let few = |running: &Running| running.slices < FEW_SLICES;
         let at = match self.slices_given % TURN_OF_THE_OLDEST {
             0 => 0,
