@@ -118,7 +118,7 @@ impl Bench {
     /// A client that has its session already. It and its callers have to be pinned: see [`Bench::on_last`].
     fn client(&self, server: &Server) -> Outcome<Client> {
         let client = Client::new(&ClientConfig {
-            connections: 1,
+            connections: Some(1),
             ..ClientConfig::with_identity(
                 &server.address().to_string(),
                 self.authority.issue(Role::Client)?,

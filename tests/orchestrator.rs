@@ -13,7 +13,7 @@ use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
-use madrpc_shard::client::{Client, ClientConfig};
+use madrpc_shard::client::{Client, ClientConfig, SESSIONS_MAX};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::collections::BTreeMap;
@@ -75,32 +75,43 @@ fn nodes_take_turns() {
 #[test]
 fn a_few_sessions_spread_evenly_over_the_shards() {
     let shards = std::thread::available_parallelism().unwrap().get();
+    let shards = shards.min(SESSIONS_MAX);
     let fleet = Fleet::new();
     let script = madrpc_shard::engine::Script::new("test.js", SCRIPT);
     let node = fleet.config(Role::Node, shards);
     let node = Server::node(&node, &script, &NodeConfig::default()).unwrap();
-    let config = ClientConfig {
-        connections: shards,
-        ..fleet.client_config(node.address())
-    };
-    let client = Client::new(&config).unwrap();
-    // The first call opens the sessions; once all are open, calls take turns on them.
-    let call = || {
-        client
-            .prepare("echo")
-            .send_blocking(Value::Null)
-            .unwrap()
-            .bill
-            .shard
-    };
-    eventually("as many sessions as shards", || {
-        call();
+    let sessions = || {
+        let snapshot = fleet.client_config(node.address());
+        let connections = Some(1);
+        let client = Client::new(&ClientConfig {
+            connections,
+            ..snapshot
+        })
+        .unwrap();
         let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
-        snapshot.sessions == shards as u64
+        snapshot.sessions as usize - 1
+    };
+    let seen_by = |client: &Client| {
+        let call = || client.prepare("echo").send_blocking(Value::Null).unwrap();
+        let mut seen: Vec<_> = (0..shards).map(|_| call().bill.shard).collect();
+        seen.sort_unstable();
+        seen
+    };
+    let all: Vec<u16> = (0..shards as u16).collect();
+    // The first call opens a session, on which the server tells its shards. Once there is one to each, calls take turns.
+    let client = fleet.client(node.address());
+    eventually("a session of the client to each shard", || {
+        client.call_blocking::<_, Value>("echo", &()).unwrap();
+        sessions() == shards
     });
-    let mut seen: Vec<_> = (0..shards).map(|_| call()).collect();
-    seen.sort_unstable();
-    assert_eq!(seen, (0..shards as u16).collect::<Vec<_>>());
+    assert_eq!(seen_by(&client), all);
+    // An orchestrator of one shard does the same, beside the client.
+    let orchestrator = fleet.orchestrator(&[node.address()]);
+    let through = fleet.client(orchestrator.address());
+    eventually("a session of the orchestrator to each shard", || {
+        sessions() == 2 * shards
+    });
+    assert_eq!(seen_by(&through), all);
 }
 
 #[test]

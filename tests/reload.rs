@@ -77,7 +77,8 @@ impl Node {
 
 #[test]
 fn calls_end_on_the_script_they_began_with_and_later_ones_run_the_new_one() {
-    let mut node = Node::start(&["--shards", "2", "--pool-size", "4"]);
+    // Lanes for all on whichever shard: none of them waits for one.
+    let mut node = Node::start(&["--shards", "2", "--pool-size", "8"]);
     std::thread::scope(|scope| {
         let (address, home) = (node.address.clone(), &node.home);
         let (work, sleep) = (["work", "2500"], ["sleep", "2500"]);

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     let argument = argument(args.json.as_deref())?;
     let identity = tls::identity(&args.tls, Role::Client)?;
     let client = Client::new(&ClientConfig {
-        connections: 1,
+        connections: Some(1),
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
     let begun = Instant::now();

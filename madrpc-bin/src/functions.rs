@@ -66,7 +66,7 @@ impl From<&FunctionOptions> for Options {
 pub(crate) fn run(args: &FunctionsArgs) -> Result<(), Failure> {
     let identity = tls::identity(&args.tls, Role::Operator)?;
     let client = Client::new(&ClientConfig {
-        connections: 1,
+        connections: Some(1),
         timeout: ANSWER_TIMEOUT,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;

@@ -24,6 +24,28 @@ impl RoundRobin {
     }
 }
 
+/// Takes the session with the fewest calls in flight; among equals, in turn.
+#[derive(Debug, Default)]
+pub struct FewestInFlight {
+    next: usize,
+}
+
+impl FewestInFlight {
+    /// The one of `count` with the fewest calls; `in_flight` gives `None` for one that cannot be used.
+    pub fn pick(
+        &mut self,
+        count: usize,
+        mut in_flight: impl FnMut(usize) -> Option<usize>,
+    ) -> Option<usize> {
+        let turn = (0..count).map(|step| (self.next + step) % count);
+        let loads = turn.filter_map(|index| Some((in_flight(index)?, index)));
+        // The first of the smallest.
+        let (_, index) = loads.min_by_key(|(calls, _)| *calls)?;
+        self.next = (index + 1) % count;
+        Some(index)
+    }
+}
+
 /// How long to wait before an upstream that failed is tried again: 100 ms, doubled by each failure, at most 5 s.
 #[derive(Debug, Default)]
 pub struct Backoff {
@@ -75,6 +97,21 @@ mod tests {
         assert_eq!(balance.pick(3, |_| true), Some(1));
         assert_eq!(balance.pick(3, |_| false), None);
         assert_eq!(balance.pick(0, |_| true), None);
+    }
+
+    #[test]
+    fn the_fewest_in_flight_is_next_and_equals_take_turns() {
+        let mut balance = FewestInFlight::default();
+        let picks: Vec<_> = (0..4)
+            .filter_map(|_| balance.pick(3, |_| Some(7)))
+            .collect();
+        assert_eq!(picks, [0, 1, 2, 0]);
+        let loads = [Some(3), None, Some(2), Some(9)];
+        for _ in 0..3 {
+            assert_eq!(balance.pick(4, |index| loads[index]), Some(2));
+        }
+        assert_eq!(balance.pick(4, |_| None), None);
+        assert_eq!(balance.pick(0, |_| Some(0)), None);
     }
 
     #[test]

@@ -60,6 +60,11 @@ pub enum Header<'a> {
     },
     /// The sender takes no new calls; those under way still get their replies.
     GoAway,
+    /// What a caller should know of its server; the first thing that a server says.
+    Welcome {
+        /// Its shards. The first two bytes of a session's first connection ID, modulo this, choose one.
+        shards: u16,
+    },
 }
 
 /// What a call cost, and where. `N` holds the node's name: a `&str` in a frame, a `String` to keep.

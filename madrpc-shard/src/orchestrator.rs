@@ -8,6 +8,7 @@ mod inquiry;
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, SessionKey};
 use crate::handler::Incoming;
+use crate::shard::Seat;
 use crate::upstream::{CallId, Keep, Outcome, Upstreams};
 use inquiry::Inquiries;
 use madrpc_core::error::ErrorKind;
@@ -58,13 +59,14 @@ struct Waiting {
 
 impl Orchestrator {
     /// An orchestrator in front of `nodes`, whose sessions are on `endpoint`.
-    pub(crate) fn new(endpoint: Endpoint, nodes: &[SocketAddr], now: Instant) -> Self {
+    pub(crate) fn new(seat: &Seat, endpoint: Endpoint, nodes: &[SocketAddr], now: Instant) -> Self {
         let names = nodes
             .iter()
             .map(ToString::to_string)
             .chain([NO_NODE.to_owned()]);
+        let sessions = seat.sessions();
         Self {
-            upstreams: Upstreams::new(endpoint, nodes, NODE_NAME, Keep::Always, now),
+            upstreams: Upstreams::new(endpoint, nodes, sessions, NODE_NAME, Keep::Always, now),
             counters: Counters::new(names.collect()),
             by_caller: HashMap::new(),
             inquiries: Inquiries::default(),

@@ -136,13 +136,8 @@ impl Server {
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, now| {
                 let orchestrator = settings.orchestrator.map(|address| {
-                    let endpoint = dialing_endpoint(
-                        &identity,
-                        address,
-                        UPSTREAM_IDLE_TIMEOUT,
-                        seat.shard,
-                        now,
-                    )?;
+                    let endpoint =
+                        dialing_endpoint(&identity, address, UPSTREAM_IDLE_TIMEOUT, now)?;
                     Ok::<_, String>((address, endpoint))
                 });
                 let orchestrator = orchestrator.transpose()?;
@@ -236,11 +231,8 @@ impl Server {
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             move |seat: &Seat, now| {
-                // So that the orchestrator's shards spread over each node's.
-                let shard = seat.shard;
-                let endpoint =
-                    dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, shard, now)?;
-                let orchestrator = Orchestrator::new(endpoint, &nodes, now);
+                let endpoint = dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, now)?;
+                let orchestrator = Orchestrator::new(seat, endpoint, &nodes, now);
                 Ok(Handler::Orchestrator(Box::new(orchestrator)))
             }
         })
@@ -409,7 +401,6 @@ pub(crate) fn dialing_endpoint(
     identity: &Identity,
     target: SocketAddr,
     idle: Duration,
-    first_shard: u16,
     now: Instant,
 ) -> Result<Endpoint, String> {
     let mut config = identity
@@ -417,7 +408,7 @@ pub(crate) fn dialing_endpoint(
         .map_err(|error| error.to_string())?;
     set_transport(&mut config, idle).map_err(|error| format!("QUIC: {error}"))?;
     let socket = bind_dialer(target).and_then(Socket::new);
-    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, first_shard, now));
+    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
     endpoint.map_err(|error| format!("socket for {target}: {error}"))
 }
 

@@ -14,7 +14,7 @@ use crate::handler::{Handler, Incoming};
 #[cfg(feature = "engine")]
 use crate::node::Prepared;
 use crate::spin::Spin;
-use crate::upstream::Request;
+use crate::upstream::{Request, Sessions};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
@@ -80,6 +80,15 @@ pub(crate) struct Seat {
     pub(crate) started: Instant,
     /// Where it shows who has its core.
     pub(crate) beacon: Arc<Beacon>,
+}
+
+impl Seat {
+    /// The sessions that it opens to another server, and where the first of them lands there: the shards of both servers
+    /// share them evenly.
+    pub(crate) fn sessions(&self) -> (Sessions, u16) {
+        let callers = self.shards;
+        (Sessions::PerShard { callers }, self.shard)
+    }
 }
 
 /// One shard of a server.
@@ -203,7 +212,10 @@ impl Shard {
                 }
                 Header::Cancel { id } => handler.on_cancel(session, id),
                 // A caller that takes no calls changes nothing for us; the others are a server's.
-                Header::GoAway | Header::Reply { .. } | Header::Failure { .. } => {}
+                Header::GoAway
+                | Header::Reply { .. }
+                | Header::Failure { .. }
+                | Header::Welcome { .. } => {}
             },
             Event::TooLarge { header, bytes } => {
                 if let Header::Call { id, .. } = header {

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
     }
     let identity = tls::identity(&args.tls, Role::Operator)?;
     let client = Client::new(&ClientConfig {
-        connections: 1,
+        connections: Some(1),
         timeout: ANSWER_TIMEOUT,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;

@@ -17,6 +17,7 @@ mod thread;
 
 use crate::address::{AddressError, resolve_target};
 use crate::preflight::PreflightError;
+use crate::upstream::Sessions;
 use futures_channel::mpsc::UnboundedSender;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
@@ -31,8 +32,7 @@ use serde::de::DeserializeOwned;
 use std::time::{Duration, Instant};
 use thread::Command;
 
-/// Sessions of a client, where its configuration does not say.
-const CONNECTIONS: usize = 2;
+pub use crate::upstream::SESSIONS_MAX;
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +58,9 @@ pub struct ClientConfig {
     pub address: String,
     /// Who calls.
     pub identity: Identity,
-    /// Sessions to open; calls take turns on them. Default: 2.
-    pub connections: usize,
+    /// Sessions to open; a call takes the one with the fewest calls in flight. Default: one to each of the server's
+    /// shards, but at most [`SESSIONS_MAX`]; the first call opens one, and the rest once the server has told its shards.
+    pub connections: Option<usize>,
     /// The deadline of calls that name none. Default: 30 s.
     pub timeout: Duration,
     /// What the server must be; default: a node or an orchestrator.
@@ -84,7 +85,7 @@ impl ClientConfig {
         Self {
             address: address.to_owned(),
             identity,
-            connections: CONNECTIONS,
+            connections: None,
             timeout: DEFAULT_TIMEOUT,
             expect: None,
         }
@@ -140,7 +141,10 @@ impl Client {
         let commands = thread::open(thread::Pool {
             address,
             identity: config.identity.clone(),
-            connections: config.connections.max(1),
+            sessions: match config.connections {
+                Some(connections) => Sessions::Fixed(connections),
+                None => Sessions::PerShard { callers: 1 },
+            },
             server_name,
         })?;
         Ok(Self {

@@ -4,7 +4,7 @@ use super::{ClientError, RawReply};
 use crate::preflight;
 use crate::server::dialing_endpoint;
 use crate::spin::{DEFAULT_SPIN, Spin};
-use crate::upstream::{Keep, Outcome, Request, Upstreams};
+use crate::upstream::{Keep, Outcome, Request, Sessions, Upstreams};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
@@ -28,7 +28,7 @@ const COMMANDS_PER_TURN: usize = 1024;
 pub(super) struct Pool {
     pub(super) address: SocketAddr,
     pub(super) identity: Identity,
-    pub(super) connections: usize,
+    pub(super) sessions: Sessions,
     pub(super) server_name: &'static str,
 }
 
@@ -112,20 +112,19 @@ async fn serve(opening: Opening) {
     let Pool {
         address,
         identity,
-        connections,
+        sessions,
         server_name,
     } = opening.pool;
     let now = Instant::now();
-    // Clients with one session each spread over the server's shards by chance.
-    let first_shard = fastrand::u16(..);
-    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, first_shard, now)
-    {
+    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, now) {
         Ok(endpoint) => endpoint,
         Err(why) => return drop(opening.opened.send(Err(why))),
     };
     let _ = opening.opened.send(Ok(()));
-    let addresses = vec![address; connections];
-    let upstreams = Upstreams::new(endpoint, &addresses, server_name, Keep::WhileCalling, now);
+    // Clients with one session each spread over the server's shards by chance.
+    let sessions = (sessions, fastrand::u16(..));
+    let keep = Keep::WhileCalling;
+    let upstreams = Upstreams::new(endpoint, &[address], sessions, server_name, keep, now);
     run(upstreams, opening.commands).await;
 }
 

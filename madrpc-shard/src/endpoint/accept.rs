@@ -5,6 +5,7 @@ use super::entry::ConnectionKey;
 use crate::socket::Datagram;
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::frame::Header;
 use madrpc_core::limits::{HANDSHAKES_MAX, INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES};
 use madrpc_core::session::Session;
 use std::time::Instant;
@@ -83,7 +84,15 @@ impl Endpoint {
             quiche::accept(&source, None, self.socket.local(), from, &mut self.config).ok()?;
         self.accepts.handshaking += 1;
         let ids = [ConnectionKey::new(&id), ConnectionKey::new(&header.dcid)];
-        Some(self.insert(quic, from, datagram.to, ids, now))
+        let index = self.insert(quic, from, datagram.to, ids, now);
+        if let Some(entry) = self.sessions.get_mut(index) {
+            let shards = self.accepts.shards;
+            entry
+                .session
+                .outbox()
+                .send(&Header::Welcome { shards }, &[]);
+        }
+        Some(index)
     }
 
     /// A connection ID of ours, which leads to this shard.

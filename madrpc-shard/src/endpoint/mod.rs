@@ -47,8 +47,6 @@ pub(crate) struct Endpoint {
     generation: u64,
     by_id: HashMap<ConnectionKey, usize>,
     timers: Wheel<usize>,
-    /// Where the next session that we open should land on its server.
-    next_shard: u16,
     /// Sessions with something to read or to send, each once.
     dirty: Vec<usize>,
     ended: VecDeque<(SessionKey, CallError)>,
@@ -132,17 +130,16 @@ impl Endpoint {
             handshaking: 0,
             closed: false,
         };
-        Self::new(socket, accepting.config, accepts, 0, now)
+        Self::new(socket, accepting.config, accepts, now)
     }
 
-    /// An endpoint that only opens sessions, the first of them to `first_shard` of its server, modulo its shards.
+    /// An endpoint that only opens sessions.
     ///
     /// # Errors
     /// Where the system does not report unreachable peers.
     pub(crate) fn dialing(
         socket: Socket,
         config: quiche::Config,
-        first_shard: u16,
         now: Instant,
     ) -> io::Result<Self> {
         socket.report_unreachable()?;
@@ -153,16 +150,10 @@ impl Endpoint {
             handshaking: 0,
             closed: false,
         };
-        Ok(Self::new(socket, config, accepts, first_shard, now))
+        Ok(Self::new(socket, config, accepts, now))
     }
 
-    fn new(
-        socket: Socket,
-        config: quiche::Config,
-        accepts: Accepts,
-        next_shard: u16,
-        now: Instant,
-    ) -> Self {
+    fn new(socket: Socket, config: quiche::Config, accepts: Accepts, now: Instant) -> Self {
         Self {
             socket,
             config,
@@ -171,7 +162,6 @@ impl Endpoint {
             generation: 0,
             by_id: HashMap::new(),
             timers: Wheel::new(now),
-            next_shard,
             dirty: Vec::new(),
             ended: VecDeque::new(),
             inbound: Some(Inbound::new()),
@@ -183,22 +173,22 @@ impl Endpoint {
         }
     }
 
-    /// Opens a session to `peer`, which must show a certificate for `server_name`.
+    /// Opens a session to `peer`, which must show a certificate for `server_name`, and to that shard of it, modulo its
+    /// shards.
     ///
     /// The session can be used at once; if it never gets through, [`Endpoint::ended`] says why.
     pub(crate) fn connect(
         &mut self,
         peer: SocketAddr,
         server_name: &str,
+        shard: u16,
         now: Instant,
     ) -> Result<SessionKey, CallError> {
         let id = self.issue_id()?;
         let source = quiche::ConnectionId::from_ref(&id);
-        // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard:
-        // taken in turn, sessions spread over the shards however few they are.
+        // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard.
         let mut first = self.issue_id()?;
-        first[..2].copy_from_slice(&self.next_shard.to_be_bytes());
-        self.next_shard = self.next_shard.wrapping_add(1);
+        first[..2].copy_from_slice(&shard.to_be_bytes());
         let first = quiche::ConnectionId::from_ref(&first);
         let local = self.socket.local();
         let config = &mut self.config;

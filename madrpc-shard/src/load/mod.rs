@@ -19,7 +19,7 @@ use crate::cpus::{self, CpuError};
 use crate::group::{ShardGroup, Starting};
 use crate::preflight::{self, PreflightError};
 use crate::server::dialing_endpoint;
-use crate::upstream::{Keep, Upstreams};
+use crate::upstream::{Keep, Sessions, Upstreams};
 use generator::Generator;
 use madrpc_core::error::CallError;
 use madrpc_core::identity::{Identity, SERVER_NAME_ANY};
@@ -145,21 +145,15 @@ pub fn measure(
     let (tell_report, report) = channel();
     let shard = move |starting: Starting| async move {
         let now = Instant::now();
-        // Generators with one session each spread over the server's shards by chance.
-        let first_shard = fastrand::u16(..);
-        match dialing_endpoint(
-            &plan.identity,
-            address,
-            CLIENT_IDLE_TIMEOUT,
-            first_shard,
-            now,
-        ) {
+        match dialing_endpoint(&plan.identity, address, CLIENT_IDLE_TIMEOUT, now) {
             Ok(endpoint) => {
                 starting.ready();
-                let addresses = vec![address; plan.connections.max(1)];
+                // Generators with one session each spread over the server's shards by chance.
+                let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
                 let upstreams = Upstreams::new(
                     endpoint,
-                    &addresses,
+                    &[address],
+                    sessions,
                     SERVER_NAME_ANY,
                     Keep::WhileCalling,
                     now,

@@ -129,6 +129,7 @@ impl Node {
                 Upstreams::new(
                     endpoint,
                     &[address],
+                    seat.sessions(),
                     ORCHESTRATOR_NAME,
                     Keep::WhileCalling,
                     now,

@@ -1,6 +1,7 @@
 //! The calls that wait for replies: their numbers, their deadlines, and the tags of those who wait.
 
-use super::{Outcome, Target};
+use super::Outcome;
+use super::links::{Place, Target};
 use crate::endpoint::SessionKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use slab::Slab;
@@ -20,7 +21,7 @@ pub(super) struct Calls<T> {
 /// One of them.
 pub(super) struct Pending<T> {
     pub(super) generation: u32,
-    pub(super) target: usize,
+    pub(super) place: Place,
     pub(super) session: SessionKey,
     pub(super) timer: TimerKey,
     pub(super) tag: T,
@@ -62,8 +63,9 @@ impl<T> Calls<T> {
         on_outcome: &mut impl FnMut(T, usize, Outcome<'_>),
     ) {
         if let Some(pending) = self.take(id) {
-            targets[pending.target].waiting -= 1;
-            on_outcome(pending.tag, pending.target, outcome);
+            let Place { target, link } = pending.place;
+            targets[target].links[link].waiting -= 1;
+            on_outcome(pending.tag, target, outcome);
         }
     }
 }

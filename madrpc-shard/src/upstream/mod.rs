@@ -5,15 +5,19 @@
 //! that is given back with the outcome, exactly once.
 
 mod calls;
+mod links;
 
 pub(crate) use calls::CallId;
+pub use links::SESSIONS_MAX;
+pub(crate) use links::Sessions;
 
 use crate::endpoint::{Endpoint, SessionKey};
 use calls::{Calls, Pending, number};
-use madrpc_core::balance::{Backoff, RoundRobin};
+use links::{Link, Place, State, Target};
+use madrpc_core::balance::RoundRobin;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Frame, Header};
-use madrpc_core::limits::{BACKLOG_MAX_BYTES, KEEP_ALIVE};
+use madrpc_core::limits::KEEP_ALIVE;
 use madrpc_core::session::Event;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -60,22 +64,11 @@ pub(crate) struct Upstreams<T> {
     endpoint: Endpoint,
     server_name: &'static str,
     keep: Keep,
+    sessions: Sessions,
     targets: Vec<Target>,
     balance: RoundRobin,
     calls: Calls<T>,
     next_ping: Instant,
-}
-
-struct Target {
-    address: SocketAddr,
-    link: Link,
-    backoff: Backoff,
-    waiting: usize,
-}
-
-enum Link {
-    Down { retry_at: Instant, why: CallError },
-    Up { key: SessionKey, leaving: bool },
 }
 
 /// Getters.
@@ -93,10 +86,10 @@ impl<T> Upstreams<T> {
     /// When to take the next turn at the latest.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         let pinging = self.keep == Keep::Always || self.waiting() > 0;
-        let retry = self.targets.iter().filter_map(|target| match &target.link {
-            Link::Down { retry_at, .. } if self.keep == Keep::Always => Some(*retry_at),
-            _ => None,
-        });
+        let links = self.targets.iter().flat_map(|target| &target.links);
+        let retry = links
+            .filter(|_| self.keep == Keep::Always)
+            .filter_map(Link::retry_at);
         let times = [
             self.endpoint.next_timer(),
             self.calls.deadlines.next(),
@@ -107,38 +100,34 @@ impl<T> Upstreams<T> {
 
     /// Whether each target has an open session, in their order.
     pub(crate) fn open(&self) -> impl Iterator<Item = bool> {
-        self.targets
-            .iter()
-            .map(|target| matches!(&target.link, Link::Up { key, .. } if self.endpoint.is_established(*key)))
+        let is_open = |link: &Link| match link.state {
+            State::Up { key, .. } => self.endpoint.is_established(key),
+            State::Down { .. } => false,
+        };
+        let targets = self.targets.iter();
+        targets.map(move |target| target.links.iter().any(is_open))
     }
 }
 
 /// Handlers: what the driver tells.
 impl<T> Upstreams<T> {
-    /// Sessions to `addresses`, whose certificates must be for `server_name`.
+    /// Sessions to `addresses`, whose certificates must be for `server_name`. `first` is where the first session to each
+    /// lands, modulo the server's shards.
     pub(crate) fn new(
         endpoint: Endpoint,
         addresses: &[SocketAddr],
+        (sessions, first): (Sessions, u16),
         server_name: &'static str,
         keep: Keep,
         now: Instant,
     ) -> Self {
-        let targets = addresses.iter().map(|&address| Target {
-            address,
-            link: Link::Down {
-                retry_at: now,
-                why: CallError::not_run(
-                    ErrorKind::Unavailable,
-                    format!("{address}: no session yet"),
-                ),
-            },
-            backoff: Backoff::default(),
-            waiting: 0,
-        });
+        let targets = addresses.iter();
+        let targets = targets.map(|&address| Target::new(address, sessions, first, now));
         Self {
             endpoint,
             server_name,
             keep,
+            sessions,
             targets: targets.collect(),
             balance: RoundRobin::default(),
             calls: Calls::new(now),
@@ -156,11 +145,10 @@ impl<T> Upstreams<T> {
         request: &Request<'_>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        let (target, key) = match self.pick(now) {
-            Ok(picked) => picked,
-            Err(error) => return Err((tag, error)),
-        };
-        self.send(now, target, key, request, tag)
+        match self.pick(now) {
+            Ok((place, key)) => self.send(now, place, key, request, tag),
+            Err(error) => Err((tag, error)),
+        }
     }
 
     /// Sends a call to the target with this number, whose turn it may not be.
@@ -174,20 +162,22 @@ impl<T> Upstreams<T> {
         request: &Request<'_>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        match self.targets.get(target).map(|target| &target.link) {
-            Some(&Link::Up { key, .. }) => self.send(now, target, key, request, tag),
-            Some(Link::Down { why, .. }) => Err((tag, why.clone())),
-            None => {
-                let error = CallError::not_run(ErrorKind::Internal, "there is no such upstream");
-                Err((tag, error))
+        let Some(picked) = self.targets.get_mut(target) else {
+            let error = CallError::not_run(ErrorKind::Internal, "there is no such upstream");
+            return Err((tag, error));
+        };
+        for established in [true, false] {
+            if let Some((link, key)) = picked.pick(&self.endpoint, established, &mut 0) {
+                return self.send(now, Place { target, link }, key, request, tag);
             }
         }
+        Err((tag, links::why_none(std::slice::from_ref(picked))))
     }
 
     fn send(
         &mut self,
         now: Instant,
-        target: usize,
+        place: Place,
         key: SessionKey,
         request: &Request<'_>,
         tag: T,
@@ -197,7 +187,7 @@ impl<T> Upstreams<T> {
         let Some(outbox) = self.endpoint.outbox(key) else {
             let error = format!(
                 "{}: the session has just ended",
-                self.targets[target].address
+                self.targets[place.target].address
             );
             return Err((tag, CallError::not_run(ErrorKind::Unavailable, error)));
         };
@@ -212,10 +202,10 @@ impl<T> Upstreams<T> {
             .calls
             .deadlines
             .insert(request.deadline + DEADLINE_GRACE, slot);
-        self.targets[target].waiting += 1;
+        self.targets[place.target].links[place.link].waiting += 1;
         self.calls.pending.insert(Pending {
             generation: self.calls.generation,
-            target,
+            place,
             session: key,
             timer,
             tag,
@@ -226,7 +216,8 @@ impl<T> Upstreams<T> {
     /// Gives a call up: whoever runs it is told, and the tag is dropped without an outcome.
     pub(crate) fn cancel(&mut self, id: CallId) {
         if let Some(pending) = self.calls.take(id.0) {
-            self.targets[pending.target].waiting -= 1;
+            let Place { target, link } = pending.place;
+            self.targets[target].links[link].waiting -= 1;
             if let Some(outbox) = self.endpoint.outbox(pending.session) {
                 outbox.send(&Header::Cancel { id: id.0 }, &[]);
             }
@@ -250,8 +241,8 @@ impl<T> Upstreams<T> {
         self.endpoint.close_all(reason);
     }
 
-    /// A target for the next call, and its session.
-    fn pick(&mut self, now: Instant) -> Result<(usize, SessionKey), CallError> {
+    /// A link for the next call, and its session.
+    fn pick(&mut self, now: Instant) -> Result<(Place, SessionKey), CallError> {
         self.dial(now);
         let Self {
             endpoint,
@@ -260,84 +251,30 @@ impl<T> Upstreams<T> {
             ..
         } = self;
         let mut behind = 0;
-        let mut session = |index: usize, established: bool| {
-            let Link::Up {
-                key,
-                leaving: false,
-            } = targets[index].link
-            else {
-                return None;
-            };
-            if endpoint.is_established(key) != established {
-                return None;
-            }
-            if endpoint.waiting_bytes(key) > BACKLOG_MAX_BYTES {
-                behind += 1;
-                return None;
-            }
-            Some(key)
-        };
         // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
         for established in [true, false] {
             let mut picked = None;
-            let index = balance.pick(targets.len(), |index| {
-                picked = session(index, established);
+            let target = balance.pick(targets.len(), |target| {
+                picked = targets[target].pick(endpoint, established, &mut behind);
                 picked.is_some()
             });
-            if let (Some(index), Some(key)) = (index, picked) {
-                return Ok((index, key));
+            if let (Some(target), Some((link, key))) = (target, picked) {
+                return Ok((Place { target, link }, key));
             }
         }
         if behind > 0 {
             let error = format!(
-                "{behind} of {} upstreams are open, and none keeps up",
+                "{behind} sessions to {} upstreams are open, and none keeps up",
                 targets.len()
             );
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
-        Err(self.why_none())
+        Err(links::why_none(targets))
     }
 
-    fn why_none(&self) -> CallError {
-        let downs = self.targets.iter().filter_map(|target| match &target.link {
-            Link::Down { why, .. } => Some(why),
-            Link::Up { .. } => None,
-        });
-        let mut reasons: Vec<&str> = downs.clone().map(|why| why.message.as_str()).collect();
-        reasons.dedup();
-        // A refused certificate is the caller's to mend; anything else may pass.
-        let unauthorized = downs.clone().count() > 0
-            && downs.clone().all(|why| why.kind == ErrorKind::Unauthorized);
-        let kind = if unauthorized {
-            ErrorKind::Unauthorized
-        } else {
-            ErrorKind::Unavailable
-        };
-        if reasons.is_empty() {
-            reasons.push("all upstreams are stopping");
-        }
-        CallError::not_run(kind, reasons.join("; "))
-    }
-
-    /// Opens the sessions that are down and due.
     fn dial(&mut self, now: Instant) {
         for target in &mut self.targets {
-            let Link::Down { retry_at, .. } = target.link else {
-                continue;
-            };
-            if retry_at > now {
-                continue;
-            }
-            target.link = match self.endpoint.connect(target.address, self.server_name, now) {
-                Ok(key) => Link::Up {
-                    key,
-                    leaving: false,
-                },
-                Err(why) => Link::Down {
-                    retry_at: now + target.backoff.failed(fastrand::f64()),
-                    why,
-                },
-            };
+            target.dial(&mut self.endpoint, self.server_name, now);
         }
     }
 }
@@ -356,6 +293,7 @@ impl<T> Upstreams<T> {
             endpoint,
             targets,
             calls,
+            sessions,
             ..
         } = self;
         endpoint.frames(|key, _, event| match event {
@@ -372,6 +310,15 @@ impl<T> Upstreams<T> {
                     );
                 }
                 Header::GoAway => leave(targets, key),
+                Header::Welcome { shards } => {
+                    let of =
+                        |target: &&mut Target| target.links.iter().any(|link| link.is_session(key));
+                    if let Sessions::PerShard { callers } = *sessions
+                        && let Some(target) = targets.iter_mut().find(of)
+                    {
+                        target.learn(shards, callers, now);
+                    }
+                }
                 // Those are a caller's, and we are the caller here.
                 Header::Call { .. } | Header::Cancel { .. } => {}
             },
@@ -405,8 +352,8 @@ impl<T> Upstreams<T> {
                 continue;
             };
             let id = number(pending.generation, slot);
-            let target = &mut self.targets[pending.target];
-            target.waiting -= 1;
+            let target = &mut self.targets[pending.place.target];
+            target.links[pending.place.link].waiting -= 1;
             let error = CallError::may_have_run(
                 ErrorKind::DeadlineExceeded,
                 format!("{} did not answer by the deadline", target.address),
@@ -414,38 +361,41 @@ impl<T> Upstreams<T> {
             if let Some(outbox) = self.endpoint.outbox(pending.session) {
                 outbox.send(&Header::Cancel { id }, &[]);
             }
-            on_outcome(pending.tag, pending.target, Outcome::Lost(error));
+            on_outcome(pending.tag, pending.place.target, Outcome::Lost(error));
         }
     }
 
     /// Ends the calls of sessions that are over.
     fn reap(&mut self, now: Instant, on_outcome: &mut impl FnMut(T, usize, Outcome<'_>)) {
         while let Some((key, error)) = self.endpoint.ended() {
-            let up = |target: &&mut Target| matches!(&target.link, Link::Up { key: link, .. } if *link == key);
-            let Some(target) = self.targets.iter_mut().find(up) else {
+            let found = self.targets.iter_mut().find_map(|target| {
+                let link = target.links.iter().position(|link| link.is_session(key))?;
+                Some((target.address, link, &mut target.links[link]))
+            });
+            let Some((address, number, link)) = found else {
                 continue;
             };
             let was_open = error.may_have_run;
-            let planned = matches!(target.link, Link::Up { leaving: true, .. });
-            let idle = self.keep == Keep::WhileCalling && target.waiting == 0 && was_open;
-            let address = target.address;
+            let planned = matches!(link.state, State::Up { leaving: true, .. });
+            let idle = self.keep == Keep::WhileCalling && link.waiting == 0 && was_open;
             let wait = if idle {
                 Duration::ZERO
             } else {
-                target.backoff.failed(fastrand::f64())
+                link.backoff.failed(fastrand::f64())
             };
             let why = CallError {
                 message: format!("{address}: {}", error.message),
                 ..error
             };
-            if self.keep == Keep::Always {
+            // One line is enough for all sessions to a server.
+            if self.keep == Keep::Always && number == 0 {
                 let again = wait.as_millis();
                 match planned {
                     true => info!("{address} has stopped; trying again in {again} ms"),
                     false => warn!("{}; trying again in {again} ms", why.message),
                 }
             }
-            let lost: Vec<usize> = if target.waiting == 0 {
+            let lost: Vec<usize> = if link.waiting == 0 {
                 Vec::new()
             } else {
                 let on_it = self
@@ -455,8 +405,8 @@ impl<T> Upstreams<T> {
                     .filter(|(_, pending)| pending.session == key);
                 on_it.map(|(slot, _)| slot).collect()
             };
-            target.waiting -= lost.len();
-            target.link = Link::Down {
+            link.waiting -= lost.len();
+            link.state = State::Down {
                 retry_at: now + wait,
                 why: CallError {
                     may_have_run: false,
@@ -466,30 +416,26 @@ impl<T> Upstreams<T> {
             for slot in lost {
                 let pending = self.calls.pending.remove(slot);
                 self.calls.deadlines.remove(pending.timer);
-                on_outcome(pending.tag, pending.target, Outcome::Lost(why.clone()));
+                on_outcome(
+                    pending.tag,
+                    pending.place.target,
+                    Outcome::Lost(why.clone()),
+                );
             }
         }
     }
 
-    /// Pings the sessions that must be known to live; a session that answers has recovered.
     fn ping(&mut self, now: Instant) {
         self.next_ping = now + KEEP_ALIVE;
         for target in &mut self.targets {
-            if let Link::Up { key, .. } = target.link
-                && self.endpoint.is_established(key)
-            {
-                target.backoff.succeeded();
-                if self.keep == Keep::Always || target.waiting > 0 {
-                    self.endpoint.ping(key);
-                }
-            }
+            target.ping(&mut self.endpoint, self.keep);
         }
     }
 }
 
 fn leave(targets: &mut [Target], session: SessionKey) {
-    for target in targets {
-        if let Link::Up { key, leaving } = &mut target.link
+    for link in targets.iter_mut().flat_map(|target| &mut target.links) {
+        if let State::Up { key, leaving } = &mut link.state
             && *key == session
         {
             *leaving = true;
