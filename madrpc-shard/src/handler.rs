@@ -141,6 +141,15 @@ impl Handler {
         }
     }
 
+    /// Whether the next turn may take as long as a slice.
+    pub(crate) fn may_hold_core(&self) -> bool {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.may_hold_core(),
+            Self::Orchestrator(_) => false,
+        }
+    }
+
     /// Whether no call is under way.
     pub(crate) fn is_idle(&self) -> bool {
         match self {

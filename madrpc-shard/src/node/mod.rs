@@ -173,6 +173,11 @@ impl Node {
         from_upstream || has_calls || self.lanes.wants() || self.is_preparing()
     }
 
+    /// Whether the next turn may give a call a slice.
+    pub(crate) fn may_hold_core(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// Whether no call is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.queue.is_empty() && self.waiting.is_empty()
