@@ -48,6 +48,9 @@ pub(crate) struct Options {
     timeout_ms: Option<f64>,
     cpu_ms: Option<f64>,
     memory_mb: Option<f64>,
+    stack_kb: Option<f64>,
+    body_kb: Option<f64>,
+    queue: Option<u64>,
 }
 
 impl From<&FunctionOptions> for Options {
@@ -59,6 +62,9 @@ impl From<&FunctionOptions> for Options {
             timeout_ms: part(options.timeout_us, 1000),
             cpu_ms: part(options.cpu_us, 1000),
             memory_mb: part(options.memory_bytes, 1 << 20),
+            stack_kb: part(options.stack_bytes, 1 << 10),
+            body_kb: part(options.body_bytes, 1 << 10),
+            queue: options.queue_max,
         }
     }
 }
@@ -129,6 +135,13 @@ pub(crate) fn describe(options: &FunctionOptions) -> String {
         options
             .memory_bytes
             .map(|bytes| format!("memory {} MiB", bytes as f64 / f64::from(1 << 20))),
+        options
+            .stack_bytes
+            .map(|bytes| format!("stack {} KiB", bytes >> 10)),
+        options
+            .body_bytes
+            .map(|bytes| format!("bodies {} KiB", bytes >> 10)),
+        options.queue_max.map(|calls| format!("queue {calls}")),
     ];
     let words: Vec<String> = words.into_iter().flatten().collect();
     match words.is_empty() {
@@ -181,6 +194,7 @@ mod tests {
         let json = serde_json::to_value(Options::from(&options())).unwrap();
         let expected = serde_json::json!({
             "idempotent": true, "isolate": false, "timeoutMs": 1500.0, "cpuMs": null, "memoryMb": 0.5,
+            "stackKb": null, "bodyKb": null, "queue": null,
         });
         assert_eq!(json, expected);
     }

@@ -51,6 +51,12 @@ pub struct FunctionOptions {
     pub cpu_us: Option<u64>,
     /// Heap that a call may use.
     pub memory_bytes: Option<u64>,
+    /// JavaScript stack of a call.
+    pub stack_bytes: Option<u64>,
+    /// The largest arguments and the largest result.
+    pub body_bytes: Option<u64>,
+    /// Calls that wait for a lane of one shard.
+    pub queue_max: Option<u64>,
     /// Each call has a context of its own.
     pub isolate: bool,
 }

@@ -30,10 +30,7 @@ pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
                 exception: Some(exception),
                 ..CallError::may_have_run(
                     ErrorKind::StackLimit,
-                    format!(
-                        "the call nested deeper than its stack of {} KiB",
-                        super::limits::JS_STACK_BYTES >> 10
-                    ),
+                    "the call nested deeper than its stack",
                 )
             }
         }

@@ -105,6 +105,9 @@ impl LaneConfig {
 pub(super) struct CallLimits {
     pub(super) memory_bytes: usize,
     pub(super) cpu: Duration,
+    pub(super) stack_bytes: usize,
+    /// The largest result.
+    pub(super) body_bytes: usize,
 }
 
 /// What the call in a lane may use, and how long it was on the core.
@@ -114,8 +117,6 @@ pub(super) struct Meter {
     used: Cell<Duration>,
     /// When the slice began.
     begun: Cell<Instant>,
-    /// The largest result.
-    body_bytes: usize,
 }
 
 impl Meter {
@@ -125,16 +126,17 @@ impl Meter {
             limits: Cell::new(CallLimits {
                 memory_bytes: config.memory_bytes,
                 cpu: LOAD_CPU,
+                stack_bytes: JS_STACK_BYTES,
+                body_bytes: config.body_bytes,
             }),
             used: Cell::new(Duration::ZERO),
             begun: Cell::new(now),
-            body_bytes: config.body_bytes,
         }
     }
 
-    /// The largest result.
-    pub(super) fn body_bytes(&self) -> usize {
-        self.body_bytes
+    /// What the call may use.
+    pub(super) fn limits(&self) -> CallLimits {
+        self.limits.get()
     }
 
     /// A call begins.
@@ -178,6 +180,10 @@ impl Meter {
                 Mib(heap.used()),
                 Mib(heap.refused().unwrap_or_default()),
                 Mib(limits.memory_bytes)
+            ),
+            ErrorKind::StackLimit => format!(
+                "the call nested deeper than its stack of {} KiB (stackKb at register)",
+                limits.stack_bytes >> 10
             ),
             _ => "the caller gave the call up".to_owned(),
         };

@@ -33,13 +33,17 @@ fn options_of(options: &str) -> Result<Options, String> {
 fn options_are_read() {
     assert_eq!(options_of("undefined"), Ok(Options::default()));
     assert_eq!(options_of("{}"), Ok(Options::default()));
-    let all = "{ idempotent: true, isolate: true, timeoutMs: 5000, cpuMs: 20, memoryMb: 2 }";
+    let all = "{ idempotent: true, isolate: true, timeoutMs: 5000, cpuMs: 20, memoryMb: 2, stackKb: 64, bodyKb: 3, \
+               queue: 7 }";
     let expected = Options {
         idempotent: true,
         isolate: true,
         timeout: Some(Duration::from_secs(5)),
         cpu: Some(Duration::from_millis(20)),
         memory_bytes: Some(2 << 20),
+        stack_bytes: Some(64 << 10),
+        body_bytes: Some(3 << 10),
+        queue_max: Some(7),
     };
     assert_eq!(options_of(all), Ok(expected));
     let some = "{ timeoutMs: undefined, idempotent: false, memoryMb: 1 }";
@@ -62,7 +66,7 @@ fn options_that_make_no_sense_are_refused_with_their_place() {
         ("{ memory: 1 }", "did you mean memoryMb?"),
         (
             "{ priority: 1 }",
-            "there are: idempotent, isolate, timeoutMs, cpuMs, memoryMb",
+            "there are: idempotent, isolate, timeoutMs, cpuMs, memoryMb, stackKb, bodyKb, queue",
         ),
         ("{ isolate: 1 }", "isolate must be true or false, not 1"),
         (

@@ -9,6 +9,9 @@
     timeoutMs: [1, day],
     cpuMs: [1, day],
     memoryMb: [1, 4096],
+    stackKb: [16, 768],
+    bodyKb: [1, 65536],
+    queue: [1, 1000000],
   };
   const names = Object.keys(kinds);
   const refuse = (text) => { throw new TypeError(`madrpc.register: "${name}": ${text}`); };

@@ -3,7 +3,7 @@
 //! Owns the meaning of the third argument of `madrpc.register`; `options.js` refuses what makes no sense, where the
 //! script stands.
 
-use super::limits::{CallLimits, LaneConfig};
+use super::limits::{CallLimits, JS_STACK_BYTES, LaneConfig};
 use rquickjs::Array;
 use std::time::Duration;
 
@@ -20,6 +20,12 @@ pub struct Options {
     pub cpu: Option<Duration>,
     /// `memoryMb`: heap that a call may add to its lane's, in bytes here.
     pub memory_bytes: Option<usize>,
+    /// `stackKb`: JavaScript stack, in bytes here; at most what every lane has.
+    pub stack_bytes: Option<usize>,
+    /// `bodyKb`: the largest arguments and the largest result, in bytes here.
+    pub body_bytes: Option<usize>,
+    /// `queue`: calls of the function that wait for a lane of one shard.
+    pub queue_max: Option<usize>,
 }
 
 /// A function that a script registers.
@@ -46,6 +52,9 @@ impl Options {
             timeout: time(2)?,
             cpu: time(3)?,
             memory_bytes: number(4)?.map(|megabytes| (megabytes * f64::from(1 << 20)) as usize),
+            stack_bytes: number(5)?.map(|kilobytes| (kilobytes * 1024.0) as usize),
+            body_bytes: number(6)?.map(|kilobytes| (kilobytes * 1024.0) as usize),
+            queue_max: number(7)?.map(|calls| calls as usize),
         })
     }
 
@@ -54,6 +63,8 @@ impl Options {
         CallLimits {
             memory_bytes: self.memory_bytes.unwrap_or(lane.memory_bytes),
             cpu: self.cpu.unwrap_or(lane.cpu),
+            stack_bytes: self.stack_bytes.unwrap_or(JS_STACK_BYTES),
+            body_bytes: self.body_bytes.unwrap_or(lane.body_bytes),
         }
     }
 }

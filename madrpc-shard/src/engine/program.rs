@@ -4,12 +4,13 @@
 
 use super::desk::{Desk, Yield};
 use super::globals::embedded::PRELUDE;
-use super::limits::LOAD_CPU;
+use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::values::{self, Builtins};
 use super::{LoadError, Options, Registration, Script, exception, globals, host};
 use madrpc_core::error::{CallError, ErrorKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ pub(super) struct Program<'js> {
     ctx: Ctx<'js>,
     prelude: Prelude<'js>,
     functions: Vec<(Registration, Function<'js>)>,
+    /// What JavaScript may use of the lane's stack now.
+    stack_bytes: Cell<usize>,
 }
 
 /// What the prelude gives to the host.
@@ -62,6 +65,7 @@ impl<'js> Program<'js> {
             ctx: ctx.clone(),
             prelude: Prelude::new(ctx, desk).map_err(engine)?,
             functions: Vec::new(),
+            stack_bytes: Cell::new(JS_STACK_BYTES),
         };
         let voice = globals::install(ctx, desk, name, &program.prelude.tools).map_err(engine)?;
         let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
@@ -113,7 +117,14 @@ impl<'js> Program<'js> {
 
     /// Runs the call that lies on the desk.
     pub(super) fn call(&self, desk: &Desk) -> Result<(), CallError> {
-        let result = self.attempt(desk);
+        self.bound_stack(desk.meter.limits().stack_bytes);
+        let result = self.attempt(desk).map_err(|error| match error.kind {
+            ErrorKind::StackLimit => CallError {
+                message: desk.stopped(ErrorKind::StackLimit).message,
+                ..error
+            },
+            _ => error,
+        });
         // Whatever the script made of the exception.
         if desk.stop.get().is_none() && desk.heap.refused().is_some() {
             desk.stop.set(Some(ErrorKind::MemoryLimit));
@@ -131,6 +142,18 @@ impl<'js> Program<'js> {
         };
         self.clear(desk);
         result
+    }
+
+    /// Gives the call no more JavaScript stack than this.
+    fn bound_stack(&self, bytes: usize) {
+        if self.stack_bytes.replace(bytes) == bytes {
+            return;
+        }
+        // SAFETY: the context is alive as long as `self`, on whose stack this runs; the call only sets a number.
+        unsafe {
+            let runtime = rquickjs::qjs::JS_GetRuntime(self.ctx.as_raw().as_ptr());
+            rquickjs::qjs::JS_SetMaxStackSize(runtime, bytes as _);
+        }
     }
 
     /// Forgets what the call has left behind.
@@ -166,7 +189,7 @@ impl<'js> Program<'js> {
             &self.prelude.builtins,
             &result,
             &mut output,
-            desk.meter.body_bytes(),
+            desk.meter.limits().body_bytes,
         )
     }
 

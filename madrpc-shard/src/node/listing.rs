@@ -30,6 +30,9 @@ impl From<Options> for FunctionOptions {
             timeout_us: options.timeout.map(|time| time.as_micros() as u64),
             cpu_us: options.cpu.map(|time| time.as_micros() as u64),
             memory_bytes: options.memory_bytes.map(|bytes| bytes as u64),
+            stack_bytes: options.stack_bytes.map(|bytes| bytes as u64),
+            body_bytes: options.body_bytes.map(|bytes| bytes as u64),
+            queue_max: options.queue_max.map(|calls| calls as u64),
             isolate: options.isolate,
         }
     }

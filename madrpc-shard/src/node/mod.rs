@@ -36,12 +36,13 @@ use crate::shard::Seat;
 use crate::upstream::{Keep, Upstreams};
 use children::Waiting;
 use lanes::Lanes;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::session::Outbox;
 use madrpc_core::stats::{Counters, Row};
 use madrpc_core::wheel::Wheel;
 use reload::Staged;
+use reply::body_too_large;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -156,6 +157,11 @@ impl Node {
                 place,
                 counter: self.counters.number(&function.name),
                 timeout: function.options.timeout,
+                body_bytes: function
+                    .options
+                    .body_bytes
+                    .unwrap_or(self.lanes.config().body_bytes),
+                queue_max: function.options.queue_max,
                 isolate: self.lanes.config().isolate || function.options.isolate,
             };
             (function.name.clone(), registered)
@@ -227,8 +233,8 @@ impl Node {
         self.new_calls = self.new_calls.saturating_add(1);
         // A call's arrival is the beginning of its turn.
         let now = Instant::now();
-        if call.request.body.len() > self.lanes.config().body_bytes {
-            let error = self.body_too_large(call.request.body.len());
+        if call.request.body.len() > function.body_bytes {
+            let error = body_too_large(call.request.body.len(), function.body_bytes);
             return self.fail(&ticket, now, outbox, error);
         }
         if self.queue.is_empty()
@@ -236,19 +242,11 @@ impl Node {
             && let Some(lane) = self.claim_lane(&function)
         {
             self.start(ticket, now, lane, call.request.body, outbox);
-        } else if self.queue.len() < self.queue_max {
+        } else if let Some(error) = self.queue_full(&function) {
+            self.fail(&ticket, now, outbox, error);
+        } else {
             let body = call.request.body.to_vec();
             self.queue.push_back(Queued { ticket, body });
-        } else {
-            let error = format!(
-                "{} calls wait on shard {} of {}; its limit is {} (--queue-limit)",
-                self.queue.len(),
-                self.shard,
-                self.name,
-                self.queue_max
-            );
-            let error = CallError::not_run(ErrorKind::Overloaded, error);
-            self.fail(&ticket, now, outbox, error);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The end of a call: it is counted, and whoever waits for it is told.
 
 use super::Node;
-use super::ticket::{Origin, Running, Ticket};
+use super::ticket::{Origin, Queued, Registered, Running, Ticket};
 use crate::endpoint::{Endpoint, SessionKey};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Header};
@@ -109,11 +109,24 @@ impl Node {
         }
     }
 
-    pub(super) fn body_too_large(&self, bytes: usize) -> CallError {
-        let limit = self.lanes.config().body_bytes;
-        let error =
-            format!("the arguments take {bytes} bytes; the node's limit is {limit} (--body-limit)");
-        CallError::not_run(ErrorKind::PayloadTooLarge, error)
+    /// Why no further call of the function can wait for a lane.
+    pub(super) fn queue_full(&self, function: &Registered) -> Option<CallError> {
+        let full = |of: &str, waiting: usize, limit: usize, flag: &str| {
+            let error = format!(
+                "{waiting} {of} wait on shard {} of {}; the limit is {limit} ({flag})",
+                self.shard, self.name
+            );
+            Some(CallError::not_run(ErrorKind::Overloaded, error))
+        };
+        if self.queue.len() >= self.queue_max {
+            return full("calls", self.queue.len(), self.queue_max, "--queue-limit");
+        }
+        let limit = function.queue_max?;
+        let same = |queued: &&Queued| queued.ticket.function.place == function.place;
+        match self.queue.iter().filter(same).count() {
+            waiting if waiting < limit => None,
+            waiting => full("of its calls", waiting, limit, "queue at register"),
+        }
     }
 
     pub(super) fn no_such_function(&self, function: &str) -> CallError {
@@ -128,4 +141,11 @@ impl Node {
             ),
         )
     }
+}
+
+pub(super) fn body_too_large(bytes: usize, limit: usize) -> CallError {
+    let error = format!(
+        "the arguments take {bytes} bytes; the limit is {limit} (--body-limit, or bodyKb at register)"
+    );
+    CallError::not_run(ErrorKind::PayloadTooLarge, error)
 }

@@ -14,6 +14,10 @@ pub(super) struct Registered {
     pub(super) counter: usize,
     /// The longest deadline of a call.
     pub(super) timeout: Option<Duration>,
+    /// The largest arguments, in bytes.
+    pub(super) body_bytes: usize,
+    /// Its calls that wait for a lane, where it has a bound of its own.
+    pub(super) queue_max: Option<usize>,
     /// Whether each call needs a lane in which nothing ran but the script.
     pub(super) isolate: bool,
 }
