@@ -14,6 +14,7 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
+use madrpc_shard::steer::SteeringChoice;
 use std::error::Error;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             bind: ([127, 0, 0, 1], 0).into(),
             shards: Some(1),
             cpus: Some([core.id].into_iter().collect()),
+            steering: SteeringChoice::Auto,
             identity: authority.issue(role)?,
             spin: madrpc_shard::DEFAULT_SPIN,
         })

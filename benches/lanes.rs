@@ -15,6 +15,7 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
+use madrpc_shard::steer::SteeringChoice;
 use std::error::Error;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -108,6 +109,7 @@ impl Bench {
             bind: ([127, 0, 0, 1], 0).into(),
             shards: Some(1),
             cpus: Some([self.first.id].into_iter().collect()),
+            steering: SteeringChoice::Auto,
             identity: self.authority.issue(Role::Node)?,
             spin: madrpc_shard::DEFAULT_SPIN,
         };

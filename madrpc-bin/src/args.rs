@@ -5,9 +5,11 @@
 
 use crate::bench::BenchArgs;
 use crate::limits::LimitArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_shard::cpus::CpuSet;
+use madrpc_shard::steer::SteeringChoice;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -161,6 +163,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "200us", value_parser = span)]
     pub(crate) spin: Duration,
 
+    /// How a datagram finds its shard: by the kernel's filter, or from shard to shard; auto takes the kernel's where it can
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = steering())]
+    pub(crate) steering: SteeringChoice,
+
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
 
@@ -284,6 +290,10 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
+fn steering() -> impl TypedValueParser<Value = SteeringChoice> {
+    PossibleValuesParser::new(SteeringChoice::NAMES).try_map(|name| name.parse())
+}
+
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
@@ -346,12 +356,13 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_manual_are_taken() {
-        let Ok(Command::Node(node)) =
-            parse("madrpc node -s pi.js -b 0.0.0.0:9001 --pool-size 4 --cpus 0,2-3")
-        else {
+        let Ok(Command::Node(node)) = parse(
+            "madrpc node -s pi.js -b 0.0.0.0:9001 --pool-size 4 --cpus 0,2-3 --steering relay",
+        ) else {
             panic!("a node")
         };
         assert_eq!(node.pool_size, Some(4));
+        assert_eq!(node.server.steering, SteeringChoice::Relay);
         assert_eq!(
             (node.slice, node.no_slice),
             (Duration::from_micros(500), false)
@@ -365,6 +376,7 @@ mod tests {
         };
         assert_eq!(orchestrator.nodes, ["0.0.0.0:9001", "[::1]:9002"]);
         assert_eq!(orchestrator.bind, "0.0.0.0:8080");
+        assert_eq!(orchestrator.server.steering, SteeringChoice::Auto);
         let Ok(Command::Call(call)) = parse("madrpc call a:1 add -5 --timeout 200ms -v") else {
             panic!("a call")
         };
@@ -413,6 +425,8 @@ mod tests {
             let kind = parse(line).unwrap_err().kind();
             assert_eq!(kind, ErrorKind::MissingRequiredArgument, "{line}");
         }
+        let unknown = parse("madrpc node -s a.js --steering hash").unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::InvalidValue);
         let both = parse("madrpc node -s a.js --slice 1ms --no-slice").unwrap_err();
         assert_eq!(both.kind(), ErrorKind::ArgumentConflict);
     }

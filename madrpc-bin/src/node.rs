@@ -57,6 +57,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         bind: resolve_bind(bind)?,
         shards: args.shards,
         cpus: args.cpus.clone(),
+        steering: args.steering,
         identity: tls::identity(&args.tls, role)?,
         spin: args.spin,
     })
@@ -78,9 +79,8 @@ pub(crate) fn describe(server: &Server, cores: &[usize]) -> String {
         Steering::ConnectionId => {
             format!("{address}, {shards} shards on cores {cores}, steered by connection ID")
         }
-        Steering::AddressHash => format!(
-            "{address}, {shards} shards on cores {cores}, steered by address (the kernel refused the filter by \
-             connection ID: a client whose address changes has to connect again)"
-        ),
+        Steering::Relay => {
+            format!("{address}, {shards} shards on cores {cores}, relayed between shards")
+        }
     }
 }

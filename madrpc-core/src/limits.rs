@@ -56,6 +56,30 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Handshakes that one shard has open at the same time; a half-open one costs about 29 KiB.
 pub const HANDSHAKES_MAX: usize = 1024;
 
+/// Open handshakes of a shard from which on clients have to prove their address before anything is kept of them.
+pub const RETRY_ABOVE: usize = 64;
+
+/// Open handshakes of a shard below which they need not any more.
+pub const RETRY_BELOW: usize = 32;
+
+/// How long a client may take to come back with the token that proves its address.
+pub const RETRY_TOKEN_MAX_AGE: Duration = Duration::from_secs(10);
+
+/// The shortest first connection ID that a client may choose (RFC 9000, section 7.2).
+pub const FIRST_ID_MIN_BYTES: usize = 8;
+
+/// Addresses that a client may come from in the life of a session. quiche keeps each, and drops what comes from others.
+pub const PEER_ADDRESSES_MAX: u64 = 32;
+
+/// Datagrams on their way from all other shards to one, about 1.5 KiB each.
+pub const RELAYED_MAX: usize = 4096;
+
+/// Datagrams on their way from one shard to another, at the least.
+pub const RELAYED_MIN: usize = 16;
+
+/// Datagrams that a shard takes from the others in one turn.
+pub const RELAYED_PER_TURN: usize = 1024;
+
 /// Silence after which a session is over, between a client and its server.
 pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -78,4 +102,6 @@ const _: () = assert!(INLINE_FRAME_MAX_BYTES <= READ_PER_TURN_BYTES);
 const _: () = assert!(INLINE_BODY_MAX_BYTES < BODY_MAX_BYTES);
 const _: () = assert!(CHANNEL_WINDOW_BYTES < SESSION_WINDOW_BYTES);
 const _: () = assert!(INITIAL_MIN_BYTES <= DATAGRAM_MAX_BYTES);
+const _: () = assert!(RETRY_BELOW < RETRY_ABOVE && RETRY_ABOVE < HANDSHAKES_MAX);
+const _: () = assert!(RETRY_TOKEN_MAX_AGE.as_millis() > HANDSHAKE_TIMEOUT.as_millis());
 const _: () = assert!(KEEP_ALIVE.as_millis() * 3 <= UPSTREAM_IDLE_TIMEOUT.as_millis());

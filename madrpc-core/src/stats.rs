@@ -268,7 +268,7 @@ impl Row {
 }
 
 /// What a process has counted since its start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// `node` or `orchestrator`.
     pub role: String,
@@ -282,8 +282,26 @@ pub struct Snapshot {
     pub uptime_ms: u64,
     /// Sessions open with callers.
     pub sessions: u64,
+    /// How datagrams find their shard: `kernel`, `relay`, or `single` where there is but one.
+    #[serde(default)]
+    pub steering: String,
+    /// Handshakes that are not over.
+    #[serde(default)]
+    pub handshakes: u64,
     /// Datagrams that reached a shard they did not belong to.
     pub misrouted: u64,
+    /// Those of them that were handed to the right one.
+    #[serde(default)]
+    pub relayed: u64,
+    /// Those of them that were dropped: the right one did not keep up.
+    #[serde(default)]
+    pub relay_dropped: u64,
+    /// How often a client's address changed in the middle of a session.
+    #[serde(default)]
+    pub migrations: u64,
+    /// How often a client was asked to prove its address (Retry), because many handshakes were open.
+    #[serde(default)]
+    pub retries: u64,
     /// How often a core was stuck for half a second or more in something that cannot be interrupted, by the function
     /// that held it.
     #[serde(default)]
@@ -298,7 +316,12 @@ impl Snapshot {
     /// Adds what another shard of the same process has counted.
     pub fn merge(&mut self, other: Self) {
         self.sessions += other.sessions;
+        self.handshakes += other.handshakes;
         self.misrouted += other.misrouted;
+        self.relayed += other.relayed;
+        self.relay_dropped += other.relay_dropped;
+        self.migrations += other.migrations;
+        self.retries += other.retries;
         for (node, sessions) in other.upstreams {
             match self.upstreams.iter_mut().find(|(known, _)| *known == node) {
                 Some((_, sum)) => *sum += sessions,
@@ -339,7 +362,13 @@ mod tests {
             silent_shards: 0,
             uptime_ms: 1,
             sessions: 1,
-            misrouted: 0,
+            steering: "kernel".into(),
+            handshakes: 1,
+            misrouted: 5,
+            relayed: 3,
+            relay_dropped: 2,
+            migrations: 1,
+            retries: 4,
             stalls: Vec::new(),
             upstreams: Vec::new(),
             rows: counters.rows(),
@@ -358,7 +387,9 @@ mod tests {
         two.record(add, 0, 300, Some(ErrorKind::JavaScript));
         let mut sum = snapshot(&one);
         sum.merge(snapshot(&two));
-        assert_eq!(sum.sessions, 2);
+        assert_eq!((sum.sessions, sum.handshakes), (2, 2));
+        assert_eq!((sum.misrouted, sum.relayed, sum.relay_dropped), (10, 6, 4));
+        assert_eq!((sum.migrations, sum.retries), (2, 8));
         let names: Vec<_> = sum
             .rows
             .iter()

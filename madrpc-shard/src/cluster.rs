@@ -4,6 +4,7 @@ use crate::cpus::{self, CpuSet};
 use crate::engine::{LoadError, Script};
 use crate::node::NodeConfig;
 use crate::server::{self, Server, ServerConfig, StartError};
+use crate::steer::SteeringChoice;
 use madrpc_core::identity::{Identity, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ impl Cluster {
                     bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                     shards,
                     cpus,
+                    steering: SteeringChoice::Auto,
                     identity: Identity::of_this_user(role)?,
                     spin: crate::spin::DEFAULT_SPIN,
                 })

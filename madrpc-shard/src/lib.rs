@@ -10,6 +10,7 @@
 //! | way of a call | module |
 //! |---|---|
 //! | the kernel picks the shard | [`steer`] |
+//! | a datagram at the wrong shard | `relay` |
 //! | datagrams in and out | `socket`, `endpoint` |
 //! | calls on a session | [`madrpc_core::session`] |
 //! | what a call means here | `handler`: `node` or `orchestrator` |
@@ -36,6 +37,7 @@ pub mod load;
 pub mod node;
 mod orchestrator;
 pub mod preflight;
+mod relay;
 pub mod server;
 mod shard;
 mod socket;

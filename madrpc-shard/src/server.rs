@@ -14,10 +14,11 @@ use crate::handler::Handler;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig};
 use crate::orchestrator::Orchestrator;
 use crate::preflight::{self, PreflightError};
+use crate::relay::{self, Relay};
 use crate::shard::{Inbox, Seat, Shard, ToShard};
 use crate::socket::Socket;
 use crate::spin::Spin;
-use crate::steer::{BindError, PortLock, SocketGroup, Steering, bind_dialer};
+use crate::steer::{BindError, PortLock, SocketGroup, Steering, SteeringChoice, bind_dialer};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
 use madrpc_core::identity::{Identity, IdentityError};
@@ -75,6 +76,8 @@ pub struct ServerConfig {
     pub shards: Option<usize>,
     /// The cores it may use; default: those of the process' CPU mask.
     pub cpus: Option<CpuSet>,
+    /// How datagrams shall find their shard; default: by the kernel where it can.
+    pub steering: SteeringChoice,
     /// Who it is.
     pub identity: Identity,
     /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
@@ -270,10 +273,12 @@ impl Server {
         let mut beacons: Vec<Arc<Beacon>> = Vec::new();
         let started = Instant::now();
         let shards = sockets.len() as u16;
-        for (shard, socket) in (0..shards).zip(sockets) {
+        let members = sockets.into_iter().zip(relay::mesh(shards));
+        for (shard, (socket, relay)) in (0..shards).zip(members) {
             let seat = Seat {
                 shard,
                 shards,
+                steering,
                 role,
                 name: name.clone(),
                 started,
@@ -287,7 +292,7 @@ impl Server {
                 (make(&seat), config.identity.clone(), to_control.clone());
             bodies.push(move |starting: Starting| async move {
                 let now = Instant::now();
-                let server = accepting_endpoint(&identity, socket, &seat, now);
+                let server = accepting_endpoint(&identity, socket, relay, &seat, now);
                 match server.and_then(|server| Ok((server, make(&seat, now)?))) {
                     Ok((server, handler)) => {
                         let spin = Spin::new(spin);
@@ -393,7 +398,7 @@ pub(crate) fn bind(config: &ServerConfig, shards: usize) -> Result<SocketGroup, 
     let most = madrpc_core::cid::SHARDS_MAX;
     let shards = u16::try_from(shards).ok().filter(|&shards| shards <= most);
     let shards = shards.ok_or_else(|| StartError::Settings(format!("at most {most} shards")))?;
-    Ok(SocketGroup::bind(config.bind, shards)?)
+    Ok(SocketGroup::bind(config.bind, shards, config.steering)?)
 }
 
 /// An endpoint for sessions that a shard or a client opens.
@@ -415,6 +420,7 @@ pub(crate) fn dialing_endpoint(
 fn accepting_endpoint(
     identity: &Identity,
     socket: UdpSocket,
+    relay: Relay,
     seat: &Seat,
     now: Instant,
 ) -> Result<Endpoint, String> {
@@ -428,6 +434,7 @@ fn accepting_endpoint(
         config,
         shard: seat.shard,
         shards: seat.shards,
+        relay,
     };
     Ok(Endpoint::accepting(socket, accepting, now))
 }

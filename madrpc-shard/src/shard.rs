@@ -14,6 +14,7 @@ use crate::handler::{Handler, Incoming};
 #[cfg(feature = "engine")]
 use crate::node::Prepared;
 use crate::spin::Spin;
+use crate::steer::Steering;
 use crate::upstream::{Request, Sessions};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -73,6 +74,7 @@ pub(crate) struct Caller {
 pub(crate) struct Seat {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
+    pub(crate) steering: Steering,
     /// `node` or `orchestrator`.
     pub(crate) role: &'static str,
     /// The server's name.
@@ -289,18 +291,20 @@ impl Shard {
     }
 
     fn snapshot(&self, now: Instant) -> Snapshot {
-        Snapshot {
+        let mut snapshot = Snapshot {
             role: self.seat.role.to_owned(),
             name: self.seat.name.clone(),
             shards: self.seat.shards,
             silent_shards: 0,
             uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
             sessions: self.server.session_count() as u64,
-            misrouted: self.server.misrouted(),
-            stalls: Vec::new(),
+            steering: self.seat.steering.name().to_owned(),
             upstreams: self.handler.links(),
             rows: self.handler.rows(),
-        }
+            ..Snapshot::default()
+        };
+        self.server.count(&mut snapshot);
+        snapshot
     }
 
     /// Sleeps until a datagram, a message or a timer.

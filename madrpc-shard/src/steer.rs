@@ -3,12 +3,16 @@
 //! The filter is classic BPF, which needs no privilege, and follows the connection-ID rule of
 //! [`madrpc_core::cid`]. It selects a socket by its position in the group, so the sockets are bound in the order of
 //! the shards, and none is closed before all are.
+//!
+//! Without the filter the kernel picks by the hash of addresses and ports, and the shards hand each other what belongs
+//! elsewhere (`relay`). That is slower, and right all the same.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use tracing::warn;
 
 /// Kernel buffer of each socket, both ways; what the system allows where that is less.
 const BUFFER_BYTES: usize = 4 << 20;
@@ -31,6 +35,46 @@ pub enum BindError {
         /// The operating system's word.
         reason: io::Error,
     },
+    /// The kernel shall steer, and will not.
+    #[error(
+        "address {address}: the kernel refuses the filter that steers by connection ID ({reason}): use `--steering relay`, or `auto`"
+    )]
+    Unsteered {
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's word.
+        reason: io::Error,
+    },
+}
+
+/// How datagrams shall find their shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SteeringChoice {
+    /// By the kernel; where it refuses, by relay.
+    #[default]
+    Auto,
+    /// By the kernel; where it refuses, not at all.
+    Kernel,
+    /// By relay.
+    Relay,
+}
+
+impl SteeringChoice {
+    /// The choices as they are written.
+    pub const NAMES: [&str; 3] = ["auto", "kernel", "relay"];
+}
+
+impl std::str::FromStr for SteeringChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "kernel" => Ok(Self::Kernel),
+            "relay" => Ok(Self::Relay),
+            _ => Err(format!("expected one of {}", Self::NAMES.join(", "))),
+        }
+    }
 }
 
 /// How a datagram finds its shard.
@@ -40,8 +84,20 @@ pub enum Steering {
     Single,
     /// By connection ID, in the kernel.
     ConnectionId,
-    /// By the hash of addresses and ports, as the kernel refused the filter: right for as long as they do not change.
-    AddressHash,
+    /// By the hash of addresses and ports, in the kernel, and then from shard to shard by connection ID.
+    Relay,
+}
+
+impl Steering {
+    /// Its name in statistics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::ConnectionId => "kernel",
+            Self::Relay => "relay",
+        }
+    }
 }
 
 /// The sockets of a server, in the order of its shards.
@@ -71,8 +127,12 @@ impl SocketGroup {
     /// Binds a socket for each of `shards`; port 0 chooses a free one.
     ///
     /// # Errors
-    /// Where the address is in use or refused.
-    pub fn bind(address: SocketAddr, shards: u16) -> Result<Self, BindError> {
+    /// Where the address is in use or refused, or the choice of steering.
+    pub fn bind(
+        address: SocketAddr,
+        shards: u16,
+        choice: SteeringChoice,
+    ) -> Result<Self, BindError> {
         let refused = |reason: io::Error| match reason.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse(address),
             _ => BindError::Refused { address, reason },
@@ -87,9 +147,19 @@ impl SocketGroup {
             .collect::<io::Result<Vec<_>>>()
             .map_err(refused)?;
         let steering = match sockets.first() {
+            Some(_) if shards > 1 && choice == SteeringChoice::Relay => Steering::Relay,
             Some(first) if shards > 1 => match attach_filter(first, shards) {
                 Ok(()) => Steering::ConnectionId,
-                Err(_) => Steering::AddressHash,
+                Err(reason) if choice == SteeringChoice::Kernel => {
+                    return Err(BindError::Unsteered { address, reason });
+                }
+                Err(reason) => {
+                    warn!(
+                        "the kernel refuses the filter that steers by connection ID ({reason}): the shards relay \
+                         datagrams to each other, which costs time"
+                    );
+                    Steering::Relay
+                }
             },
             _ => Steering::Single,
         };
@@ -230,7 +300,7 @@ mod tests {
     #[test]
     fn the_kernel_follows_the_connection_id_whatever_the_source_port() {
         let shards = 3;
-        let group = SocketGroup::bind(loopback(), shards).unwrap();
+        let group = SocketGroup::bind(loopback(), shards, SteeringChoice::Kernel).unwrap();
         assert_eq!(group.steering, Steering::ConnectionId);
         for shard in 0..shards {
             for round in 0..20u8 {
@@ -246,20 +316,32 @@ mod tests {
     }
 
     #[test]
+    fn without_the_filter_the_source_decides() {
+        let group = SocketGroup::bind(loopback(), 2, SteeringChoice::Relay).unwrap();
+        assert_eq!(group.steering, Steering::Relay);
+        let mut datagram = vec![0x40];
+        datagram.extend_from_slice(&cid::issue([7; cid::ID_BYTES], 1, 2));
+        let on_first = (0..64).filter(|_| receiver(&group, &datagram) == 0).count();
+        assert!((8..=56).contains(&on_first), "{on_first} of 64");
+    }
+
+    #[test]
     fn datagrams_too_short_for_an_id_are_spread_and_not_all_the_first_shards() {
-        let group = SocketGroup::bind(loopback(), 2).unwrap();
+        let group = SocketGroup::bind(loopback(), 2, SteeringChoice::Auto).unwrap();
         let on_second = (0..64).filter(|_| receiver(&group, b"junk") == 1).count();
         assert!((8..=56).contains(&on_second), "{on_second} of 64");
     }
 
     #[test]
     fn a_second_group_on_the_same_address_is_refused() {
-        let group = SocketGroup::bind(loopback(), 2).unwrap();
-        let message = SocketGroup::bind(group.address, 2).unwrap_err().to_string();
+        let group = SocketGroup::bind(loopback(), 2, SteeringChoice::Auto).unwrap();
+        let message = SocketGroup::bind(group.address, 2, SteeringChoice::Auto)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("in use"), "{message}");
         let address = group.address;
         drop(group);
-        SocketGroup::bind(address, 2).unwrap();
+        SocketGroup::bind(address, 2, SteeringChoice::Auto).unwrap();
     }
 
     #[test]

@@ -15,6 +15,7 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
+use madrpc_shard::steer::SteeringChoice;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ impl Fleet {
             bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             shards: Some(shards),
             cpus: None,
+            steering: SteeringChoice::Auto,
             identity: self.identity(role),
             spin: madrpc_shard::DEFAULT_SPIN,
         }

@@ -8,6 +8,7 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
+use madrpc_shard::steer::SteeringChoice;
 
 const PI_JS: &str = include_str!("../scripts/pi.js");
 
@@ -18,6 +19,7 @@ fn arguments_are_checked_in_words() {
         bind: "127.0.0.1:0".parse().unwrap(),
         shards: Some(1),
         cpus: None,
+        steering: SteeringChoice::Auto,
         identity: authority.issue(Role::Node).unwrap(),
         spin: madrpc_shard::DEFAULT_SPIN,
     };

@@ -34,7 +34,7 @@ use view::Screen;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 enum Message {
-    Sample(Result<Snapshot, CallError>),
+    Sample(Result<Box<Snapshot>, CallError>),
     Key(KeyEvent),
     Resized,
     Leave,
@@ -89,7 +89,7 @@ fn live(
         // All that has come is taken in before the next drawing: a slow terminal must not fall behind.
         for message in std::iter::once(first).chain(messages.try_iter()) {
             match message {
-                Message::Sample(Ok(snapshot)) => model.succeeded(snapshot),
+                Message::Sample(Ok(snapshot)) => model.succeeded(*snapshot),
                 Message::Sample(Err(error)) => model.failed(&error, Instant::now()),
                 Message::Key(key) if leaves(&key) => return Ok(()),
                 Message::Key(key) => screen.on_key(key.code),
@@ -116,7 +116,10 @@ fn sampler(client: Client, interval: Duration, to: Sender<Message>) -> Result<()
     spawn("sampler", move || {
         let mut next = Instant::now();
         // It ends when nobody listens any more.
-        while to.send(Message::Sample(sample(&client))).is_ok() {
+        while to
+            .send(Message::Sample(sample(&client).map(Box::new)))
+            .is_ok()
+        {
             next = Instant::now().max(next + interval);
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }

@@ -237,10 +237,10 @@ pub(super) mod tests {
             silent_shards: 0,
             uptime_ms,
             sessions: 3,
-            misrouted: 0,
-            stalls: Vec::new(),
+            steering: "kernel".into(),
             upstreams: vec![("a:1".into(), 2), ("b:1".into(), 0)],
             rows,
+            ..Snapshot::default()
         }
     }
 

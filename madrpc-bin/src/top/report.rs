@@ -23,8 +23,20 @@ struct Document<'a> {
     silent_shards: u16,
     /// Open sessions with callers.
     sessions: u64,
+    /// How datagrams find their shard: `kernel`, `relay`, or `single` where there is but one.
+    steering: &'a str,
+    /// Handshakes that are not over.
+    open_handshakes: u64,
     /// Datagrams that reached the wrong shard.
     misrouted_datagrams: u64,
+    /// Those of them that were handed to the right one.
+    relayed_datagrams: u64,
+    /// Those of them that were dropped.
+    relay_dropped_datagrams: u64,
+    /// Changes of a client's address in the middle of a session.
+    migrations: u64,
+    /// Clients asked to prove their address, because many handshakes were open.
+    retries: u64,
     /// How often a core was stuck for half a second or more, by the function that held it.
     stalls: BTreeMap<&'a str, u64>,
     /// An orchestrator's nodes.
@@ -88,7 +100,13 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         shards: snapshot.shards,
         silent_shards: snapshot.silent_shards,
         sessions: snapshot.sessions,
+        steering: &snapshot.steering,
+        open_handshakes: snapshot.handshakes,
         misrouted_datagrams: snapshot.misrouted,
+        relayed_datagrams: snapshot.relayed,
+        relay_dropped_datagrams: snapshot.relay_dropped,
+        migrations: snapshot.migrations,
+        retries: snapshot.retries,
         stalls: snapshot
             .stalls
             .iter()
@@ -173,7 +191,8 @@ mod tests {
             serde_json::from_str(&json(&snapshot(1000, rows)).unwrap()).unwrap();
         let expected = serde_json::json!({
             "role": "orchestrator", "name": "here:8080", "uptime_ms": 1000, "shards": 2, "silent_shards": 0,
-            "sessions": 3, "misrouted_datagrams": 0, "stalls": {},
+            "sessions": 3, "steering": "kernel", "open_handshakes": 0, "misrouted_datagrams": 0,
+            "relayed_datagrams": 0, "relay_dropped_datagrams": 0, "migrations": 0, "retries": 0, "stalls": {},
             "upstreams": [{"node": "a:1", "connected_shards": 2}, {"node": "b:1", "connected_shards": 0}],
             "functions": [
                 {"node": "a:1", "function": "add", "calls": 5, "errors": 2, "errors_by_kind": {"JavaScript": 2},

@@ -48,7 +48,25 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
     ];
     if snapshot.misrouted > 0 {
         let misrouted = plural(snapshot.misrouted, "datagram");
-        parts.push(format!("{misrouted} at the wrong shard"));
+        parts.push(match (snapshot.relayed, snapshot.relay_dropped) {
+            (relayed, 0) => format!("{misrouted} at the wrong shard, {relayed} relayed"),
+            (relayed, dropped) => {
+                format!("{misrouted} at the wrong shard, {relayed} relayed and {dropped} dropped")
+            }
+        });
+    }
+    if snapshot.migrations > 0 {
+        let changes = match snapshot.migrations {
+            1 => "1 change".to_owned(),
+            many => format!("{many} changes"),
+        };
+        parts.push(format!("{changes} of address"));
+    }
+    if snapshot.retries > 0 {
+        parts.push(match snapshot.retries {
+            1 => "1 Retry sent".to_owned(),
+            many => format!("{many} Retries sent"),
+        });
     }
     if !snapshot.stalls.is_empty() {
         let stalls = snapshot.stalls.iter().map(|(_, count)| count).sum();
@@ -152,9 +170,18 @@ mod tests {
             ["nodes: 2 of 2 up", "b:1 for 1 of 2 shards"]
         );
         (here.silent_shards, here.misrouted, here.sessions) = (1, 4, 1);
+        (here.relayed, here.migrations, here.retries) = (4, 2, 1);
+        let expected = [
+            "1 session",
+            "4 datagrams at the wrong shard, 4 relayed",
+            "2 changes of address",
+            "1 Retry sent",
+        ];
+        assert_eq!(server(&here)[3..], expected);
+        (here.relayed, here.relay_dropped) = (3, 1);
         assert_eq!(
-            server(&here)[3..],
-            ["1 session", "4 datagrams at the wrong shard"]
+            server(&here)[4],
+            "4 datagrams at the wrong shard, 3 relayed and 1 dropped"
         );
         let text = silent(&here).unwrap();
         assert_eq!(text, "1 shard did not answer: counts are missing");

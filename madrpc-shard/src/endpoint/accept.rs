@@ -2,11 +2,14 @@
 
 use super::Endpoint;
 use super::entry::ConnectionKey;
+use crate::relay::Relay;
 use crate::socket::Datagram;
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::Header;
-use madrpc_core::limits::{HANDSHAKES_MAX, INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES};
+use madrpc_core::limits::{
+    FIRST_ID_MIN_BYTES, HANDSHAKES_MAX, INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES,
+};
 use madrpc_core::session::Session;
 use std::time::Instant;
 use tracing::warn;
@@ -16,6 +19,7 @@ pub(crate) struct Accepting {
     pub(crate) config: quiche::Config,
     pub(crate) shard: u16,
     pub(crate) shards: u16,
+    pub(crate) relay: Relay,
 }
 
 /// Whether sessions are accepted.
@@ -36,6 +40,11 @@ impl Accepts {
     pub(super) fn holds_up(&self, session: &Session) -> bool {
         self.server && session.waiting_bytes() > OUTBOX_HIGH_BYTES
     }
+
+    /// The shard that this destination ID belongs to, where that is another.
+    pub(super) fn elsewhere(&self, id: &[u8]) -> Option<u16> {
+        cid::shard_of(id, self.shards).filter(|shard| *shard != self.shard)
+    }
 }
 
 impl Endpoint {
@@ -50,16 +59,12 @@ impl Endpoint {
             }
             return None;
         };
-        if header.ty == quiche::Type::Short {
-            // A session that is over, or one of another shard.
-            if cid::shard_of(&header.dcid, self.accepts.shards) != Some(self.accepts.shard) {
-                self.misrouted += 1;
-            }
-            return None;
-        }
+        // Any other is of a session that is over. Its peer finds out by its own timers: quiche has no stateless reset for
+        // servers yet (RFC 9000, section 10.3; quiche#2584).
         if !self.accepts.server
             || header.ty != quiche::Type::Initial
             || datagram.bytes.len() < INITIAL_MIN_BYTES
+            || header.dcid.len() < FIRST_ID_MIN_BYTES
         {
             return None;
         }

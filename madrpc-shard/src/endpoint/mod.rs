@@ -19,14 +19,17 @@ mod transmit;
 pub(crate) use accept::Accepting;
 pub(crate) use entry::SessionKey;
 
+use crate::relay::Relay;
 use crate::socket::{Datagram, Inbound, Socket};
 use crate::throttle::Throttle;
 use accept::Accepts;
 use entry::{ConnectionKey, Entry};
+use futures_lite::FutureExt;
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::limits::{BODY_MAX_BYTES, HANDSHAKE_TIMEOUT};
+use madrpc_core::limits::{BODY_MAX_BYTES, HANDSHAKE_TIMEOUT, RELAYED_PER_TURN};
 use madrpc_core::session::{Event, Goodbye, Outbox, READ_BUFFER_BYTES, Session};
+use madrpc_core::stats::Snapshot;
 use madrpc_core::wheel::Wheel;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -53,6 +56,7 @@ pub(crate) struct Endpoint {
     inbound: Option<Inbound>,
     read_buffer: Box<[u8]>,
     batch: Batch,
+    relay: Relay,
     misrouted: u64,
     garbage: Throttle,
     refusals: Throttle,
@@ -68,9 +72,12 @@ impl Endpoint {
             .count()
     }
 
-    /// Datagrams that came here and belong to another shard.
-    pub(crate) fn misrouted(&self) -> u64 {
-        self.misrouted
+    /// Adds what was counted of datagrams and handshakes.
+    pub(crate) fn count(&self, snapshot: &mut Snapshot) {
+        snapshot.handshakes += self.accepts.handshaking as u64;
+        snapshot.misrouted += self.misrouted;
+        snapshot.relayed += self.relay.relayed();
+        snapshot.relay_dropped += self.relay.dropped();
     }
 
     /// Whether the next turn has something to do without anything new from outside.
@@ -102,9 +109,9 @@ impl Endpoint {
             && entries.all(|entry| entry.reported || entry.session.waiting_bytes() == 0)
     }
 
-    /// Waits until a datagram comes.
+    /// Waits until a datagram comes, by the socket or from another shard.
     pub(crate) async fn readable(&self) {
-        self.socket.readable().await;
+        self.relay.readable().or(self.socket.readable()).await;
     }
 
     fn entry(&self, key: SessionKey) -> Option<&Entry> {
@@ -130,7 +137,10 @@ impl Endpoint {
             handshaking: 0,
             closed: false,
         };
-        Self::new(socket, accepting.config, accepts, now)
+        Self {
+            relay: accepting.relay,
+            ..Self::new(socket, accepting.config, accepts, now)
+        }
     }
 
     /// An endpoint that only opens sessions.
@@ -167,6 +177,7 @@ impl Endpoint {
             inbound: Some(Inbound::new()),
             read_buffer: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             batch: Batch::new(),
+            relay: Relay::default(),
             misrouted: 0,
             garbage: Throttle::default(),
             refusals: Throttle::default(),
@@ -306,6 +317,15 @@ impl Endpoint {
             }
         }
         self.inbound = Some(inbound);
+        self.relay.announce();
+        for _ in 0..RELAYED_PER_TURN {
+            let Some((way, mut parcel)) = self.relay.receive() else {
+                break;
+            };
+            count += 1;
+            self.on_datagram(parcel.datagram(), now);
+            self.relay.give_back(way, parcel);
+        }
         if !self.accepts.server {
             while let Some(peer) = self.socket.unreachable() {
                 self.on_unreachable(peer);
@@ -315,8 +335,16 @@ impl Endpoint {
     }
 
     fn on_datagram(&mut self, mut datagram: Datagram<'_>, now: Instant) {
-        let id = cid::destination_of(datagram.bytes).and_then(ConnectionKey::new);
-        let known = id.and_then(|id| self.by_id.get(&id).copied());
+        let id = cid::destination_of(datagram.bytes);
+        let key = id.and_then(ConnectionKey::new);
+        let known = key.and_then(|key| self.by_id.get(&key).copied());
+        if known.is_none()
+            && let Some(shard) = id.and_then(|id| self.accepts.elsewhere(id))
+        {
+            self.misrouted += 1;
+            self.relay.send(shard, &datagram);
+            return;
+        }
         let Some(index) = known.or_else(|| self.accept(&mut datagram, now)) else {
             return;
         };
