@@ -10,15 +10,19 @@
 //! say, [`transmit`](Session::transmit) until there is nothing left, and [`ended`](Session::ended).
 
 mod ending;
+mod moving;
 mod outbox;
 
 pub use outbox::Outbox;
+
+use moving::Whereabouts;
 
 use crate::error::CallError;
 use crate::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
-    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, SESSION_WINDOW_BYTES,
+    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, PEER_ADDRESSES_MAX, READ_PER_TURN_BYTES,
+    SESSION_WINDOW_BYTES,
 };
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -67,6 +71,7 @@ pub enum Event<'a> {
 /// One QUIC connection and the frames on it.
 pub struct Session {
     quic: quiche::Connection,
+    whereabouts: Whereabouts,
     body_max_bytes: usize,
     /// The beginning of a frame on the channel whose rest has not come.
     partial: Vec<u8>,
@@ -98,7 +103,9 @@ pub fn set_transport(config: &mut quiche::Config, idle: Duration) -> quiche::Res
     config.set_max_stream_window(BODY_WINDOW_BYTES * 4);
     config.set_initial_max_streams_bidi(1);
     config.set_initial_max_streams_uni(BODY_STREAMS_MAX);
+    // A peer whose address changes is followed, see `moving`; nobody has to use several at the same time.
     config.set_disable_active_migration(true);
+    config.set_active_connection_id_limit(PEER_ADDRESSES_MAX);
     // Pacing needs timers finer than a data centre's round trip; a large first window saves slow start there.
     config.enable_pacing(false);
     config.set_initial_congestion_window_packets(64);
@@ -155,6 +162,7 @@ impl Session {
     pub fn new(quic: quiche::Connection, body_max_bytes: usize) -> Self {
         let is_server = quic.is_server();
         Self {
+            whereabouts: Whereabouts::of(&quic),
             quic,
             body_max_bytes,
             partial: Vec::new(),
@@ -174,8 +182,7 @@ impl Session {
     ///
     /// What cannot be read is dropped, or ends the session: see [`Session::ended`].
     pub fn receive(&mut self, datagram: &mut [u8], from: SocketAddr, to: SocketAddr) {
-        // quiche closes the connection itself where the error is the peer's, and reports it there.
-        let _ = self.quic.recv(datagram, quiche::RecvInfo { from, to });
+        self.whereabouts.receive(&mut self.quic, datagram, from, to);
     }
 
     /// The time given by [`Session::timeout`] has come.
@@ -252,7 +259,12 @@ impl Session {
     pub fn transmit(&mut self, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
         self.offer();
         let (length, info) = self.quic.send(out).ok()?;
-        Some((length, info.to))
+        Some((length, self.whereabouts.destination(info.to)))
+    }
+
+    /// Where the client is now, told once after it has moved and has shown that it is there (RFC 9000, section 9).
+    pub fn moved(&mut self) -> Option<SocketAddr> {
+        self.whereabouts.moved()
     }
 
     /// Reads the channel; `false` where the budget ended before the bytes did.

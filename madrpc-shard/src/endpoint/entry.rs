@@ -34,6 +34,7 @@ impl ConnectionKey {
 pub(super) struct Entry {
     pub(super) session: Session,
     pub(super) generation: u64,
+    /// Where it is now; a client's may change.
     pub(super) peer: SocketAddr,
     /// The address of ours that the peer uses, which must be the source of what we answer.
     pub(super) local_ip: Option<IpAddr>,

@@ -52,6 +52,11 @@ impl Endpoint {
             }
             debug!("session with {} is open", entry.peer);
         }
+        while let Some(peer) = entry.session.moved() {
+            debug!("session with {} goes on with {peer}", entry.peer);
+            entry.peer = peer;
+            self.migrations += 1;
+        }
         let ended = entry.session.ended();
         let closed = entry.session.quic().is_closed();
         if let Some(error) = ended

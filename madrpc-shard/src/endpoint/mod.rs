@@ -58,6 +58,7 @@ pub(crate) struct Endpoint {
     batch: Batch,
     relay: Relay,
     misrouted: u64,
+    migrations: u64,
     garbage: Throttle,
     refusals: Throttle,
 }
@@ -76,6 +77,7 @@ impl Endpoint {
     pub(crate) fn count(&self, snapshot: &mut Snapshot) {
         snapshot.handshakes += self.accepts.handshaking as u64;
         snapshot.misrouted += self.misrouted;
+        snapshot.migrations += self.migrations;
         snapshot.relayed += self.relay.relayed();
         snapshot.relay_dropped += self.relay.dropped();
     }
@@ -179,6 +181,7 @@ impl Endpoint {
             batch: Batch::new(),
             relay: Relay::default(),
             misrouted: 0,
+            migrations: 0,
             garbage: Throttle::default(),
             refusals: Throttle::default(),
         }
