@@ -68,8 +68,8 @@ pub const RETRY_TOKEN_MAX_AGE: Duration = Duration::from_secs(10);
 /// The shortest first connection ID that a client may choose (RFC 9000, section 7.2).
 pub const FIRST_ID_MIN_BYTES: usize = 8;
 
-/// Addresses that a client may come from in the life of a session. quiche keeps each, and drops what comes from others.
-pub const PEER_ADDRESSES_MAX: u64 = 32;
+/// Changes of a client's address in the life of a session, roughly: quiche keeps each as a path.
+pub const PEER_PATHS_MAX: u64 = 64;
 
 /// Datagrams on their way from all other shards to one, about 1.5 KiB each.
 pub const RELAYED_MAX: usize = 4096;

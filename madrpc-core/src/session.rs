@@ -21,7 +21,7 @@ use crate::error::CallError;
 use crate::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
-    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, PEER_ADDRESSES_MAX, READ_PER_TURN_BYTES,
+    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, PEER_PATHS_MAX, READ_PER_TURN_BYTES,
     SESSION_WINDOW_BYTES,
 };
 use std::collections::{HashMap, VecDeque};
@@ -105,7 +105,7 @@ pub fn set_transport(config: &mut quiche::Config, idle: Duration) -> quiche::Res
     config.set_initial_max_streams_uni(BODY_STREAMS_MAX);
     // A peer whose address changes is followed, see `moving`; nobody has to use several at the same time.
     config.set_disable_active_migration(true);
-    config.set_active_connection_id_limit(PEER_ADDRESSES_MAX);
+    config.set_active_connection_id_limit(PEER_PATHS_MAX);
     // Pacing needs timers finer than a data centre's round trip; a large first window saves slow start there.
     config.enable_pacing(false);
     config.set_initial_congestion_window_packets(64);
@@ -187,7 +187,7 @@ impl Session {
 
     /// The time given by [`Session::timeout`] has come.
     pub fn on_timeout(&mut self) {
-        self.quic.on_timeout();
+        self.whereabouts.on_timeout(&mut self.quic);
     }
 
     /// Lets the peer know that we are still here, and learn whether it is.
@@ -258,8 +258,7 @@ impl Session {
     /// The next datagram to send, written to `out`: its length and where it goes. `None` when there is no more.
     pub fn transmit(&mut self, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
         self.offer();
-        let (length, info) = self.quic.send(out).ok()?;
-        Some((length, self.whereabouts.destination(info.to)))
+        self.whereabouts.send(&mut self.quic, out).ok()
     }
 
     /// Where the client is now, told once after it has moved and has shown that it is there (RFC 9000, section 9).

@@ -1,7 +1,7 @@
 //! A client whose address changes keeps its session, in the middle of calls.
 
 use super::*;
-use crate::limits::PEER_ADDRESSES_MAX;
+use crate::limits::PEER_PATHS_MAX;
 
 /// How long a client waits for a reply before it asks whether the server is still there.
 const PATIENT_FOR: Duration = Duration::from_millis(20);
@@ -55,14 +55,16 @@ fn ports(ports: std::ops::Range<u16>) -> Vec<SocketAddr> {
 
 #[test]
 fn replies_follow_a_client_that_moves() {
-    for length in [30, 3000, 60_000, 1 << 20] {
+    for length in [30, 3000, 400_000] {
         calls_on_the_move(CLEAR, length, &ports(0..10));
     }
 }
 
 #[test]
 fn replies_follow_a_client_that_moves_in_a_storm() {
-    calls_on_the_move(STORM, 60_000, &ports(0..20));
+    for length in [30, 3000, 20_000, 60_000] {
+        calls_on_the_move(STORM, length, &ports(0..15));
+    }
 }
 
 #[test]
@@ -76,13 +78,13 @@ fn a_client_may_come_back_to_where_it_was() {
 
 #[test]
 fn a_session_ends_when_its_client_has_moved_too_often() {
-    let most = PEER_ADDRESSES_MAX as u16;
+    let most = PEER_PATHS_MAX as u16;
     let mut pipe = calls_on_the_move(CLEAR, 30, &ports(0..most - 2));
     pipe.client_at = ports(most..most + 1)[0];
     pipe.client().ping();
     let [client, server] = pipe.endings();
     assert_eq!(client.kind, ErrorKind::Unavailable);
     for error in [client, server] {
-        assert!(error.message.contains("addresses"), "{error}");
+        assert!(error.message.contains("too often"), "{error}");
     }
 }
