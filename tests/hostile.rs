@@ -12,11 +12,12 @@ mod support;
 use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_core::session::set_transport;
+use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use support::Fleet;
+use support::{Fleet, eventually};
 
 const SCRIPT: &str = r#"madrpc.register("echo", (value) => value);"#;
 
@@ -213,4 +214,86 @@ fn handshakes_that_never_end_do_not_keep_others_out() {
         assert!(Instant::now() < end, "no room after the handshakes' time");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Beginnings of handshakes, each from a port of its own, which nobody goes on with; each is two datagrams.
+fn flood(fleet: &Fleet, server: SocketAddr, count: u32) {
+    let mut config = fleet.identity(Role::Client).client_config().unwrap();
+    set_transport(&mut config, Duration::from_secs(5)).unwrap();
+    let mut buffer = [0; 1500];
+    for number in 0..count {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut id = [1; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let id = quiche::ConnectionId::from_ref(&id);
+        let local = socket.local_addr().unwrap();
+        let mut quic = quiche::connect(Some("x"), &id, local, server, &mut config).unwrap();
+        while let Ok((length, info)) = quic.send(&mut buffer) {
+            socket.send_to(&buffer[..length], info.to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_handshakes_is_asked_for_its_address_and_keeps_nobody_out() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let address = node.address();
+    let watcher = fleet.client(address);
+    serves(&watcher);
+    let seen = || -> Snapshot { watcher.call_blocking(madrpc_shard::STATS, &()).unwrap() };
+    assert_eq!(seen().retries, 0);
+    flood(&fleet, address, 1000);
+    // New clients get through while it lasts, by way of a Retry.
+    for _ in 0..3 {
+        flood(&fleet, address, 100);
+        let before = seen();
+        serves(&fleet.client(address));
+        let after = seen();
+        assert!(before.retries > 500, "{before:?}");
+        assert!(after.retries > before.retries, "{after:?}");
+        // Who does not come back leaves nothing behind.
+        let most = madrpc_core::limits::RETRY_ABOVE as u64 + 2;
+        assert!(before.handshakes <= most && after.handshakes <= most);
+    }
+    // Once it is over, nobody is asked any more.
+    eventually("the handshakes are given up", || seen().handshakes == 0);
+    let before = seen().retries;
+    serves(&fleet.client(address));
+    assert_eq!(seen().retries, before);
+}
+
+#[test]
+fn a_token_that_is_not_the_servers_opens_nothing() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let watcher = fleet.client(node.address());
+    serves(&watcher);
+    // An address's answer to a Retry that this server has not sent.
+    let other = fleet.node(SCRIPT);
+    let theirs = fleet.client(other.address());
+    serves(&theirs);
+    flood(&fleet, other.address(), 500);
+    let config = fleet.identity(Role::Client).client_config().unwrap();
+    let mut peer = RawPeer::connect(other.address(), config);
+    let mut buffer = [0; 1500];
+    while let Ok((length, info)) = peer.quic.send(&mut buffer) {
+        peer.socket.send_to(&buffer[..length], info.to).unwrap();
+    }
+    let (length, from) = peer.socket.recv_from(&mut buffer).unwrap();
+    // The long header's type for a Retry (RFC 9000, section 17.2.5).
+    assert_eq!(buffer[0] & 0xf0, 0xf0, "a Retry");
+    let to = peer.socket.local_addr().unwrap();
+    let _ = peer
+        .quic
+        .recv(&mut buffer[..length], quiche::RecvInfo { from, to });
+    let before: Snapshot = watcher.call_blocking(madrpc_shard::STATS, &()).unwrap();
+    while let Ok((length, _)) = peer.quic.send(&mut buffer) {
+        peer.socket
+            .send_to(&buffer[..length], node.address())
+            .unwrap();
+    }
+    serves(&watcher);
+    let after: Snapshot = watcher.call_blocking(madrpc_shard::STATS, &()).unwrap();
+    assert_eq!((before.handshakes, after.handshakes), (0, 0));
 }

@@ -161,10 +161,7 @@ fn calls_survive_changes_of_address(steering: SteeringChoice) {
         let (reply, address) = block_on(zip(call, change));
         let reply = reply.unwrap();
         let expected = "x".repeat(length as usize);
-        assert!(
-            reply.result == Value::String(expected.into()),
-            "round {round}"
-        );
+        assert!(reply.result == Value::String(expected), "round {round}");
         assert_eq!(reply.bill.shard, home, "round {round}");
         assert!(addresses.insert(address));
         assert_eq!(shard_of(&client), home, "round {round}");
@@ -199,7 +196,7 @@ fn fresh_ports(fleet: &Fleet, node: &Server) -> Snapshot {
             shards.insert(shard_of(client));
             shards == BTreeSet::from([0, 1])
         });
-        let args = Value::Bytes(vec![7; 3 << 20].into());
+        let args = Value::Bytes(vec![7; 3 << 20]);
         let size = client.prepare("size").send_blocking(args).unwrap().result;
         assert_eq!(size, Value::Integer(3 << 20));
     }

@@ -7,7 +7,7 @@ use crate::address::AddressError;
 use crate::beacon::Beacon;
 use crate::control::{self, ToControl, tell};
 use crate::cpus::{self, CpuError, CpuSet};
-use crate::endpoint::{Accepting, Endpoint};
+use crate::endpoint::{Accepting, Endpoint, Tokens};
 use crate::group::{ShardGroup, Starting};
 use crate::handler::Handler;
 #[cfg(feature = "engine")]
@@ -272,6 +272,8 @@ impl Server {
         let mut bodies = Vec::new();
         let mut beacons: Vec<Arc<Beacon>> = Vec::new();
         let started = Instant::now();
+        let tokens = Tokens::new(started)
+            .map_err(|error| StartError::Shard(format!("random numbers: {error}")))?;
         let shards = sockets.len() as u16;
         let members = sockets.into_iter().zip(relay::mesh(shards));
         for (shard, (socket, relay)) in (0..shards).zip(members) {
@@ -290,9 +292,10 @@ impl Server {
             let spin = config.spin;
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
+            let tokens = tokens.clone();
             bodies.push(move |starting: Starting| async move {
                 let now = Instant::now();
-                let server = accepting_endpoint(&identity, socket, relay, &seat, now);
+                let server = accepting_endpoint(&identity, socket, relay, tokens, &seat, now);
                 match server.and_then(|server| Ok((server, make(&seat, now)?))) {
                     Ok((server, handler)) => {
                         let spin = Spin::new(spin);
@@ -421,6 +424,7 @@ fn accepting_endpoint(
     identity: &Identity,
     socket: UdpSocket,
     relay: Relay,
+    tokens: Tokens,
     seat: &Seat,
     now: Instant,
 ) -> Result<Endpoint, String> {
@@ -435,6 +439,7 @@ fn accepting_endpoint(
         shard: seat.shard,
         shards: seat.shards,
         relay,
+        tokens,
     };
     Ok(Endpoint::accepting(socket, accepting, now))
 }

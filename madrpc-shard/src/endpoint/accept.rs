@@ -2,8 +2,10 @@
 
 use super::Endpoint;
 use super::entry::ConnectionKey;
+use super::retry::{Proof, Tokens};
 use crate::relay::Relay;
 use crate::socket::Datagram;
+use crate::throttle::Throttle;
 use madrpc_core::cid;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::Header;
@@ -20,6 +22,7 @@ pub(crate) struct Accepting {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) relay: Relay,
+    pub(crate) tokens: Tokens,
 }
 
 /// Whether sessions are accepted.
@@ -31,6 +34,11 @@ pub(super) struct Accepts {
     /// Accepted sessions whose handshake is not over.
     pub(super) handshaking: usize,
     pub(super) closed: bool,
+    /// Clients have to prove their address.
+    pub(super) validating: bool,
+    pub(super) floods: Throttle,
+    /// `None` for an endpoint that only dials.
+    pub(super) tokens: Option<Tokens>,
 }
 
 impl Accepts {
@@ -75,6 +83,7 @@ impl Endpoint {
             }
             return None;
         }
+        let proof = self.prove(&header, datagram, now)?;
         if self.accepts.handshaking >= HANDSHAKES_MAX {
             if let Some(count) = self.refusals.tell(now) {
                 warn!(
@@ -85,8 +94,18 @@ impl Endpoint {
         }
         let id = self.issue_id().ok()?;
         let source = quiche::ConnectionId::from_ref(&id);
-        let quic =
-            quiche::accept(&source, None, self.socket.local(), from, &mut self.config).ok()?;
+        let (local, config) = (self.socket.local(), &mut self.config);
+        let quic = match &proof {
+            Proof::Unasked => quiche::accept(&source, None, local, from, config),
+            Proof::Given(original) => {
+                let ids = quiche::RetryConnectionIds {
+                    original_destination_cid: original,
+                    retry_source_cid: &header.dcid,
+                };
+                quiche::accept_with_retry(&source, ids, local, from, config)
+            }
+        };
+        let quic = quic.ok()?;
         self.accepts.handshaking += 1;
         let ids = [ConnectionKey::new(&id), ConnectionKey::new(&header.dcid)];
         let index = self.insert(quic, from, datagram.to, ids, now);

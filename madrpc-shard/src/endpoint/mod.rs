@@ -14,10 +14,12 @@
 mod accept;
 mod entry;
 mod lifecycle;
+mod retry;
 mod transmit;
 
 pub(crate) use accept::Accepting;
 pub(crate) use entry::SessionKey;
+pub(crate) use retry::Tokens;
 
 use crate::relay::Relay;
 use crate::socket::{Datagram, Inbound, Socket};
@@ -59,6 +61,7 @@ pub(crate) struct Endpoint {
     relay: Relay,
     misrouted: u64,
     migrations: u64,
+    retries: u64,
     garbage: Throttle,
     refusals: Throttle,
 }
@@ -78,6 +81,7 @@ impl Endpoint {
         snapshot.handshakes += self.accepts.handshaking as u64;
         snapshot.misrouted += self.misrouted;
         snapshot.migrations += self.migrations;
+        snapshot.retries += self.retries;
         snapshot.relayed += self.relay.relayed();
         snapshot.relay_dropped += self.relay.dropped();
     }
@@ -138,6 +142,9 @@ impl Endpoint {
             server: true,
             handshaking: 0,
             closed: false,
+            validating: false,
+            floods: Throttle::default(),
+            tokens: Some(accepting.tokens),
         };
         Self {
             relay: accepting.relay,
@@ -161,6 +168,9 @@ impl Endpoint {
             server: false,
             handshaking: 0,
             closed: false,
+            validating: false,
+            floods: Throttle::default(),
+            tokens: None,
         };
         Ok(Self::new(socket, config, accepts, now))
     }
@@ -182,6 +192,7 @@ impl Endpoint {
             relay: Relay::default(),
             misrouted: 0,
             migrations: 0,
+            retries: 0,
             garbage: Throttle::default(),
             refusals: Throttle::default(),
         }
