@@ -37,8 +37,8 @@ test: deps ## every test of the workspace, and their count; ARGS="NAME" for some
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
 
-bench: deps ## the benchmarks
-	cargo bench $(LOCKED) -p madrpc-benches $(ARGS)
+bench: deps ## whole systems side by side, madrpc and its peers: target/bench/report.md; ARGS="--quick" for a short run
+	cargo run $(LOCKED) --release --manifest-path benches/systems/Cargo.toml --target-dir target -- $(ARGS)
 
 build: deps ## the command madrpc, optimised: target/release/madrpc
 	cargo build $(LOCKED) --release -p madrpc-bin
@@ -52,6 +52,7 @@ check-deps:
 
 fmt: check-deps
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/systems/Cargo.toml --check
 
 shell: check-deps
 	shellcheck $(SCRIPTS)

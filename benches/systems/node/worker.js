@@ -1,0 +1,3 @@
+"use strict";
+const functions = require("./functions.js");
+module.exports = ({ method, params }) => functions[method](params);

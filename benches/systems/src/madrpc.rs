@@ -1,0 +1,87 @@
+//! madrpc itself: a node of one shard, and an orchestrator of one shard in front of it.
+
+use crate::figures::{FUNCTIONS, Figure, Load, Work};
+use crate::{Outcome, ServeArguments, child};
+use madrpc_core::identity::{Authority, Identity, Role};
+use madrpc_core::value::Value;
+use madrpc_core::value::json::{from_json, to_json};
+use madrpc_shard::DEFAULT_SPIN;
+use madrpc_shard::client::{Client, ClientConfig};
+use madrpc_shard::engine::Script;
+use madrpc_shard::load;
+use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::{Server, ServerConfig};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// An identity of the run's own authority.
+pub(crate) fn identity(dir: &Path, role: Role) -> Outcome<Identity> {
+    Ok(Authority::load_or_create(&dir.join("tls"))?.issue(role)?)
+}
+
+fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
+    Ok(ServerConfig {
+        bind: ([127, 0, 0, 1], 0).into(),
+        shards: Some(1),
+        cpus: Some([serve.core].into_iter().collect()),
+        identity: identity(&serve.dir, role)?,
+        spin: DEFAULT_SPIN,
+    })
+}
+
+pub(crate) fn serve_node(serve: &ServeArguments) -> Outcome<()> {
+    let source = format!(
+        "{FUNCTIONS}\nmadrpc.register('echo', echo);\nmadrpc.register('compute', compute);\n"
+    );
+    let script = Script::new("functions.js", source.as_str());
+    let config = config(serve, Role::Node)?;
+    let server = Server::node(&config, &script, &NodeConfig::default())?;
+    child::ready(server.address())?;
+    child::serve_forever()
+}
+
+pub(crate) fn serve_orchestrator(serve: &ServeArguments) -> Outcome<()> {
+    let server = Server::orchestrator(&config(serve, Role::Orchestrator)?, &[serve.upstream()?])?;
+    child::ready(server.address())?;
+    child::serve_forever()
+}
+
+fn args(work: &Work) -> Outcome<Value> {
+    Ok(from_json(&work.args)?)
+}
+
+/// One call, for its result: the load generator looks at errors only.
+pub(crate) fn check(address: SocketAddr, dir: &Path, work: &Work) -> Outcome<()> {
+    let config = ClientConfig::with_identity(&address.to_string(), identity(dir, Role::Client)?);
+    let client = Client::new(&config)?;
+    let reply = client.prepare(work.function).send_blocking(args(work)?)?;
+    work.check(&to_json(&reply.result))
+}
+
+pub(crate) fn measure(
+    address: SocketAddr,
+    dir: &Path,
+    core: usize,
+    work: &Work,
+    load: &Load,
+) -> Outcome<Figure> {
+    let report = load::run(load::Load {
+        address: address.to_string(),
+        identity: identity(dir, Role::Client)?,
+        function: work.function.into(),
+        args: args(work)?,
+        concurrency: load.concurrency,
+        connections: 1,
+        warm_up: load.warm_up,
+        duration: load.duration,
+        core,
+    })?;
+    if report.results == 0 || !report.errors.is_empty() {
+        return Err(format!("{} results, errors: {:?}", report.results, report.errors).into());
+    }
+    Ok(Figure {
+        calls_per_s: report.calls_per_s(),
+        p50_us: report.latency.quantile_us(0.5),
+        p99_us: report.latency.quantile_us(0.99),
+    })
+}

@@ -1,0 +1,319 @@
+//! The report: medians, ratios and targets, in Markdown.
+
+use crate::figures::{Figure, Work};
+use crate::system::System;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What was run, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) rounds: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+    pub(crate) works: Vec<Work>,
+    pub(crate) server_core: usize,
+    pub(crate) load_core: usize,
+}
+
+/// All that was measured.
+pub(crate) struct Results {
+    pub(crate) setting: Setting,
+    /// The version of Node.js.
+    pub(crate) node: Option<String>,
+    /// Systems that cannot be had, and why.
+    pub(crate) skipped: Vec<(System, String)>,
+    figures: BTreeMap<(System, &'static str, usize), Vec<Figure>>,
+    scripts: BTreeMap<&'static str, Vec<f64>>,
+}
+
+/// Getters and what fills it.
+impl Results {
+    pub(crate) fn new(setting: Setting) -> Self {
+        Self {
+            setting,
+            node: None,
+            skipped: Vec::new(),
+            figures: BTreeMap::new(),
+            scripts: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, system: System, work: &Work, concurrency: usize, figure: Figure) {
+        let key = (system, work.function, concurrency);
+        self.figures.entry(key).or_default().push(figure);
+    }
+
+    pub(crate) fn add_script(&mut self, work: &Work, calls_per_s: f64) {
+        self.scripts
+            .entry(work.function)
+            .or_default()
+            .push(calls_per_s);
+    }
+
+    /// The rounds of one measurement, the slowest first.
+    fn rounds(&self, system: System, work: &Work, concurrency: usize) -> Vec<Figure> {
+        let key = (system, work.function, concurrency);
+        let mut rounds = self.figures.get(&key).cloned().unwrap_or_default();
+        rounds.sort_by(|a, b| a.calls_per_s.total_cmp(&b.calls_per_s));
+        rounds
+    }
+
+    /// The round of middle throughput.
+    pub(crate) fn median(&self, system: System, work: &Work, concurrency: usize) -> Option<Figure> {
+        let rounds = self.rounds(system, work, concurrency);
+        rounds.get(rounds.len() / 2).copied()
+    }
+
+    /// The concurrency at which the system has its highest median, and that.
+    fn best(&self, system: System, work: &Work) -> Option<(usize, Figure)> {
+        let medians = work.levels.iter().filter_map(|&concurrency| {
+            let median = self.median(system, work, concurrency)?;
+            Some((concurrency, median))
+        });
+        medians.max_by(|(_, a), (_, b)| a.calls_per_s.total_cmp(&b.calls_per_s))
+    }
+
+    /// The median of the engine without a network.
+    fn script(&self, work: &Work) -> Option<f64> {
+        let mut rounds = self.scripts.get(work.function)?.clone();
+        rounds.sort_by(f64::total_cmp);
+        rounds.get(rounds.len() / 2).copied()
+    }
+}
+
+/// A figure beside what it should be.
+struct Target {
+    what: &'static str,
+    /// `None` where a system of it was not measured.
+    value: Option<f64>,
+    bound: f64,
+    is_floor: bool,
+    unit: &'static str,
+}
+
+impl Target {
+    fn floor(what: &'static str, value: Option<f64>, bound: f64, unit: &'static str) -> Self {
+        Self {
+            what,
+            value,
+            bound,
+            is_floor: true,
+            unit,
+        }
+    }
+
+    fn word(&self) -> &'static str {
+        match self.value {
+            None => "not measured",
+            Some(value) if self.is_floor && value >= self.bound => "met",
+            Some(value) if !self.is_floor && value <= self.bound => "met",
+            Some(_) => "MISSED",
+        }
+    }
+}
+
+/// Text.
+impl Results {
+    pub(crate) fn markdown(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let setting = &self.setting;
+        writeln!(out, "# Whole systems side by side\n")?;
+        writeln!(out, "{}\n", machine())?;
+        writeln!(
+            out,
+            "Servers on core {}, load on core {}, over loopback. {} of {:?} after {:?} of warm-up, systems in turns; a row \
+             is the round of median throughput. Every result is checked, madrpc's once before each measurement.\n",
+            setting.server_core,
+            setting.load_core,
+            match setting.rounds {
+                1 => "One round".into(),
+                many => format!("{many} rounds"),
+            },
+            setting.duration,
+            setting.warm_up,
+        )?;
+        writeln!(out, "![throughput and latency](report.svg)\n")?;
+        self.write_targets(out)?;
+        for work in &setting.works {
+            self.write_work(out, work)?;
+        }
+        self.write_systems(out)
+    }
+
+    fn write_targets(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(
+            out,
+            "## Targets\n\n| | measured | target | |\n|---|---|---|---|"
+        )?;
+        for target in self.targets() {
+            let measured = target
+                .value
+                .map_or_else(|| "–".into(), |value| number(value) + target.unit);
+            writeln!(
+                out,
+                "| {} | {measured} | {} {}{} | {} |",
+                target.what,
+                if target.is_floor { "≥" } else { "≤" },
+                number(target.bound),
+                target.unit,
+                target.word()
+            )?;
+        }
+        writeln!(out)
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let Some(echo) = self
+            .setting
+            .works
+            .iter()
+            .find(|work| work.function == "echo")
+        else {
+            return Vec::new();
+        };
+        let best = |system| Some(self.best(system, echo)?.1.calls_per_s);
+        let direct = best(System::Direct);
+        let times = |system| Some(direct? / best(system)?);
+        let bound = || Some(1.0 / (1.0 / best(System::Quic)? + 1.0 / self.script(echo)?));
+        let share = |part: Option<f64>, whole: Option<f64>| Some(100.0 * part? / whole?);
+        let lone = self.median(System::Direct, echo, 1);
+        vec![
+            Target::floor("echo, direct", direct, 400_000.0, " calls/s"),
+            Target::floor(
+                "of what both ceilings allow, 1 / (1/echo + 1/script)",
+                share(direct, bound()),
+                70.0,
+                " %",
+            ),
+            Target::floor(
+                "times the ancestor's design",
+                times(System::Ancestor),
+                6.0,
+                " ×",
+            ),
+            Target::floor("times tonic", times(System::Tonic), 6.0, " ×"),
+            Target::floor("times Node.js http", times(System::NodeHttp), 12.0, " ×"),
+            Target::floor(
+                "through the orchestrator, of direct",
+                share(best(System::Orchestrator), direct),
+                35.0,
+                " %",
+            ),
+            Target {
+                what: "a lone call, p50",
+                value: lone.map(|figure| figure.p50_us as f64),
+                bound: 40.0,
+                is_floor: false,
+                unit: " µs",
+            },
+        ]
+    }
+
+    fn write_work(&self, out: &mut String, work: &Work) -> std::fmt::Result {
+        writeln!(
+            out,
+            "## {} of `{}`\n\n| | in flight | calls/s | slowest to fastest round | p50 | p99 | direct is |\n|---|---|---|---|---|---|---|",
+            work.function, work.args
+        )?;
+        let direct = self.best(System::Direct, work);
+        for system in System::ALL {
+            let best = self.best(system, work).map(|(concurrency, _)| concurrency);
+            for &concurrency in work.levels {
+                let rounds = self.rounds(system, work, concurrency);
+                let (Some(slowest), Some(fastest), Some(median)) = (
+                    rounds.first(),
+                    rounds.last(),
+                    self.median(system, work, concurrency),
+                ) else {
+                    continue;
+                };
+                let ratio = direct
+                    .filter(|_| best == Some(concurrency))
+                    .map(|(_, direct)| format!("{:.2} ×", direct.calls_per_s / median.calls_per_s));
+                writeln!(
+                    out,
+                    "| {} | {concurrency} | {} | {} – {} | {} µs | {} µs | {} |",
+                    system.title(),
+                    number(median.calls_per_s),
+                    number(slowest.calls_per_s),
+                    number(fastest.calls_per_s),
+                    number(median.p50_us as f64),
+                    number(median.p99_us as f64),
+                    ratio.unwrap_or_default()
+                )?;
+            }
+        }
+        if let Some(script) = self.script(work) {
+            writeln!(
+                out,
+                "| ceiling: QuickJS, no network | 1 | {} | | | | |",
+                number(script)
+            )?;
+        }
+        writeln!(out)
+    }
+
+    fn write_systems(&self, out: &mut String) -> std::fmt::Result {
+        writeln!(out, "## Systems\n")?;
+        for system in System::ALL {
+            let skipped = self.skipped.iter().find(|(other, _)| *other == system);
+            let skipped = skipped.map(|(_, why)| format!(" (skipped: {why})"));
+            writeln!(
+                out,
+                "- {}: {}{}",
+                system.title(),
+                system.description(),
+                skipped.unwrap_or_default()
+            )?;
+        }
+        if let Some(version) = &self.node {
+            writeln!(out, "- Node.js is {version}")?;
+        }
+        writeln!(out)
+    }
+}
+
+/// Date, processor, cores and kernel in one line.
+fn machine() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let date = now
+        .ok()
+        .and_then(|since| madrpc_core::value::iso_8601(since.as_millis() as f64));
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, model)| model);
+    let cores = core_affinity::get_core_ids().map_or(0, |cores| cores.len());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!(
+        "{}; {model}, {cores} cores; Linux {}",
+        date.unwrap_or_default(),
+        kernel.trim()
+    )
+}
+
+/// With thousands apart, and decimals where they tell something.
+fn number(value: f64) -> String {
+    if value < 100.0 && value.fract() != 0.0 {
+        return format!("{value:.2}");
+    }
+    let digits = format!("{value:.0}");
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}

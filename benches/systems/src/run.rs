@@ -1,0 +1,127 @@
+//! The run: servers up, systems in turns, a report.
+
+use crate::ceiling::script;
+use crate::child::Server;
+use crate::figures::{Load, Work};
+use crate::peers::node;
+use crate::report::{Results, Setting};
+use crate::system::{Site, System};
+use crate::{Outcome, RunArguments, chart, cores};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
+    let (server_core, load_core) = cores::ends()?;
+    fs::create_dir_all(&arguments.out)?;
+    let dir = tempfile::tempdir()?;
+    let setting = setting(arguments.quick, server_core, load_core)?;
+    let mut results = Results::new(setting.clone());
+    let systems = wanted(&arguments.only, dir.path(), &mut results)?;
+    let servers = start(&systems, (server_core, load_core), dir.path())?;
+    for round in 1..=setting.rounds {
+        for work in &setting.works {
+            let calls = cores::on(server_core, || {
+                script::calls_per_s(work, setting.duration / 2)
+            })?;
+            results.add_script(work, calls);
+            for &concurrency in work.levels {
+                let load = Load {
+                    concurrency,
+                    warm_up: setting.warm_up,
+                    duration: setting.duration,
+                };
+                for (system, server) in servers.iter().filter(|(system, _)| system.runs(work)) {
+                    let site = Site {
+                        address: server.address,
+                        dir: dir.path(),
+                        core: load_core,
+                    };
+                    let figure = system.measure(&site, work, &load)?;
+                    let (title, function) = (system.title(), work.function);
+                    eprintln!(
+                        "round {round} of {}: {function:>7}, {concurrency:>4} in flight, {title:>20}: {:>9.0} calls/s",
+                        setting.rounds, figure.calls_per_s
+                    );
+                    results.add(*system, work, concurrency, figure);
+                }
+            }
+        }
+    }
+    drop(servers);
+    let text = results.markdown();
+    println!("{text}");
+    let (report, drawing) = (
+        arguments.out.join("report.md"),
+        arguments.out.join("report.svg"),
+    );
+    fs::write(&report, &text)?;
+    chart::draw(&results, &drawing)?;
+    println!("written: {} and {}", report.display(), drawing.display());
+    Ok(())
+}
+
+fn setting(quick: bool, server_core: usize, load_core: usize) -> Outcome<Setting> {
+    let rounds = cores::on(server_core, script::rounds_of_a_millisecond)?;
+    let (turns, ms) = if quick { (1, 500) } else { (3, 2000) };
+    Ok(Setting {
+        rounds: turns,
+        warm_up: Duration::from_millis(500.min(ms / 2)),
+        duration: Duration::from_millis(ms),
+        works: vec![Work::echo(), Work::compute(rounds)],
+        server_core,
+        load_core,
+    })
+}
+
+/// The systems that were asked for and can be had.
+fn wanted(only: &[System], dir: &Path, results: &mut Results) -> Outcome<Vec<System>> {
+    let mut systems: Vec<_> = System::ALL
+        .into_iter()
+        .filter(|system| only.is_empty() || only.contains(system))
+        .collect();
+    // An orchestrator needs its node.
+    if systems.contains(&System::Orchestrator) && !systems.contains(&System::Direct) {
+        systems.insert(0, System::Direct);
+    }
+    let with_node = [System::NodeHttp, System::NodePiscina];
+    if systems.iter().any(|system| with_node.contains(system)) {
+        let node = node::prepare(dir)?;
+        results.node = node.clone().ok();
+        let mut skip = |system: System, why: &str| {
+            if let Some(at) = systems.iter().position(|other| *other == system) {
+                systems.remove(at);
+                eprintln!("{} is skipped: {why}", system.title());
+                results.skipped.push((system, why.into()));
+            }
+        };
+        if let Err(why) = node {
+            for system in with_node {
+                skip(system, &why);
+            }
+        } else if let Err(why) = node::install_piscina(dir) {
+            skip(System::NodePiscina, &why);
+        }
+    }
+    Ok(systems)
+}
+
+fn start(
+    systems: &[System],
+    (server_core, load_core): (usize, usize),
+    dir: &Path,
+) -> Outcome<Vec<(System, Server)>> {
+    let mut servers: Vec<(System, Server)> = Vec::new();
+    for &system in systems {
+        let node = servers
+            .iter()
+            .find(|(other, _)| *other == System::Direct)
+            .map(|(_, server)| server.address);
+        let (core, upstream) = match system.is_beside_load() {
+            true => (load_core, node),
+            false => (server_core, None),
+        };
+        servers.push((system, Server::start(system, core, dir, upstream)?));
+    }
+    Ok(servers)
+}

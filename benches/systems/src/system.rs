@@ -1,0 +1,131 @@
+//! The systems: what each is, how it is served and how it is loaded.
+
+use crate::ceiling::quic;
+use crate::figures::{Figure, Load, Work};
+use crate::peers::{ancestor, grpc, node};
+use crate::{Outcome, ServeArguments, madrpc};
+use clap::ValueEnum;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// A system to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum System {
+    Direct,
+    Orchestrator,
+    Ancestor,
+    Tonic,
+    NodeHttp,
+    NodePiscina,
+    Quic,
+}
+
+/// Who loads a system, and from where.
+pub(crate) struct Site<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) dir: &'a Path,
+    pub(crate) core: usize,
+}
+
+impl System {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Direct,
+        Self::Orchestrator,
+        Self::Ancestor,
+        Self::Tonic,
+        Self::NodeHttp,
+        Self::NodePiscina,
+        Self::Quic,
+    ];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Orchestrator => "orchestrator",
+            Self::Ancestor => "ancestor",
+            Self::Tonic => "tonic",
+            Self::NodeHttp => "node-http",
+            Self::NodePiscina => "node-piscina",
+            Self::Quic => "quic",
+        }
+    }
+
+    /// Its name in the report.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Direct => "madrpc, direct",
+            Self::Orchestrator => "madrpc, orchestrator",
+            Self::Ancestor => "ancestor's design",
+            Self::Tonic => "tonic",
+            Self::NodeHttp => "Node.js http",
+            Self::NodePiscina => "Node.js piscina",
+            Self::Quic => "ceiling: quiche echo",
+        }
+    }
+
+    /// What it consists of.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Direct => "a node of one shard; mutual TLS",
+            Self::Orchestrator => {
+                "an orchestrator of one shard before that node, on the core of the load; mutual TLS"
+            }
+            Self::Ancestor => {
+                "tokio, quinn and rustls, a stream for each call; a pool of `Arc<Mutex<context>>` under `spawn_blocking`; JSON; mutual TLS"
+            }
+            Self::Tonic => "gRPC over one connection, the same pool; JSON in protobuf; no TLS",
+            Self::NodeHttp => {
+                "JSON-RPC, a kept-alive connection for each caller; V8 with its JIT; no TLS"
+            }
+            Self::NodePiscina => "the same, with the functions in piscina's worker threads",
+            Self::Quic => {
+                "frames of a call echoed on one stream with madrpc's transport settings and TLS; no JavaScript"
+            }
+        }
+    }
+
+    /// Whether it runs the function; the ceiling of the network runs none.
+    pub(crate) fn runs(self, work: &Work) -> bool {
+        self != Self::Quic || work.function == "echo"
+    }
+
+    /// Whether it shares the core of the load instead of the node's.
+    pub(crate) fn is_beside_load(self) -> bool {
+        self == Self::Orchestrator
+    }
+
+    /// Serves it; returns only with an error.
+    pub(crate) fn serve(self, serve: &ServeArguments) -> Outcome<()> {
+        match self {
+            Self::Direct => madrpc::serve_node(serve),
+            Self::Orchestrator => madrpc::serve_orchestrator(serve),
+            Self::Ancestor => ancestor::serve(serve),
+            Self::Tonic => grpc::serve(serve),
+            Self::NodeHttp => node::serve(serve, "http"),
+            Self::NodePiscina => node::serve(serve, "piscina"),
+            Self::Quic => quic::serve(serve),
+        }
+    }
+
+    /// Loads it.
+    pub(crate) fn measure(self, site: &Site<'_>, work: &Work, load: &Load) -> Outcome<Figure> {
+        let Site { address, dir, core } = *site;
+        let figure = match self {
+            Self::Direct | Self::Orchestrator => madrpc::check(address, dir, work)
+                .and_then(|()| madrpc::measure(address, dir, core, work, load)),
+            Self::Ancestor => ancestor::measure(address, dir, core, work, load),
+            Self::Tonic => grpc::measure(address, core, work, load),
+            Self::NodeHttp | Self::NodePiscina => node::measure(address, core, work, load),
+            Self::Quic => quic::measure(address, dir, core, load),
+        };
+        figure.map_err(|error| {
+            let (name, function) = (self.name(), work.function);
+            format!(
+                "{name}, {function}, {} in flight: {error}",
+                load.concurrency
+            )
+            .into()
+        })
+    }
+}
