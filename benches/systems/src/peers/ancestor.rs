@@ -18,6 +18,7 @@ use rustls::server::WebPkiClientVerifier;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::runtime::Builder;
 
 const PROTOCOL: &[u8] = b"ancestor";
 
@@ -78,7 +79,7 @@ pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
     use_ring();
     let config = server_config(&identity(&serve.dir, Role::Node)?)?;
     let pool = Pool::new()?;
-    super::server_runtime()?.block_on(async {
+    super::server_runtime(Builder::new_multi_thread())?.block_on(async {
         let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 0).into())?;
         child::ready(endpoint.local_addr()?)?;
         while let Some(incoming) = endpoint.accept().await {

@@ -7,6 +7,7 @@ use crate::{Outcome, ServeArguments, child, cores};
 use generated::functions_client::FunctionsClient;
 use generated::functions_server::{Functions, FunctionsServer};
 use std::net::SocketAddr;
+use tokio::runtime::Builder;
 use tonic::Status;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
@@ -53,7 +54,7 @@ impl Functions for Service {
 pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
     cores::pin(serve.core)?;
     let service = FunctionsServer::new(Service(Pool::new()?));
-    super::server_runtime()?.block_on(async {
+    super::server_runtime(Builder::new_current_thread())?.block_on(async {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())?.with_nodelay(Some(true));
         child::ready(incoming.local_addr()?)?;
         let mut server = Server::builder().max_concurrent_streams(4096);

@@ -9,15 +9,12 @@ mod pool;
 use crate::Outcome;
 use tokio::runtime::{Builder, Runtime};
 
-/// A runtime for a server on one core: one worker, and the threads that `spawn_blocking` starts.
-fn server_runtime() -> Outcome<Runtime> {
-    let mut builder = match std::env::var_os("SYSTEMS_MULTI") {
-        Some(_) => Builder::new_multi_thread(),
-        None => Builder::new_current_thread(),
-    };
+/// A runtime for a server on one core, and the threads that `spawn_blocking` starts. Each peer has the builder with
+/// which it was faster: one worker thread, or none beside the main one.
+fn server_runtime(mut builder: Builder) -> Outcome<Runtime> {
     Ok(builder
         .worker_threads(1)
-        .max_blocking_threads(pool::size())
+        .max_blocking_threads(pool::SIZE)
         .enable_all()
         .build()?)
 }

@@ -29,9 +29,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new() -> Outcome<Self> {
-        let engines: Outcome<Vec<_>> = (0..SIZE)
-            .map(|_| Ok(Mutex::new(Engine::new()?)))
-            .collect();
+        let engines: Outcome<Vec<_>> = (0..SIZE).map(|_| Ok(Mutex::new(Engine::new()?))).collect();
         Ok(Self {
             engines: engines?.into(),
             next: Arc::default(),
