@@ -47,7 +47,7 @@ fn node(fleet: &Fleet, steering: SteeringChoice) -> Server {
 
 fn client(fleet: &Fleet, address: SocketAddr, connections: usize) -> Client {
     let config = ClientConfig {
-        connections,
+        connections: Some(connections),
         ..fleet.client_config(address)
     };
     Client::new(&config).unwrap()

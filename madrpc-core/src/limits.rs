@@ -71,8 +71,8 @@ pub const FIRST_ID_MIN_BYTES: usize = 8;
 /// Changes of a client's address in the life of a session, roughly: quiche keeps each as a path.
 pub const PEER_PATHS_MAX: u64 = 64;
 
-/// Datagrams on their way from all other shards to one, about 1.5 KiB each.
-pub const RELAYED_MAX: usize = 4096;
+/// Datagrams on their way from all other shards to one, about 9 KiB each.
+pub const RELAYED_MAX: usize = 1024;
 
 /// Datagrams on their way from one shard to another, at the least.
 pub const RELAYED_MIN: usize = 16;
