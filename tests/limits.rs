@@ -42,13 +42,6 @@ madrpc.register("keep", (megabytes) => { globalThis.kept.push(new Uint8Array(meg
 madrpc.register("cycles", (count) => { for (let i = 0; i < count; i++) { const a = { bytes: new Uint8Array(100_000) }; a.a = a; } return ++globalThis.seen; });
 madrpc.register("length", (value) => value.length);
 madrpc.register("fill", (length) => "x".repeat(length));
-const depth = (n) => { try { return depth(n + 1); } catch { return n; } };
-madrpc.register("depth", () => depth(0));
-madrpc.register("depthSmall", () => depth(0), { stackKb: 64 });
-madrpc.register("deepSmall", () => { const down = () => down() + 1; return down(); }, { stackKb: 64 });
-madrpc.register("lengthSmall", (value) => value.length, { bodyKb: 2 });
-madrpc.register("fillSmall", (length) => "x".repeat(length), { bodyKb: 2 });
-madrpc.register("spinAlone", () => { for (;;) {} }, { queue: 2, cpuMs: 400 });
 "#;
 
 /// A node of one shard and one lane.
@@ -286,68 +279,6 @@ fn bodies_are_limited_both_ways() {
         ErrorKind::PayloadTooLarge,
         &["10000"],
     );
-}
-
-#[test]
-fn a_function_has_a_stack_and_a_size_of_bodies_of_its_own() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |_| ());
-    let client = fleet.client(node.address());
-    let depth = |function: &str| match call(&client, function, 0).unwrap() {
-        Value::Integer(depth) => depth,
-        other => panic!("{other:?}"),
-    };
-    let (all, small) = (depth("depth"), depth("depthSmall"));
-    assert!(small * 4 < all && small > 10, "{small} of {all}");
-    // In the same lane, in turns.
-    assert_eq!((depth("depth"), depth("depthSmall")), (all, small));
-    let words = ["64 KiB", "stackKb"];
-    fails(&client, "deepSmall", 0, ErrorKind::StackLimit, &words);
-    let words = ["limit is 2048", "bodyKb"];
-    let error = client.call_blocking::<_, Value>("lengthSmall", &"x".repeat(3000));
-    let error = error.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::PayloadTooLarge);
-    assert!(
-        words.iter().all(|word| error.message.contains(word)),
-        "{error}"
-    );
-    fails(
-        &client,
-        "fillSmall",
-        3000,
-        ErrorKind::PayloadTooLarge,
-        &["2048"],
-    );
-    let length: i64 = client.call_blocking("length", &"x".repeat(3000)).unwrap();
-    assert_eq!(length, 3000);
-}
-
-#[test]
-fn a_function_has_a_queue_of_its_own() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |_| ());
-    let client = fleet.client(node.address());
-    let errors: Vec<CallError> = std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..6)
-            .map(|_| scope.spawn(|| call(&client, "spinAlone", 0).unwrap_err()))
-            .collect();
-        std::thread::sleep(Duration::from_millis(100));
-        // Calls of others still wait for the lane.
-        assert!(call(&client, "count", 0).is_ok());
-        calls.into_iter().map(|call| call.join().unwrap()).collect()
-    });
-    let refused = errors
-        .iter()
-        .filter(|error| error.kind == ErrorKind::Overloaded);
-    assert_eq!(
-        refused.clone().count(),
-        3,
-        "one ran, two waited: {errors:?}"
-    );
-    for error in refused {
-        assert!(error.message.contains("2 of its calls wait"), "{error}");
-        assert!(!error.may_have_run);
-    }
 }
 
 #[test]

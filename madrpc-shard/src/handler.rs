@@ -105,7 +105,7 @@ impl Handler {
         }
     }
 
-    /// Works for a bounded time; gives the datagrams received on the way.
+    /// Does what takes no longer than a tiny call or a few; gives the datagrams received on the way.
     pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
         match self {
             #[cfg(feature = "engine")]
@@ -141,7 +141,16 @@ impl Handler {
         }
     }
 
-    /// Whether the next turn may take as long as a slice.
+    /// Does what may hold the core for as long as a slice.
+    pub(crate) fn work(&mut self, callers: &mut Endpoint) {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.work(callers),
+            Self::Orchestrator(_) => {}
+        }
+    }
+
+    /// Whether [`Handler::work`] may hold the core.
     pub(crate) fn may_hold_core(&self) -> bool {
         match self {
             #[cfg(feature = "engine")]

@@ -143,11 +143,12 @@ impl Shard {
             let mut received = self.server.receive(now);
             self.server.expire(now);
             self.frames(now);
+            received += self.handler.turn(now, &mut self.server);
             if self.handler.may_hold_core() {
                 // Replies must not wait for a slice to end: their callers would send nothing meanwhile.
                 self.server.flush(now);
+                self.handler.work(&mut self.server);
             }
-            received += self.handler.turn(now, &mut self.server);
             while let Some((session, _)) = self.server.ended() {
                 self.handler.on_session_ended(session);
             }

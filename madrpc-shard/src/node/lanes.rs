@@ -39,6 +39,12 @@ pub(super) struct Lanes {
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
+    /// Not to be used again: to drop one takes a moment, which no reply waits for.
+    #[expect(
+        clippy::vec_box,
+        reason = "a lane moves from here to a call and back, for each call"
+    )]
+    retired: Vec<Box<Lane>>,
     loading: Option<Loading>,
     /// Whether the last try to make one has failed; then only a call that needs one leads to another try.
     cannot_load: bool,
@@ -68,6 +74,7 @@ impl Lanes {
             pool,
             free: vec![Box::new(first)],
             in_use: 0,
+            retired: Vec::new(),
             loading: None,
             cannot_load: false,
             free_min: pool,
@@ -107,15 +114,26 @@ impl Lanes {
     /// Takes back a lane whose call is over.
     pub(super) fn put_back(&mut self, lane: Box<Lane>) {
         self.in_use -= 1;
-        if !lane.is_spoilt() && lane.runs(&self.script) {
-            self.free.push(lane);
+        match !lane.is_spoilt() && lane.runs(&self.script) {
+            true => self.free.push(lane),
+            false => self.retired.push(lane),
         }
     }
 
-    /// Whether there is one to be made although no call waits for it.
+    /// Whether there is one to be dropped, or to be made although no call waits for it.
     pub(super) fn wants(&self) -> bool {
+        !self.retired.is_empty() || self.is_short()
+    }
+
+    /// Whether there is one to be made although no call waits for it.
+    pub(super) fn is_short(&self) -> bool {
         let is_short = self.free.len() + self.in_use < self.pool;
         self.loading.is_some() || is_short && !self.cannot_load
+    }
+
+    /// Drops one that must not be used again; says whether there was one.
+    pub(super) fn drop_retired(&mut self) -> bool {
+        self.retired.pop().is_some()
     }
 
     /// Makes a lane, for one slice.
@@ -153,7 +171,8 @@ impl Lanes {
         self.registrations = registrations;
         self.loading = None;
         self.cannot_load = false;
-        self.free = vec![Box::new(first)];
+        self.retired.append(&mut self.free);
+        self.free.push(Box::new(first));
     }
 
     /// Gives back those beyond the pool that nobody has needed for a while: waiting calls can take many.

@@ -5,8 +5,8 @@
 //! running calls; one that finds no room waits in the queue, first in, first out.
 //!
 //! **Who gets the core.** New calls come first. A running call gets a slice when no new call has come for a moment, which
-//! is the longer the more have come, or when new ones have had the core for as long as its last slice took: under a
-//! flood of tiny calls, long ones still have about half of the core. Among the running, those that have used few slices
+//! is the longer the more have come, or when new ones have had the core for twice as long as its last slice took: under
+//! a flood of tiny calls, long ones still have about a third of the core. Among the running, those that have used few slices
 //! go first, and every fourth slice goes to the one that has waited longest, so nothing starves. One that has to end, by
 //! its deadline or its caller, goes before all: it needs one look at the clock to be gone.
 //!
@@ -179,9 +179,9 @@ impl Node {
         from_upstream || has_calls || self.lanes.wants() || self.is_preparing()
     }
 
-    /// Whether the next turn may give a call a slice.
+    /// Whether there is a call to give a slice, or a lane to make.
     pub(crate) fn may_hold_core(&self) -> bool {
-        !self.running.is_empty()
+        !self.running.is_empty() || self.lanes.wants() || self.is_preparing()
     }
 
     /// Whether no call is under way.

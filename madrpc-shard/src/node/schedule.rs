@@ -15,6 +15,9 @@ use tracing::error;
 const STAY_BACK_PER_CALL: Duration = Duration::from_micros(25);
 const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 
+/// For how many slices' time new calls that come without a pause have the core before a running one has it again.
+const SHARE_OF_NEW_CALLS: u32 = 2;
+
 /// Slices after which a call is behind those that have used fewer.
 const FEW_SLICES: u32 = 8;
 
@@ -25,8 +28,8 @@ const TURN_OF_THE_OLDEST: u64 = 4;
 const SEARCH_INTERVAL: Duration = Duration::from_millis(5);
 
 impl Node {
-    /// Takes in answers, wakes what is due, gives a running call a slice where it is its turn, and starts waiting ones
-    /// while the turn lasts; gives the datagrams received.
+    /// Takes in answers, wakes what is due, ends what is overdue, and starts waiting calls while the turn lasts; gives
+    /// the datagrams received.
     pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
         let received = self.take_answers(now);
         while let Some(serial) = self.timers.expire(now) {
@@ -38,6 +41,12 @@ impl Node {
         }
         self.end_overdue(callers);
         self.start_queued(callers);
+        self.lanes.give_back(now);
+        received
+    }
+
+    /// Gives a running call a slice where it is its turn, and makes lanes where there is time for it.
+    pub(crate) fn work(&mut self, callers: &mut Endpoint) {
         let now = Instant::now();
         let stay_back = (STAY_BACK_PER_CALL * self.new_calls).min(STAY_BACK_MAX);
         let is_quiet = now >= self.last_call + stay_back;
@@ -45,8 +54,6 @@ impl Node {
             self.give_slice(callers);
         }
         self.make_lanes(is_quiet);
-        self.lanes.give_back(now);
-        received
     }
 
     /// Resumes the running calls whose deadline has passed or that were given up, so that they end.
@@ -104,6 +111,7 @@ impl Node {
     /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
     fn make_lane(&mut self, now: Instant) -> Option<CallError> {
         self.beacon.begin_loading();
+        self.lanes.drop_retired();
         let making = self.lanes.make(now, self.slice.min(TURN));
         self.beacon.end();
         match making {
@@ -133,7 +141,9 @@ impl Node {
         }
         self.beacon.begin_loading();
         let slice = self.slice.min(TURN);
-        if is_preparing {
+        if self.lanes.drop_retired() {
+            // What it held is there for the next one.
+        } else if is_preparing {
             self.go_on_preparing(begun, slice);
         } else if let Making::Failed(error) = self.lanes.make(begun, slice) {
             error!("a lane cannot be made, and is missing until a call needs it: {error}");
@@ -158,7 +168,7 @@ impl Node {
         let begun = Instant::now();
         self.go_on(running, begun, callers);
         let now = Instant::now();
-        self.next_slice = now + now.duration_since(begun);
+        self.next_slice = now + now.duration_since(begun) * SHARE_OF_NEW_CALLS;
     }
 
     /// Runs a call in this lane for its first slice.
