@@ -24,6 +24,7 @@ fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
         bind: ([127, 0, 0, 1], 0).into(),
         shards: Some(1),
         cpus: Some([serve.core].into_iter().collect()),
+        steering: madrpc_shard::steer::SteeringChoice::Auto,
         identity: identity(&serve.dir, role)?,
         spin: DEFAULT_SPIN,
     })
