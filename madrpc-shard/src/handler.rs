@@ -142,18 +142,17 @@ impl Handler {
     }
 
     /// Does what may hold the core for as long as a slice.
+    #[cfg(feature = "engine")]
     pub(crate) fn work(&mut self, callers: &mut Endpoint) {
-        match self {
-            #[cfg(feature = "engine")]
-            Self::Node(node) => node.work(callers),
-            Self::Orchestrator(_) => {}
+        if let Self::Node(node) = self {
+            node.work(callers);
         }
     }
 
     /// Whether [`Handler::work`] may hold the core.
+    #[cfg(feature = "engine")]
     pub(crate) fn may_hold_core(&self) -> bool {
         match self {
-            #[cfg(feature = "engine")]
             Self::Node(node) => node.may_hold_core(),
             Self::Orchestrator(_) => false,
         }

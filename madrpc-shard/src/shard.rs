@@ -144,6 +144,7 @@ impl Shard {
             self.server.expire(now);
             self.frames(now);
             received += self.handler.turn(now, &mut self.server);
+            #[cfg(feature = "engine")]
             if self.handler.may_hold_core() {
                 // Replies must not wait for a slice to end: their callers would send nothing meanwhile.
                 self.server.flush(now);
