@@ -14,7 +14,6 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use madrpc_shard::steer::SteeringChoice;
 use std::error::Error;
 use std::time::Duration;
 
@@ -29,12 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let authority = Authority::create("bench")?;
     let config = |role: Role, core: &CoreId| {
         Ok::<_, Box<dyn Error>>(ServerConfig {
-            bind: ([127, 0, 0, 1], 0).into(),
             shards: Some(1),
             cpus: Some([core.id].into_iter().collect()),
-            steering: SteeringChoice::Auto,
-            identity: authority.issue(role)?,
-            spin: madrpc_shard::DEFAULT_SPIN,
+            ..ServerConfig::new(([127, 0, 0, 1], 0).into(), authority.issue(role)?)
         })
     };
     let script = Script::new("echo.js", SCRIPT);

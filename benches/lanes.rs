@@ -15,7 +15,6 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use madrpc_shard::steer::SteeringChoice;
 use std::error::Error;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -106,12 +105,12 @@ impl Bench {
 
     fn node(&self, settings: &NodeConfig) -> Outcome<Server> {
         let config = ServerConfig {
-            bind: ([127, 0, 0, 1], 0).into(),
             shards: Some(1),
             cpus: Some([self.first.id].into_iter().collect()),
-            steering: SteeringChoice::Auto,
-            identity: self.authority.issue(Role::Node)?,
-            spin: madrpc_shard::DEFAULT_SPIN,
+            ..ServerConfig::new(
+                ([127, 0, 0, 1], 0).into(),
+                self.authority.issue(Role::Node)?,
+            )
         };
         let script = Script::new("lanes.js", SCRIPT);
         Ok(Server::node(&config, &script, settings)?)

@@ -4,7 +4,6 @@ use crate::cpus::{self, CpuSet};
 use crate::engine::{LoadError, Script};
 use crate::node::NodeConfig;
 use crate::server::{self, Server, ServerConfig, StartError};
-use crate::steer::SteeringChoice;
 use madrpc_core::identity::{Identity, Role};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -34,12 +33,12 @@ impl Cluster {
         let config =
             |role: Role, cpus: Option<CpuSet>, shards: Option<usize>| -> Result<_, StartError> {
                 Ok(ServerConfig {
-                    bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                     shards,
                     cpus,
-                    steering: SteeringChoice::Auto,
-                    identity: Identity::of_this_user(role)?,
-                    spin: crate::spin::DEFAULT_SPIN,
+                    ..ServerConfig::new(
+                        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                        Identity::of_this_user(role)?,
+                    )
                 })
             };
         // The nodes and the orchestrator have to know each other's addresses.
@@ -80,7 +79,7 @@ impl Cluster {
     /// Lets all nodes go over to another script, see [`Server::reload`]; gives the names of its functions.
     ///
     /// # Errors
-    /// Where the script cannot be used. Nodes that had gone over to it before the one that could not keep it.
+    /// Where a node cannot use the script; the nodes before it have gone over to it already.
     pub fn reload(&mut self, script: &Script) -> Result<Vec<String>, LoadError> {
         let mut functions = Vec::new();
         for node in &mut self.nodes {

@@ -17,7 +17,7 @@ use crate::preflight::{self, PreflightError};
 use crate::relay::{self, Relay};
 use crate::shard::{Inbox, Seat, Shard, ToShard};
 use crate::socket::Socket;
-use crate::spin::Spin;
+use crate::spin::{DEFAULT_SPIN, Spin};
 use crate::steer::{BindError, PortLock, SocketGroup, Steering, SteeringChoice, bind_dialer};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
@@ -83,6 +83,21 @@ pub struct ServerConfig {
     /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
     /// [`DEFAULT_SPIN`](crate::DEFAULT_SPIN). An idle shard sleeps whatever this says.
     pub spin: Duration,
+}
+
+impl ServerConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(bind: SocketAddr, identity: Identity) -> Self {
+        Self {
+            bind,
+            shards: None,
+            cpus: None,
+            steering: SteeringChoice::Auto,
+            identity,
+            spin: DEFAULT_SPIN,
+        }
+    }
 }
 
 /// A running server. Dropping it ends it at once.

@@ -15,7 +15,6 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use madrpc_shard::steer::SteeringChoice;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -37,12 +36,8 @@ impl Fleet {
 
     pub fn config(&self, role: Role, shards: usize) -> ServerConfig {
         ServerConfig {
-            bind: SocketAddr::from(([127, 0, 0, 1], 0)),
             shards: Some(shards),
-            cpus: None,
-            steering: SteeringChoice::Auto,
-            identity: self.identity(role),
-            spin: madrpc_shard::DEFAULT_SPIN,
+            ..ServerConfig::new(([127, 0, 0, 1], 0).into(), self.identity(role))
         }
     }
 

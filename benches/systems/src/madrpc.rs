@@ -5,7 +5,6 @@ use crate::{Outcome, ServeArguments, child};
 use madrpc_core::identity::{Authority, Identity, Role};
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
-use madrpc_shard::DEFAULT_SPIN;
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::load;
@@ -21,12 +20,9 @@ pub(crate) fn identity(dir: &Path, role: Role) -> Outcome<Identity> {
 
 fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
     Ok(ServerConfig {
-        bind: ([127, 0, 0, 1], 0).into(),
         shards: Some(1),
         cpus: Some([serve.core].into_iter().collect()),
-        steering: madrpc_shard::steer::SteeringChoice::Auto,
-        identity: identity(&serve.dir, role)?,
-        spin: DEFAULT_SPIN,
+        ..ServerConfig::new(([127, 0, 0, 1], 0).into(), identity(&serve.dir, role)?)
     })
 }
 

@@ -16,12 +16,11 @@ const PI_JS: &str = include_str!("../scripts/pi.js");
 fn arguments_are_checked_in_words() {
     let authority = Authority::create("test").unwrap();
     let config = ServerConfig {
-        bind: "127.0.0.1:0".parse().unwrap(),
         shards: Some(1),
-        cpus: None,
-        steering: SteeringChoice::Auto,
-        identity: authority.issue(Role::Node).unwrap(),
-        spin: madrpc_shard::DEFAULT_SPIN,
+        ..ServerConfig::new(
+            "127.0.0.1:0".parse().unwrap(),
+            authority.issue(Role::Node).unwrap(),
+        )
     };
     let node = Server::node(
         &config,

@@ -25,6 +25,10 @@ pub(super) enum Making {
 }
 
 /// Lanes without a call.
+#[expect(
+    clippy::vec_box,
+    reason = "a lane moves from here to a call and back, for each call"
+)]
 pub(super) struct Lanes {
     script: Script,
     registrations: Vec<Registration>,
@@ -32,18 +36,10 @@ pub(super) struct Lanes {
     config: LaneConfig,
     /// How many there are at the least, with and without a call.
     pool: usize,
-    #[expect(
-        clippy::vec_box,
-        reason = "a lane moves from here to a call and back, for each call"
-    )]
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
     /// Not to be used again: to drop one takes a moment, which no reply waits for.
-    #[expect(
-        clippy::vec_box,
-        reason = "a lane moves from here to a call and back, for each call"
-    )]
     retired: Vec<Box<Lane>>,
     loading: Option<Loading>,
     /// Whether the last try to make one has failed; then only a call that needs one leads to another try.
