@@ -8,7 +8,6 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use madrpc_shard::steer::SteeringChoice;
 
 const PI_JS: &str = include_str!("../scripts/pi.js");
 
