@@ -81,7 +81,7 @@ pub struct ServerConfig {
     /// Who it is.
     pub identity: Identity,
     /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
-    /// [`DEFAULT_SPIN`](crate::DEFAULT_SPIN). An idle shard sleeps whatever this says.
+    /// [`DEFAULT_SPIN`]. An idle shard sleeps whatever this says.
     pub spin: Duration,
 }
 
