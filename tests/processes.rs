@@ -69,6 +69,34 @@ fn two_nodes_and_an_orchestrator_share_the_calls_and_survive_a_killed_node() {
 }
 
 #[test]
+fn callers_of_a_node_that_was_killed_and_is_back_learn_that_their_calls_are_lost() {
+    let home = Home::new();
+    let port = free_port();
+    let mut first = home.node(port);
+    let address = format!("127.0.0.1:{port}");
+    let call = home
+        .command(&["call", &address, "spin", "--timeout", "25s"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Its session, and that of `top` itself.
+    let end = Instant::now() + Duration::from_secs(10);
+    let top = |address: &str| stdout(&home.run(&["top", address, "--once", "--json"]));
+    while !top(&address).contains("\"sessions\":2") {
+        assert!(Instant::now() < end, "the caller does not reach the node");
+    }
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    let _second = home.node(port);
+    let restarted = Instant::now();
+    let output = call.wait_with_output().unwrap();
+    // Its client asks once a second whether anybody is there; the session itself would last for thirty.
+    assert!(restarted.elapsed() < Duration::from_secs(15));
+    refused(&output, 6, &["Unavailable", "started anew"]);
+    assert!(top(&address).contains("\"resets\":1"), "{}", top(&address));
+}
+
+#[test]
 fn exit_codes_tell_what_became_of_a_call() {
     let home = Home::new();
     let port = free_port();

@@ -26,6 +26,7 @@ pub use error::IdentityError;
 pub use files::state_dir;
 
 use boring::error::ErrorStack;
+use boring::hash::hmac_sha256;
 use boring::pkey::{PKey, Private};
 use boring::ssl::{SslContextBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion};
 use boring::stack::Stack;
@@ -124,6 +125,8 @@ struct Parts {
     leaf: X509,
     intermediates: Vec<X509>,
     key: PKey<Private>,
+    /// What secrets are derived from; see [`Identity::derive_secret`].
+    lasting: PKey<Private>,
 }
 
 impl Identity {
@@ -132,12 +135,14 @@ impl Identity {
         leaf: X509,
         intermediates: Vec<X509>,
         key: PKey<Private>,
+        lasting: PKey<Private>,
     ) -> Self {
         Self(Arc::new(Parts {
             authorities,
             leaf,
             intermediates,
             key,
+            lasting,
         }))
     }
 
@@ -167,13 +172,30 @@ impl Identity {
             });
         }
         verify(&authorities, &leaf, &intermediates, (ca, cert))?;
-        Ok(Self::new(authorities, leaf, intermediates, private_key))
+        let lasting = private_key.clone();
+        Ok(Self::new(
+            authorities,
+            leaf,
+            intermediates,
+            private_key,
+            lasting,
+        ))
     }
 
     /// The role that the certificate names; see [`Role::of_certificate`].
     #[must_use]
     pub fn role(&self) -> Option<Role> {
         Role::of(&self.0.leaf)
+    }
+
+    /// A secret for one purpose, which a process has again after it was started anew: it follows from the key where that
+    /// lies in a file, and from the authority's where the key was made by [`Authority::issue`].
+    ///
+    /// # Errors
+    /// Where the TLS library fails.
+    pub fn derive_secret(&self, purpose: &str) -> Result<[u8; 32], IdentityError> {
+        let key = self.0.lasting.private_key_to_der_pkcs8()?;
+        Ok(hmac_sha256(&key, purpose.as_bytes())?)
     }
 
     /// The trusted authorities in PEM: what belongs into `--tls-ca`.

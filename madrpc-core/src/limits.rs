@@ -77,6 +77,9 @@ pub const RELAYED_MAX: usize = 1024;
 /// Datagrams on their way from one shard to another, at the least.
 pub const RELAYED_MIN: usize = 16;
 
+/// Stateless resets that a shard sends in a second, at the most.
+pub const RESETS_PER_SECOND: u32 = 1000;
+
 /// Datagrams that a shard takes from the others in one turn.
 pub const RELAYED_PER_TURN: usize = 1024;
 

@@ -126,6 +126,13 @@ impl Session {
         self.quic.is_established()
     }
 
+    /// What a datagram of a peer ends with that knows this session no more (RFC 9000, section 10.3); `None` where the
+    /// peer has told no such token: before the handshake is over, and where the peer is the client.
+    #[must_use]
+    pub fn reset_token(&self) -> Option<u128> {
+        self.quic.peer_transport_params()?.stateless_reset_token
+    }
+
     /// When to call [`Session::on_timeout`].
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {

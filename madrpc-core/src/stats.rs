@@ -302,6 +302,9 @@ pub struct Snapshot {
     /// How often a client was asked to prove its address (Retry), because many handshakes were open.
     #[serde(default)]
     pub retries: u64,
+    /// How often a peer was told that its session is not known (stateless reset): it was this server's before a restart.
+    #[serde(default)]
+    pub resets: u64,
     /// How often a core was stuck for half a second or more in something that cannot be interrupted, by the function
     /// that held it.
     #[serde(default)]
@@ -322,6 +325,7 @@ impl Snapshot {
         self.relay_dropped += other.relay_dropped;
         self.migrations += other.migrations;
         self.retries += other.retries;
+        self.resets += other.resets;
         for (node, sessions) in other.upstreams {
             match self.upstreams.iter_mut().find(|(known, _)| *known == node) {
                 Some((_, sum)) => *sum += sessions,
@@ -369,6 +373,7 @@ mod tests {
             relay_dropped: 2,
             migrations: 1,
             retries: 4,
+            resets: 3,
             stalls: Vec::new(),
             upstreams: Vec::new(),
             rows: counters.rows(),
@@ -389,7 +394,7 @@ mod tests {
         sum.merge(snapshot(&two));
         assert_eq!((sum.sessions, sum.handshakes), (2, 2));
         assert_eq!((sum.misrouted, sum.relayed, sum.relay_dropped), (10, 6, 4));
-        assert_eq!((sum.migrations, sum.retries), (2, 8));
+        assert_eq!((sum.migrations, sum.retries, sum.resets), (2, 8, 6));
         let names: Vec<_> = sum
             .rows
             .iter()

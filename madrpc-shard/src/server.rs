@@ -7,7 +7,7 @@ use crate::address::AddressError;
 use crate::beacon::Beacon;
 use crate::control::{self, ToControl, tell};
 use crate::cpus::{self, CpuError, CpuSet};
-use crate::endpoint::{Accepting, Endpoint, Tokens};
+use crate::endpoint::{Accepting, Endpoint, Resets, Tokens};
 use crate::group::{ShardGroup, Starting};
 use crate::handler::Handler;
 #[cfg(feature = "engine")]
@@ -289,6 +289,7 @@ impl Server {
         let started = Instant::now();
         let tokens = Tokens::new(started)
             .map_err(|error| StartError::Shard(format!("random numbers: {error}")))?;
+        let resets = Resets::new(config.identity.derive_secret("stateless reset")?, started);
         let shards = sockets.len() as u16;
         let members = sockets.into_iter().zip(relay::mesh(shards));
         for (shard, (socket, relay)) in (0..shards).zip(members) {
@@ -307,10 +308,11 @@ impl Server {
             let spin = config.spin;
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
-            let tokens = tokens.clone();
+            let (tokens, resets) = (tokens.clone(), resets.clone());
             bodies.push(move |starting: Starting| async move {
                 let now = Instant::now();
-                let server = accepting_endpoint(&identity, socket, relay, tokens, &seat, now);
+                let server =
+                    accepting_endpoint(&identity, socket, relay, (tokens, resets), &seat, now);
                 match server.and_then(|server| Ok((server, make(&seat, now)?))) {
                     Ok((server, handler)) => {
                         let spin = Spin::new(spin);
@@ -439,7 +441,7 @@ fn accepting_endpoint(
     identity: &Identity,
     socket: UdpSocket,
     relay: Relay,
-    tokens: Tokens,
+    (tokens, resets): (Tokens, Resets),
     seat: &Seat,
     now: Instant,
 ) -> Result<Endpoint, String> {
@@ -455,6 +457,7 @@ fn accepting_endpoint(
         shards: seat.shards,
         relay,
         tokens,
+        resets,
     };
     Ok(Endpoint::accepting(socket, accepting, now))
 }

@@ -37,6 +37,8 @@ struct Document<'a> {
     migrations: u64,
     /// Clients asked to prove their address, because many handshakes were open.
     retries: u64,
+    /// Peers told that their session is not known any more.
+    resets: u64,
     /// How often a core was stuck for half a second or more, by the function that held it.
     stalls: BTreeMap<&'a str, u64>,
     /// An orchestrator's nodes.
@@ -107,6 +109,7 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         relay_dropped_datagrams: snapshot.relay_dropped,
         migrations: snapshot.migrations,
         retries: snapshot.retries,
+        resets: snapshot.resets,
         stalls: snapshot
             .stalls
             .iter()
@@ -192,7 +195,7 @@ mod tests {
         let expected = serde_json::json!({
             "role": "orchestrator", "name": "here:8080", "uptime_ms": 1000, "shards": 2, "silent_shards": 0,
             "sessions": 3, "steering": "kernel", "open_handshakes": 0, "misrouted_datagrams": 0,
-            "relayed_datagrams": 0, "relay_dropped_datagrams": 0, "migrations": 0, "retries": 0, "stalls": {},
+            "relayed_datagrams": 0, "relay_dropped_datagrams": 0, "migrations": 0, "retries": 0, "resets": 0, "stalls": {},
             "upstreams": [{"node": "a:1", "connected_shards": 2}, {"node": "b:1", "connected_shards": 0}],
             "functions": [
                 {"node": "a:1", "function": "add", "calls": 5, "errors": 2, "errors_by_kind": {"JavaScript": 2},

@@ -68,6 +68,12 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
             many => format!("{many} Retries sent"),
         });
     }
+    if snapshot.resets > 0 {
+        parts.push(format!(
+            "{} reset",
+            plural(snapshot.resets, "unknown session")
+        ));
+    }
     if !snapshot.stalls.is_empty() {
         let stalls = snapshot.stalls.iter().map(|(_, count)| count).sum();
         let holders: Vec<&str> = snapshot

@@ -173,6 +173,7 @@ impl Authority {
             builder.build(),
             Vec::new(),
             key,
+            self.key.clone(),
         ))
     }
 }

@@ -190,6 +190,7 @@ fn a_client_of_another_authority_is_refused() {
         stranger.0.leaf.clone(),
         Vec::new(),
         stranger.0.key.clone(),
+        stranger.0.key.clone(),
     );
     let outcome = Outcome::of(
         server(&ours, Role::Node),

@@ -2,6 +2,7 @@
 
 use super::Endpoint;
 use super::entry::ConnectionKey;
+use super::reset::Resets;
 use super::retry::{Proof, Tokens};
 use crate::relay::Relay;
 use crate::socket::Datagram;
@@ -23,6 +24,7 @@ pub(crate) struct Accepting {
     pub(crate) shards: u16,
     pub(crate) relay: Relay,
     pub(crate) tokens: Tokens,
+    pub(crate) resets: Resets,
 }
 
 /// Whether sessions are accepted.
@@ -39,6 +41,8 @@ pub(super) struct Accepts {
     pub(super) floods: Throttle,
     /// `None` for an endpoint that only dials.
     pub(super) tokens: Option<Tokens>,
+    /// `None` for an endpoint that only dials.
+    pub(super) resets: Option<Resets>,
 }
 
 impl Accepts {
@@ -67,8 +71,13 @@ impl Endpoint {
             }
             return None;
         };
-        // Any other is of a session that is over. Its peer finds out by its own timers: quiche has no stateless reset for
-        // servers yet (RFC 9000, section 10.3; quiche#2584).
+        if header.ty == quiche::Type::Short {
+            match self.accepts.server {
+                true => self.reset(datagram, now),
+                false => self.heed_reset(datagram),
+            }
+            return None;
+        }
         if !self.accepts.server
             || header.ty != quiche::Type::Initial
             || datagram.bytes.len() < INITIAL_MIN_BYTES
@@ -93,6 +102,8 @@ impl Endpoint {
             return None;
         }
         let id = self.issue_id().ok()?;
+        let token = self.accepts.resets.as_ref()?.token(&id).ok()?;
+        self.config.set_stateless_reset_token(Some(token));
         let source = quiche::ConnectionId::from_ref(&id);
         let (local, config) = (self.socket.local(), &mut self.config);
         let quic = match &proof {

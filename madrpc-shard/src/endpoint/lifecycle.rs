@@ -4,7 +4,6 @@ use super::Endpoint;
 use super::entry::SessionKey;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::limits::HANDSHAKE_TIMEOUT;
-use madrpc_core::session::Goodbye;
 use std::net::SocketAddr;
 use std::time::Instant;
 use tracing::{debug, info, warn};
@@ -34,9 +33,7 @@ impl Endpoint {
                 may_have_run: entry.established,
                 ..CallError::not_run(ErrorKind::Unavailable, "no process listens there")
             };
-            entry.session.close(Goodbye::Done, "unreachable");
-            self.report(index, error);
-            self.remove(index);
+            self.abandon(index, error);
         }
     }
 

@@ -14,11 +14,13 @@
 mod accept;
 mod entry;
 mod lifecycle;
+mod reset;
 mod retry;
 mod transmit;
 
 pub(crate) use accept::Accepting;
 pub(crate) use entry::SessionKey;
+pub(crate) use reset::Resets;
 pub(crate) use retry::Tokens;
 
 use crate::relay::Relay;
@@ -82,6 +84,7 @@ impl Endpoint {
         snapshot.misrouted += self.misrouted;
         snapshot.migrations += self.migrations;
         snapshot.retries += self.retries;
+        snapshot.resets += self.accepts.resets.as_ref().map_or(0, Resets::sent);
         snapshot.relayed += self.relay.relayed();
         snapshot.relay_dropped += self.relay.dropped();
     }
@@ -145,6 +148,7 @@ impl Endpoint {
             validating: false,
             floods: Throttle::default(),
             tokens: Some(accepting.tokens),
+            resets: Some(accepting.resets),
         };
         Self {
             relay: accepting.relay,
@@ -171,6 +175,7 @@ impl Endpoint {
             validating: false,
             floods: Throttle::default(),
             tokens: None,
+            resets: None,
         };
         Ok(Self::new(socket, config, accepts, now))
     }
