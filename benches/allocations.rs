@@ -18,8 +18,7 @@ use std::backtrace::Backtrace;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 const SCRIPT: &str = r#"madrpc.register("echo", (value) => value);"#;
@@ -45,7 +44,7 @@ static NODE_CORE: AtomicUsize = AtomicUsize::new(usize::MAX);
     clippy::disallowed_types,
     reason = "the allocator of a bench belongs to all threads"
 )]
-static STACKS: Mutex<Vec<Backtrace>> = Mutex::new(Vec::new());
+static STACKS: std::sync::Mutex<Vec<Backtrace>> = std::sync::Mutex::new(Vec::new());
 
 thread_local! {
     static TAKEN: Cell<u64> = const { Cell::new(0) };
@@ -54,7 +53,7 @@ thread_local! {
 }
 
 /// The number of allocations on the node's core.
-static ON_NODE: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+static ON_NODE: AtomicU64 = AtomicU64::new(0);
 
 struct Counting;
 

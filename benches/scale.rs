@@ -58,8 +58,10 @@ fn main() -> Outcome<()> {
     {
         return serve(Path::new(dir), cores);
     }
-    let parts: [(&str, fn() -> Outcome<()>); 2] =
-        [("shards", shards), ("connections", connections)];
+    let parts = [
+        ("shards", shards as fn() -> Outcome<()>),
+        ("connections", connections),
+    ];
     if let Some(unknown) = args
         .iter()
         .find(|name| parts.iter().all(|(part, _)| part != name))
