@@ -30,6 +30,8 @@ madrpc.register("cycle", () => { const a = {}; a.a = a; return a; });
 madrpc.register("map", () => new Map());
 madrpc.register("nothing", () => {});
 madrpc.register("typeOf", (value) => Object.prototype.toString.call(value));
+madrpc.register("lone", () => ["a\ud800b", { "\udc00": 1 }]);
+madrpc.register("proto", (value) => Object.getPrototypeOf(value) === Object.prototype);
 madrpc.register("fill", (bytes) => "x".repeat(bytes));
 let count = 0;
 madrpc.register("count", () => ++count);
@@ -97,6 +99,45 @@ fn every_kind_of_value_comes_back_as_it_went() {
         let reply = client.prepare("typeOf").send_blocking(value).unwrap();
         assert_eq!(reply.result.as_str(), Some(class));
     }
+}
+
+/// Keys are remembered by the lane, in few places: they are told apart whatever was there before.
+#[test]
+fn keys_come_back_as_they_went_whichever_came_before() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    let odd = ["", "0", "-1", "__proto__", "length", "ä", "漢字"];
+    let long = "k".repeat(10_000);
+    let many = (0..500).map(|number| format!("key{}", number * 7));
+    let keys: Vec<String> = odd
+        .map(String::from)
+        .into_iter()
+        .chain([long])
+        .chain(many)
+        .collect();
+    for round in 0..3 {
+        for some in keys.chunks(6) {
+            // JavaScript has whole numbers first.
+            let mut some: Vec<_> = some.iter().collect();
+            some.sort_by_key(|key| key.parse::<u32>().is_err());
+            let sent = Value::object(some.iter().map(|key| (key.as_str(), Value::Integer(round))));
+            let call = client.prepare("echo").send_blocking(sent.clone()).unwrap();
+            assert_eq!(call.result, sent);
+            let plain = client.prepare("proto").send_blocking(sent).unwrap();
+            assert_eq!(plain.result, Value::Bool(true));
+        }
+    }
+}
+
+#[test]
+fn a_surrogate_that_stands_alone_arrives_as_a_replacement_character() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let client = fleet.client(node.address());
+    let lone: Value = client.call_blocking("lone", &()).unwrap();
+    let object = Value::object([("\u{fffd}", Value::Integer(1))]);
+    assert_eq!(lone, Value::Array(vec!["a\u{fffd}b".into(), object]));
 }
 
 #[test]

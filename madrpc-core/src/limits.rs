@@ -41,6 +41,13 @@ pub const BACKLOG_MAX_BYTES: usize = 4 * BODY_MAX_BYTES;
 /// What one shard reads from one session before it looks at the next.
 pub const READ_PER_TURN_BYTES: usize = 256 * KIB;
 
+/// Small frames that one shard takes from one session before it sends what they have led to. With more, one side of a
+/// session waits while the other works on a pile; with fewer, too little is sent at once.
+pub const FRAMES_PER_TURN: usize = 128;
+
+/// What is read from the channel at once, unless a long frame goes on: some frames more than [`FRAMES_PER_TURN`].
+pub const CHANNEL_BITE_BYTES: usize = 8 * KIB;
+
 /// The deadline of a call whose caller names none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 

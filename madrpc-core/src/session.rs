@@ -20,9 +20,9 @@ use moving::Whereabouts;
 use crate::error::CallError;
 use crate::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
-    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
-    HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, PEER_PATHS_MAX, READ_PER_TURN_BYTES,
-    SESSION_WINDOW_BYTES,
+    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_BITE_BYTES, CHANNEL_WINDOW_BYTES,
+    DATAGRAM_MAX_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, PEER_PATHS_MAX,
+    READ_PER_TURN_BYTES, SESSION_WINDOW_BYTES,
 };
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -281,10 +281,14 @@ impl Session {
         on_event: &mut impl FnMut(&mut Outbox, Event<'_>),
     ) -> Result<bool, FrameError> {
         self.channel_open = true;
+        let mut frames = 0;
         while *budget > 0 {
             let kept = self.partial.len();
             buffer[..kept].copy_from_slice(&self.partial);
-            let end = buffer.len().min(kept + *budget);
+            // The rest of a long frame in one go, else a bite: what its frames lead to is on its way before the next.
+            let wanted = frame::announced(&self.partial).unwrap_or_default();
+            let bite = CHANNEL_BITE_BYTES.max((frame::PREFIX_BYTES + wanted).saturating_sub(kept));
+            let end = buffer.len().min(kept + bite.min(*budget));
             let (read, fin) = match self.quic.stream_recv(CHANNEL, &mut buffer[kept..end]) {
                 Ok(read) => read,
                 Err(quiche::Error::Done) => return Ok(true),
@@ -296,11 +300,16 @@ impl Session {
             while let Some((frame, used)) = frame::read(rest, INLINE_FRAME_MAX_BYTES)? {
                 on_event(&mut self.outbox, event(frame, used, self.body_max_bytes));
                 rest = frame::skip_nothing(&rest[used..]);
+                frames += 1;
             }
             self.partial.clear();
             self.partial.extend_from_slice(rest);
             if fin {
                 return Err(FrameError::Torn);
+            }
+            if frames >= FRAMES_PER_TURN {
+                *budget = 0;
+                return Ok(false);
             }
         }
         Ok(false)

@@ -178,7 +178,7 @@ impl<'js> Program<'js> {
         let returned: Value<'js> = function
             .call((argument,))
             .map_err(|error| thrown(ctx, &error))?;
-        let result = match returned.as_promise() {
+        let result = match values::as_promise(&returned) {
             Some(promise) => self.settle(desk, promise)?,
             None => returned,
         };

@@ -35,6 +35,7 @@ use crate::handler::Incoming;
 use crate::shard::Seat;
 use crate::upstream::{Keep, Upstreams};
 use children::Waiting;
+use foldhash::fast::RandomState;
 use lanes::Lanes;
 use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
@@ -68,7 +69,7 @@ const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
 pub(crate) struct Node {
     shard: u16,
     name: String,
-    functions: HashMap<String, Registered>,
+    functions: HashMap<String, Registered, RandomState>,
     slice: Duration,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
@@ -94,6 +95,8 @@ pub(crate) struct Node {
     /// When lanes are made although new calls come.
     next_making: Instant,
     next_search: Instant,
+    /// When a call last gave the core back.
+    last_end: Instant,
 }
 
 impl Node {
@@ -116,7 +119,7 @@ impl Node {
         let mut node = Self {
             shard: seat.shard,
             name: seat.name.clone(),
-            functions: HashMap::new(),
+            functions: HashMap::default(),
             slice: config.slice.unwrap_or(UNSLICED),
             queue_max: config.queue_max,
             pool,
@@ -145,13 +148,17 @@ impl Node {
             next_slice: now,
             next_making: now,
             next_search: now,
+            last_end: now,
         };
         node.functions = node.number(&registrations);
         Ok(node)
     }
 
     /// The functions by name, each with its number in the counters.
-    fn number(&mut self, registrations: &[Registration]) -> HashMap<String, Registered> {
+    fn number(
+        &mut self,
+        registrations: &[Registration],
+    ) -> HashMap<String, Registered, RandomState> {
         let numbered = registrations.iter().enumerate().map(|(place, function)| {
             let registered = Registered {
                 place,
@@ -200,6 +207,11 @@ impl Node {
         self.upstreams.as_ref().map(Upstreams::endpoint)
     }
 
+    /// The endpoint that the sessions to an orchestrator are opened from.
+    pub(crate) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
+        self.upstreams.as_mut().map(Upstreams::endpoint_mut)
+    }
+
     /// Rows for a snapshot.
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.counters.rows()
@@ -231,8 +243,7 @@ impl Node {
         };
         self.last_call = call.arrived;
         self.new_calls = self.new_calls.saturating_add(1);
-        // A call's arrival is the beginning of its turn.
-        let now = Instant::now();
+        let now = self.time_in_turn(call.arrived);
         if call.request.body.len() > function.body_bytes {
             let error = body_too_large(call.request.body.len(), function.body_bytes);
             return self.fail(&ticket, now, outbox, error);
@@ -247,6 +258,15 @@ impl Node {
         } else {
             let body = call.request.body.to_vec();
             self.queue.push_back(Queued { ticket, body });
+        }
+    }
+
+    /// The time within the turn that began then. The end of one call is the beginning of the next: to ask the clock
+    /// twice for each takes a tenth of what a tiny call takes in all.
+    fn time_in_turn(&self, begun: Instant) -> Instant {
+        match self.last_end {
+            end if end > begun => end,
+            _ => Instant::now(),
         }
     }
 

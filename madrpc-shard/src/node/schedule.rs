@@ -202,6 +202,7 @@ impl Node {
         let progress = running.lane.resume(begun, self.slice);
         self.beacon.end();
         let now = Instant::now();
+        self.last_end = now;
         running.cpu += now.duration_since(begun);
         running.slices += 1;
         match progress {

@@ -1,0 +1,92 @@
+//! From wire bytes to JavaScript values.
+
+use super::Builtins;
+use super::raw::Raw;
+use madrpc_core::value::wire::Build;
+use madrpc_core::value::{BigInteger, TypedArrayKind};
+use rquickjs::{ArrayBuffer, Ctx, Result, Value};
+
+pub(super) struct Builder<'a, 'js> {
+    pub(super) ctx: &'a Ctx<'js>,
+    pub(super) builtins: &'a Builtins<'js>,
+}
+
+impl<'a, 'js> Build for Builder<'a, 'js> {
+    type Value = Raw<'a, 'js>;
+    type Array = Raw<'a, 'js>;
+    type Object = Raw<'a, 'js>;
+    type Error = rquickjs::Error;
+
+    fn undefined(&mut self) -> Result<Raw<'a, 'js>> {
+        Ok(Raw::undefined(self.ctx))
+    }
+
+    fn null(&mut self) -> Result<Raw<'a, 'js>> {
+        Ok(Raw::null(self.ctx))
+    }
+
+    fn bool(&mut self, bool: bool) -> Result<Raw<'a, 'js>> {
+        Ok(Raw::bool(self.ctx, bool))
+    }
+
+    fn integer(&mut self, integer: i64) -> Result<Raw<'a, 'js>> {
+        Ok(match i32::try_from(integer) {
+            Ok(small) => Raw::int(self.ctx, small),
+            Err(_) => Raw::float(self.ctx, integer as f64),
+        })
+    }
+
+    fn float(&mut self, float: f64) -> Result<Raw<'a, 'js>> {
+        Ok(Raw::float(self.ctx, float))
+    }
+
+    fn big_integer(&mut self, big: BigInteger) -> Result<Raw<'a, 'js>> {
+        let parts = (big.is_negative(), big.magnitude_hex());
+        let value: Value<'js> = self.builtins.make_big.call(parts)?;
+        Ok(Raw::of(self.ctx, &value))
+    }
+
+    fn string(&mut self, text: &str) -> Result<Raw<'a, 'js>> {
+        Raw::string(self.ctx, text)
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
+        let buffer = ArrayBuffer::new_copy(self.ctx.clone(), bytes)?;
+        Ok(Raw::of(self.ctx, buffer.as_value()))
+    }
+
+    fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
+        let buffer = ArrayBuffer::new_copy(self.ctx.clone(), bytes)?;
+        let value: Value<'js> = self.builtins.make_view.call((kind as u8, buffer))?;
+        Ok(Raw::of(self.ctx, &value))
+    }
+
+    fn date(&mut self, ms: f64) -> Result<Raw<'a, 'js>> {
+        let value: Value<'js> = self.builtins.make_date.call((ms,))?;
+        Ok(Raw::of(self.ctx, &value))
+    }
+
+    fn begin_array(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+        Raw::array(self.ctx)
+    }
+
+    fn push(&mut self, array: &mut Raw<'a, 'js>, index: usize, value: Raw<'a, 'js>) -> Result<()> {
+        array.push(index, value)
+    }
+
+    fn end_array(&mut self, array: Raw<'a, 'js>) -> Result<Raw<'a, 'js>> {
+        Ok(array)
+    }
+
+    fn begin_object(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+        Raw::object(self.ctx)
+    }
+
+    fn set(&mut self, object: &mut Raw<'a, 'js>, key: &str, value: Raw<'a, 'js>) -> Result<()> {
+        object.define(&self.builtins.keys, key, value)
+    }
+
+    fn end_object(&mut self, object: Raw<'a, 'js>) -> Result<Raw<'a, 'js>> {
+        Ok(object)
+    }
+}

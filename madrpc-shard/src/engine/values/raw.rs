@@ -1,0 +1,363 @@
+//! The engine's values without rquickjs' handles.
+//!
+//! A handle counts a reference to the context, and asks an object for everything that it might be before it says that it
+//! is one; together that took a seventh of the time of a tiny call. What is made and read for every call goes through here;
+//! all else through rquickjs.
+
+use super::keys::Keys;
+use rquickjs::{Ctx, Error, Result, Value, qjs};
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::os::raw::c_char;
+use std::ptr::null_mut;
+
+/// Properties as an assignment makes them.
+const PLAIN: i32 = qjs::JS_PROP_C_W_E as i32;
+
+/// An object's own enumerable properties that have strings for keys.
+const OWN_ENTRIES: i32 = (qjs::JS_GPN_STRING_MASK | qjs::JS_GPN_ENUM_ONLY) as i32;
+
+/// What a value is, by its tag alone.
+pub(super) enum Kind {
+    Undefined,
+    Null,
+    Bool(bool),
+    Int(i32),
+    Float(f64),
+    String,
+    Object,
+    /// A BigInt, a symbol and the like.
+    Other,
+}
+
+/// A value that is owned, in the context that it borrows.
+pub(super) struct Raw<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    value: qjs::JSValue,
+}
+
+impl Drop for Raw<'_, '_> {
+    fn drop(&mut self) {
+        // SAFETY: the value is ours, and its context is borrowed for as long as we are.
+        unsafe { qjs::JS_FreeValue(pointer(self.ctx), self.value) };
+    }
+}
+
+impl<'a, 'js> Raw<'a, 'js> {
+    /// Takes over what the engine gave, which may be that something was thrown.
+    fn owned(ctx: &'a Ctx<'js>, value: qjs::JSValue) -> Result<Self> {
+        let raw = Self { ctx, value };
+        // SAFETY: it looks at the tag.
+        match unsafe { qjs::JS_IsException(value) } {
+            true => Err(Error::Exception),
+            false => Ok(raw),
+        }
+    }
+
+    pub(super) fn undefined(ctx: &'a Ctx<'js>) -> Self {
+        let value = qjs::JS_UNDEFINED;
+        Self { ctx, value }
+    }
+
+    pub(super) fn null(ctx: &'a Ctx<'js>) -> Self {
+        let value = qjs::JS_NULL;
+        Self { ctx, value }
+    }
+
+    pub(super) fn bool(ctx: &'a Ctx<'js>, bool: bool) -> Self {
+        let value = if bool { qjs::JS_TRUE } else { qjs::JS_FALSE };
+        Self { ctx, value }
+    }
+
+    pub(super) fn int(ctx: &'a Ctx<'js>, int: i32) -> Self {
+        let value = qjs::JS_MKVAL(qjs::JS_TAG_INT, int);
+        Self { ctx, value }
+    }
+
+    pub(super) fn float(ctx: &'a Ctx<'js>, float: f64) -> Self {
+        let value = qjs::__JS_NewFloat64(float);
+        Self { ctx, value }
+    }
+
+    pub(super) fn string(ctx: &'a Ctx<'js>, text: &str) -> Result<Self> {
+        let (bytes, length) = (text.as_ptr().cast(), text.len() as _);
+        // SAFETY: the engine copies the bytes.
+        Self::owned(ctx, unsafe {
+            qjs::JS_NewStringLen(pointer(ctx), bytes, length)
+        })
+    }
+
+    pub(super) fn array(ctx: &'a Ctx<'js>) -> Result<Self> {
+        // SAFETY: the context is alive.
+        Self::owned(ctx, unsafe { qjs::JS_NewArray(pointer(ctx)) })
+    }
+
+    pub(super) fn object(ctx: &'a Ctx<'js>) -> Result<Self> {
+        // SAFETY: the context is alive.
+        Self::owned(ctx, unsafe { qjs::JS_NewObject(pointer(ctx)) })
+    }
+
+    /// A reference of ours to the value of a handle.
+    pub(super) fn of(ctx: &'a Ctx<'js>, value: &Value<'js>) -> Self {
+        // SAFETY: the handle keeps the value alive until it is counted once more.
+        let value = unsafe { qjs::JS_DupValue(pointer(ctx), value.as_raw()) };
+        Self { ctx, value }
+    }
+
+    /// The handle of it.
+    pub(super) fn into_value(self) -> Value<'js> {
+        let raw = ManuallyDrop::new(self);
+        // SAFETY: the reference that was ours goes over to the handle.
+        unsafe { Value::from_raw(raw.ctx.clone(), raw.value) }
+    }
+
+    /// Puts `value` at this index of the array that this is.
+    pub(super) fn push(&mut self, index: usize, value: Self) -> Result<()> {
+        let value = ManuallyDrop::new(value);
+        // SAFETY: the reference to `value` goes over to the engine, whatever comes of it.
+        done(unsafe {
+            qjs::JS_SetPropertyUint32(pointer(self.ctx), self.value, index as u32, value.value)
+        })
+    }
+
+    /// Gives the object that this is a property. It is defined and not assigned: `__proto__` is a name like others.
+    pub(super) fn define(&mut self, keys: &Keys<'js>, key: &str, value: Self) -> Result<()> {
+        let (ctx, object) = (pointer(self.ctx), self.value);
+        keys.with_atom(key, |atom| {
+            let value = ManuallyDrop::new(value);
+            // SAFETY: the name is in use; the reference to `value` goes over to the engine, whatever comes of it.
+            done(unsafe { qjs::JS_DefinePropertyValue(ctx, object, atom, value.value, PLAIN) })
+        })?
+    }
+
+    pub(super) fn view(&self) -> View<'_, 'js> {
+        View {
+            ctx: self.ctx,
+            value: self.value,
+        }
+    }
+}
+
+/// A value that somebody else keeps alive.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    value: qjs::JSValue,
+}
+
+impl<'a, 'js> View<'a, 'js> {
+    /// Of a handle.
+    pub(super) fn of(value: &'a Value<'js>) -> Self {
+        Self {
+            ctx: value.ctx(),
+            value: value.as_raw(),
+        }
+    }
+
+    pub(super) fn kind(self) -> Kind {
+        let value = self.value;
+        // SAFETY: each reads the tag, or what belongs to it.
+        unsafe {
+            match qjs::JS_VALUE_GET_NORM_TAG(value) {
+                qjs::JS_TAG_INT => Kind::Int(qjs::JS_VALUE_GET_INT(value)),
+                qjs::JS_TAG_OBJECT => Kind::Object,
+                qjs::JS_TAG_STRING | qjs::JS_TAG_STRING_ROPE => Kind::String,
+                qjs::JS_TAG_FLOAT64 => Kind::Float(qjs::JS_VALUE_GET_FLOAT64(value)),
+                qjs::JS_TAG_BOOL => Kind::Bool(qjs::JS_VALUE_GET_BOOL(value)),
+                qjs::JS_TAG_NULL => Kind::Null,
+                qjs::JS_TAG_UNDEFINED => Kind::Undefined,
+                _ => Kind::Other,
+            }
+        }
+    }
+
+    /// The handle of it.
+    pub(super) fn to_value(self) -> Value<'js> {
+        // SAFETY: somebody keeps the value alive until it is counted once more, for the handle.
+        unsafe {
+            let value = qjs::JS_DupValue(pointer(self.ctx), self.value);
+            Value::from_raw(self.ctx.clone(), value)
+        }
+    }
+
+    /// Whether the prototype of the object that this is, is that one.
+    pub(super) fn has_prototype(self, prototype: &Value<'js>) -> Result<bool> {
+        // SAFETY: the context is alive, and the value is.
+        let found = Raw::owned(self.ctx, unsafe {
+            qjs::JS_GetPrototype(pointer(self.ctx), self.value)
+        })?;
+        let address = |value| {
+            // SAFETY: of an object, it is the address; of null, which is no object's, it is never compared.
+            unsafe { qjs::JS_VALUE_GET_PTR(value) }
+        };
+        let is_object = matches!(found.view().kind(), Kind::Object);
+        Ok(is_object && address(found.value) == address(prototype.as_raw()))
+    }
+
+    /// Whether this is an array, or can be called.
+    pub(super) fn is_array_or_function(self) -> bool {
+        // SAFETY: both look at the class of the value.
+        unsafe { qjs::JS_IsArray(self.value) || qjs::JS_IsFunction(pointer(self.ctx), self.value) }
+    }
+
+    /// Whether this is a promise.
+    pub(super) fn is_promise(self) -> bool {
+        // SAFETY: it looks at the class of the value.
+        let state = unsafe { qjs::JS_PromiseState(pointer(self.ctx), self.value) };
+        state != qjs::JSPromiseStateEnum_JS_PROMISE_NOT_A_PROMISE
+    }
+
+    /// Lends out the text of the string that this is.
+    pub(super) fn text<R>(self, use_it: impl FnOnce(&str) -> R) -> Result<R> {
+        let (ctx, mut length) = (pointer(self.ctx), 0);
+        // SAFETY: the engine gives as many bytes as it says, or null.
+        let bytes = unsafe { qjs::JS_ToCStringLen2(ctx, &mut length, self.value, false) };
+        Text::new(self.ctx, bytes, length as usize).map(|text| use_it(&text.as_str()))
+    }
+
+    /// The own enumerable properties of the object that this is.
+    pub(super) fn entries(self) -> Result<Entries<'a, 'js>> {
+        let (mut table, mut length) = (null_mut(), 0);
+        // SAFETY: the engine writes a table and its length, or fails and writes nothing.
+        done(unsafe {
+            let ctx = pointer(self.ctx);
+            qjs::JS_GetOwnPropertyNames(ctx, &mut table, &mut length, self.value, OWN_ENTRIES)
+        })?;
+        Ok(Entries {
+            object: self,
+            table,
+            length,
+        })
+    }
+}
+
+/// The properties of an object, as they were when it was asked for them.
+pub(super) struct Entries<'a, 'js> {
+    object: View<'a, 'js>,
+    table: *mut qjs::JSPropertyEnum,
+    length: u32,
+}
+
+impl Drop for Entries<'_, '_> {
+    fn drop(&mut self) {
+        // SAFETY: the table is the engine's and as long as it said.
+        unsafe { qjs::JS_FreePropertyEnum(pointer(self.object.ctx), self.table, self.length) };
+    }
+}
+
+impl<'a, 'js> Entries<'a, 'js> {
+    pub(super) fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    fn atom(&self, at: usize) -> qjs::JSAtom {
+        assert!(at < self.len());
+        // SAFETY: `at` lies within the table, which holds its atoms.
+        unsafe { (*self.table.add(at)).atom }
+    }
+
+    /// Lends out the key of a property.
+    pub(super) fn key<R>(
+        &self,
+        keys: &Keys<'js>,
+        at: usize,
+        use_it: impl FnOnce(&str) -> R,
+    ) -> Result<R> {
+        let atom = self.atom(at);
+        keys.with_text(atom, use_it, |give| {
+            let (ctx, mut length) = (self.object.ctx, 0);
+            // SAFETY: the name is in use; the engine gives as many bytes as it says, or null.
+            let bytes = unsafe { qjs::JS_AtomToCStringLen(pointer(ctx), &mut length, atom) };
+            Text::new(ctx, bytes, length as usize).map(|text| give(&text.as_str()))
+        })
+    }
+
+    /// The value of a property; a getter runs.
+    pub(super) fn value(&self, at: usize) -> Result<Raw<'a, 'js>> {
+        let View { ctx, value } = self.object;
+        // SAFETY: the object is alive, and the atom is.
+        Raw::owned(ctx, unsafe {
+            qjs::JS_GetProperty(pointer(ctx), value, self.atom(at))
+        })
+    }
+}
+
+/// A text of the engine's.
+struct Text<'a, 'js> {
+    ctx: &'a Ctx<'js>,
+    bytes: *const c_char,
+    length: usize,
+    lent: PhantomData<&'a [u8]>,
+}
+
+impl Drop for Text<'_, '_> {
+    fn drop(&mut self) {
+        // SAFETY: the engine gave it to us.
+        unsafe { qjs::JS_FreeCString(pointer(self.ctx), self.bytes) };
+    }
+}
+
+impl<'a, 'js> Text<'a, 'js> {
+    fn new(ctx: &'a Ctx<'js>, bytes: *const c_char, length: usize) -> Result<Self> {
+        if bytes.is_null() {
+            return Err(Error::Exception);
+        }
+        Ok(Self {
+            ctx,
+            bytes,
+            length,
+            lent: PhantomData,
+        })
+    }
+
+    fn as_str(&self) -> Cow<'_, str> {
+        // SAFETY: the engine gave as many bytes, and keeps them until they are freed.
+        well_formed(unsafe { std::slice::from_raw_parts(self.bytes.cast(), self.length) })
+    }
+}
+
+/// Text as JavaScript has it, in which a surrogate can stand alone, as Unicode has it: U+FFFD stands for each (WebIDL
+/// section 3.2.11, USVString). The engine encodes a lone surrogate as if it were a character.
+fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut mended = bytes.to_vec();
+    let mut rest = &mut mended[..];
+    while let Some(at) = rest
+        .windows(3)
+        .position(|three| three[0] == 0xed && three[1] >= 0xa0)
+    {
+        rest[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        rest = &mut rest[at + 3..];
+    }
+    String::from_utf8_lossy(&mended).into_owned().into()
+}
+
+pub(super) fn pointer(ctx: &Ctx<'_>) -> *mut qjs::JSContext {
+    ctx.as_raw().as_ptr()
+}
+
+/// What the engine says of something done: negative where it threw.
+fn done(result: i32) -> Result<()> {
+    match result {
+        0.. => Ok(()),
+        _ => Err(Error::Exception),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::well_formed;
+
+    #[test]
+    fn a_lone_surrogate_becomes_one_replacement_character() {
+        assert_eq!(well_formed("grüße 🦀".as_bytes()), "grüße 🦀");
+        assert_eq!(well_formed(b"a\xed\xa0\x80b"), "a\u{fffd}b");
+        assert_eq!(
+            well_formed(b"\xed\xbf\xbf\xed\xa0\x80\xed\x9f\xbf"),
+            "\u{fffd}\u{fffd}\u{d7ff}"
+        );
+    }
+}
