@@ -83,7 +83,14 @@ fn loops_share_the_core_and_advance_under_a_flood_of_short_calls() {
             .collect();
         over.store(true, Ordering::Relaxed);
         let calls: Vec<i64> = flood.into_iter().map(|call| call.join().unwrap()).collect();
-        assert!(shares.iter().all(|share| *share > 0.1), "{shares:?}");
+        // Long calls keep about a third of the core under a flood, so each has 0.11 of it; less where other processes
+        // of the machine want the core too.
+        assert!(shares.iter().all(|share| *share > 0.05), "{shares:?}");
+        let (least, most) = (
+            shares.iter().copied().fold(f64::INFINITY, f64::min),
+            shares.iter().copied().fold(0.0, f64::max),
+        );
+        assert!(least * 3.0 > most, "not shared evenly: {shares:?}");
         let (least, most) = (calls.iter().min(), calls.iter().max());
         assert!(least > Some(&50), "{least:?} to {most:?} short calls");
     });
