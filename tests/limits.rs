@@ -430,10 +430,10 @@ fn the_flags_say_the_same() {
     }
 }
 
-/// A refusal whose later lines are a JavaScript stack.
+/// A node's refusal to start, whose later lines are a JavaScript stack.
 fn refused_with_stack(output: &std::process::Output, words: &[&str]) {
     let said = stderr(output);
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(output.status.code(), Some(78), "{said}");
     for word in words {
         assert!(said.contains(word), "no `{word}` in: {said}");
     }

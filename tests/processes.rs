@@ -162,9 +162,9 @@ fn a_used_port_is_refused_and_the_first_owner_goes_on() {
     let _node = home.node(port);
     let address = format!("127.0.0.1:{port}");
     let second = home.run(&["node", "-s", "script.js", "-b", &address]);
-    refused(&second, 1, &["in use", &address]);
+    refused(&second, 78, &["in use", &address]);
     let wildcard = home.run(&["node", "-s", "script.js", "-b", &format!("0.0.0.0:{port}")]);
-    refused(&wildcard, 1, &["in use"]);
+    refused(&wildcard, 78, &["in use"]);
     assert_eq!(home.call(&[&address, "echo", "1"]).status.code(), Some(0));
 }
 
@@ -184,7 +184,7 @@ fn a_script_that_does_not_load_stops_the_start_and_says_where() {
     );
     let output = start("throws.js");
     let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(78));
     assert!(
         said.contains("not today") && said.contains("throws.js:2:"),
         "{said}"
@@ -196,10 +196,10 @@ fn a_script_that_does_not_load_stops_the_start_and_says_where() {
     home.write("empty.js", "1 + 1;\n");
     refused(
         &start("empty.js"),
-        1,
+        78,
         &["empty.js", "registers no function"],
     );
-    refused(&start("missing.js"), 1, &["missing.js", "cannot be read"]);
+    refused(&start("missing.js"), 78, &["missing.js", "cannot be read"]);
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn settings_that_make_no_sense_are_one_line() {
     let node = |more: &[&str]| {
         home.run(&[&["node", "-s", "script.js", "-b", "127.0.0.1:0"], more].concat())
     };
-    refused(&node(&["--cpus", "4000"]), 1, &["core 4000"]);
-    refused(&node(&["--shards", "4000"]), 1, &["4000 shards"]);
+    refused(&node(&["--cpus", "4000"]), 78, &["core 4000"]);
+    refused(&node(&["--shards", "4000"]), 78, &["4000 shards"]);
     refused(
         &node(&[
             "--tls-ca",
@@ -219,8 +219,13 @@ fn settings_that_make_no_sense_are_one_line() {
             "--tls-key",
             "k.pem",
         ]),
-        1,
+        78,
         &["ca.pem"],
+    );
+    refused(
+        &node(&["--tls-ca", "ca.pem", "--tls-key", "k.pem"]),
+        2,
+        &["--tls-cert", "belong together"],
     );
 }
 
@@ -237,7 +242,7 @@ fn too_little_locked_memory_is_said_with_its_remedy() {
         .env("MADRPC_TLS_DIR", home.path("tls"))
         .output()
         .unwrap();
-    refused(&output, 1, &["locked memory", "64 KiB", "ulimit -l"]);
+    refused(&output, 78, &["locked memory", "64 KiB", "ulimit -l"]);
 }
 
 #[test]

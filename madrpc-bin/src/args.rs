@@ -5,6 +5,9 @@
 
 use crate::bench::BenchArgs;
 use crate::limits::LimitArgs;
+use crate::manual::{CompletionsArgs, ManArgs};
+use crate::settings::ConfigArgs;
+use crate::tls::{TlsArgs, TlsCommand};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
@@ -15,14 +18,15 @@ use std::time::Duration;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; a server: ended by a signal, after draining
-  2  wrong usage
-  1  anything else
+  0   done; a server: ended by a signal, after draining
+  2   wrong usage, or settings that cannot be read
+  78  a server: certificates, script, address or machine do not fit; to start it again does not help
+  1   anything else
 `madrpc call` and `madrpc bench` have more of them, see their --help.
 
 Without --tls-* flags, all processes of a user on a machine trust each other and nobody else, by an
 authority that the first of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else
-~/.local/state/madrpc/tls.";
+~/.local/state/madrpc/tls. A directory that `madrpc tls issue` has written works there too.";
 
 const CALL_EXIT_CODES: &str = "\
 Exit codes:
@@ -44,16 +48,33 @@ Exit codes:
   2  wrong usage";
 
 const NODE_NOTES: &str = "\
+Settings:
+  Every flag is also a key of the settings file (--slice is slice, --no-slice is no_slice) and a variable
+  (MADRPC_SLICE). Flags go before variables, and those before the file; `madrpc config node` shows the result,
+  `madrpc config --template node` a file with every key.
+
 Signals:
   SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
   a second one     end at once; exit code 143 or 130
-  SIGHUP           load the script anew, beside the one that runs: calls under way end as they
-                   began, later ones run the new script; one that fails to load changes nothing";
+  SIGHUP           read certificates and script anew. Sessions that are open go on, calls under way end as they
+                   began, later ones run the new script; what cannot be used changes nothing and is reported";
 
-const SERVER_NOTES: &str = "\
+const ORCHESTRATOR_NOTES: &str = "\
+Settings:
+  Every flag is also a key of the settings file (--drain-timeout is drain_timeout) and a variable
+  (MADRPC_DRAIN_TIMEOUT). Flags go before variables, and those before the file; `madrpc config orchestrator` shows
+  the result, `madrpc config --template orchestrator` a file with every key.
+
 Signals:
   SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
-  a second one     end at once; exit code 143 or 130";
+  a second one     end at once; exit code 143 or 130
+  SIGHUP           read the certificates anew; sessions that are open go on";
+
+const DEV_NOTES: &str = "\
+Signals:
+  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
+  a second one     end at once; exit code 143 or 130
+  SIGHUP           load the script anew";
 
 /// Runs JavaScript functions on nodes and calls them: QUIC with mutual TLS, one shard for each core
 #[derive(Debug, Parser)]
@@ -93,6 +114,16 @@ pub(crate) enum Command {
     Functions(FunctionsArgs),
     /// Load a script as a node does, and list what it registers
     Check(CheckArgs),
+    /// Show the settings that a server would have, and where each comes from
+    Config(ConfigArgs),
+    /// Make and show the certificates of a fleet
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -126,6 +157,11 @@ pub(crate) struct NodeArgs {
     #[arg(long)]
     pub(crate) watch: bool,
 
+    /// How long a function may hold a core in a built-in that cannot be interrupted, before a watchdog has the node
+    /// started anew, as 60s
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    pub(crate) stall_limit: Duration,
+
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
 
@@ -134,7 +170,7 @@ pub(crate) struct NodeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = SERVER_NOTES)]
+#[command(after_help = ORCHESTRATOR_NOTES)]
 pub(crate) struct OrchestratorArgs {
     /// Where to listen (UDP); port 0 chooses a free one
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
@@ -151,6 +187,14 @@ pub(crate) struct OrchestratorArgs {
 /// What nodes and orchestrators have in common.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServerArgs {
+    /// The settings file, in TOML [default: none]
+    #[arg(long, env = "MADRPC_CONFIG", hide_env = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say whether settings, certificates and script are all right, and end
+    #[arg(long)]
+    pub(crate) check: bool,
+
     /// How many shards, each a thread on a core of its own [default: one for each core]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) shards: Option<usize>,
@@ -181,24 +225,8 @@ pub(crate) struct DrainArgs {
     pub(crate) drain_timeout: Duration,
 }
 
-/// Certificates in PEM: all three, or none for those of this user's own authority.
 #[derive(Debug, clap::Args)]
-pub(crate) struct TlsArgs {
-    /// The authority whose peers are let in
-    #[arg(long, env = "MADRPC_TLS_CA", hide_env_values = true, value_name = "FILE", requires_all = ["tls_cert", "tls_key"])]
-    pub(crate) tls_ca: Option<PathBuf>,
-
-    /// Our certificate
-    #[arg(long, env = "MADRPC_TLS_CERT", hide_env_values = true, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// Our certificate's private key, in a file of mode 0600
-    #[arg(long, env = "MADRPC_TLS_KEY", hide_env_values = true, value_name = "FILE", requires_all = ["tls_ca", "tls_cert"])]
-    pub(crate) tls_key: Option<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = NODE_NOTES)]
+#[command(after_help = DEV_NOTES)]
 pub(crate) struct DevArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(value_name = "SCRIPT")]
@@ -418,8 +446,7 @@ mod tests {
         }
         for line in [
             "madrpc orchestrator",
-            "madrpc call a:1 add --tls-ca ca.pem",
-            "madrpc call a:1 add --tls-ca ca.pem --tls-cert c.pem",
+            "madrpc tls issue node web-1 --out web-1",
             "madrpc top a:1 --json",
         ] {
             let kind = parse(line).unwrap_err().kind();

@@ -38,7 +38,7 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
         ));
     }
     say(&format!("and: madrpc top {address}"));
-    let reload = |cluster: &mut Cluster| reloading.run(|script| cluster.reload(script));
+    let reload = |cluster: &mut Cluster| reloading.run(|script| Ok(cluster.reload(script)?));
     events.serve(cluster, args.drain.drain_timeout, reload, Cluster::drain);
     Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! The codes are in `--help` (args.rs); scripts rely on them.
 
+use crate::notify;
 use crate::output::{printable, say};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
@@ -10,6 +11,7 @@ use madrpc_shard::client::ClientError;
 use madrpc_shard::engine::LoadError;
 use madrpc_shard::load;
 use madrpc_shard::server::StartError;
+use madrpc_shard::steer::BindError;
 use std::process::ExitCode;
 
 /// What a failure means to a script. The number is the exit code.
@@ -22,6 +24,9 @@ pub(crate) enum Reason {
     Deadline = 5,
     Unavailable = 6,
     Bound = 7,
+    /// What a server was given, or the machine, does not fit; EX_CONFIG of sysexits.h. A service manager should not start
+    /// it again.
+    Unfit = 78,
 }
 
 /// Why the command did not do what it was asked for.
@@ -42,6 +47,26 @@ impl Failure {
             stack: String::new(),
         }
     }
+
+    /// The message, and below it the JavaScript stack where there is one.
+    pub(crate) fn full(&self) -> String {
+        let stack = self
+            .stack
+            .lines()
+            .map(|frame| format!("\n    {}", printable(frame.trim())));
+        format!("{}{}", printable(&self.message), stack.collect::<String>())
+    }
+
+    /// A server cannot be what it is told to be, however often it is started.
+    pub(crate) fn unfit(message: impl std::fmt::Display) -> Self {
+        Self::new(Reason::Unfit, message)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 impl From<LoadError> for Failure {
@@ -56,8 +81,16 @@ impl From<LoadError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Script(error) => error.into(),
-            error => Self::new(Reason::Other, error),
+            StartError::Script(error) => Self {
+                reason: Reason::Unfit,
+                ..error.into()
+            },
+            // A name can be known later, an address can come, a thread can be had.
+            StartError::Address(_) | StartError::Bind(BindError::Refused { .. }) => {
+                Self::new(Reason::Other, error)
+            }
+            StartError::Shard(_) => Self::new(Reason::Other, error),
+            error => Self::unfit(error),
         }
     }
 }
@@ -122,20 +155,13 @@ impl From<CallError> for Failure {
     }
 }
 
-/// The exit code of an outcome; says on stderr what a failure was.
+/// The exit code of an outcome; says on stderr what a failure was, and tells the service manager where there is one.
 pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
-    let stack = failure
-        .stack
-        .lines()
-        .map(|frame| format!("\n    {}", printable(frame.trim())));
-    say(&format!(
-        "{}{}",
-        printable(&failure.message),
-        stack.collect::<String>()
-    ));
+    notify::failed(&printable(&failure.message));
+    say(&failure.full());
     ExitCode::from(failure.reason as u8)
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Fai
         // What the script says while it loads is wanted.
         Command::Check(_) => "info",
         // They have their own words for what goes wrong.
-        Command::Call(_) | Command::Bench(_) | Command::Top(_) | Command::Functions(_) => "error",
+        _ => "error",
     };
     let filter = filter
         .filter(|filter| !filter.trim().is_empty())

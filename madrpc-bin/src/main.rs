@@ -13,21 +13,30 @@ mod exit;
 mod functions;
 mod limits;
 mod logging;
+mod manual;
 mod node;
+mod notify;
 mod orchestrator;
 mod output;
 mod reload;
+mod sandbox;
+mod settings;
 mod signals;
 mod tls;
 mod top;
 
 use args::{Args, Command};
-use clap::Parser;
+use exit::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let Args { log, command } = Args::parse();
-    let outcome = logging::start(log, &command).and_then(|()| match command {
+    let outcome = settings::args().and_then(run);
+    exit::code(outcome)
+}
+
+fn run(Args { log, command }: Args) -> Result<(), Failure> {
+    logging::start(log, &command)?;
+    match command {
         Command::Node(args) => node::run(&args),
         Command::Orchestrator(args) => orchestrator::run(&args),
         Command::Dev(args) => dev::run(&args),
@@ -36,6 +45,9 @@ fn main() -> ExitCode {
         Command::Top(args) => top::run(&args),
         Command::Functions(args) => functions::run(&args),
         Command::Check(args) => check::run(&args),
-    });
-    exit::code(outcome)
+        Command::Config(args) => settings::show(&args),
+        Command::Tls(command) => tls::run(&command),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::pages(&args),
+    }
 }

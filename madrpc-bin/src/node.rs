@@ -2,8 +2,10 @@
 
 use crate::args::{NodeArgs, ServerArgs};
 use crate::exit::Failure;
+use crate::notify;
 use crate::output::say;
 use crate::reload::Reloading;
+use crate::sandbox;
 use crate::signals::Events;
 use crate::tls;
 use madrpc_core::identity::Role;
@@ -15,13 +17,14 @@ use madrpc_shard::server::{Server, ServerConfig, StartError};
 use madrpc_shard::steer::Steering;
 
 pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
-    let script = Script::read(&args.script)?;
+    let script = Script::read(&args.script).map_err(StartError::Script)?;
     let lane = args.limits.lane();
-    let functions = script.registrations(&lane)?;
+    let functions = script.registrations(&lane).map_err(StartError::Script)?;
     let names: Vec<_> = functions
         .iter()
         .map(|function| function.name.as_str())
         .collect();
+    let names = names.join(", ");
     let config = config(&args.bind, Role::Node, &args.server)?;
     let cores = cores(&config)?;
     let orchestrator = args
@@ -29,6 +32,9 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         .as_deref()
         .map(resolve_target)
         .transpose()?;
+    if args.server.check {
+        return all_right(&format!("functions: {names}"));
+    }
     let settings = NodeConfig {
         pool_size: args.pool_size,
         slice: (!args.no_slice).then_some(args.slice),
@@ -36,18 +42,34 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         lane,
         orchestrator,
     };
+    sandbox::enter();
     let node = Server::node(&config, &script, &settings)?;
     let events = Events::catch(true)?;
     let reloading = Reloading::new(&args.script, &script, args.watch, &events)?;
     let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
-    say(&format!(
-        "ready: node {}, {lanes} lanes; functions: {}",
-        describe(&node, &cores),
-        names.join(", ")
-    ));
+    let status = format!(
+        "node {}, {lanes} lanes; functions: {names}",
+        describe(&node, &cores)
+    );
+    say(&format!("ready: {status}"));
+    notify::ready(&status);
+    notify::watch(&node, args.stall_limit);
     let timeout = args.server.drain.drain_timeout;
-    let reload = |node: &mut Server| reloading.run(|script| node.reload(script));
+    let reload = |node: &mut Server| {
+        reloading.run(|script| {
+            let identity = tls::server_identity(&args.server.tls, Role::Node)?;
+            let functions = node.reload(script)?;
+            node.set_identity(&identity)?;
+            Ok(functions)
+        });
+    };
     events.serve(node, timeout, reload, Server::drain);
+    Ok(())
+}
+
+/// What `--check` says where nothing is wrong.
+pub(crate) fn all_right(more: &str) -> Result<(), Failure> {
+    say(&format!("settings and certificates are all right; {more}"));
     Ok(())
 }
 
@@ -58,7 +80,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         shards: args.shards,
         cpus: args.cpus.clone(),
         steering: args.steering,
-        identity: tls::identity(&args.tls, role)?,
+        identity: tls::server_identity(&args.tls, role)?,
         spin: args.spin,
     })
 }

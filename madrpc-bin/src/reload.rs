@@ -1,9 +1,10 @@
-//! Going over to a script that has changed.
+//! Going over to a script, or to certificates, that have changed.
 
 use crate::exit::{Failure, Reason};
-use crate::output::{printable, say};
+use crate::notify;
+use crate::output::say;
 use crate::signals::Events;
-use madrpc_shard::engine::{LoadError, Script};
+use madrpc_shard::engine::Script;
 use madrpc_shard::watch::ScriptWatch;
 use std::path::{Path, PathBuf};
 
@@ -31,29 +32,45 @@ impl Reloading {
         })
     }
 
-    /// Reads the script and gives it to `load`, which goes over to it; says what came of it.
-    pub(crate) fn run(&self, load: impl FnOnce(&Script) -> Result<Vec<String>, LoadError>) {
-        let script = Script::read(&self.path);
-        match script.and_then(|script| Ok((load(&script)?, script))) {
-            Ok((functions, script)) => {
-                say(&format!("reloaded: functions: {}", functions.join(", ")));
-                if let Some(watch) = &self.watch {
-                    watch.follow(&script);
-                }
-            }
-            Err(error) => {
-                let stack = error.stack.lines();
-                let stack: String = stack
-                    .map(|frame| format!("\n    {}", printable(frame.trim())))
-                    .collect();
-                let message = printable(&error.message);
-                say(&format!(
-                    "not reloaded, the script of before goes on: {message}{stack}"
-                ));
-                if let Some(watch) = &self.watch {
-                    watch.failed();
-                }
-            }
+    /// Reads the script and gives it to `load`, which goes over to it, and gives the names of its functions; says what came
+    /// of it.
+    pub(crate) fn run(&self, load: impl FnOnce(&Script) -> Result<Vec<String>, Failure>) {
+        let new = say_outcome(
+            || {
+                let script = Script::read(&self.path)?;
+                Ok((load(&script)?, script))
+            },
+            |(functions, _)| format!("functions: {}", functions.join(", ")),
+        );
+        match (&self.watch, new) {
+            (Some(watch), Some((_, script))) => watch.follow(&script),
+            (Some(watch), None) => watch.failed(),
+            (None, _) => {}
         }
     }
+}
+
+/// Reloads, and says what came of it, to people and to the service manager.
+pub(crate) fn say_outcome<T>(
+    reload: impl FnOnce() -> Result<T, Failure>,
+    describe: impl FnOnce(&T) -> String,
+) -> Option<T> {
+    notify::reloading();
+    let outcome = reload();
+    let (told, status) = match &outcome {
+        Ok(new) => {
+            let told = format!("reloaded: {}", describe(new));
+            (told.clone(), told)
+        }
+        Err(failure) => {
+            let told = "not reloaded, all goes on as before: ";
+            (
+                format!("{told}{}", failure.full()),
+                format!("{told}{failure}"),
+            )
+        }
+    };
+    say(&told);
+    notify::ready(&status);
+    outcome.ok()
 }

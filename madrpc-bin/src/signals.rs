@@ -1,8 +1,9 @@
 //! Signals, and what else a server in the foreground waits for.
 //!
-//! The first SIGTERM or SIGINT ends a server in order, the second at once; SIGHUP makes a node load its script anew.
+//! The first SIGTERM or SIGINT ends a server in order, the second at once; SIGHUP makes it read anew what it was given.
 
 use crate::exit::{Failure, Reason};
+use crate::notify;
 use crate::output::say;
 use humantime::format_duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub(crate) enum Event {
     /// A signal to end.
     Stop(i32),
-    /// The script is to be loaded anew.
+    /// Certificates and script are to be read anew.
     Reload,
 }
 
@@ -25,14 +26,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Catches SIGTERM and SIGINT from now on, and SIGHUP where there is something to reload.
+    /// Catches SIGTERM and SIGINT from now on, and SIGHUP where `reloads` says that there is something to read anew.
     ///
     /// A second SIGTERM or SIGINT ends the process, with the exit code of a shell for a process that it killed.
-    pub(crate) fn catch(has_script: bool) -> Result<Self, Failure> {
+    pub(crate) fn catch(reloads: bool) -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::new(Reason::Other, format!("signals: {error}"));
         let mut caught = vec![SIGTERM, SIGINT];
-        caught.extend(has_script.then_some(SIGHUP));
+        caught.extend(reloads.then_some(SIGHUP));
         let mut signals = Signals::new(caught).map_err(failed)?;
         let (sender, events) = channel();
         let teller = sender.clone();
@@ -89,10 +90,12 @@ impl Events {
     ) {
         let signal = self.wait_for_stop(|| reload(&mut server));
         let span = format_duration(timeout);
+        let status = format!("taking no new calls; those under way have {span} to end");
         say(&format!(
-            "{}: taking no new calls; those under way have {span} to end, a second signal ends them at once",
+            "{}: {status}, a second signal ends them at once",
             name(signal)
         ));
+        notify::stopping(&status);
         if drain(server, timeout) {
             say("all calls have ended");
         } else {

@@ -19,11 +19,13 @@ mod files;
 mod from_files_tests;
 #[cfg(test)]
 mod handshake_tests;
+mod inspect;
 
 pub use alert::{refusal_by_peer, refusal_by_us};
 pub use authority::Authority;
 pub use error::IdentityError;
 pub use files::state_dir;
+pub use inspect::{CertificateInfo, inspect};
 
 use boring::error::ErrorStack;
 use boring::hash::hmac_sha256;
@@ -39,6 +41,11 @@ use std::sync::Arc;
 
 /// The name that every server carries: what a caller asks for that accepts a node as well as an orchestrator.
 pub const SERVER_NAME_ANY: &str = "server.madrpc.internal";
+
+/// What [`Identity::save`] writes, and what lies in a directory that [`Identity::from_dir`] reads.
+const CA_FILE: &str = "ca.pem";
+const CERT_FILE: &str = "cert.pem";
+const KEY_FILE: &str = "key.pem";
 
 /// What a process is in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,12 +153,62 @@ impl Identity {
         }))
     }
 
-    /// An identity of this user's own authority, which is created where there is none yet ([`state_dir`]).
+    /// An identity of this user's own authority, which is created where there is none yet ([`state_dir`]). Where a
+    /// certificate lies there that was issued elsewhere ([`Identity::save`]), it is that one, whatever its role.
     ///
     /// # Errors
-    /// Those of [`state_dir`], [`Authority::load_or_create`] and [`Authority::issue`].
+    /// Those of [`state_dir`], [`Authority::load_or_create`] and [`Authority::issue`], or [`Identity::from_dir`].
     pub fn of_this_user(role: Role) -> Result<Self, IdentityError> {
-        Authority::load_or_create(&state_dir()?)?.issue(role)
+        let dir = state_dir()?;
+        match files::exists(&dir.join(CERT_FILE))? {
+            true => Self::from_dir(&dir),
+            false => Authority::load_or_create(&dir)?.issue(role),
+        }
+    }
+
+    /// An identity from a directory that [`Identity::save`] has written.
+    ///
+    /// # Errors
+    /// Those of [`Identity::from_files`].
+    pub fn from_dir(dir: &Path) -> Result<Self, IdentityError> {
+        Self::from_files(
+            &dir.join(CA_FILE),
+            &dir.join(CERT_FILE),
+            &dir.join(KEY_FILE),
+        )
+    }
+
+    /// Writes `ca.pem`, `cert.pem` and `key.pem` to a directory, which is made where it is not there. All may read it,
+    /// but for the key. What was there is replaced.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
+        files::open_dir(dir)?;
+        files::publish_as(dir, CA_FILE, &self.ca_pem()?, 0o644)?;
+        files::publish(dir, KEY_FILE, &self.key_pem()?)?;
+        files::publish_as(dir, CERT_FILE, &self.cert_pem()?, 0o644)
+    }
+
+    /// An identity that a service manager has handed over, as systemd does by `LoadCredential=`: copies, in `dir`, of the
+    /// files in `source`. Who may read the copies is the service manager's affair; who may read the key itself is looked
+    /// at where that can be done.
+    ///
+    /// # Errors
+    /// Those of [`Identity::from_files`], and where a file was not there to be handed over.
+    pub fn from_credentials(dir: &Path, source: &Path) -> Result<Self, IdentityError> {
+        let [ca, cert, key] = [CA_FILE, CERT_FILE, KEY_FILE].map(|name| source.join(name));
+        // A directory that nobody else may look into keeps us out too, and the key safe.
+        if let Ok(found) = std::fs::metadata(&key) {
+            files::check_key_mode(&found, &key)?;
+        }
+        let pem = |name| files::read_credential(dir, source, name);
+        Self::from_parts(
+            files::parse_certificates(&pem(CA_FILE)?, &ca)?,
+            files::parse_certificates(&pem(CERT_FILE)?, &cert)?,
+            files::parse_key(&pem(KEY_FILE)?, &key)?,
+            (&ca, &cert, &key),
+        )
     }
 
     /// An identity from PEM files: the authorities that are trusted, the certificate (its intermediates after it),
@@ -161,10 +218,23 @@ impl Identity {
     /// Where a file cannot be read or holds something else, the key is open to others or belongs to another
     /// certificate, or the certificate is expired or not issued by one of `ca`.
     pub fn from_files(ca: &Path, cert: &Path, key: &Path) -> Result<Self, IdentityError> {
-        let authorities = files::read_certificates(ca)?;
-        let mut intermediates = files::read_certificates(cert)?;
-        let leaf = intermediates.remove(0);
-        let private_key = files::read_key(key)?;
+        Self::from_parts(
+            files::read_certificates(ca)?,
+            files::read_certificates(cert)?,
+            files::read_key(key)?,
+            (ca, cert, key),
+        )
+    }
+
+    /// `paths` (of the authorities, the certificate and the key) only serve the messages.
+    fn from_parts(
+        authorities: Vec<X509>,
+        mut chain: Vec<X509>,
+        private_key: PKey<Private>,
+        (ca, cert, key): (&Path, &Path, &Path),
+    ) -> Result<Self, IdentityError> {
+        let leaf = chain.remove(0);
+        let intermediates = chain;
         if !leaf.public_key()?.public_eq(&private_key) {
             return Err(IdentityError::KeyMismatch {
                 key: key.into(),

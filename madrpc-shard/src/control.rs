@@ -4,6 +4,7 @@
 //! of JavaScript which asks nobody can neither answer nor serve, and only from outside can anybody tell.
 
 use crate::beacon::{Beacon, Hold, Holder};
+use crate::health::{Heartbeat, Pulse, Silent};
 use crate::shard::{Caller, Inbox, ToShard};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
@@ -38,6 +39,8 @@ pub(crate) enum ToControl {
         shard: u16,
         names: HashMap<usize, String>,
     },
+    /// Somebody wants to hear, again and again, whether the shards answer.
+    Watch(Heartbeat),
     /// The server is to be shut down for good: the control thread ends.
     Close,
 }
@@ -58,6 +61,7 @@ pub(crate) fn spawn(
         inboxes,
         watched,
         stalls: BTreeMap::new(),
+        heartbeat: None,
     };
     std::thread::Builder::new()
         .name("control".into())
@@ -71,6 +75,8 @@ struct Control {
     watched: Vec<Watched>,
     /// How often a core was stuck, by who held it.
     stalls: BTreeMap<String, u64>,
+    /// Who wants to hear from the shards, and when next.
+    heartbeat: Option<(Heartbeat, Instant)>,
 }
 
 /// A core that is looked at.
@@ -82,6 +88,8 @@ struct Watched {
     since: Instant,
     /// Who holds it for too long, once that is reported.
     stuck_in: Option<String>,
+    /// When its shard last answered.
+    answered: Instant,
 }
 
 impl Watched {
@@ -92,6 +100,31 @@ impl Watched {
             names: HashMap::new(),
             since: Instant::now(),
             stuck_in: None,
+            answered: Instant::now(),
+        }
+    }
+
+    /// What to say of its shard, which has not answered.
+    fn silent(&self, shard: u16, stall_limit: Duration, now: Instant) -> Silent {
+        let hold = self.beacon.read();
+        // One that is not as it was at the last look has only just begun.
+        let held = match hold == self.hold {
+            true => now.duration_since(self.since),
+            false => Duration::ZERO,
+        };
+        match hold.holder() {
+            Some(holder) => Silent {
+                shard,
+                holder: Some(self.describe(holder)),
+                lasting: held,
+                is_dead: held > stall_limit,
+            },
+            None => Silent {
+                shard,
+                holder: None,
+                lasting: now.duration_since(self.answered),
+                is_dead: true,
+            },
         }
     }
 
@@ -116,18 +149,22 @@ impl Control {
                 self.look(now);
                 next_look = now + LOOK_INTERVAL;
             }
+            self.beat();
             // An orchestrator's shards give their cores to nobody.
             let is_watching = self.watched.iter().any(|watched| !watched.names.is_empty());
-            let wait = match is_watching {
-                true => next_look.saturating_duration_since(now),
-                false => FOR_LONG,
-            };
+            let look = is_watching.then_some(next_look);
+            let beat = self.heartbeat.as_ref().map(|(_, next)| *next);
+            let next = look.into_iter().chain(beat).min();
+            let wait = next.map_or(FOR_LONG, |next| next.saturating_duration_since(now));
             match from_shards.recv_timeout(wait) {
                 Ok(ToControl::WantSnapshot(caller)) => self.answer(caller),
                 Ok(ToControl::Functions { shard, names }) => {
                     if let Some(watched) = self.watched.get_mut(usize::from(shard)) {
                         watched.names.extend(names);
                     }
+                }
+                Ok(ToControl::Watch(heartbeat)) => {
+                    self.heartbeat = Some((heartbeat, Instant::now()));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToControl::Close) | Err(RecvTimeoutError::Disconnected) => return,
@@ -168,41 +205,65 @@ impl Control {
         }
     }
 
+    /// Asks the shards whether they are there, where it is time to, and tells who wants to hear.
+    fn beat(&mut self) {
+        let now = Instant::now();
+        let Some((mut heartbeat, next)) = self.heartbeat.take() else {
+            return;
+        };
+        if now < next {
+            self.heartbeat = Some((heartbeat, next));
+            return;
+        }
+        let (snapshot, answered) = self.collect();
+        let now = Instant::now();
+        let mut silent = Vec::new();
+        for (shard, watched) in (0..).zip(&mut self.watched) {
+            match answered.contains(&shard) {
+                true => watched.answered = now,
+                false => silent.push(watched.silent(shard, heartbeat.stall_limit, now)),
+            }
+        }
+        let snapshot = snapshot.unwrap_or_default();
+        (heartbeat.tell)(&Pulse { snapshot, silent });
+        let next = now + heartbeat.every;
+        self.heartbeat = Some((heartbeat, next));
+    }
+
     /// Answers whoever wants a snapshot.
     fn answer(&self, caller: Caller) {
-        let mut snapshot = collect(&self.inboxes);
-        if let Some(snapshot) = &mut snapshot {
-            let stalls = self.stalls.iter();
-            snapshot.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
-        }
+        let (snapshot, _) = self.collect();
         if let Some(inbox) = self.inboxes.get(usize::from(caller.shard)) {
             let _ = inbox.unbounded_send(ToShard::Answer(caller, encode(&snapshot)));
         }
     }
-}
 
-/// A snapshot of all shards that answer in time.
-fn collect(inboxes: &[Inbox]) -> Option<Snapshot> {
-    let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
-    let (reply, replies) = channel();
-    tell(inboxes, || ToShard::Snapshot(reply.clone()));
-    drop(reply);
-    let mut sum: Option<Snapshot> = None;
-    for answered in 0..inboxes.len() {
-        match replies.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(snapshot) => match &mut sum {
+    /// A snapshot of all shards that answer in time, and which those are.
+    fn collect(&self) -> (Option<Snapshot>, Vec<u16>) {
+        let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
+        let (reply, replies) = channel();
+        tell(&self.inboxes, || ToShard::Snapshot(reply.clone()));
+        drop(reply);
+        let mut sum: Option<Snapshot> = None;
+        let mut answered = Vec::new();
+        while answered.len() < self.inboxes.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((shard, snapshot)) = replies.recv_timeout(left) else {
+                break;
+            };
+            answered.push(shard);
+            match &mut sum {
                 Some(sum) => sum.merge(snapshot),
                 None => sum = Some(snapshot),
-            },
-            Err(_) => {
-                if let Some(sum) = &mut sum {
-                    sum.silent_shards = (inboxes.len() - answered) as u16;
-                }
-                break;
             }
         }
+        if let Some(sum) = &mut sum {
+            sum.silent_shards = (self.inboxes.len() - answered.len()) as u16;
+            let stalls = self.stalls.iter();
+            sum.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
+        }
+        (sum, answered)
     }
-    sum
 }
 
 fn encode(snapshot: &Option<Snapshot>) -> Result<Vec<u8>, CallError> {

@@ -185,6 +185,15 @@ impl Handler {
         }
     }
 
+    /// The endpoint of the sessions that it opens.
+    pub(crate) fn upstream_mut(&mut self) -> Option<&mut Endpoint> {
+        match self {
+            #[cfg(feature = "engine")]
+            Self::Node(node) => node.endpoint_mut(),
+            Self::Orchestrator(orchestrator) => Some(orchestrator.endpoint_mut()),
+        }
+    }
+
     /// Rows for a snapshot.
     pub(crate) fn rows(&self) -> Vec<Row> {
         match self {

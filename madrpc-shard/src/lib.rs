@@ -32,6 +32,7 @@ mod endpoint;
 pub mod engine;
 mod group;
 mod handler;
+pub mod health;
 pub mod load;
 #[cfg(feature = "engine")]
 pub mod node;
@@ -44,6 +45,7 @@ mod socket;
 mod spin;
 pub mod steer;
 mod throttle;
+mod transport;
 mod upstream;
 mod wake;
 #[cfg(feature = "engine")]

@@ -78,6 +78,11 @@ impl Orchestrator {
         self.upstreams.endpoint()
     }
 
+    /// The endpoint that the sessions to nodes are opened from.
+    pub(crate) fn endpoint_mut(&mut self) -> &mut Endpoint {
+        self.upstreams.endpoint_mut()
+    }
+
     /// When to take the next turn at the latest.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.upstreams.next_timer()

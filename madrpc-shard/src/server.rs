@@ -7,23 +7,23 @@ use crate::address::AddressError;
 use crate::beacon::Beacon;
 use crate::control::{self, ToControl, tell};
 use crate::cpus::{self, CpuError, CpuSet};
-use crate::endpoint::{Accepting, Endpoint, Resets, Tokens};
+use crate::endpoint::{Resets, Tokens};
 use crate::group::{ShardGroup, Starting};
 use crate::handler::Handler;
+use crate::health::Heartbeat;
 #[cfg(feature = "engine")]
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig};
 use crate::orchestrator::Orchestrator;
 use crate::preflight::{self, PreflightError};
-use crate::relay::{self, Relay};
+use crate::relay;
 use crate::shard::{Inbox, Seat, Shard, ToShard};
-use crate::socket::Socket;
 use crate::spin::{DEFAULT_SPIN, Spin};
-use crate::steer::{BindError, PortLock, SocketGroup, Steering, SteeringChoice, bind_dialer};
+use crate::steer::{BindError, PortLock, SocketGroup, Steering, SteeringChoice};
+use crate::transport::{accepting_endpoint, dialing_endpoint};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
 use madrpc_core::identity::{Identity, IdentityError};
-use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, UPSTREAM_IDLE_TIMEOUT};
-use madrpc_core::session::set_transport;
+use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -269,6 +269,9 @@ impl Server {
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
+        if let Some(lacking) = cpus::lacking_quota(cores.len()) {
+            tracing::warn!("{lacking}");
+        }
         let SocketGroup {
             sockets,
             address,
@@ -377,6 +380,28 @@ impl Server {
             .map_or(0, |running| running.inboxes.len())
     }
 
+    /// Goes over to another identity: sessions opened from now on are opened and accepted with it, those that are open go on.
+    ///
+    /// # Errors
+    /// Where it cannot serve. Nothing has changed then.
+    pub fn set_identity(&self, identity: &Identity) -> Result<(), IdentityError> {
+        // Made once here for its errors; every shard makes its own.
+        identity.server_config()?;
+        identity.client_config()?;
+        if let Some(running) = &self.running {
+            tell(&running.inboxes, || ToShard::Identify(identity.clone()));
+        }
+        Ok(())
+    }
+
+    /// Has the shards asked again and again whether they are there; of several heartbeats the last one counts.
+    pub fn watch(&self, heartbeat: Heartbeat) {
+        if let Some(running) = &self.running {
+            // It fails only where the control thread has ended, and then the server has.
+            let _ = running.to_control.send(ToControl::Watch(heartbeat));
+        }
+    }
+
     /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
     pub fn drain(mut self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
@@ -419,47 +444,6 @@ pub(crate) fn bind(config: &ServerConfig, shards: usize) -> Result<SocketGroup, 
     let shards = u16::try_from(shards).ok().filter(|&shards| shards <= most);
     let shards = shards.ok_or_else(|| StartError::Settings(format!("at most {most} shards")))?;
     Ok(SocketGroup::bind(config.bind, shards, config.steering)?)
-}
-
-/// An endpoint for sessions that a shard or a client opens.
-pub(crate) fn dialing_endpoint(
-    identity: &Identity,
-    target: SocketAddr,
-    idle: Duration,
-    now: Instant,
-) -> Result<Endpoint, String> {
-    let mut config = identity
-        .client_config()
-        .map_err(|error| error.to_string())?;
-    set_transport(&mut config, idle).map_err(|error| format!("QUIC: {error}"))?;
-    let socket = bind_dialer(target).and_then(Socket::new);
-    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
-    endpoint.map_err(|error| format!("socket for {target}: {error}"))
-}
-
-fn accepting_endpoint(
-    identity: &Identity,
-    socket: UdpSocket,
-    relay: Relay,
-    (tokens, resets): (Tokens, Resets),
-    seat: &Seat,
-    now: Instant,
-) -> Result<Endpoint, String> {
-    let mut config = identity
-        .server_config()
-        .map_err(|error| error.to_string())?;
-    set_transport(&mut config, CLIENT_IDLE_TIMEOUT).map_err(|error| format!("QUIC: {error}"))?;
-    let socket =
-        Socket::new(socket).map_err(|error| format!("socket of shard {}: {error}", seat.shard))?;
-    let accepting = Accepting {
-        config,
-        shard: seat.shard,
-        shards: seat.shards,
-        relay,
-        tokens,
-        resets,
-    };
-    Ok(Endpoint::accepting(socket, accepting, now))
 }
 
 /// The address by which others know the server: an unspecified one is replaced by the machine's name.

@@ -15,13 +15,17 @@ use crate::handler::{Handler, Incoming};
 use crate::node::Prepared;
 use crate::spin::Spin;
 use crate::steer::Steering;
+use crate::transport::{accepting_config, dialing_config};
 use crate::upstream::{Request, Sessions};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::frame::{Bill, Frame, Header};
-use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES, TIMEOUT_MAX};
+use madrpc_core::identity::Identity;
+use madrpc_core::limits::{
+    BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES, TIMEOUT_MAX, UPSTREAM_IDLE_TIMEOUT,
+};
 use madrpc_core::session::{Event, Outbox};
 use madrpc_core::stats::Snapshot;
 use std::sync::Arc;
@@ -42,8 +46,8 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What the control thread tells a shard.
 pub(crate) enum ToShard {
-    /// Send your part of a snapshot.
-    Snapshot(Sender<Snapshot>),
+    /// Send your part of a snapshot, with your number.
+    Snapshot(Sender<(u16, Snapshot)>),
     /// The result of a reserved function, or why there is none.
     Answer(Caller, Result<Vec<u8>, CallError>),
     /// Load this script beside the one that runs, and say whether it can be used.
@@ -55,6 +59,8 @@ pub(crate) enum ToShard {
     /// Forget the script that is loaded.
     #[cfg(feature = "engine")]
     Discard,
+    /// Open and accept sessions with this identity from now on.
+    Identify(Identity),
     /// Take nothing new, and end when the calls under way have ended.
     Drain,
     /// End now.
@@ -236,7 +242,9 @@ impl Shard {
     fn on_message(&mut self, message: ToShard, now: Instant) {
         match message {
             // Whoever asked may have given up.
-            ToShard::Snapshot(reply) => drop(reply.send(self.snapshot(now))),
+            ToShard::Snapshot(reply) => {
+                let _ = reply.send((self.seat.shard, self.snapshot(now)));
+            }
             ToShard::Answer(caller, result) => {
                 if let Some(outbox) = self.server.outbox(caller.session) {
                     answer(outbox, caller.id, result);
@@ -251,6 +259,7 @@ impl Shard {
             }
             #[cfg(feature = "engine")]
             ToShard::Discard => self.handler.discard(),
+            ToShard::Identify(identity) => self.identify(&identity),
             ToShard::Drain => {
                 self.stage = Stage::Draining;
                 self.server.stop_accepting();
@@ -258,6 +267,26 @@ impl Shard {
                     .each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
             }
             ToShard::Stop => self.stage = Stage::Leaving(now),
+        }
+    }
+
+    fn identify(&mut self, identity: &Identity) {
+        let configs = accepting_config(identity).and_then(|accepting| {
+            Ok((accepting, dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?))
+        });
+        match configs {
+            Ok((accepting, dialing)) => {
+                self.server.set_config(accepting);
+                if let Some(upstream) = self.handler.upstream_mut() {
+                    upstream.set_config(dialing);
+                }
+            }
+            // Tried once before; the TLS library must be out of memory.
+            Err(why) => tracing::error!(
+                "shard {} of {} keeps its certificate: {why}",
+                self.seat.shard,
+                self.seat.name
+            ),
         }
     }
 

@@ -8,7 +8,7 @@
 //! elsewhere (`relay`). That is slower, and right all the same.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -146,6 +146,9 @@ impl SocketGroup {
             .map(|_| bind_member(address))
             .collect::<io::Result<Vec<_>>>()
             .map_err(refused)?;
+        if let Some(lacking) = sockets.first().and_then(lacking_buffers) {
+            warn!("{lacking}");
+        }
         let steering = match sockets.first() {
             Some(_) if shards > 1 && choice == SteeringChoice::Relay => Steering::Relay,
             Some(first) if shards > 1 => match attach_filter(first, shards) {
@@ -220,6 +223,24 @@ fn set_buffers(socket: &Socket) {
     // The system caps what it gives and says nothing; less is slower under bursts, not wrong.
     let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
     let _ = socket.set_send_buffer_size(BUFFER_BYTES);
+}
+
+/// What to say where the system gives the socket less than it asks for.
+fn lacking_buffers(socket: &UdpSocket) -> Option<String> {
+    let socket = SockRef::from(socket);
+    // The kernel keeps double of what is asked for, half of it for its own books (socket(7)).
+    let sizes = [socket.recv_buffer_size(), socket.send_buffer_size()];
+    let [receive, send] = sizes.map(|size| size.unwrap_or(2 * BUFFER_BYTES) / 2);
+    (receive < BUFFER_BYTES || send < BUFFER_BYTES).then(|| {
+        format!(
+            "socket buffers: the system gives {} KiB to receive and {} KiB to send, of the {} KiB asked for; larger bursts \
+             of datagrams are lost and sent again, which costs throughput under load: \
+             sysctl net.core.rmem_max={BUFFER_BYTES} net.core.wmem_max={BUFFER_BYTES}",
+            receive / 1024,
+            send / 1024,
+            BUFFER_BYTES / 1024
+        )
+    })
 }
 
 /// Attaches the filter to the group that `member` belongs to.
@@ -330,6 +351,17 @@ mod tests {
         let group = SocketGroup::bind(loopback(), 2, SteeringChoice::Auto).unwrap();
         let on_second = (0..64).filter(|_| receiver(&group, b"junk") == 1).count();
         assert!((8..=56).contains(&on_second), "{on_second} of 64");
+    }
+
+    #[test]
+    fn small_buffers_are_told_with_the_remedy() {
+        let socket = UdpSocket::bind(loopback()).unwrap();
+        SockRef::from(&socket)
+            .set_recv_buffer_size(64 << 10)
+            .unwrap();
+        let told = lacking_buffers(&socket).unwrap();
+        assert!(told.contains("64 KiB to receive"), "{told}");
+        assert!(told.contains("net.core.rmem_max=4194304"), "{told}");
     }
 
     #[test]

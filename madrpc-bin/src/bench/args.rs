@@ -1,7 +1,8 @@
 //! The flags of `madrpc bench`.
 
 use super::bounds::Bound;
-use crate::args::{TlsArgs, count, span, target, timeout};
+use crate::args::{count, span, target, timeout};
+use crate::tls::TlsArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,16 +1,105 @@
-//! Who this process is: by the files of `--tls-*`, else by this user's own authority.
+//! Certificates: which ones this process has, and the commands that make and show them.
 
-use crate::args::TlsArgs;
+mod issue;
+mod show;
+
+pub(crate) use issue::TlsCommand;
+
+use crate::exit::{Failure, Reason};
 use madrpc_core::identity::{Identity, IdentityError, Role};
+use std::path::{Path, PathBuf};
 
-/// The identity that the flags ask for.
-///
-/// # Errors
-/// Where files or the user's authority cannot be used.
-pub(crate) fn identity(args: &TlsArgs, role: Role) -> Result<Identity, IdentityError> {
-    match (&args.tls_ca, &args.tls_cert, &args.tls_key) {
-        (Some(ca), Some(cert), Some(key)) => Identity::from_files(ca, cert, key),
-        // clap lets all three pass, or none.
-        _ => Identity::of_this_user(role),
+/// Where systemd puts the credentials of a unit (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Where the unit has them from, for messages, and so that a key is refused that others can read there.
+const CREDENTIALS_SOURCE: &str = "MADRPC_CREDENTIALS_SOURCE";
+
+/// Certificates in PEM: all three, or none for those that a service manager hands over, else those of this user.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TlsArgs {
+    /// The authority whose peers are let in
+    #[arg(
+        long,
+        env = "MADRPC_TLS_CA",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) tls_ca: Option<PathBuf>,
+
+    /// Our certificate
+    #[arg(
+        long,
+        env = "MADRPC_TLS_CERT",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Our certificate's private key, in a file of mode 0600
+    #[arg(
+        long,
+        env = "MADRPC_TLS_KEY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) tls_key: Option<PathBuf>,
+}
+
+/// Runs a command of `madrpc tls`.
+pub(crate) fn run(command: &TlsCommand) -> Result<(), Failure> {
+    match command {
+        TlsCommand::Init(args) => issue::init(args),
+        TlsCommand::Issue(args) => issue::issue(args),
+        TlsCommand::Show(args) => show::run(args),
     }
+}
+
+/// The identity of a process that only calls.
+pub(crate) fn identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
+    find(args, role)?.map_err(Failure::from)
+}
+
+/// The identity of a server, which has to be one of its role: its peers refuse any other.
+pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
+    let identity = find(args, role)?.map_err(Failure::unfit)?;
+    match identity.role() {
+        Some(other) if other != role => Err(Failure::unfit(format!(
+            "the certificate is one of a {other}, and this is a {role}: use one that `madrpc tls issue {role}` has made"
+        ))),
+        _ => Ok(identity),
+    }
+}
+
+fn find(args: &TlsArgs, role: Role) -> Result<Result<Identity, IdentityError>, Failure> {
+    match (&args.tls_ca, &args.tls_cert, &args.tls_key) {
+        (Some(ca), Some(cert), Some(key)) => Ok(Identity::from_files(ca, cert, key)),
+        (None, None, None) => Ok(match credentials() {
+            Some((dir, source)) => Identity::from_credentials(&dir, &source),
+            None => Identity::of_this_user(role),
+        }),
+        (ca, cert, key) => {
+            let flags = [("--tls-ca", ca), ("--tls-cert", cert), ("--tls-key", key)];
+            let missing = flags.iter().filter(|(_, path)| path.is_none());
+            let missing: Vec<_> = missing.map(|(flag, _)| *flag).collect();
+            let missing = missing.join(" and ");
+            let message = format!("{missing}: not given; the three --tls-* belong together");
+            Err(Failure::new(Reason::Usage, message))
+        }
+    }
+}
+
+/// The directory that a service manager has put our credentials in, and where they come from.
+fn credentials() -> Option<(PathBuf, PathBuf)> {
+    let dir = PathBuf::from(std::env::var_os(CREDENTIALS)?);
+    if !has_key(&dir) {
+        return None;
+    }
+    let source = std::env::var_os(CREDENTIALS_SOURCE).map_or_else(|| dir.clone(), PathBuf::from);
+    Some((dir, source))
+}
+
+/// A unit can have credentials of other kinds.
+fn has_key(dir: &Path) -> bool {
+    dir.join("key.pem").exists()
 }

@@ -31,6 +31,9 @@ const LOCK: &str = "ca.lock";
 /// must still be the issuer of those that were issued before.
 const NAME: &str = "madrpc private authority";
 
+/// The longest name of an authority, a machine or a person.
+const NAME_MAX_BYTES: usize = 64;
+
 const HOUR_S: i64 = 3600;
 const LIFETIME_S: i64 = 10 * 365 * 24 * HOUR_S;
 const SERIAL_BITS: i32 = 128;
@@ -63,6 +66,23 @@ impl Authority {
         let key = generate_key()?;
         let certificate = self_signed(name, &key)?;
         Ok(Self { certificate, key })
+    }
+
+    /// A new authority of this name in `dir`, which is made with mode 0700 where it is not there.
+    ///
+    /// # Errors
+    /// Where one lies there already, a file cannot be written, or `name` is none (see [`Authority::create`]).
+    pub fn init(dir: &Path, name: &str) -> Result<Self, IdentityError> {
+        check_name(name)?;
+        files::private_dir(dir)?;
+        let _lock = files::lock(&dir.join(LOCK))?;
+        for path in [dir.join(CERTIFICATE), dir.join(KEY)] {
+            if files::exists(&path)? {
+                return Err(IdentityError::AuthorityExists { path });
+            }
+        }
+        complete(dir, name)?;
+        Self::load(dir)
     }
 
     /// The authority that lies in `dir`.
@@ -108,7 +128,7 @@ impl Authority {
             files::private_dir(dir)?;
             let _lock = files::lock(&dir.join(LOCK))?;
             if !files::exists(&dir.join(CERTIFICATE))? {
-                complete(dir)?;
+                complete(dir, NAME)?;
             }
         }
         Self::load(dir)
@@ -127,6 +147,36 @@ impl Authority {
             calls: true,
             not_before: &not_before,
             not_after: self.certificate.not_after(),
+        })
+    }
+
+    /// A certificate for a machine or a person of this name, in this role, with a fresh key in memory. It is valid for so
+    /// many days from now, or as long as the authority where that is less.
+    ///
+    /// # Errors
+    /// Where `name` is empty or longer than 64 bytes, `days` is 0, or the TLS library fails.
+    pub fn issue_to(&self, name: &str, role: Role, days: u32) -> Result<Identity, IdentityError> {
+        check_name(name)?;
+        if days == 0 {
+            return Err(IdentityError::Refused(
+                "a certificate is valid for at least 1 day".into(),
+            ));
+        }
+        let not_before = unix_time(-HOUR_S)?;
+        let asked = unix_time(i64::from(days) * 24 * HOUR_S)?;
+        let of_authority = self.certificate.not_after();
+        let left = asked.diff(of_authority)?;
+        let not_after = match left.days < 0 || left.secs < 0 {
+            true => of_authority,
+            false => &asked,
+        };
+        self.sign(&Profile {
+            subject: name,
+            dns_names: role.dns_names(),
+            serves: role.is_server(),
+            calls: true,
+            not_before: &not_before,
+            not_after,
         })
     }
 
@@ -179,14 +229,14 @@ impl Authority {
 }
 
 /// Creates what is missing. The caller holds the lock and saw no certificate.
-fn complete(dir: &Path) -> Result<(), IdentityError> {
+fn complete(dir: &Path, name: &str) -> Result<(), IdentityError> {
     let key_path = dir.join(KEY);
     if !files::exists(&key_path)? {
         let pem = generate_key()?.private_key_to_pem_pkcs8()?;
         files::publish(dir, KEY, &pem)?;
     }
     let key = files::read_key(&key_path)?;
-    let certificate = self_signed(NAME, &key)?;
+    let certificate = self_signed(name, &key)?;
     files::publish(dir, CERTIFICATE, &certificate.to_pem()?)
 }
 
@@ -237,6 +287,18 @@ fn append_key_ids(builder: &mut X509Builder, issuer: Option<&X509Ref>) -> Result
         .keyid(true)
         .build(&builder.x509v3_context(issuer, None))?;
     builder.append_extension(&issuer_id)
+}
+
+/// Refuses what no certificate can have as its name (RFC 5280, appendix A: ub-common-name).
+fn check_name(name: &str) -> Result<(), IdentityError> {
+    match name.len() {
+        1..=NAME_MAX_BYTES if !name.chars().any(char::is_control) => Ok(()),
+        _ => Err(IdentityError::Refused(format!(
+            "the name `{}` cannot stand in a certificate: 1 to {NAME_MAX_BYTES} bytes without control characters are \
+             wanted",
+            name.escape_debug()
+        ))),
+    }
 }
 
 fn common_name(name: &str) -> Result<X509Name, ErrorStack> {

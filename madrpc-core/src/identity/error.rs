@@ -48,6 +48,29 @@ pub enum IdentityError {
         mode: u32,
     },
 
+    /// The service manager found no file to hand over.
+    #[error(
+        "{} is missing or empty: put there what `madrpc tls issue` has written for this machine", path.display()
+    )]
+    NoCredential {
+        /// Where it should lie.
+        path: PathBuf,
+    },
+
+    /// There is an authority already.
+    #[error(
+        "{} is there already: an authority is made once, and all certificates of it end with it; choose another directory",
+        path.display()
+    )]
+    AuthorityExists {
+        /// Its certificate.
+        path: PathBuf,
+    },
+
+    /// A name or a time that no certificate can have.
+    #[error("{0}")]
+    Refused(String),
+
     /// A file does not hold what it should.
     #[error("{} holds no {wanted} in PEM: give a file that begins with -----BEGIN", path.display())]
     NotPem {

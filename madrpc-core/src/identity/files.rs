@@ -82,6 +82,16 @@ pub(super) fn lock(path: &Path) -> Result<File, IdentityError> {
 ///
 /// One writer at a time: the temporary name is always the same, so that a crash leaves one behind at most.
 pub(super) fn publish(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), IdentityError> {
+    publish_as(dir, name, bytes, 0o600)
+}
+
+/// As [`publish`], with these permissions.
+pub(super) fn publish_as(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    mode: u32,
+) -> Result<(), IdentityError> {
     let path = dir.join(name);
     let temporary = dir.join("ca.new");
     let write = || {
@@ -92,7 +102,7 @@ pub(super) fn publish(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Identi
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(mode)
             .open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -103,6 +113,15 @@ pub(super) fn publish(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Identi
     write().map_err(failed("write", &path))
 }
 
+/// Makes a directory that others may look into, or finds it there.
+pub(super) fn open_dir(dir: &Path) -> Result<(), IdentityError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(dir)
+        .map_err(failed("create", dir))
+}
+
 /// Whether the file is there. A file that cannot be asked about is an error, not an absence.
 pub(super) fn exists(path: &Path) -> Result<bool, IdentityError> {
     path.try_exists().map_err(failed("read", path))
@@ -111,7 +130,12 @@ pub(super) fn exists(path: &Path) -> Result<bool, IdentityError> {
 /// All certificates of a PEM file, at least one.
 pub(super) fn read_certificates(path: &Path) -> Result<Vec<X509>, IdentityError> {
     let pem = fs::read(path).map_err(failed("read", path))?;
-    X509::stack_from_pem(&pem)
+    parse_certificates(&pem, path)
+}
+
+/// All certificates in this PEM, at least one; `path` is for the message.
+pub(super) fn parse_certificates(pem: &[u8], path: &Path) -> Result<Vec<X509>, IdentityError> {
+    X509::stack_from_pem(pem)
         .ok()
         .filter(|certificates| !certificates.is_empty())
         .ok_or_else(|| IdentityError::NotPem {
@@ -124,26 +148,50 @@ pub(super) fn read_certificates(path: &Path) -> Result<Vec<X509>, IdentityError>
 pub(super) fn read_key(path: &Path) -> Result<PKey<Private>, IdentityError> {
     let mut file = File::open(path).map_err(failed("read", path))?;
     // Asked of the open file: the name may lead to another one a moment later.
-    let mode = file
-        .metadata()
-        .map_err(failed("read", path))?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(IdentityError::ExposedKey {
-            path: path.into(),
-            mode: mode & 0o7777,
-        });
-    }
+    check_key_mode(&file.metadata().map_err(failed("read", path))?, path)?;
     let mut pem = Vec::new();
     file.read_to_end(&mut pem).map_err(failed("read", path))?;
-    PKey::private_key_from_pem(&pem).map_err(|_| IdentityError::NotPem {
+    parse_key(&pem, path)
+}
+
+/// The private key in this PEM; `path` is for the message.
+pub(super) fn parse_key(pem: &[u8], path: &Path) -> Result<PKey<Private>, IdentityError> {
+    PKey::private_key_from_pem(pem).map_err(|_| IdentityError::NotPem {
         path: path.into(),
         wanted: "private key",
     })
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
+/// Fails where others may read or write a private key.
+pub(super) fn check_key_mode(found: &fs::Metadata, path: &Path) -> Result<(), IdentityError> {
+    let mode = found.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(IdentityError::ExposedKey {
+        path: path.into(),
+        mode: mode & 0o7777,
+    })
+}
+
+/// What a service manager was to hand over from `source` (systemd's `LoadCredential=`), from where it lies now. An empty
+/// file stands for one that was not there.
+pub(super) fn read_credential(
+    dir: &Path,
+    source: &Path,
+    name: &str,
+) -> Result<Vec<u8>, IdentityError> {
+    let path = dir.join(name);
+    let bytes = fs::read(&path).map_err(failed("read", &path))?;
+    match bytes.is_empty() {
+        true => Err(IdentityError::NoCredential {
+            path: source.join(name),
+        }),
+        false => Ok(bytes),
+    }
+}
+
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> IdentityError {
     move |source| IdentityError::Io {
         action,
         path: path.into(),

@@ -2,8 +2,8 @@
 
 use super::{ClientError, RawReply};
 use crate::preflight;
-use crate::server::dialing_endpoint;
 use crate::spin::{DEFAULT_SPIN, Spin};
+use crate::transport::dialing_endpoint;
 use crate::upstream::{Keep, Outcome, Request, Sessions, Upstreams};
 use crate::wake::too_many_wakes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};

@@ -180,6 +180,11 @@ impl Endpoint {
         Ok(Self::new(socket, config, accepts, now))
     }
 
+    /// Opens and accepts sessions with this from now on.
+    pub(crate) fn set_config(&mut self, config: quiche::Config) {
+        self.config = config;
+    }
+
     fn new(socket: Socket, config: quiche::Config, accepts: Accepts, now: Instant) -> Self {
         Self {
             socket,

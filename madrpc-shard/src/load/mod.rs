@@ -18,7 +18,7 @@ use crate::address::{AddressError, resolve_target};
 use crate::cpus::{self, CpuError};
 use crate::group::{ShardGroup, Starting};
 use crate::preflight::{self, PreflightError};
-use crate::server::dialing_endpoint;
+use crate::transport::dialing_endpoint;
 use crate::upstream::{Keep, Sessions, Upstreams};
 use generator::Generator;
 use madrpc_core::error::CallError;

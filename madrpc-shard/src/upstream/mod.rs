@@ -78,6 +78,11 @@ impl<T> Upstreams<T> {
         &self.endpoint
     }
 
+    /// The endpoint that the sessions are opened from.
+    pub(crate) fn endpoint_mut(&mut self) -> &mut Endpoint {
+        &mut self.endpoint
+    }
+
     /// Calls whose outcome is open.
     pub(crate) fn waiting(&self) -> usize {
         self.calls.pending.len()

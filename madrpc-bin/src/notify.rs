@@ -1,0 +1,193 @@
+//! What the service manager is told (sd_notify(3)): that a server is ready, how it does, and that all its shards answer.
+//!
+//! Without one, nothing is told and nothing is asked. The watchdog is fed by the shards' heartbeat alone: a process whose
+//! main thread still runs while a shard is dead is not alive.
+
+use madrpc_core::stats::{Latency, Snapshot};
+use madrpc_shard::health::{Heartbeat, Pulse};
+use madrpc_shard::server::Server;
+use sd_notify::NotifyState;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tracing::{debug, warn};
+
+/// The time between two heartbeats, unless the watchdog wants them faster.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Heartbeats within the watchdog's time. One that fails may be followed by others that do not.
+const BEATS_PER_WATCHDOG: u32 = 4;
+
+/// No more calls are taken: what is said of this process begins with that.
+static DRAINS: AtomicBool = AtomicBool::new(false);
+
+/// It serves.
+pub(crate) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// It reads certificates and script anew; until [`ready`].
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(_) => tell(&[NotifyState::Reloading]),
+    }
+}
+
+/// It takes no new calls and is about to end.
+pub(crate) fn stopping(status: &str) {
+    DRAINS.store(true, Ordering::Relaxed);
+    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// It ends, and this is why.
+pub(crate) fn failed(status: &str) {
+    tell(&[NotifyState::Status(status)]);
+}
+
+/// Tells how `server` does from now on, and that it is alive while every shard answers or has a reason not to.
+pub(crate) fn watch(server: &Server, stall_limit: Duration) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let watchdog = sd_notify::watchdog_enabled();
+    let every = watchdog.map_or(BEAT, |time| BEAT.min(time / BEATS_PER_WATCHDOG));
+    let mut last = Last::default();
+    server.watch(Heartbeat {
+        every,
+        stall_limit,
+        tell: Box::new(move |pulse| {
+            let status = last.describe(pulse, Instant::now());
+            if watchdog.is_some() && !pulse.is_alive() {
+                warn!("a shard is dead, and the watchdog is not fed: {status}");
+                tell(&[NotifyState::Status(&status)]);
+            } else {
+                tell(&[NotifyState::Status(&status), NotifyState::Watchdog]);
+            }
+        }),
+    });
+}
+
+fn tell(state: &[NotifyState<'_>]) {
+    // Nobody but the service manager would miss it.
+    if let Err(error) = sd_notify::notify(state) {
+        debug!("the service manager cannot be told: {error}");
+    }
+}
+
+/// What the heartbeat before this one counted.
+#[derive(Default)]
+struct Last {
+    at: Option<Instant>,
+    rows: HashMap<(String, String), madrpc_core::stats::Row>,
+}
+
+impl Last {
+    /// In one line, what has been done since the last time, and what is wrong.
+    fn describe(&mut self, pulse: &Pulse, now: Instant) -> String {
+        let snapshot = &pulse.snapshot;
+        let mut parts = Vec::new();
+        // Without the counts of a shard there is no difference to be had.
+        if pulse.silent.is_empty() {
+            parts.extend(self.figures(snapshot, now));
+        }
+        parts.push(format!("{} sessions", snapshot.sessions));
+        if !snapshot.upstreams.is_empty() {
+            let up = snapshot.upstreams.iter().filter(|(_, shards)| *shards > 0);
+            let (up, all) = (up.count(), snapshot.upstreams.len());
+            parts.push(format!("{up} of {all} nodes connected"));
+        }
+        parts.extend(pulse.silent.iter().map(ToString::to_string));
+        let stage = match DRAINS.load(Ordering::Relaxed) {
+            true => "draining: ",
+            false => "",
+        };
+        format!("{stage}{}", parts.join(", "))
+    }
+
+    fn figures(&mut self, snapshot: &Snapshot, now: Instant) -> Vec<String> {
+        let (calls, errors, latency) = self.since(snapshot);
+        let seconds = self
+            .at
+            .replace(now)
+            .map_or(0.0, |at| now.duration_since(at).as_secs_f64());
+        let rate = match seconds > 0.0 {
+            true => calls as f64 / seconds,
+            false => 0.0,
+        };
+        let mut figures = vec![format!("{rate:.0} calls/s"), format!("{errors} errors")];
+        if latency.count() > 0 {
+            figures.push(format!("p99 {} us", latency.quantile_us(0.99)));
+        }
+        figures
+    }
+
+    /// Calls, errors and latencies since the last time.
+    fn since(&mut self, snapshot: &Snapshot) -> (u64, u64, Latency) {
+        let (mut calls, mut errors, mut latency) = (0, 0, Latency::default());
+        for row in &snapshot.rows {
+            let key = (row.node.clone(), row.function.clone());
+            let new = match self.rows.get(&key) {
+                Some(earlier) => row.since(earlier),
+                None => row.clone(),
+            };
+            calls += new.calls;
+            errors += new.errors.iter().map(|(_, count)| count).sum::<u64>();
+            latency.add_buckets(&new.latency_us);
+            self.rows.insert(key, row.clone());
+        }
+        (calls, errors, latency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madrpc_core::stats::Row;
+    use madrpc_shard::health::Silent;
+
+    fn pulse(calls: u64) -> Pulse {
+        let row = Row {
+            node: "n".into(),
+            function: "f".into(),
+            calls,
+            errors: vec![("JavaScript".into(), calls / 10)],
+            latency_us: vec![(100, calls)],
+        };
+        Pulse {
+            snapshot: Snapshot {
+                sessions: 3,
+                rows: vec![row],
+                ..Snapshot::default()
+            },
+            silent: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_status_is_of_the_time_since_the_last_one() {
+        let (mut last, start) = (Last::default(), Instant::now());
+        last.describe(&pulse(1000), start);
+        let later = start + Duration::from_secs(5);
+        let told = last.describe(&pulse(1500), later);
+        assert_eq!(told, "100 calls/s, 50 errors, p99 100 us, 3 sessions");
+        let told = last.describe(&pulse(1500), later + Duration::from_secs(5));
+        assert_eq!(told, "0 calls/s, 0 errors, 3 sessions");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let mut pulse = pulse(0);
+        pulse.snapshot.upstreams = vec![("a:1".into(), 2), ("b:2".into(), 0)];
+        pulse.silent.push(Silent {
+            shard: 1,
+            holder: Some("sort".into()),
+            lasting: Duration::from_secs(12),
+            is_dead: false,
+        });
+        let told = Last::default().describe(&pulse, Instant::now());
+        let expected = "3 sessions, 1 of 2 nodes connected, shard 1: held by `sort` for 12 s";
+        assert_eq!(told, expected);
+        assert!(pulse.is_alive());
+    }
+}

@@ -1,0 +1,61 @@
+//! What a server gives up before it serves.
+//!
+//! It speaks UDP and nothing else, so it may open and accept no TCP connection, even where somebody makes it run code of
+//! theirs. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
+//! calls that a systemd unit can set, and no Landlock rule does.
+
+use landlock::{
+    ABI, Access, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError,
+    RulesetStatus,
+};
+use tracing::{debug, warn};
+
+/// Gives up TCP, for this thread and all that it starts from now on. Names have to be resolved before.
+pub(crate) fn enter() {
+    match give_up_tcp() {
+        Ok(RulesetStatus::NotEnforced) => {
+            debug!(
+                "the kernel has no Landlock for the network (6.7 and later do): TCP stays possible"
+            );
+        }
+        Ok(_) => debug!("TCP is given up (Landlock)"),
+        Err(error) => warn!("TCP cannot be given up by Landlock, and stays possible: {error}"),
+    }
+}
+
+fn give_up_tcp() -> Result<RulesetStatus, RulesetError> {
+    let given_up = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessNet::from_all(ABI::V4))?
+        .create()?
+        .restrict_self()?;
+    Ok(given_up.ruleset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    #[test]
+    fn tcp_is_refused_and_udp_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // It holds for the thread that it was called on, and those that it starts.
+        let outcome = std::thread::spawn(move || {
+            if give_up_tcp().unwrap() == RulesetStatus::NotEnforced {
+                return None;
+            }
+            UdpSocket::bind("127.0.0.1:0").unwrap();
+            let refused = [
+                TcpStream::connect(address).unwrap_err().kind(),
+                TcpListener::bind("127.0.0.1:0").unwrap_err().kind(),
+            ];
+            Some(refused)
+        });
+        let refused = outcome.join().unwrap();
+        assert!(refused.is_none_or(|refused| refused == [ErrorKind::PermissionDenied; 2]));
+        TcpStream::connect(address).unwrap();
+    }
+}

@@ -1,0 +1,113 @@
+//! `madrpc config`: the settings that a server would have, and where each comes from.
+
+use super::{Kind, Resolved, Server, Setting, relaxed, template};
+use crate::exit::{Failure, Reason};
+use crate::output;
+use serde::Serialize;
+use std::ffi::OsString;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+
+    /// Print a settings file with every key, its meaning, unit and default, and nothing set
+    #[arg(long, conflicts_with = "json")]
+    template: bool,
+
+    /// Whose settings
+    #[arg(value_name = "SERVER")]
+    server: Server,
+
+    /// The flags that it would be started with
+    #[arg(
+        value_name = "FLAGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    flags: Vec<OsString>,
+}
+
+/// The document of `--json`. Keys are only ever added.
+#[derive(Serialize)]
+struct Row<'a> {
+    key: &'a str,
+    /// As it would be written for the flag; a list has several.
+    values: &'a [String],
+    /// `--flag`, `$VARIABLE`, `FILE:LINE` or `default`.
+    source: String,
+}
+
+pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
+    if args.template {
+        return output::result(template::text(args.server).trim_end());
+    }
+    let line = ["madrpc".into(), args.server.name().into()].into_iter();
+    let line = line.chain(args.flags.iter().cloned());
+    let matches = relaxed()
+        .try_get_matches_from(line)
+        .unwrap_or_else(|error| error.exit());
+    let Some((_, typed)) = matches.subcommand() else {
+        return Err(Failure::new(Reason::Usage, "no server is named"));
+    };
+    let resolved = Resolved::new(args.server, typed, |name| std::env::var_os(name))?;
+    let text = match args.json {
+        true => json(&resolved.settings)?,
+        false => text(&resolved.settings),
+    };
+    output::result(&text)
+}
+
+fn json(settings: &[Setting]) -> Result<String, Failure> {
+    let rows: Vec<_> = settings
+        .iter()
+        .map(|setting| Row {
+            key: &setting.key,
+            values: &setting.values,
+            source: setting.source.to_string(),
+        })
+        .collect();
+    serde_json::to_string(&rows)
+        .map_err(|error| Failure::new(Reason::Other, format!("JSON: {error}")))
+}
+
+/// A settings file that says the same, with the sources as comments.
+fn text(settings: &[Setting]) -> String {
+    let lines: Vec<_> = settings
+        .iter()
+        .map(|setting| (line(setting), setting))
+        .collect();
+    let width = lines.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
+    let width = width.min(60);
+    let lines = lines
+        .iter()
+        .map(|(line, setting)| match setting.values.is_empty() {
+            true => format!("# {} is not set", setting.key),
+            false => format!("{line:width$}  # {}", setting.source),
+        });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn line(setting: &Setting) -> String {
+    format!("{} = {}", setting.key, toml(setting.kind, &setting.values))
+}
+
+/// Values as TOML has them.
+pub(super) fn toml(kind: Kind, values: &[String]) -> String {
+    let word = |value: &String| match kind {
+        Kind::Switch => value.clone(),
+        _ if value.parse::<u32>().is_ok() => value.clone(),
+        _ => toml::Value::String(value.clone()).to_string(),
+    };
+    match (kind, values) {
+        (Kind::Many, values) => {
+            format!(
+                "[{}]",
+                values.iter().map(word).collect::<Vec<_>>().join(", ")
+            )
+        }
+        (_, [value, ..]) => word(value),
+        (_, []) => String::new(),
+    }
+}

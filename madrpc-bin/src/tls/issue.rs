@@ -1,0 +1,116 @@
+//! `madrpc tls init` and `issue`: the authority of a fleet, and what each machine gets from it.
+
+use super::show::ShowArgs;
+use crate::exit::{Failure, Reason};
+use crate::output::{printable, say};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use madrpc_core::identity::{Authority, Role};
+use std::path::PathBuf;
+
+const INIT_NOTES: &str = "\
+The directory then holds ca.key, which makes certificates for anybody, and ca.pem. Keep it on a machine that is not of
+the fleet, or offline. Nothing of the fleet needs it but to get new certificates.
+
+Example:
+  madrpc tls init ~/fleet-ca --name 'fleet of example.org'";
+
+const ISSUE_NOTES: &str = "\
+Roles:
+  node          runs functions; lets orchestrators and clients in
+  orchestrator  passes calls on to nodes
+  client        calls functions
+  operator      calls functions, and looks after the fleet: madrpc top, madrpc functions
+
+Written are DIR/ROLE/ca.pem, cert.pem and key.pem, as the systemd units expect them in /etc/madrpc/tls. For a person or
+a program, $MADRPC_TLS_DIR names that directory.
+
+Example:
+  madrpc tls issue node web-1 --ca ~/fleet-ca --out web-1 && scp -r web-1/* root@web-1:/etc/madrpc/tls/";
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Make the authority of a fleet, once
+    Init(InitArgs),
+    /// Make a certificate for a machine, a program or a person
+    Issue(IssueArgs),
+    /// Show what certificates say
+    Show(ShowArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = INIT_NOTES)]
+pub(crate) struct InitArgs {
+    /// Where it lies from now on; made with mode 0700
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+
+    /// What it is called in certificates, 1 to 64 bytes
+    #[arg(long, value_name = "NAME", default_value = "madrpc fleet")]
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = ISSUE_NOTES)]
+pub(crate) struct IssueArgs {
+    /// What its owner is in the fleet
+    #[arg(value_name = "ROLE", value_parser = role())]
+    role: Role,
+
+    /// Its owner, 1 to 64 bytes; shown and logged, and of no other meaning
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// The directory of the authority
+    #[arg(long, value_name = "DIR")]
+    ca: PathBuf,
+
+    /// Where to write it, in a directory named after the role
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// How long it is valid; no longer than the authority
+    #[arg(long, value_name = "N", default_value = "365", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    days: u32,
+}
+
+fn role() -> impl TypedValueParser<Value = Role> {
+    let role_of = |name: String| {
+        let found = Role::ALL.into_iter().find(|role| role.name() == name);
+        found.ok_or("no such role")
+    };
+    PossibleValuesParser::new(Role::ALL.map(Role::name)).try_map(role_of)
+}
+
+pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
+    Authority::init(&args.dir, &args.name)?;
+    say(&format!(
+        "made the authority `{}` in {}: keep ca.key from everybody, and off the machines of the fleet",
+        printable(&args.name),
+        args.dir.display()
+    ));
+    Ok(())
+}
+
+pub(super) fn issue(args: &IssueArgs) -> Result<(), Failure> {
+    if !args.ca.join("ca.pem").exists() {
+        return Err(Failure::new(
+            Reason::Other,
+            format!(
+                "{} holds no authority: name the directory that `madrpc tls init` has made",
+                args.ca.display()
+            ),
+        ));
+    }
+    let authority = Authority::load(&args.ca)?;
+    let identity = authority.issue_to(&args.name, args.role, args.days)?;
+    let dir = args.out.join(args.role.name());
+    identity.save(&dir)?;
+    say(&format!(
+        "made a certificate of the {} `{}` for {} days: {}/ca.pem, cert.pem, key.pem",
+        args.role,
+        printable(&args.name),
+        args.days,
+        dir.display()
+    ));
+    Ok(())
+}
