@@ -16,13 +16,15 @@ LOCKED := $(if $(CI),--locked)
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
+CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 
-SCRIPTS := .ci/run deploy/*.sh
+SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
+	tests/deploy/run tests/deploy/*.sh
 
-.PHONY: help demo test check bench build deps check-deps fmt spelling shell tidy deny clippy doc
+.PHONY: help demo test test-deploy check bench build deb deps check-deps fmt spelling shell tidy deny clippy doc
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: deps ## pi, computed by an embedded cluster; ARGS="--samples 1000000" and the like
 	cargo run $(LOCKED) --release -p monte-carlo-pi -- $(ARGS)
@@ -34,6 +36,9 @@ test: deps ## every test of the workspace, and their count; ARGS="NAME" for some
 	deploy/test-count.awk target/test.log || [ $$status -ne 0 ] || status=1; \
 	exit $$status
 
+test-deploy: ## the package and its units in a Debian that systemd-nspawn boots; needs root; ARGS="NAME" for some of them
+	@tests/deploy/run $(ARGS)
+
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
 
@@ -42,6 +47,14 @@ bench: deps ## whole systems side by side, madrpc and its peers: target/bench/re
 
 build: deps ## the command madrpc, optimised: target/release/madrpc
 	cargo build $(LOCKED) --release -p madrpc-bin
+
+deb: build $(CARGO_DEB) ## the Debian package: target/debian/madrpc_*.deb; ARGS="--deb-version 1.2.3-1" and the like
+	@rm -rf target/deb && mkdir -p target/deb
+	@target/release/madrpc man target/deb/man
+	@target/release/madrpc completions bash >target/deb/madrpc.bash
+	@target/release/madrpc completions zsh >target/deb/_madrpc
+	@target/release/madrpc completions fish >target/deb/madrpc.fish
+	@$(CARGO_DEB) $(LOCKED) -p madrpc-bin --no-build --strip --quiet $(ARGS)
 
 deps:
 	@deploy/build-deps.sh

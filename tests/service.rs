@@ -356,7 +356,17 @@ fn credentials_of_a_unit_are_used_and_named_by_where_they_come_from() {
         "{}",
         stderr(&output)
     );
-    std::fs::write(copies.join("key.pem"), "").unwrap();
+    // What ExecReload= runs gets no credentials: the rest is looked at all the same.
+    let output = with_credentials(&home, &home.path("nowhere"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("not shown to this process"),
+        "{}",
+        stderr(&output)
+    );
+    std::fs::write(copies.join("key.pem"), "missing").unwrap();
     let output = with_credentials(&home, &copies).output().unwrap();
     refused(
         &output,

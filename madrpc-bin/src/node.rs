@@ -25,16 +25,21 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         .map(|function| function.name.as_str())
         .collect();
     let names = names.join(", ");
-    let config = config(&args.bind, Role::Node, &args.server)?;
-    let cores = cores(&config)?;
     let orchestrator = args
         .orchestrator
         .as_deref()
         .map(resolve_target)
         .transpose()?;
     if args.server.check {
-        return all_right(&format!("functions: {names}"));
+        return check(
+            &args.bind,
+            Role::Node,
+            &args.server,
+            &format!("functions: {names}"),
+        );
     }
+    let config = config(&args.bind, Role::Node, &args.server)?;
+    let cores = cores(&config)?;
     let settings = NodeConfig {
         pool_size: args.pool_size,
         slice: (!args.no_slice).then_some(args.slice),
@@ -67,9 +72,12 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What `--check` says where nothing is wrong.
-pub(crate) fn all_right(more: &str) -> Result<(), Failure> {
-    say(&format!("settings and certificates are all right; {more}"));
+/// `--check`: what is left to look at, and the word that all is right.
+pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Result<(), Failure> {
+    resolve_bind(bind)?;
+    cpus::choose(args.cpus.as_ref(), args.shards).map_err(StartError::Cpus)?;
+    let told = tls::check_server(&args.tls, role)?;
+    say(&format!("{told}; {more}"));
     Ok(())
 }
 

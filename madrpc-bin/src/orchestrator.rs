@@ -2,7 +2,7 @@
 
 use crate::args::OrchestratorArgs;
 use crate::exit::Failure;
-use crate::node::{all_right, config, cores, describe};
+use crate::node::{check, config, cores, describe};
 use crate::notify;
 use crate::output::say;
 use crate::reload;
@@ -18,13 +18,14 @@ use std::time::Duration;
 pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
     let nodes: Vec<SocketAddr> = nodes.collect::<Result<_, AddressError>>()?;
-    let config = config(&args.bind, Role::Orchestrator, &args.server)?;
-    let cores = cores(&config)?;
     let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
     if args.server.check {
-        return all_right(&format!("nodes: {names}"));
+        let more = format!("nodes: {names}");
+        return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
+    let config = config(&args.bind, Role::Orchestrator, &args.server)?;
+    let cores = cores(&config)?;
     sandbox::enter();
     let orchestrator = Server::orchestrator(&config, &nodes)?;
     let events = Events::catch(true)?;

@@ -164,7 +164,8 @@ impl Control {
                     }
                 }
                 Ok(ToControl::Watch(heartbeat)) => {
-                    self.heartbeat = Some((heartbeat, Instant::now()));
+                    let first = Instant::now() + heartbeat.every;
+                    self.heartbeat = Some((heartbeat, first));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToControl::Close) | Err(RecvTimeoutError::Disconnected) => return,

@@ -71,6 +71,17 @@ pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Fa
     }
 }
 
+/// Looks whether a server would find its identity; says so in words, which also say where that cannot be seen from here.
+pub(crate) fn check_server(args: &TlsArgs, role: Role) -> Result<&'static str, Failure> {
+    let is_given = args.tls_ca.is_some() || args.tls_cert.is_some() || args.tls_key.is_some();
+    if !is_given && credentials().is_none() && std::env::var_os(CREDENTIALS_SOURCE).is_some() {
+        // systemd gives them to the server alone, and to nothing that ExecReload= runs.
+        return Ok("settings are all right (credentials are not shown to this process)");
+    }
+    server_identity(args, role)?;
+    Ok("settings and certificates are all right")
+}
+
 fn find(args: &TlsArgs, role: Role) -> Result<Result<Identity, IdentityError>, Failure> {
     match (&args.tls_ca, &args.tls_cert, &args.tls_key) {
         (Some(ca), Some(cert), Some(key)) => Ok(Identity::from_files(ca, cert, key)),

@@ -174,8 +174,10 @@ pub(super) fn check_key_mode(found: &fs::Metadata, path: &Path) -> Result<(), Id
     })
 }
 
-/// What a service manager was to hand over from `source` (systemd's `LoadCredential=`), from where it lies now. An empty
-/// file stands for one that was not there.
+/// What stands in a credential whose file was not there: the units say so by `SetCredential=`.
+const MISSING: &[u8] = b"missing";
+
+/// What a service manager was to hand over from `source` (systemd's `LoadCredential=`), from where it lies now.
 pub(super) fn read_credential(
     dir: &Path,
     source: &Path,
@@ -183,7 +185,7 @@ pub(super) fn read_credential(
 ) -> Result<Vec<u8>, IdentityError> {
     let path = dir.join(name);
     let bytes = fs::read(&path).map_err(failed("read", &path))?;
-    match bytes.is_empty() {
+    match bytes.is_empty() || bytes == MISSING {
         true => Err(IdentityError::NoCredential {
             path: source.join(name),
         }),

@@ -148,7 +148,7 @@ mod tests {
         assert!(told.contains("open to others (mode 0644)"), "{told}");
         assert!(told.contains("source/key.pem"), "{told}");
         permit(&source.join("key.pem"), 0o600);
-        std::fs::write(copies.join("cert.pem"), "").unwrap();
+        std::fs::write(copies.join("cert.pem"), "missing").unwrap();
         let told = refused();
         assert!(
             told.contains("source/cert.pem is missing or empty"),

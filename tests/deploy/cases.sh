@@ -1,0 +1,362 @@
+# What befalls a fleet. Each case prints its figure and fails by its first failing command; they run in this order, in one
+# machine, and leave the fleet serving. Sourced by run.
+# shellcheck shell=bash
+
+CASES=(install verify start settings pi reload certificates restart crash stalled drain sandbox affinity refused upgrade remove)
+
+FLEET=(madrpc-orchestrator madrpc-node@a madrpc-node@b)
+PORT=8080
+
+# Words that must be found.
+expect() {
+    local text=$1 words
+    shift
+    for words in "$@"; do
+        if [[ $text != *"$words"* ]]; then
+            say "no \`$words\` in: $text"
+            return 1
+        fi
+    done
+}
+
+call() { operator call "127.0.0.1:$PORT" "$@"; }
+serves() { call version 2>/dev/null >/dev/null; }
+# Both nodes are behind the orchestrator.
+whole() { operator top "127.0.0.1:$PORT" --once --json | grep -o '"connected_shards":[0-9]*' | grep -vc ':0' | grep -qx 2; }
+settle() { within 20 whole; }
+
+write_script() {
+    cat "examples/monte-carlo-pi/scripts/pi.js" - >"$ROOT/etc/madrpc/functions.js" <<SCRIPT
+madrpc.register("version", () => $1);
+madrpc.register("work", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return "done"; });
+SCRIPT
+}
+
+issue() {
+    local role
+    for role in node orchestrator operator; do
+        "$MADRPC" tls issue "$role" machine --ca "$1" --out "$ROOT/etc/madrpc/tls"
+    done
+}
+
+case_install() {
+    local lint
+    lint=$(lintian --allow-root "$DEB" 2>&1 || true)
+    [ -z "$lint" ] || { say "$lint"; return 1; }
+    cp "$DEB" "$ROOT/root/madrpc.deb"
+    inside dpkg -i /root/madrpc.deb >&2
+    expect "$(inside systemctl is-enabled madrpc-node madrpc-orchestrator || true)" disabled
+    [ -z "$(inside systemctl list-units --no-legend 'madrpc-*.service')" ]
+    expect "$(inside stat -c '%a %U:%G' /etc/madrpc)" '750 root:madrpc'
+    # Started without being told anything, it says what is missing and stays down.
+    inside systemctl start madrpc-node 2>/dev/null && return 1
+    expect "$(show madrpc-node StatusText)" 'script is not set'
+    expect "$(show madrpc-node NRestarts)" 0
+    inside systemctl reset-failed madrpc-node
+    echo "$(du -k "$DEB" | cut -f 1) KiB, lintian clean, nothing started"
+}
+
+case_verify() {
+    local unit score told
+    for unit in madrpc-node madrpc-orchestrator madrpc-node@a; do
+        told=$(inside systemd-analyze verify --man=no "$unit.service" 2>&1)
+        [ -z "$told" ] || { say "$told"; return 1; }
+        score=$(inside systemd-analyze security --no-pager "$unit.service" | awk '/Overall exposure/ { print $(NF - 2) }')
+        awk -v score="$score" 'BEGIN { exit !(score > 0 && score <= 1.5) }' || { say "exposure $score"; return 1; }
+    done
+    echo "units are sound; exposure $score of at most 1.5"
+}
+
+case_start() {
+    local begun
+    rm -rf target/deploy/ca
+    "$MADRPC" tls init target/deploy/ca
+    issue target/deploy/ca
+    write_script 1
+    printf '%s\n' 'script = "/etc/madrpc/functions.js"' 'bind = "127.0.0.1:9001"' 'cpus = "0"' >"$ROOT/etc/madrpc/node-a.toml"
+    printf '%s\n' 'script = "/etc/madrpc/functions.js"' 'bind = "127.0.0.1:9002"' 'cpus = "1"' >"$ROOT/etc/madrpc/node-b.toml"
+    printf '%s\n' "bind = \"127.0.0.1:$PORT\"" 'node = ["127.0.0.1:9001", "127.0.0.1:9002"]' 'cpus = "1"' \
+        >"$ROOT/etc/madrpc/orchestrator.toml"
+    begun=$(now_ms)
+    inside systemctl enable --now "${FLEET[@]}" 2>&1 | cat >&2
+    expect "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'
+    echo "an orchestrator and two nodes are ready after $(($(now_ms) - begun)) ms"
+    settle
+}
+
+case_settings() {
+    local told
+    told=$(inside madrpc config node --config /etc/madrpc/node-a.toml)
+    expect "$told" 'cpus = 0 ' '/etc/madrpc/node-a.toml:3' '# default'
+    expect "$(inside runuser -u nobody -- madrpc config node --config /etc/madrpc/node-a.toml 2>&1 || true)" 'ermission denied'
+    echo "each with its source; others than the group cannot read them"
+}
+
+case_pi() {
+    local seed inside_circle=0 total=0 result begun
+    begun=$(now_ms)
+    for seed in $(seq 20); do
+        result=$(call monte_carlo_sample "{\"samples\": 500000, \"seed\": $seed}")
+        inside_circle=$((inside_circle + $(grep -o '"inside":[0-9]*' <<<"$result" | cut -d : -f 2)))
+        total=$((total + $(grep -o '"total":[0-9]*' <<<"$result" | cut -d : -f 2)))
+    done
+    [ $total -eq 10000000 ]
+    awk -v i=$inside_circle -v t=$total -v ms=$(($(now_ms) - begun)) 'BEGIN {
+        pi = 4 * i / t
+        printf "pi is %.5f by %d samples in %d ms\n", pi, t, ms
+        exit !(pi > 3.138 && pi < 3.145)
+    }'
+    # Both nodes had their part.
+    expect "$(operator top "127.0.0.1:$PORT" --once)" 127.0.0.1:9001 127.0.0.1:9002
+}
+
+case_reload() {
+    local begun taken
+    write_script 2
+    begun=$(now_ms)
+    inside systemctl reload madrpc-node@a madrpc-node@b
+    taken=$(($(now_ms) - begun))
+    within 5 eval '[ "$(call version)" = 2 ]'
+    expect "$(show madrpc-node@a NRestarts)" 0
+    # A script that cannot be used fails the reload, and nothing changes.
+    echo 'nonsense(' >"$ROOT/etc/madrpc/functions.js"
+    inside systemctl reload madrpc-node@a 2>/dev/null && return 1
+    [ "$(call version)" = 2 ] && [ "$(call version)" = 2 ]
+    expect "$(inside journalctl --no-pager -u madrpc-node@a -n 20)" SyntaxError
+    write_script 2
+    echo "both nodes run the new script after $taken ms; one that does not load fails the reload and changes nothing"
+}
+
+case_certificates() {
+    local begun taken
+    rm -rf target/deploy/new-ca
+    "$MADRPC" tls init target/deploy/new-ca
+    issue target/deploy/new-ca
+    # The operator has the new one already, the servers do not.
+    call version 2>/dev/null >/dev/null && return 1
+    begun=$(now_ms)
+    inside systemctl reload "${FLEET[@]}"
+    taken=$(($(now_ms) - begun))
+    call version >&2
+    # Sessions between the servers that were open go on; the next ones are made with the new certificates.
+    settle
+    inside systemctl restart madrpc-node@a
+    settle
+    [ "$(show madrpc-orchestrator NRestarts)" = 0 ]
+    echo "certificates of another authority are in use after $taken ms"
+}
+
+case_restart() {
+    local begun
+    begun=$(now_ms)
+    inside systemctl restart madrpc-node@a
+    echo "a node is ready again after $(($(now_ms) - begun)) ms"
+    settle
+}
+
+# Runs calls through the orchestrator, so many a second, while a command does something; prints the bench's document.
+under_load() {
+    local rate=$1 seconds=$2
+    shift 2
+    operator bench "127.0.0.1:$PORT" version --rate "$rate" --duration "${seconds}s" --connections 1 --json \
+        >"$ROOT.bench" 2>"$ROOT.bench.err" &
+    local bench=$!
+    sleep 2
+    "$@" >&2
+    wait $bench || true
+    cat "$ROOT.bench"
+}
+results() { grep -o '"results":[0-9]*' <<<"$1" | head -n 1 | cut -d : -f 2; }
+errors() { grep -o '"errors":{[^}]*}' <<<"$1" | head -n 1 | cut -d : -f 2-; }
+# A field of the bench's errors: only calls that may have been under way at what failed.
+only_unavailable() { [[ $(errors "$1") =~ ^\{(\"Unavailable\":[0-9]+)?\}$ ]]; }
+
+case_crash() {
+    local document begun
+    settle
+    kill_node() {
+        begun=$(now_ms)
+        inside systemctl kill -s KILL madrpc-node@a
+        within 15 eval '[ "$(show madrpc-node@a NRestarts)" = 1 ] && [ "$(show madrpc-node@a ActiveState)" = active ]'
+        echo "active again after $(($(now_ms) - begun)) ms" >"$ROOT.back"
+    }
+    document=$(under_load 1000 8 kill_node)
+    only_unavailable "$document"
+    [ "$(results "$document")" -gt 7500 ]
+    settle
+    echo "$(cat "$ROOT.back"); of 8000 calls at 1000/s $(results "$document") returned, errors $(errors "$document")"
+}
+
+# Stops one thread of a process and nothing else, for so many seconds: what a core that hangs looks like.
+stall_thread() {
+    perl -e '
+        # A text would be handed over by its address.
+        my ($call, $thread, $seconds) = map { $_ + 0 } @ARGV;
+        my ($seize, $interrupt) = (0x4206, 0x4207);
+        die "seize: $!" if syscall($call, $seize, $thread, 0, 0) < 0;
+        die "interrupt: $!" if syscall($call, $interrupt, $thread, 0, 0) < 0;
+        # A thread that is watched is gone only once its watcher has looked (__WALL, WNOHANG).
+        for (1 .. $seconds * 10) {
+            waitpid($thread, 0x40000001);
+            select(undef, undef, undef, 0.1);
+        }
+    ' "$(case $(uname -m) in x86_64) echo 101 ;; *) echo 117 ;; esac)" "$1" "$2" &
+}
+
+case_stalled() {
+    local pid thread begun restarts
+    settle
+    restarts=$(show madrpc-node@b NRestarts)
+    pid=$(outer_pid madrpc-node@b)
+    thread=$(grep -lx shard-0 "/proc/$pid/task"/*/comm | head -n 1 | cut -d / -f 5)
+    begun=$(now_ms)
+    stall_thread "$thread" 90
+    within 60 eval '[ "$(show madrpc-node@b NRestarts)" = '$((restarts + 1))' ] && [ "$(show madrpc-node@b ActiveState)" = active ]'
+    expect "$(inside journalctl --no-pager -u madrpc-node@b -n 40)" 'shard 0: no answer for' 'watchdog'
+    echo "a shard that hangs is replaced after $(($(now_ms) - begun)) ms (WatchdogSec=20s)"
+    settle
+}
+
+case_drain() {
+    local begun taken answer
+    settle
+    operator call 127.0.0.1:9001 work 3000 >"$ROOT.work" 2>&1 &
+    answer=$!
+    sleep 0.7
+    begun=$(now_ms)
+    inside systemctl stop madrpc-node@a
+    taken=$(($(now_ms) - begun))
+    wait $answer
+    expect "$(cat "$ROOT.work")" '"done"'
+    expect "$(show madrpc-node@a Result)" success
+    [ $taken -gt 1500 ] && [ $taken -lt 10000 ]
+    inside systemctl start madrpc-node@a
+    settle
+    echo "stopped $taken ms after it was told, once the call under way had returned"
+}
+
+# Makes the running process itself try: a system call, from within, with all that was taken from it.
+attempt() {
+    gdb -p "$(outer_pid madrpc-node@a)" -batch -nx -iex 'set auto-load no' -iex 'set debuginfod enabled off' \
+        -ex "print (int)$1" -ex 'print *(int*)((int*(*)())__errno_location)()' 2>/dev/null |
+        awk '/^\$1 = / { result = $3 } /^\$2 = / { error = $3 } END { print result, error }'
+}
+
+case_sandbox() {
+    local eperm=1 eacces=13 erofs=30 enoent=2 found
+    mkdir -p "$ROOT/home/ann"
+    echo secret >"$ROOT/home/ann/secret"
+    chmod 644 "$ROOT/home/ann/secret"
+    # The control: what it may.
+    found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc/node-a/own", 0102, 0600)')
+    [[ $found =~ ^[0-9]+\  ]] || { say "its own state: $found"; return 1; }
+    found=$(attempt '((int(*)(char*,int))open)("/home/ann/secret", 0)')
+    [[ $found == "-1 $eacces" || $found == "-1 $enoent" ]] || { say "/home: $found"; return 1; }
+    found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc-other", 0102, 0600)')
+    [[ $found == "-1 $erofs" || $found == "-1 $eacces" ]] || { say "outside the state: $found"; return 1; }
+    found=$(attempt '((int(*)(char*,int,int))open)("/etc/madrpc/node-a.toml", 02, 0)')
+    [[ $found == "-1 $erofs" || $found == "-1 $eacces" ]] || { say "settings: $found"; return 1; }
+    # 192.0.2.1 port 80, as struct sockaddr_in; without the ban it would be ENETUNREACH here.
+    found=$(attempt '((int(*)(int,char*,int))connect)(((int(*)(int,int,int))socket)(2, 1, 0), "\002\000\000\120\300\000\002\001\000\000\000\000\000\000\000\000", 16)')
+    [[ $found == "-1 $eacces" || $found == "-1 $eperm" ]] || { say "TCP: $found"; return 1; }
+    found=$(attempt '((int(*)(int,int,int))socket)(16, 3, 0)')
+    [[ $found == -1\ * ]] || { say "netlink: $found"; return 1; }
+    expect "$(show madrpc-node@a ActiveState)" active
+    echo "from within a node: /home, files outside its state, settings, TCP and netlink are refused"
+}
+
+case_affinity() {
+    mkdir -p "$ROOT/etc/systemd/system/madrpc-node@b.service.d"
+    printf '%s\n' '[Service]' 'CPUAffinity=0' >"$ROOT/etc/systemd/system/madrpc-node@b.service.d/mask.conf"
+    sed -i '/^cpus/d' "$ROOT/etc/madrpc/node-b.toml"
+    inside systemctl daemon-reload
+    inside systemctl restart madrpc-node@b
+    expect "$(inside journalctl --no-pager -u madrpc-node@b -n 5)" '1 shard on core 0'
+    # A core outside of the mask is no setting that works.
+    echo 'cpus = "1"' >>"$ROOT/etc/madrpc/node-b.toml"
+    inside systemctl restart madrpc-node@b 2>/dev/null && return 1
+    expect "$(show madrpc-node@b StatusText)" 'core 1 is not among those this process may use (0)'
+    rm -r "$ROOT/etc/systemd/system/madrpc-node@b.service.d"
+    inside systemctl daemon-reload
+    inside systemctl restart madrpc-node@b
+    settle
+    echo "the unit's CPUAffinity decides the shards, and no setting goes beyond it"
+}
+
+# Starts a node that cannot be: it fails at once, with its reason as its status, and is not started again.
+refuse() {
+    local code=$1 begun
+    shift
+    begun=$(now_ms)
+    inside systemctl start madrpc-node 2>/dev/null && return 1
+    [ $(($(now_ms) - begun)) -lt 5000 ]
+    expect "$(show madrpc-node ActiveState)" failed
+    expect "$(show madrpc-node ExecMainStatus)" "$code"
+    expect "$(show madrpc-node StatusText)" "$@"
+    sleep 2.2
+    expect "$(show madrpc-node NRestarts)" 0
+    expect "$(show madrpc-node ActiveState)" failed
+    inside systemctl reset-failed madrpc-node
+}
+
+case_refused() {
+    local settings=$ROOT/etc/madrpc/node.toml key=$ROOT/etc/madrpc/tls/node/key.pem
+    local good='script = "/etc/madrpc/functions.js"'
+    printf '%s\n' "$good" 'slise = "1ms"' >"$settings"
+    refuse 2 "/etc/madrpc/node.toml:2: there is no key \`slise\`: did you mean \`slice\`?"
+    printf '%s\n' "$good" 'bind = "127.0.0.1:9001"' >"$settings"
+    refuse 78 '127.0.0.1:9001: in use by another process'
+    printf '%s\n' "$good" 'bind = "127.0.0.1:9003"' >"$settings"
+    chmod 644 "$key"
+    refuse 78 '/etc/madrpc/tls/node/key.pem' 'open to others (mode 0644)' chmod
+    chmod 600 "$key"
+    mv "$key" "$key.away"
+    refuse 78 '/etc/madrpc/tls/node/key.pem is missing or empty' 'madrpc tls issue'
+    echo nonsense >"$key"
+    chmod 600 "$key"
+    refuse 78 '/etc/madrpc/tls/node/key.pem holds no private key'
+    mv "$key.away" "$key"
+    echo 'throw new Error("not today")' >"$ROOT/etc/madrpc/bad.js"
+    printf '%s\n' 'script = "/etc/madrpc/bad.js"' >"$settings"
+    refuse 78 bad.js:1 'not today'
+    printf '%s\n' "$good" 'bind = "127.0.0.1:9003"' >"$settings"
+    mkdir -p "$ROOT/etc/systemd/system/madrpc-node.service.d"
+    printf '%s\n' '[Service]' 'LimitMEMLOCK=64K' >"$ROOT/etc/systemd/system/madrpc-node.service.d/memory.conf"
+    inside systemctl daemon-reload
+    refuse 78 'locked memory' LimitMEMLOCK=
+    rm -r "$ROOT/etc/systemd/system/madrpc-node.service.d"
+    inside systemctl daemon-reload
+    inside systemctl start madrpc-node
+    inside systemctl stop madrpc-node
+    echo "seven units that cannot be: each failed at once with its reason, and none was started again"
+}
+
+case_upgrade() {
+    local document before newer
+    settle
+    make deb ARGS='--deb-version 0.2.0-1' >&2
+    newer=target/debian/madrpc_0.2.0-1_$(dpkg --print-architecture).deb
+    cp "$newer" "$ROOT/root/newer.deb"
+    rm "$newer"
+    before=$(show madrpc-node@a MainPID)
+    document=$(under_load 500 10 inside dpkg -i --force-confold /root/newer.deb)
+    expect "$(inside dpkg-query -W -f '${Version}' madrpc)" 0.2.0-1
+    [ "$(show madrpc-node@a MainPID)" != "$before" ]
+    expect "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'
+    expect "$(cat "$ROOT/etc/madrpc/node.toml")" functions.js
+    only_unavailable "$document"
+    settle
+    serves
+    echo "version 0.2.0 runs, settings are kept; of 5000 calls at 500/s $(results "$document") returned, errors $(errors "$document")"
+}
+
+case_remove() {
+    inside dpkg -r madrpc >&2
+    [ -z "$(inside systemctl list-units --no-legend --state=active 'madrpc-*.service')" ]
+    [ -e "$ROOT/etc/madrpc/node.toml" ]
+    inside dpkg -P madrpc >&2
+    [ ! -e "$ROOT/etc/madrpc/node.toml" ] && [ ! -e "$ROOT/var/lib/private/madrpc" ]
+    # What the administrator has put there is not the package's to remove.
+    [ -e "$ROOT/etc/madrpc/tls/node/key.pem" ] && [ -e "$ROOT/etc/madrpc/functions.js" ]
+    echo "removed: settings stay; purged: settings and state are gone, certificates and scripts are not"
+}
