@@ -2,7 +2,7 @@
 # Installs what the build needs beside Rust, on Debian and its relatives. Elsewhere it only names what is missing.
 # Asks for nothing and starts no package manager where all is there.
 #
-#   deploy/build-deps.sh [COMMAND...]   COMMAND: a further command wanted, its package having the same name
+#   deploy/build-deps.sh [COMMAND[=PACKAGE]...]   COMMAND: a further command wanted, whose package may have another name
 set -euo pipefail
 
 say() { printf 'build-deps: %s\n' "$*" >&2; }
@@ -29,7 +29,7 @@ want cmake cmake     # configures BoringSSL
 want git git         # patches BoringSSL's sources; glommio's build calls it too
 want clang clang     # shows bindgen where the system's headers are
 has_libclang || missing+=(libclang-dev)
-for command in "$@"; do want "$command" "$command"; done
+for command in "$@"; do want "${command%%=*}" "${command#*=}"; done
 
 [ ${#missing[@]} -gt 0 ] || exit 0
 

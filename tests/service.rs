@@ -292,7 +292,7 @@ fn a_certificate_of_another_role_is_refused_at_the_start() {
     refused(
         &command.output().unwrap(),
         78,
-        &["one of a node", "tls issue orchestrator"],
+        &["for the role node", "tls issue orchestrator"],
     );
 }
 

@@ -1,8 +1,8 @@
 # What befalls a fleet. Each case prints its figure and fails by its first failing command; they run in this order, in one
 # machine, and leave the fleet serving. Sourced by run.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2317 # they are called by their names in CASES
 
-CASES=(install verify start settings pi reload certificates restart crash stalled drain sandbox affinity refused upgrade remove)
+CASES=(install verify start settings pi reload certificates restart crash stalled drain sandbox affinity tune refused upgrade remove)
 
 FLEET=(madrpc-orchestrator madrpc-node@a madrpc-node@b)
 PORT=8080
@@ -21,6 +21,9 @@ expect() {
 
 call() { operator call "127.0.0.1:$PORT" "$@"; }
 serves() { call version 2>/dev/null >/dev/null; }
+runs_version() { [ "$(call version)" = "$1" ]; }
+# A unit was started anew so often, and is there.
+is_back() { [ "$(show "$1" NRestarts)" = "$2" ] && [ "$(show "$1" ActiveState)" = active ]; }
 # Both nodes are behind the orchestrator.
 whole() { operator top "127.0.0.1:$PORT" --once --json | grep -o '"connected_shards":[0-9]*' | grep -vc ':0' | grep -qx 2; }
 settle() { within 20 whole; }
@@ -116,12 +119,12 @@ case_reload() {
     begun=$(now_ms)
     inside systemctl reload madrpc-node@a madrpc-node@b
     taken=$(($(now_ms) - begun))
-    within 5 eval '[ "$(call version)" = 2 ]'
+    within 5 runs_version 2
     expect "$(show madrpc-node@a NRestarts)" 0
     # A script that cannot be used fails the reload, and nothing changes.
     echo 'nonsense(' >"$ROOT/etc/madrpc/functions.js"
     inside systemctl reload madrpc-node@a 2>/dev/null && return 1
-    [ "$(call version)" = 2 ] && [ "$(call version)" = 2 ]
+    runs_version 2 && runs_version 2
     expect "$(inside journalctl --no-pager -u madrpc-node@a -n 20)" SyntaxError
     write_script 2
     echo "both nodes run the new script after $taken ms; one that does not load fails the reload and changes nothing"
@@ -171,15 +174,17 @@ errors() { grep -o '"errors":{[^}]*}' <<<"$1" | head -n 1 | cut -d : -f 2-; }
 # A field of the bench's errors: only calls that may have been under way at what failed.
 only_unavailable() { [[ $(errors "$1") =~ ^\{(\"Unavailable\":[0-9]+)?\}$ ]]; }
 
+kill_node() {
+    local begun
+    begun=$(now_ms)
+    inside systemctl kill -s KILL madrpc-node@a
+    within 15 is_back madrpc-node@a 1
+    echo "active again after $(($(now_ms) - begun)) ms" >"$ROOT.back"
+}
+
 case_crash() {
-    local document begun
+    local document
     settle
-    kill_node() {
-        begun=$(now_ms)
-        inside systemctl kill -s KILL madrpc-node@a
-        within 15 eval '[ "$(show madrpc-node@a NRestarts)" = 1 ] && [ "$(show madrpc-node@a ActiveState)" = active ]'
-        echo "active again after $(($(now_ms) - begun)) ms" >"$ROOT.back"
-    }
     document=$(under_load 1000 8 kill_node)
     only_unavailable "$document"
     [ "$(results "$document")" -gt 7500 ]
@@ -211,7 +216,7 @@ case_stalled() {
     thread=$(grep -lx shard-0 "/proc/$pid/task"/*/comm | head -n 1 | cut -d / -f 5)
     begun=$(now_ms)
     stall_thread "$thread" 90
-    within 60 eval '[ "$(show madrpc-node@b NRestarts)" = '$((restarts + 1))' ] && [ "$(show madrpc-node@b ActiveState)" = active ]'
+    within 60 is_back madrpc-node@b $((restarts + 1))
     expect "$(inside journalctl --no-pager -u madrpc-node@b -n 40)" 'shard 0: no answer for' 'watchdog'
     echo "a shard that hangs is replaced after $(($(now_ms) - begun)) ms (WatchdogSec=20s)"
     settle
@@ -243,14 +248,15 @@ attempt() {
 }
 
 case_sandbox() {
-    local eperm=1 eacces=13 erofs=30 enoent=2 found
-    mkdir -p "$ROOT/home/ann"
-    echo secret >"$ROOT/home/ann/secret"
-    chmod 644 "$ROOT/home/ann/secret"
+    local eperm=1 eacces=13 erofs=30 enoent=2 found secret=/home
+    mkdir -p "$ROOT$secret/ann"
+    secret=$secret/ann/secret
+    echo secret >"$ROOT$secret"
+    chmod 644 "$ROOT$secret"
     # The control: what it may.
     found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc/node-a/own", 0102, 0600)')
     [[ $found =~ ^[0-9]+\  ]] || { say "its own state: $found"; return 1; }
-    found=$(attempt '((int(*)(char*,int))open)("/home/ann/secret", 0)')
+    found=$(attempt "((int(*)(char*,int))open)(\"$secret\", 0)")
     [[ $found == "-1 $eacces" || $found == "-1 $enoent" ]] || { say "/home: $found"; return 1; }
     found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc-other", 0102, 0600)')
     [[ $found == "-1 $erofs" || $found == "-1 $eacces" ]] || { say "outside the state: $found"; return 1; }
@@ -281,6 +287,17 @@ case_affinity() {
     inside systemctl restart madrpc-node@b
     settle
     echo "the unit's CPUAffinity decides the shards, and no setting goes beyond it"
+}
+
+case_tune() {
+    local before told status=0
+    before=$(inside sysctl -a 2>/dev/null | grep '^net.core')
+    told=$(inside /usr/lib/madrpc/tune.sh --check) || status=$?
+    [ $status -le 1 ]
+    expect "$told" net.core.rmem_max net.core.wmem_max governor irqbalance 'network cards'
+    [ "$(grep -c '^should' <<<"$told" || true)" -gt 0 ] || [ $status -eq 0 ]
+    [ "$(inside sysctl -a 2>/dev/null | grep '^net.core')" = "$before" ]
+    echo "--check says what should be, and changes nothing"
 }
 
 # Starts a node that cannot be: it fails at once, with its reason as its status, and is not started again.
@@ -340,7 +357,7 @@ case_upgrade() {
     rm "$newer"
     before=$(show madrpc-node@a MainPID)
     document=$(under_load 500 10 inside dpkg -i --force-confold /root/newer.deb)
-    expect "$(inside dpkg-query -W -f '${Version}' madrpc)" 0.2.0-1
+    expect "$(inside dpkg -s madrpc)" 'Version: 0.2.0-1'
     [ "$(show madrpc-node@a MainPID)" != "$before" ]
     expect "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'
     expect "$(cat "$ROOT/etc/madrpc/node.toml")" functions.js

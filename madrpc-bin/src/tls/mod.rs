@@ -65,7 +65,7 @@ pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Fa
     let identity = find(args, role)?.map_err(Failure::unfit)?;
     match identity.role() {
         Some(other) if other != role => Err(Failure::unfit(format!(
-            "the certificate is one of a {other}, and this is a {role}: use one that `madrpc tls issue {role}` has made"
+            "the certificate is for the role {other}, and this server's is {role}: use one that `madrpc tls issue {role}` has made"
         ))),
         _ => Ok(identity),
     }
