@@ -85,7 +85,17 @@ fn where_the_kernel_refuses_shards_relay_and_who_insists_is_told() {
     assert!(node.seen.contains("the kernel refuses the filter"));
     assert!(node.seen.contains("relayed between shards"));
     // One session for each shard, and both from one port: half of the datagrams arrive at the wrong shard.
-    let args = ["bench", &address, "echo", "1", "--count", "2000", "--json"];
+    let args = [
+        "bench",
+        &address,
+        "echo",
+        "1",
+        "--count",
+        "2000",
+        "--connections",
+        "2",
+        "--json",
+    ];
     let output = home.run(&args);
     let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(report["results"], 2000, "{report}");

@@ -186,6 +186,7 @@ pub(crate) struct OrchestratorArgs {
 
 /// What nodes and orchestrators have in common.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
 pub(crate) struct ServerArgs {
     /// The settings file, in TOML [default: none]
     #[arg(long, env = "MADRPC_CONFIG", hide_env = true, value_name = "FILE")]

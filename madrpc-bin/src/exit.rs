@@ -160,7 +160,7 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
     };
-    notify::failed(&printable(&failure.message));
+    notify::failed(&failure.message);
     say(&failure.full());
     ExitCode::from(failure.reason as u8)
 }

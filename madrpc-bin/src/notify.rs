@@ -3,6 +3,7 @@
 //! Without one, nothing is told and nothing is asked. The watchdog is fed by the shards' heartbeat alone: a process whose
 //! main thread still runs while a shard is dead is not alive.
 
+use crate::output::printable;
 use madrpc_core::stats::{Latency, Snapshot};
 use madrpc_shard::health::{Heartbeat, Pulse};
 use madrpc_shard::server::Server;
@@ -18,12 +19,18 @@ const BEAT: Duration = Duration::from_secs(5);
 /// Heartbeats within the watchdog's time. One that fails may be followed by others that do not.
 const BEATS_PER_WATCHDOG: u32 = 4;
 
+/// What is told of one time. systemd drops a message of 4 KiB (PIPE_BUF) whole, and READY=1 with it.
+const STATUS_MAX_BYTES: usize = 1024;
+
+/// How long a server may take to end after the calls have had their time.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// No more calls are taken: what is said of this process begins with that.
 static DRAINS: AtomicBool = AtomicBool::new(false);
 
 /// It serves.
 pub(crate) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    tell(&[NotifyState::Ready, NotifyState::Status(&fitting(status))]);
 }
 
 /// It reads certificates and script anew; until [`ready`].
@@ -34,15 +41,21 @@ pub(crate) fn reloading() {
     }
 }
 
-/// It takes no new calls and is about to end.
-pub(crate) fn stopping(status: &str) {
+/// It takes no new calls and is about to end, within this time.
+pub(crate) fn stopping(status: &str, within: Duration) {
     DRAINS.store(true, Ordering::Relaxed);
-    tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    // The unit's TimeoutStopSec= knows nothing of what the settings grant. An hour and more is for the unit to say.
+    let within = u32::try_from((within + LEAVING).as_micros()).unwrap_or(u32::MAX);
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(within),
+        NotifyState::Status(&fitting(status)),
+    ]);
 }
 
 /// It ends, and this is why.
 pub(crate) fn failed(status: &str) {
-    tell(&[NotifyState::Status(status)]);
+    tell(&[NotifyState::Status(&fitting(status))]);
 }
 
 /// Tells how `server` does from now on, and that it is alive while every shard answers or has a reason not to.
@@ -57,7 +70,7 @@ pub(crate) fn watch(server: &Server, stall_limit: Duration) {
         every,
         stall_limit,
         tell: Box::new(move |pulse| {
-            let status = last.describe(pulse, Instant::now());
+            let status = fitting(&last.describe(pulse, Instant::now()));
             if watchdog.is_some() && !pulse.is_alive() {
                 warn!("a shard is dead, and the watchdog is not fed: {status}");
                 tell(&[NotifyState::Status(&status)]);
@@ -66,6 +79,19 @@ pub(crate) fn watch(server: &Server, stall_limit: Duration) {
             }
         }),
     });
+}
+
+/// The status as one line that is not too long: names in it are those of scripts, and a line's end would begin a message of
+/// its own.
+fn fitting(status: &str) -> String {
+    let status = printable(status);
+    match status.len() > STATUS_MAX_BYTES {
+        true => format!(
+            "{}...",
+            &status[..status.floor_char_boundary(STATUS_MAX_BYTES)]
+        ),
+        false => status.into_owned(),
+    }
 }
 
 fn tell(state: &[NotifyState<'_>]) {
@@ -173,6 +199,16 @@ mod tests {
         assert_eq!(told, "100 calls/s, 50 errors, p99 100 us, 3 sessions");
         let told = last.describe(&pulse(1500), later + Duration::from_secs(5));
         assert_eq!(told, "0 calls/s, 0 errors, 3 sessions");
+    }
+
+    #[test]
+    fn a_status_is_one_line_and_not_too_long() {
+        assert_eq!(fitting("a\nSTOPPING=1"), r"a\nSTOPPING=1");
+        let long = fitting(&"äb".repeat(1000));
+        assert!(
+            long.len() <= STATUS_MAX_BYTES + 3 && long.ends_with("..."),
+            "{long}"
+        );
     }
 
     #[test]

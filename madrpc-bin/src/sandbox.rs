@@ -1,8 +1,9 @@
 //! What a server gives up before it serves.
 //!
-//! It speaks UDP and nothing else, so it may open and accept no TCP connection, even where somebody makes it run code of
+//! It speaks UDP and nothing else, so it may connect and bind no TCP socket, even where somebody makes it run code of
 //! theirs. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
-//! calls that a systemd unit can set, and no Landlock rule does.
+//! calls that a systemd unit can set, and past no Landlock rule. Landlock does not look at multipath TCP
+//! (landlock-lsm/linux#54); against that, the unit's `IPAddressDeny=` helps where the addresses of all peers are known.
 
 use landlock::{
     ABI, Access, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError,

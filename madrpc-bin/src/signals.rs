@@ -95,7 +95,7 @@ impl Events {
             "{}: {status}, a second signal ends them at once",
             name(signal)
         ));
-        notify::stopping(&status);
+        notify::stopping(&status, timeout);
         if drain(server, timeout) {
             say("all calls have ended");
         } else {

@@ -222,6 +222,12 @@ impl Control {
         for (shard, watched) in (0..).zip(&mut self.watched) {
             match answered.contains(&shard) {
                 true => watched.answered = now,
+                // One that has drained has ended by itself.
+                false
+                    if self
+                        .inboxes
+                        .get(usize::from(shard))
+                        .is_none_or(Inbox::is_closed) => {}
                 false => silent.push(watched.silent(shard, heartbeat.stall_limit, now)),
             }
         }

@@ -34,6 +34,9 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "engine")]
 const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What the key of stateless resets is derived for.
+pub(crate) const RESET_PURPOSE: &str = "stateless reset";
+
 /// How long shards that were told to end at once may take.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -292,7 +295,7 @@ impl Server {
         let started = Instant::now();
         let tokens = Tokens::new(started)
             .map_err(|error| StartError::Shard(format!("random numbers: {error}")))?;
-        let resets = Resets::new(config.identity.derive_secret("stateless reset")?, started);
+        let resets = Resets::new(config.identity.derive_secret(RESET_PURPOSE)?, started);
         let shards = sockets.len() as u16;
         let members = sockets.into_iter().zip(relay::mesh(shards));
         for (shard, (socket, relay)) in (0..shards).zip(members) {

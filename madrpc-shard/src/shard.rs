@@ -13,6 +13,7 @@ use crate::engine::Script;
 use crate::handler::{Handler, Incoming};
 #[cfg(feature = "engine")]
 use crate::node::Prepared;
+use crate::server::RESET_PURPOSE;
 use crate::spin::Spin;
 use crate::steer::Steering;
 use crate::transport::{accepting_config, dialing_config};
@@ -271,12 +272,15 @@ impl Shard {
     }
 
     fn identify(&mut self, identity: &Identity) {
-        let configs = accepting_config(identity).and_then(|accepting| {
-            Ok((accepting, dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?))
+        let made = accepting_config(identity).and_then(|accepting| {
+            let dialing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
+            let key = identity.derive_secret(RESET_PURPOSE);
+            Ok((accepting, dialing, key.map_err(|error| error.to_string())?))
         });
-        match configs {
-            Ok((accepting, dialing)) => {
+        match made {
+            Ok((accepting, dialing, reset_key)) => {
                 self.server.set_config(accepting);
+                self.server.set_reset_key(reset_key);
                 if let Some(upstream) = self.handler.upstream_mut() {
                     upstream.set_config(dialing);
                 }

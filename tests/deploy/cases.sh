@@ -19,6 +19,12 @@ expect() {
     done
 }
 
+# A text that must be this one.
+is() {
+    [ "$1" = "$2" ] || { say "\`$1\`, and \`$2\` is right"; return 1; }
+}
+is_active() { is "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'; }
+
 call() { operator call "127.0.0.1:$PORT" "$@"; }
 serves() { call version 2>/dev/null >/dev/null; }
 runs_version() { [ "$(call version)" = "$1" ]; }
@@ -48,13 +54,13 @@ case_install() {
     [ -z "$lint" ] || { say "$lint"; return 1; }
     cp "$DEB" "$ROOT/root/madrpc.deb"
     inside dpkg -i /root/madrpc.deb >&2
-    expect "$(inside systemctl is-enabled madrpc-node madrpc-orchestrator || true)" disabled
+    is "$(inside systemctl is-enabled madrpc-node madrpc-orchestrator || true)" $'disabled\ndisabled'
     [ -z "$(inside systemctl list-units --no-legend 'madrpc-*.service')" ]
-    expect "$(inside stat -c '%a %U:%G' /etc/madrpc)" '750 root:madrpc'
+    is "$(inside stat -c '%a %U:%G' /etc/madrpc)" '750 root:madrpc'
     # Started without being told anything, it says what is missing and stays down.
     inside systemctl start madrpc-node 2>/dev/null && return 1
     expect "$(show madrpc-node StatusText)" 'script is not set'
-    expect "$(show madrpc-node NRestarts)" 0
+    is "$(show madrpc-node NRestarts)" 0
     inside systemctl reset-failed madrpc-node
     echo "$(du -k "$DEB" | cut -f 1) KiB, lintian clean, nothing started"
 }
@@ -82,7 +88,7 @@ case_start() {
         >"$ROOT/etc/madrpc/orchestrator.toml"
     begun=$(now_ms)
     inside systemctl enable --now "${FLEET[@]}" 2>&1 | cat >&2
-    expect "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'
+    is_active
     echo "an orchestrator and two nodes are ready after $(($(now_ms) - begun)) ms"
     settle
 }
@@ -120,11 +126,12 @@ case_reload() {
     inside systemctl reload madrpc-node@a madrpc-node@b
     taken=$(($(now_ms) - begun))
     within 5 runs_version 2
-    expect "$(show madrpc-node@a NRestarts)" 0
+    is "$(show madrpc-node@a NRestarts)" 0
     # A script that cannot be used fails the reload, and nothing changes.
     echo 'nonsense(' >"$ROOT/etc/madrpc/functions.js"
     inside systemctl reload madrpc-node@a 2>/dev/null && return 1
-    runs_version 2 && runs_version 2
+    runs_version 2
+    runs_version 2
     expect "$(inside journalctl --no-pager -u madrpc-node@a -n 20)" SyntaxError
     write_script 2
     echo "both nodes run the new script after $taken ms; one that does not load fails the reload and changes nothing"
@@ -233,8 +240,9 @@ case_drain() {
     taken=$(($(now_ms) - begun))
     wait $answer
     expect "$(cat "$ROOT.work")" '"done"'
-    expect "$(show madrpc-node@a Result)" success
-    [ $taken -gt 1500 ] && [ $taken -lt 10000 ]
+    is "$(show madrpc-node@a Result)" success
+    [ $taken -gt 1500 ]
+    [ $taken -lt 10000 ]
     inside systemctl start madrpc-node@a
     settle
     echo "stopped $taken ms after it was told, once the call under way had returned"
@@ -267,7 +275,7 @@ case_sandbox() {
     [[ $found == "-1 $eacces" || $found == "-1 $eperm" ]] || { say "TCP: $found"; return 1; }
     found=$(attempt '((int(*)(int,int,int))socket)(16, 3, 0)')
     [[ $found == -1\ * ]] || { say "netlink: $found"; return 1; }
-    expect "$(show madrpc-node@a ActiveState)" active
+    is "$(show madrpc-node@a ActiveState)" active
     echo "from within a node: /home, files outside its state, settings, TCP and netlink are refused"
 }
 
@@ -307,12 +315,12 @@ refuse() {
     begun=$(now_ms)
     inside systemctl start madrpc-node 2>/dev/null && return 1
     [ $(($(now_ms) - begun)) -lt 5000 ]
-    expect "$(show madrpc-node ActiveState)" failed
-    expect "$(show madrpc-node ExecMainStatus)" "$code"
+    is "$(show madrpc-node ActiveState)" failed
+    is "$(show madrpc-node ExecMainStatus)" "$code"
     expect "$(show madrpc-node StatusText)" "$@"
     sleep 2.2
-    expect "$(show madrpc-node NRestarts)" 0
-    expect "$(show madrpc-node ActiveState)" failed
+    is "$(show madrpc-node NRestarts)" 0
+    is "$(show madrpc-node ActiveState)" failed
     inside systemctl reset-failed madrpc-node
 }
 
@@ -359,7 +367,7 @@ case_upgrade() {
     document=$(under_load 500 10 inside dpkg -i --force-confold /root/newer.deb)
     expect "$(inside dpkg -s madrpc)" 'Version: 0.2.0-1'
     [ "$(show madrpc-node@a MainPID)" != "$before" ]
-    expect "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'
+    is_active
     expect "$(cat "$ROOT/etc/madrpc/node.toml")" functions.js
     only_unavailable "$document"
     settle
@@ -372,8 +380,10 @@ case_remove() {
     [ -z "$(inside systemctl list-units --no-legend --state=active 'madrpc-*.service')" ]
     [ -e "$ROOT/etc/madrpc/node.toml" ]
     inside dpkg -P madrpc >&2
-    [ ! -e "$ROOT/etc/madrpc/node.toml" ] && [ ! -e "$ROOT/var/lib/private/madrpc" ]
+    [ ! -e "$ROOT/etc/madrpc/node.toml" ]
+    [ ! -e "$ROOT/var/lib/private/madrpc" ]
     # What the administrator has put there is not the package's to remove.
-    [ -e "$ROOT/etc/madrpc/tls/node/key.pem" ] && [ -e "$ROOT/etc/madrpc/functions.js" ]
+    [ -e "$ROOT/etc/madrpc/tls/node/key.pem" ]
+    [ -e "$ROOT/etc/madrpc/functions.js" ]
     echo "removed: settings stay; purged: settings and state are gone, certificates and scripts are not"
 }

@@ -116,7 +116,7 @@ pub(crate) fn args() -> Result<Args, Failure> {
     match (Args::try_parse_from(complete), &resolved.file) {
         (Ok(args), _) => Ok(args),
         // Whoever wrote a file is told its keys and not the flags.
-        (Err(error), Some(file)) if !error.use_stderr() || resolved.missing.is_empty() => {
+        (Err(error), Some(file)) if resolved.missing.is_empty() => {
             let text = error.to_string();
             let line = text.lines().next().unwrap_or_default();
             let line = line.trim_start_matches("error: ");

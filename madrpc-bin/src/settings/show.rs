@@ -1,6 +1,6 @@
 //! `madrpc config`: the settings that a server would have, and where each comes from.
 
-use super::{Kind, Resolved, Server, Setting, relaxed, template};
+use super::{Kind, Resolved, Server, Setting, Source, relaxed, template};
 use crate::exit::{Failure, Reason};
 use crate::output;
 use serde::Serialize;
@@ -72,7 +72,8 @@ fn json(settings: &[Setting]) -> Result<String, Failure> {
         .map_err(|error| Failure::new(Reason::Other, format!("JSON: {error}")))
 }
 
-/// A settings file that says the same, with the sources as comments.
+/// A settings file that says the same, with the sources as comments. Defaults are comments: two of them may exclude each
+/// other once they are set.
 fn text(settings: &[Setting]) -> String {
     let lines: Vec<_> = settings
         .iter()
@@ -90,7 +91,15 @@ fn text(settings: &[Setting]) -> String {
 }
 
 fn line(setting: &Setting) -> String {
-    format!("{} = {}", setting.key, toml(setting.kind, &setting.values))
+    let mark = match setting.source {
+        Source::Default => "# ",
+        _ => "",
+    };
+    format!(
+        "{mark}{} = {}",
+        setting.key,
+        toml(setting.kind, &setting.values)
+    )
 }
 
 /// Values as TOML has them.

@@ -4,7 +4,7 @@ use super::show::ShowArgs;
 use crate::exit::{Failure, Reason};
 use crate::output::{printable, say};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use madrpc_core::identity::{Authority, Role};
+use madrpc_core::identity::{Authority, Role, inspect};
 use std::path::PathBuf;
 
 const INIT_NOTES: &str = "\
@@ -73,7 +73,7 @@ pub(crate) struct IssueArgs {
     days: u32,
 }
 
-fn role() -> impl TypedValueParser<Value = Role> {
+pub(super) fn role() -> impl TypedValueParser<Value = Role> {
     let role_of = |name: String| {
         let found = Role::ALL.into_iter().find(|role| role.name() == name);
         found.ok_or("no such role")
@@ -105,11 +105,12 @@ pub(super) fn issue(args: &IssueArgs) -> Result<(), Failure> {
     let identity = authority.issue_to(&args.name, args.role, args.days)?;
     let dir = args.out.join(args.role.name());
     identity.save(&dir)?;
+    let made = inspect(&dir.join("cert.pem"))?;
+    let until = made.first().map_or("", |info| info.not_after.as_str());
     say(&format!(
-        "made a certificate of the {} `{}` for {} days: {}/ca.pem, cert.pem, key.pem",
+        "made a certificate of the {} `{}`, valid until {until}: {}/ca.pem, cert.pem, key.pem",
         args.role,
         printable(&args.name),
-        args.days,
         dir.display()
     ));
     Ok(())

@@ -62,7 +62,16 @@ pub(crate) fn identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> 
 
 /// The identity of a server, which has to be one of its role: its peers refuse any other.
 pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
-    let identity = find(args, role)?.map_err(Failure::unfit)?;
+    let identity = find(args, role)?.map_err(|error| match error {
+        // The clock of a machine that has just booted may be set right in a moment.
+        IdentityError::NotValidNow { .. } => Failure::from(error),
+        error => Failure::unfit(error),
+    })?;
+    of_role(identity, role)
+}
+
+/// The identity, where it is one of this role.
+fn of_role(identity: Identity, role: Role) -> Result<Identity, Failure> {
     match identity.role() {
         Some(other) if other != role => Err(Failure::unfit(format!(
             "the certificate is for the role {other}, and this server's is {role}: use one that `madrpc tls issue {role}` has made"

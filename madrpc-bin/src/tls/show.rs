@@ -1,5 +1,6 @@
 //! `madrpc tls show`: what certificates say.
 
+use super::issue::role;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, printable};
 use madrpc_core::identity::{CertificateInfo, Identity, Role, inspect};
@@ -20,6 +21,10 @@ pub(crate) struct ShowArgs {
     /// A file of certificates in PEM, or a directory that `madrpc tls` has written
     #[arg(value_name = "PATH")]
     path: PathBuf,
+
+    /// Say nothing, and refuse what no server of this role could use
+    #[arg(long, value_name = "ROLE", value_parser = role(), conflicts_with = "json")]
+    check: Option<Role>,
 
     /// Print one JSON document
     #[arg(long)]
@@ -43,6 +48,9 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
+    if let Some(role) = args.check {
+        return super::of_role(Identity::from_dir(&args.path)?, role).map(drop);
+    }
     let files = match args.path.is_dir() {
         true => ["cert.pem", "ca.pem"]
             .map(|name| args.path.join(name))

@@ -56,7 +56,9 @@ fn info(certificate: &X509Ref) -> Result<CertificateInfo, IdentityError> {
 
 fn days_until(time: &Asn1TimeRef) -> Result<i64, IdentityError> {
     let now = Asn1Time::days_from_now(0)?;
-    Ok(now.diff(time)?.days.into())
+    let left = now.diff(time)?;
+    // Whole days are cut off towards zero: less than a day over is over.
+    Ok(i64::from(left.days) - i64::from(left.days == 0 && left.secs < 0))
 }
 
 fn common_name(name: &X509NameRef) -> String {

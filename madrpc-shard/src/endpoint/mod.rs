@@ -185,6 +185,14 @@ impl Endpoint {
         self.config = config;
     }
 
+    /// Gives sessions that are accepted from now on tokens that follow from this key; a process that is started later with
+    /// the same identity has it too.
+    pub(crate) fn set_reset_key(&mut self, key: [u8; 32]) {
+        if let Some(resets) = &mut self.accepts.resets {
+            resets.set_key(key);
+        }
+    }
+
     fn new(socket: Socket, config: quiche::Config, accepts: Accepts, now: Instant) -> Self {
         Self {
             socket,

@@ -44,6 +44,11 @@ impl Resets {
         }
     }
 
+    /// Makes tokens by another key from now on; those that peers have stay what they are.
+    pub(super) fn set_key(&mut self, key: [u8; 32]) {
+        self.key = key;
+    }
+
     /// How many were sent.
     pub(super) fn sent(&self) -> u64 {
         self.sent

@@ -3,7 +3,7 @@
 //! Most calls of a function have objects of the same few keys. To ask the engine for the name of a text makes a string and
 //! throws it away, and to ask for the text of a name makes another; together a tenth of the time of a tiny call.
 
-use super::raw::pointer;
+use super::raw::{Raw, pointer};
 use rquickjs::{Ctx, Error, Result, qjs};
 use std::array::from_fn;
 use std::cell::RefCell;
@@ -56,12 +56,7 @@ impl<'js> Keys<'js> {
         let atom = match known {
             Some(atom) => atom,
             None => {
-                // SAFETY: the engine copies the bytes.
-                let atom =
-                    unsafe { qjs::JS_NewAtomLen(ctx, text.as_ptr().cast(), text.len() as _) };
-                if atom == qjs::JS_ATOM_NULL {
-                    return Err(Error::Exception);
-                }
+                let atom = new_atom(&self.ctx, text)?;
                 self.keep(&self.by_text, place, atom, text);
                 atom
             }
@@ -122,6 +117,23 @@ impl Drop for Keys<'_> {
                 self.release(key);
             }
         }
+    }
+}
+
+/// The engine's name for this text, counted once for us.
+fn new_atom(ctx: &Ctx<'_>, text: &str) -> Result<qjs::JSAtom> {
+    let atom = if text.is_ascii() {
+        // SAFETY: the engine copies the bytes.
+        unsafe { qjs::JS_NewAtomLen(pointer(ctx), text.as_ptr().cast(), text.len() as _) }
+    } else {
+        // JS_NewAtomLen takes the bytes of "é" for the text of another key that is in use (quickjs.c says so itself); the
+        // name of a string is right whatever is in it.
+        let string = Raw::string(ctx, text)?;
+        string.to_atom()
+    };
+    match atom {
+        qjs::JS_ATOM_NULL => Err(Error::Exception),
+        atom => Ok(atom),
     }
 }
 

@@ -131,6 +131,12 @@ impl<'a, 'js> Raw<'a, 'js> {
         })?
     }
 
+    /// The engine's name for the string that this is, counted once for the caller.
+    pub(super) fn to_atom(&self) -> qjs::JSAtom {
+        // SAFETY: the context is alive, and the value is.
+        unsafe { qjs::JS_ValueToAtom(pointer(self.ctx), self.value) }
+    }
+
     pub(super) fn view(&self) -> View<'_, 'js> {
         View {
             ctx: self.ctx,
