@@ -90,6 +90,24 @@ fn shard_thread(node: &Served) -> Pid {
     )
 }
 
+/// A thread that is stopped while all others of its process go on, until this is dropped: a process with a stopped thread
+/// could not be waited for.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(thread: Pid) -> Self {
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        Self(thread)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = ptrace::detach(self.0, None);
+    }
+}
+
 #[test]
 fn the_service_manager_hears_of_each_stage() {
     let home = Home::new();
@@ -156,15 +174,13 @@ fn a_dead_shard_is_not_covered_for_by_the_threads_beside_it() {
     let manager = Manager::new(&home);
     let node = node(&home, &format!("127.0.0.1:{}", free_port()), &[]);
     manager.waits_for("WATCHDOG=1");
-    let shard = shard_thread(&node);
-    ptrace::seize(shard, ptrace::Options::empty()).unwrap();
-    ptrace::interrupt(shard).unwrap();
+    let stopped = Stopped::new(shard_thread(&node));
     // What was on its way.
     manager.waits_for("shard 0: no answer for");
     let heard = manager.hears(Duration::from_secs(3), None);
     assert!(!is_fed(&heard), "{heard:?}");
     assert!(heard.len() >= 2, "the control thread lives: {heard:?}");
-    ptrace::detach(shard, None).unwrap();
+    drop(stopped);
     // It only slept.
     manager.waits_for("WATCHDOG=1");
 }
