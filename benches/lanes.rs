@@ -7,12 +7,12 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use core_affinity::CoreId;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
+use madrpc_shard::client::load::{self, Load, LoadReport};
 use madrpc_shard::client::{Client, ClientConfig, Reply};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;

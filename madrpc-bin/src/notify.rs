@@ -5,8 +5,8 @@
 
 use crate::output::printable;
 use madrpc_core::stats::{Latency, Snapshot};
-use madrpc_shard::health::{Heartbeat, Pulse};
 use madrpc_shard::server::Server;
+use madrpc_shard::server::heartbeat::{Heartbeat, Pulse};
 use sd_notify::NotifyState;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +170,7 @@ impl Last {
 mod tests {
     use super::*;
     use madrpc_core::stats::Row;
-    use madrpc_shard::health::Silent;
+    use madrpc_shard::server::heartbeat::Silent;
 
     fn pulse(calls: u64) -> Pulse {
         let row = Row {

@@ -5,11 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
-pub mod cid;
-pub mod error;
-pub mod frame;
+pub mod call;
 pub mod identity;
 pub mod limits;
+pub mod lists;
 pub mod session;
 pub mod stats;
 pub mod value;

@@ -51,6 +51,9 @@ pub const CHANNEL_BITE_BYTES: usize = 8 * KIB;
 /// The deadline of a call whose caller names none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long after its deadline a call still waits for the reply of whoever enforces the deadline, who knows more.
+pub const DEADLINE_GRACE: Duration = Duration::from_millis(50);
+
 /// The longest deadline; a longer one is cut to it.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -69,6 +72,29 @@ pub const RETRY_ABOVE: usize = 64;
 /// Open handshakes of a shard below which they need not any more.
 pub const RETRY_BELOW: usize = 32;
 
+/// Bytes that a peer may send before its handshake is over; an ordinary one takes about 5 KiB, certificates and all.
+pub const HANDSHAKE_BYTES_MAX: usize = 16 * KIB;
+
+/// Bytes that every handshake may have, however many there are: a ClientHello of two datagrams, and its repetition.
+pub const HANDSHAKE_BYTES_FEW: usize = 5 * KIB;
+
+/// Bytes received for all handshakes of a shard that are open, above which those that had more than their few are given
+/// up. Each byte may cost 20 of memory.
+pub const HANDSHAKES_BYTES_MAX: usize = 3 * MIB;
+
+/// A shard spends at most one part in so many of its time on handshakes.
+pub const HANDSHAKE_TIME_SHARE: u32 = 8;
+
+/// Time that a shard which had no handshakes for a while may spend on them at once: some 1,500 of them.
+pub const HANDSHAKE_BURST: Duration = Duration::from_millis(250);
+
+/// Handshakes of one address in a second, where a shard has many: half of its time for them is for addresses that have
+/// had fewer.
+pub const HANDSHAKES_PER_ADDRESS: u16 = 32;
+
+/// Sessions that we have ended and that are kept so that their peers can be told again.
+pub const CLOSING_MAX: usize = 256;
+
 /// How long a client may take to come back with the token that proves its address.
 pub const RETRY_TOKEN_MAX_AGE: Duration = Duration::from_secs(10);
 
@@ -86,6 +112,9 @@ pub const RELAYED_MIN: usize = 16;
 
 /// Stateless resets that a shard sends in a second, at the most.
 pub const RESETS_PER_SECOND: u32 = 1000;
+
+/// Calls that a shard ends in one turn because their caller, or whoever ran them, is gone.
+pub const ENDINGS_PER_TURN: usize = 256;
 
 /// Datagrams that a shard takes from the others in one turn.
 pub const RELAYED_PER_TURN: usize = 1024;

@@ -2,10 +2,13 @@
 //!
 //! Each shard counts on its own, without atomics; snapshots of the shards are merged by the control thread.
 
-use crate::error::ErrorKind;
+use crate::call::ErrorKind;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+
+/// The reserved function whose result is a [`Snapshot`].
+pub const STATS: &str = "madrpc.stats";
 
 /// Names counted one by one; calls of any further name are counted together, so that a caller who invents names
 /// cannot make the table grow.

@@ -7,7 +7,7 @@ use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load;
+use madrpc_shard::client::load;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::net::SocketAddr;

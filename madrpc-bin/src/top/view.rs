@@ -177,7 +177,7 @@ fn trouble(model: &Model, width: usize, now: Instant) -> Vec<TextLine<'static>> 
 mod tests {
     use super::super::model::tests::{row, snapshot};
     use super::*;
-    use madrpc_core::error::{CallError, ErrorKind};
+    use madrpc_core::call::{CallError, ErrorKind};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 

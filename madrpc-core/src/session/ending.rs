@@ -3,7 +3,7 @@
 //! Owns the words for it, and the judgement whether a call of that session may have run: `false` is certain.
 
 use super::Goodbye;
-use crate::error::{CallError, ErrorKind};
+use crate::call::{CallError, ErrorKind};
 use crate::identity;
 
 /// An application's close while the handshake goes on (RFC 9000, section 10.2.3): the words are left out.

@@ -3,8 +3,9 @@
 //! Owns the frames on their way out and which stream each takes. Never waits and never drops a frame that the peer may
 //! still want; how much may gather here is for the driver to bound.
 
-use crate::error::CallError;
-use crate::frame::{self, Bill, Header};
+use crate::call::Bill;
+use crate::call::CallError;
+use crate::call::frame::{self, Header};
 use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
 use std::collections::VecDeque;
 
@@ -44,6 +45,14 @@ impl Outbox {
             taken: 0,
             stream: None,
         });
+    }
+
+    /// Tells the caller the result of its call, or why there is none.
+    pub fn answer(&mut self, id: u64, bill: Bill<&str>, result: Result<Vec<u8>, CallError>) {
+        match result {
+            Ok(body) => self.send(&Header::Reply { id, bill }, &body),
+            Err(error) => self.fail(id, bill, &error),
+        }
     }
 
     /// Tells the caller why its call has no result.
