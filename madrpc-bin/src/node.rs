@@ -90,6 +90,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         steering: args.steering,
         identity: tls::server_identity(&args.tls, role)?,
         spin: args.spin,
+        memory_max_bytes: None,
     })
 }
 

@@ -312,6 +312,12 @@ pub struct Snapshot {
     /// that held it.
     #[serde(default)]
     pub stalls: Vec<(String, u64)>,
+    /// Bytes that the shards hold for callers and nodes, of [`Snapshot::memory_max_bytes`].
+    #[serde(default)]
+    pub memory_used_bytes: u64,
+    /// The bytes that they may hold (`--memory-max`).
+    #[serde(default)]
+    pub memory_max_bytes: u64,
     /// An orchestrator's nodes, with the number of its shards that have a session to it.
     pub upstreams: Vec<(String, u16)>,
     /// A row for each function and node.
@@ -329,6 +335,8 @@ impl Snapshot {
         self.migrations += other.migrations;
         self.retries += other.retries;
         self.resets += other.resets;
+        self.memory_used_bytes += other.memory_used_bytes;
+        self.memory_max_bytes += other.memory_max_bytes;
         for (node, sessions) in other.upstreams {
             match self.upstreams.iter_mut().find(|(known, _)| *known == node) {
                 Some((_, sum)) => *sum += sessions,
@@ -378,6 +386,8 @@ mod tests {
             retries: 4,
             resets: 3,
             stalls: Vec::new(),
+            memory_used_bytes: 7,
+            memory_max_bytes: 9,
             upstreams: Vec::new(),
             rows: counters.rows(),
         }
@@ -396,6 +406,7 @@ mod tests {
         let mut sum = snapshot(&one);
         sum.merge(snapshot(&two));
         assert_eq!((sum.sessions, sum.handshakes), (2, 2));
+        assert_eq!((sum.memory_used_bytes, sum.memory_max_bytes), (14, 18));
         assert_eq!((sum.misrouted, sum.relayed, sum.relay_dropped), (10, 6, 4));
         assert_eq!((sum.migrations, sum.retries, sum.resets), (2, 8, 6));
         let names: Vec<_> = sum

@@ -25,7 +25,7 @@ pub use alert::{refusal_by_peer, refusal_by_us};
 pub use authority::Authority;
 pub use error::IdentityError;
 pub use files::state_dir;
-pub use inspect::{CertificateInfo, inspect};
+pub use inspect::{CertificateInfo, PeerCertificate, inspect};
 
 use boring::error::ErrorStack;
 use boring::hash::hmac_sha256;

@@ -86,9 +86,14 @@ fn is_of_handshake(code: u64) -> bool {
 }
 
 fn kind_of(error: &quiche::ConnectionError) -> ErrorKind {
-    if error.is_app && error.error_code == Goodbye::Protocol as u64 {
-        ErrorKind::Protocol
-    } else {
-        ErrorKind::Unavailable
+    const PROTOCOL: u64 = Goodbye::Protocol as u64;
+    const UNAUTHORIZED: u64 = Goodbye::Unauthorized as u64;
+    const OVERLOADED: u64 = Goodbye::Overloaded as u64;
+    match error.error_code {
+        _ if !error.is_app => ErrorKind::Unavailable,
+        PROTOCOL => ErrorKind::Protocol,
+        UNAUTHORIZED => ErrorKind::Unauthorized,
+        OVERLOADED => ErrorKind::Overloaded,
+        _ => ErrorKind::Unavailable,
     }
 }

@@ -24,11 +24,11 @@ use moving::Whereabouts;
 
 use reader::Reader;
 
-use crate::call::CallError;
 use crate::call::frame::{Frame, FrameError, Header};
+use crate::call::{Bill, CallError, ErrorKind};
 use crate::limits::{
     BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES, PEER_PATHS_MAX,
-    SESSION_WINDOW_BYTES,
+    SESSION_WINDOW_BYTES, SESSION_WINDOW_MAX_BYTES,
 };
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -54,6 +54,10 @@ pub enum Goodbye {
     Draining = 1,
     /// The peer broke the protocol.
     Protocol = 2,
+    /// The peer's certificate does not let it be here, or not any longer.
+    Unauthorized = 3,
+    /// The peer has more than its part, or does not take what it has asked for.
+    Overloaded = 4,
 }
 
 /// What a session hands to its driver.
@@ -77,6 +81,8 @@ pub struct Session {
     quic: quiche::Connection,
     whereabouts: Whereabouts,
     reader: Reader,
+    /// While its driver does not read it: what had been received when that began.
+    unread_since: Option<u64>,
     /// Whether we, as the client, have opened the channel.
     channel_opened: bool,
     next_uni: u64,
@@ -94,11 +100,11 @@ pub fn set_transport(config: &mut quiche::Config, idle: Duration) -> quiche::Res
     config.set_max_send_udp_payload_size(DATAGRAM_MAX_BYTES);
     config.discover_pmtu(true);
     config.set_initial_max_data(SESSION_WINDOW_BYTES);
-    config.set_max_connection_window(SESSION_WINDOW_BYTES * 2);
+    config.set_max_connection_window(SESSION_WINDOW_MAX_BYTES);
     config.set_initial_max_stream_data_bidi_local(CHANNEL_WINDOW_BYTES);
     config.set_initial_max_stream_data_bidi_remote(CHANNEL_WINDOW_BYTES);
     config.set_initial_max_stream_data_uni(BODY_WINDOW_BYTES);
-    config.set_max_stream_window(BODY_WINDOW_BYTES * 4);
+    config.set_max_stream_window(SESSION_WINDOW_MAX_BYTES);
     config.set_initial_max_streams_bidi(1);
     config.set_initial_max_streams_uni(BODY_STREAMS_MAX);
     // A peer whose address changes is followed, see `moving`; nobody has to use several at the same time.
@@ -149,6 +155,39 @@ impl Session {
         self.outbox.waiting_bytes()
     }
 
+    /// Bytes that this session holds: frames that have not arrived whole, those that the network has not taken, and about
+    /// as much as QUIC keeps of both.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let waiting = self.outbox.waiting_bytes();
+        let mut held = self.reader.held_bytes() + waiting;
+        if waiting > 0 {
+            // QUIC takes no more than it may send, and keeps that until it is acknowledged.
+            let path = self.quic.path_stats().find(|path| path.active);
+            held += path.map_or(0, |path| path.cwnd);
+        }
+        if self.reader.has_unread() || self.unread_since.is_some() {
+            let since = self.unread_since.unwrap_or_default();
+            let received = self.quic.stats().recv_bytes.saturating_sub(since);
+            held += received.min(SESSION_WINDOW_MAX_BYTES) as usize;
+        }
+        held
+    }
+
+    /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.reader
+            .read_bytes
+            .wrapping_add(self.outbox.taken_bytes())
+    }
+
+    /// When to call [`Session::drop_late`].
+    #[must_use]
+    pub fn next_late(&self) -> Option<Instant> {
+        self.reader.next_late()
+    }
+
     /// Why the session is over, or `None` while it is not.
     #[must_use]
     pub fn ended(&self) -> Option<CallError> {
@@ -170,6 +209,7 @@ impl Session {
             whereabouts: Whereabouts::of(&quic),
             quic,
             reader: Reader::new(body_max_bytes),
+            unread_since: None,
             channel_opened: false,
             next_uni: if is_server {
                 FIRST_UNI_OF_SERVER
@@ -214,6 +254,25 @@ impl Session {
             .close(false, ending::CONNECTION_REFUSED, reason.as_bytes());
     }
 
+    /// The driver does not read the session for a while, or does again.
+    pub fn set_held_up(&mut self, is_held_up: bool) {
+        let received = || self.quic.stats().recv_bytes;
+        self.unread_since = is_held_up.then(|| self.unread_since.unwrap_or_else(received));
+    }
+
+    /// Lets go of a body whose time is over before it has come whole; its caller is told. Call it until it gives `false`.
+    pub fn drop_late(&mut self, now: Instant) -> bool {
+        let Some(call) = self.reader.drop_late(now) else {
+            return false;
+        };
+        if let Some(id) = call {
+            let error = "the arguments did not come whole within the time of the call";
+            let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
+            self.outbox.fail(id, Bill::default(), &error);
+        }
+        true
+    }
+
     /// Where frames for the peer are put. Nothing is lost if the handshake is not over yet.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
@@ -223,8 +282,8 @@ impl Session {
 /// Pollers: what the driver asks for.
 impl Session {
     /// Begins a turn: a bounded amount of what has arrived is handed out in it, see [`Session::has_unread`].
-    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer) {
-        self.reader.begin_turn(buffer);
+    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, now: Instant) {
+        self.reader.begin_turn(buffer, now);
     }
 
     /// Looks for the next frame that has arrived, until there is none for this turn. Where there is one,

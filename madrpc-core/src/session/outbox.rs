@@ -20,6 +20,8 @@ pub struct Outbox {
     channel_taken: usize,
     bodies: VecDeque<Departing>,
     body_bytes: usize,
+    /// Bytes that QUIC has taken in the life of the session.
+    taken_bytes: u64,
 }
 
 /// A frame on a stream of its own.
@@ -63,6 +65,10 @@ impl Outbox {
         self.send(&Header::Failure { id, kind, bill }, &body);
     }
 
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
+    }
+
     pub(super) fn waiting_bytes(&self) -> usize {
         self.channel.len() - self.channel_taken + self.body_bytes
     }
@@ -79,7 +85,10 @@ impl Outbox {
             match give(quic, CHANNEL, &self.channel[self.channel_taken..], false) {
                 Err(quiche::Error::StreamStopped(_)) => return false,
                 Ok(0) | Err(_) => break,
-                Ok(taken) => self.channel_taken += taken,
+                Ok(taken) => {
+                    self.channel_taken += taken;
+                    self.taken_bytes += taken as u64;
+                }
             }
         }
         if self.channel_taken == self.channel.len() {
@@ -115,6 +124,7 @@ impl Outbox {
                 Err(_) => rest.len(),
             };
             body.taken += taken;
+            self.taken_bytes += taken as u64;
             self.body_bytes -= taken;
             if body.taken == body.bytes.len() {
                 self.bodies.remove(index);

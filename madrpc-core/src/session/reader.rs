@@ -4,13 +4,14 @@
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
 use super::{CHANNEL, Event};
-use crate::call::frame::{self, FrameError};
+use crate::call::frame::{self, FrameError, Header};
 use crate::limits::{
-    CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES,
-    READ_PER_TURN_BYTES,
+    BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
+    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
 };
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Where frames are read into, one for all sessions of a thread. What [`Session::frame`] hands out is in it.
 ///
@@ -46,13 +47,28 @@ enum Found {
     TooLarge(usize),
 }
 
+/// A body that is coming in.
+pub(super) struct Arriving {
+    /// What has come; `None` where it is thrown away, as the body is too large, or late.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// When it is of no use any more.
+    until: Instant,
+    /// Whether that follows from its header.
+    is_known: bool,
+}
+
 /// The streams of a session as they are read.
 pub(super) struct Reader {
     body_max_bytes: usize,
     /// The beginning of a frame on the channel whose rest has not come.
     pub(super) partial: Vec<u8>,
-    /// Bodies that are coming in, by stream; `None` for one that is too large.
-    pub(super) arriving: HashMap<u64, Option<Vec<u8>>>,
+    /// Bodies that are coming in, by stream: as many as a peer may have open at the same time.
+    pub(super) arriving: HashMap<u64, Arriving>,
+    /// Bytes of those.
+    arriving_bytes: usize,
+    /// Bytes read in the life of the session.
+    pub(super) read_bytes: u64,
+    now: Instant,
     /// The streams to go on reading, where a turn ended before they were empty.
     unread: VecDeque<u64>,
     /// What may still be read in this turn.
@@ -70,6 +86,9 @@ impl Reader {
             body_max_bytes,
             partial: Vec::new(),
             arriving: HashMap::new(),
+            arriving_bytes: 0,
+            read_bytes: 0,
+            now: Instant::now(),
             unread: VecDeque::new(),
             bytes_left: 0,
             frames_left: 0,
@@ -78,7 +97,8 @@ impl Reader {
         }
     }
 
-    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer) {
+    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, now: Instant) {
+        self.now = now;
         // A session that broke the protocol has left what followed.
         buffer.channel = 0..0;
         self.bytes_left = READ_PER_TURN_BYTES;
@@ -88,6 +108,30 @@ impl Reader {
     /// Whether reading ended for this turn with more to read.
     pub(super) fn has_unread(&self) -> bool {
         !self.unread.is_empty()
+    }
+
+    /// Bytes of frames that have not arrived whole.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial.len() + self.arriving_bytes
+    }
+
+    /// When the next of the bodies that are coming in is late.
+    pub(super) fn next_late(&self) -> Option<Instant> {
+        let arriving = self.arriving.values();
+        let kept = arriving.filter(|arriving| arriving.bytes.is_some());
+        kept.map(|arriving| arriving.until).min()
+    }
+
+    /// Lets go of a body that is late; gives the number of the call that it was for, where that is known.
+    pub(super) fn drop_late(&mut self, now: Instant) -> Option<Option<u64>> {
+        let mut arriving = self.arriving.values_mut();
+        let late = arriving.find(|arriving| arriving.bytes.is_some() && arriving.until <= now)?;
+        let bytes = late.bytes.take()?;
+        self.arriving_bytes -= bytes.len();
+        Some(match frame::read_header(&bytes) {
+            Ok(Header::Call { id, .. }) => Some(id),
+            _ => None,
+        })
     }
 
     /// Nothing more is to be read.
@@ -197,6 +241,7 @@ impl Reader {
             Err(_) => return Err(FrameError::Torn),
         };
         self.bytes_left -= read;
+        self.read_bytes += read as u64;
         self.channel_ended = fin;
         self.partial.clear();
         buffer.channel = 0..kept + read;
@@ -216,52 +261,76 @@ impl Reader {
         buffer: &mut FrameBuffer,
     ) -> Result<Option<Found>, FrameError> {
         let limit = HEADER_MAX_BYTES + self.body_max_bytes;
-        let new = || Some(Vec::new());
-        let mut received = self.arriving.remove(&stream).unwrap_or_else(new);
+        let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
+            bytes: Some(Vec::new()),
+            until: self.now + BODY_HEADER_TIMEOUT,
+            is_known: false,
+        });
+        self.arriving_bytes -= arriving.bytes.as_ref().map_or(0, Vec::len);
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
             let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
                 Ok(read) => read,
                 Err(quiche::Error::Done) => {
-                    self.arriving.insert(stream, received);
+                    self.keep(stream, arriving);
                     return Ok(None);
                 }
                 // Reset by the peer: it no longer wants the call.
                 Err(_) => return Ok(None),
             };
             self.bytes_left -= read;
-            let Some(mut bytes) = received else {
-                // One that is too large. It is read to its end: a stream that we shut down never counts as closed (quiche
-                // collects a peer's stream only where it is read to its end), and the peer has few.
-                received = None;
+            self.read_bytes += read as u64;
+            let Some(bytes) = &mut arriving.bytes else {
+                // It is read to its end: a stream that we shut down never counts as closed (quiche collects a peer's
+                // stream only where it is read to its end), and the peer has few.
                 if fin {
                     return Ok(None);
                 }
                 continue;
             };
             bytes.extend_from_slice(&buffer.bytes[..read]);
-            let announced = frame::announced(&bytes).unwrap_or_default();
+            let announced = frame::announced(bytes).unwrap_or_default();
             let is_too_large = announced > limit;
             if !is_too_large && bytes.len() > frame::PREFIX_BYTES + announced {
                 return Err(FrameError::Torn);
             }
             if is_too_large && (fin || bytes.len() >= HEADER_MAX_BYTES) {
-                buffer.body = bytes;
+                buffer.body = std::mem::take(bytes);
                 if !fin {
-                    self.arriving.insert(stream, None);
+                    arriving.bytes = None;
+                    self.keep(stream, arriving);
                     self.unread.push_back(stream);
                 }
                 return Ok(Some(Found::TooLarge(announced)));
             }
             if fin {
-                let whole = frame::whole(&bytes, limit)?;
-                buffer.body = bytes;
+                let whole = frame::whole(bytes, limit)?;
+                buffer.body = std::mem::take(bytes);
                 return whole.map(|_| Some(Found::Body)).ok_or(FrameError::Torn);
             }
-            received = Some(bytes);
+            if !arriving.is_known
+                && let Ok(header) = frame::read_header(bytes)
+            {
+                arriving.is_known = true;
+                arriving.until = self.now + time_of(&header);
+            }
         }
-        self.arriving.insert(stream, received);
+        self.keep(stream, arriving);
         self.unread.push_back(stream);
         Ok(None)
+    }
+
+    fn keep(&mut self, stream: u64, arriving: Arriving) {
+        self.arriving_bytes += arriving.bytes.as_ref().map_or(0, Vec::len);
+        self.arriving.insert(stream, arriving);
+    }
+}
+
+/// How long a body with this header may take to come.
+fn time_of(header: &Header<'_>) -> Duration {
+    match header {
+        Header::Call { timeout_us, .. } => Duration::from_micros(*timeout_us).min(TIMEOUT_MAX),
+        // Its caller waits until its deadline, and gives it up then.
+        _ => TIMEOUT_MAX,
     }
 }

@@ -289,7 +289,7 @@ fn turn_of(
     buffer: &mut FrameBuffer,
     mut on_event: impl FnMut(&mut Outbox, Event<'_>),
 ) {
-    session.begin_turn(buffer);
+    session.begin_turn(buffer, Instant::now());
     while session.advance(buffer) {
         match session.frame(buffer) {
             Event::Broken(_) => {}

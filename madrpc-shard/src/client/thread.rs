@@ -1,6 +1,7 @@
 //! The client thread: one executor for all clients of the process, with a task for each pool of sessions.
 
 use super::{ClientError, RawReply};
+use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
 use crate::net::spin::{DEFAULT_SPIN, Spin};
 use crate::net::transport::{TransportError, dialing_endpoint};
@@ -117,7 +118,13 @@ async fn serve(opening: Opening) {
         server_name,
     } = opening.pool;
     let now = Instant::now();
-    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, now) {
+    let endpoint = match dialing_endpoint(
+        &identity,
+        address,
+        CLIENT_IDLE_TIMEOUT,
+        &Budget::unlimited(),
+        now,
+    ) {
         Ok(endpoint) => endpoint,
         Err(why) => return drop(opening.opened.send(Err(why))),
     };
@@ -200,7 +207,7 @@ impl Driver {
             sent,
             buffer,
         } = self;
-        while let Some((session, event)) = upstreams.next_frame(buffer) {
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
             if let Some((waiting, _, outcome)) = upstreams.on_frame(session, event, now) {
                 sent.remove(&waiting.number);
                 settle(waiting.reply, outcome);

@@ -220,6 +220,11 @@ impl Lane {
         self.desk.answer(token, answer);
     }
 
+    /// Bytes of the result of the call that is done; 0 where it has none.
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.desk.output.borrow().len()
+    }
+
     /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
         let used = use_it(&self.desk.output.borrow());

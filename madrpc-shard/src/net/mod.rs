@@ -13,6 +13,7 @@
 pub mod address;
 pub mod steer;
 
+pub(crate) mod budget;
 pub(crate) mod dial;
 pub(crate) mod endpoint;
 pub(crate) mod incoming;

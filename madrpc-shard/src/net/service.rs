@@ -22,7 +22,7 @@ pub(crate) struct Io<'a, S: Service> {
 /// The part of a shard that knows what a call means. The shard's loop asks it, each turn, in the order of the methods.
 pub(crate) trait Service: Sized + 'static {
     /// Names a caller's call that is under way; see [`CallsOfCallers`].
-    type Call;
+    type Call: Copy;
     /// Whom the outcome of a call is for that was sent to an upstream.
     type Tag;
 

@@ -1,5 +1,6 @@
 //! With what sessions are opened and accepted: an identity, QUIC's transport parameters, and a socket.
 
+use super::budget::Budget;
 use super::endpoint::Endpoint;
 use super::socket::Socket;
 use super::steer::bind_dialer;
@@ -7,6 +8,7 @@ use madrpc_core::identity::{Identity, IdentityError};
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use madrpc_core::session::set_transport;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Why an endpoint cannot be made.
@@ -45,10 +47,12 @@ pub(crate) fn dialing_endpoint(
     identity: &Identity,
     target: SocketAddr,
     idle: Duration,
+    budget: &Rc<Budget>,
     now: Instant,
 ) -> Result<Endpoint, TransportError> {
     let config = dialing_config(identity, idle)?;
     let socket = bind_dialer(target).and_then(Socket::new);
-    let endpoint = socket.and_then(|socket| Endpoint::dialing(socket, config, now));
+    let endpoint =
+        socket.and_then(|socket| Endpoint::dialing(socket, config, Rc::clone(budget), now));
     endpoint.map_err(|error| TransportError::Socket(target, error))
 }

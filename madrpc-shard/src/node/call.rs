@@ -3,6 +3,7 @@
 use super::children::Children;
 use super::functions::Registered;
 use crate::engine::Lane;
+use crate::net::budget::Held;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::lists::ItemKey;
@@ -48,6 +49,8 @@ pub(super) struct Ticket {
 pub(super) struct Queued {
     pub(super) ticket: Ticket,
     pub(super) body: Vec<u8>,
+    /// Its bytes, counted.
+    pub(super) _held: Held,
 }
 
 /// A call that has a lane.
@@ -61,6 +64,8 @@ pub(super) struct Running {
     pub(super) slices: u32,
     /// The calls that it waits for.
     pub(super) children: Children,
+    /// What has come for it from its children and it has not seen.
+    pub(super) answers: Held,
     /// Its deadline has passed, or nobody waits for it.
     pub(super) has_to_end: bool,
     /// When it was set aside, counted in slices of the shard.

@@ -3,10 +3,16 @@
 //! Each has a key for as long as it is here, and is in one row. To find it, to move it to another row and to take the
 //! next of a row costs the same however many there are. A call that ends within its first slice never comes here.
 
-use super::call::{CallKey, Queued, Running, Ticket};
+use super::call::{CallKey, Origin, Queued, Running, Ticket};
+use crate::net::budget::{Budget, Held};
+use crate::net::endpoint::SessionKey;
 use madrpc_core::lists::{ListKey, Lists};
 use madrpc_core::wheel::{TimerKey, Wheel};
+use std::rc::Rc;
 use std::time::Instant;
+
+/// What a call in the queue costs beside its arguments, roughly.
+const QUEUED_COST_BYTES: usize = 512;
 
 /// Slices after which a call is behind those that have used fewer.
 const FEW_SLICES: u32 = 8;
@@ -16,6 +22,8 @@ const FEW_SLICES: u32 = 8;
 pub(super) enum Row {
     /// A lane.
     Queue,
+    /// Its caller, to read the replies that it has got; and then a lane.
+    Held,
     /// The core, after few slices.
     Young,
     /// The core, after many slices.
@@ -51,7 +59,8 @@ pub(super) enum Due {
 /// The calls that are not over.
 pub(super) struct Calls {
     entries: Lists<Entry>,
-    rows: [ListKey; 5],
+    rows: [ListKey; 6],
+    budget: Rc<Budget>,
     timers: Wheel<CallKey>,
 }
 
@@ -90,18 +99,29 @@ impl Calls {
 
 /// Handlers.
 impl Calls {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(budget: &Rc<Budget>, now: Instant) -> Self {
         let mut entries = Lists::default();
         let rows = std::array::from_fn(|_| entries.add_list());
         Self {
             entries,
             rows,
+            budget: Rc::clone(budget),
             timers: Wheel::new(now),
         }
     }
 
-    /// Puts a call at the end of the queue.
-    pub(super) fn enqueue(&mut self, queued: Queued) -> CallKey {
+    /// Counts bytes that are held for a call.
+    pub(super) fn held(&self, bytes: usize) -> Held {
+        Held::new(&self.budget, bytes)
+    }
+
+    /// Puts a call with these arguments at the end of the queue.
+    pub(super) fn enqueue(&mut self, ticket: Ticket, body: &[u8]) -> CallKey {
+        let queued = Queued {
+            ticket,
+            body: body.to_vec(),
+            _held: self.held(body.len() + QUEUED_COST_BYTES),
+        };
         let queued_calls = &queued.ticket.function.queued;
         queued_calls.set(queued_calls.get() + 1);
         let deadline = queued.ticket.deadline;
@@ -175,6 +195,40 @@ impl Calls {
         }
     }
 
+    /// Puts the first call of the queue aside until its caller reads its replies.
+    pub(super) fn hold_first(&mut self) {
+        if let Some((key, _)) = self.entries.front(self.list(Row::Queue)) {
+            self.hold(CallKey(key));
+        }
+    }
+
+    /// Puts a call at the end of those whose callers do not read.
+    pub(super) fn hold(&mut self, key: CallKey) {
+        self.enter(key, Row::Held);
+    }
+
+    /// Puts a call back in the queue.
+    pub(super) fn release(&mut self, key: CallKey) {
+        self.enter(key, Row::Queue);
+    }
+
+    /// The first call whose caller does not read, when it came, and the caller.
+    pub(super) fn first_held(&self) -> Option<(CallKey, Instant, SessionKey)> {
+        let (key, entry) = self.entries.front(self.list(Row::Held))?;
+        match &entry.state {
+            State::Queued(Queued {
+                ticket:
+                    Ticket {
+                        origin: Origin::Session { session, .. },
+                        arrived,
+                        ..
+                    },
+                ..
+            }) => Some((CallKey(key), *arrived, *session)),
+            _ => None,
+        }
+    }
+
     /// Forgets a call that is over.
     pub(super) fn remove(&mut self, key: CallKey) {
         if let Some(entry) = self.entries.remove(key.0) {
@@ -185,7 +239,7 @@ impl Calls {
     /// Takes a call out of the queue, wherever it is in it; `None` where it is not there.
     pub(super) fn take_queued(&mut self, key: CallKey) -> Option<Queued> {
         let entry = self.entries.get(key.0)?;
-        if entry.row != Row::Queue {
+        if !matches!(entry.state, State::Queued(_)) {
             return None;
         }
         let entry = self.entries.remove(key.0)?;

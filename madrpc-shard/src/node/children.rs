@@ -1,7 +1,7 @@
 //! Calls of calls: what a running call asks for, and what becomes of it when its parent ends.
 
 use super::Node;
-use super::call::{CallKey, Origin, Parent, Queued, Running, Ticket};
+use super::call::{CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::Answer;
 use crate::net::dial::{CallId, Request};
 use crate::net::service::Io;
@@ -108,16 +108,22 @@ impl Node {
             deadline: function.deadline(io.now, request.deadline),
             depth: request.depth,
         };
-        let body = request.body.to_vec();
-        Ok(Child::Here(self.calls.enqueue(Queued { ticket, body })))
+        Ok(Child::Here(self.calls.enqueue(ticket, request.body)))
     }
 
     /// Brings an answer to the call that waits for it, unless that is over.
     pub(super) fn answer(&mut self, parent: Parent, answer: Answer) {
         let Parent { call, token } = parent;
-        if let Some(Running { children, lane, .. }) = self.calls.running_mut(call)
+        if let Some(Running {
+            children,
+            lane,
+            answers,
+            ..
+        }) = self.calls.running_mut(call)
             && children.remove(&token).is_some()
         {
+            // Until the lane takes them, which it does when it goes on.
+            answers.set(answers.bytes() + answer.as_ref().map_or(0, Vec::len));
             lane.answer(token, answer);
             self.calls.wake(call);
         }

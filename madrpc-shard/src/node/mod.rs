@@ -30,13 +30,14 @@ pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
 pub(crate) use reload::ScriptChange;
 
 use crate::engine::{Script, ScriptError};
+use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
 use crate::net::incoming::Incoming;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
-use call::{CallKey, Origin, Parent, Queued, Ticket};
+use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, Row};
 use children::Orphans;
 use functions::Functions;
@@ -50,6 +51,7 @@ use reply::body_too_large;
 use schedule::{TURN, Turns, UNSLICED};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -92,6 +94,7 @@ impl Node {
         config: &NodeConfig,
         pool: usize,
         changes: Receiver<ScriptChange>,
+        budget: &Rc<Budget>,
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, now)?;
@@ -100,7 +103,7 @@ impl Node {
             shard: seat.shard,
             name: seat.name.clone(),
             functions: Functions::new(lanes.registrations(), &config.lane, &mut counters),
-            calls: Calls::new(now),
+            calls: Calls::new(budget, now),
             orphans: Orphans::default(),
             queue_max: config.queue_max,
             lanes,
@@ -180,9 +183,8 @@ impl Service for Node {
         } else if let Some(error) = self.queue_full(&ticket.function) {
             self.fail(&ticket, now, error, io);
         } else {
-            let body = body.to_vec();
-            let key = self.calls.enqueue(Queued { ticket, body });
-            io.calls.insert(session, id, key);
+            let key = self.calls.enqueue(ticket, body);
+            io.calls.insert(session, id, key, io.now);
         }
     }
 
@@ -211,6 +213,7 @@ impl Service for Node {
     fn turn(&mut self, io: &mut Io<'_, Self>) {
         self.take_changes();
         self.take_due(io);
+        self.look_after_held(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
         self.start_queued(io);

@@ -4,6 +4,7 @@ use super::Node;
 use super::call::{Origin, Running, Ticket};
 use super::calls::Row;
 use super::functions::Registered;
+use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
@@ -38,6 +39,10 @@ impl Node {
                 if key.is_some() {
                     io.calls.remove(session, id);
                 }
+                let result = match io.callers.has_room(session, lane.output_bytes()) {
+                    true => result,
+                    false => Err(not_taken()),
+                };
                 if let Some(outbox) = io.callers.outbox(session) {
                     let heap = lane.heap_peak_bytes();
                     let queued = started.saturating_duration_since(ticket.arrived);
@@ -114,7 +119,7 @@ impl Node {
             );
             Some(CallError::not_run(ErrorKind::Overloaded, error))
         };
-        let waiting = self.calls.length(Row::Queue);
+        let waiting = self.calls.length(Row::Queue) + self.calls.length(Row::Held);
         if waiting >= self.queue_max {
             return full("calls", waiting, self.queue_max, "--queue-limit");
         }

@@ -9,7 +9,7 @@ use super::lanes::{LANES_MAX, Making};
 use crate::engine::{Lane, Progress};
 use crate::net::service::Io;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::ENDINGS_PER_TURN;
+use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
 use std::time::{Duration, Instant};
 use tracing::error;
 
@@ -26,6 +26,9 @@ const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 
 /// For how many slices' time new calls that come without a pause have the core before a running one has it again.
 const SHARE_OF_NEW_CALLS: u32 = 2;
+
+/// Held calls that are looked at in one turn.
+const HELD_PER_TURN: usize = 16;
 
 /// Every so many slices the longest waiting call goes on, whoever else is there.
 const TURN_OF_THE_OLDEST: u64 = 4;
@@ -133,6 +136,12 @@ impl Node {
             if begun >= end || self.calls.running() >= self.pool {
                 break;
             }
+            if let Origin::Session { session, .. } = first.origin
+                && io.callers.is_behind(session)
+            {
+                self.calls.hold_first();
+                continue;
+            }
             // The script may be another by now.
             let function = match self.functions.present(&first.function) {
                 Ok(function) => function,
@@ -142,7 +151,13 @@ impl Node {
                 }
             };
             if let Some(lane) = self.claim_lane(&function) {
-                if let Some((key, Queued { mut ticket, body })) = self.calls.dequeue() {
+                if let Some((
+                    key,
+                    Queued {
+                        mut ticket, body, ..
+                    },
+                )) = self.calls.dequeue()
+                {
                     ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
                     ticket.function = function;
                     self.start(ticket, Some(key), begun, lane, &body, io);
@@ -153,6 +168,28 @@ impl Node {
                     break;
                 }
                 self.fail_first(error, begun, io);
+            }
+        }
+    }
+
+    /// Puts calls back in the queue whose callers read their replies again; one whose caller has not done so for too long is
+    /// refused. A bounded number in each turn.
+    pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
+        for _ in 0..HELD_PER_TURN.min(self.calls.length(Row::Held)) {
+            let Some((key, since, session)) = self.calls.first_held() else {
+                return;
+            };
+            if !io.callers.is_behind(session) {
+                self.calls.release(key);
+            } else if io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
+                self.calls.hold(key);
+            } else if let Some(queued) = self.calls.take_queued(key) {
+                let seconds = STUCK_TIMEOUT.as_secs();
+                let error = format!(
+                    "the call waited {seconds} s because its caller does not read the replies that it has got"
+                );
+                let error = CallError::not_run(ErrorKind::Overloaded, error);
+                self.fail(&queued.ticket, io.now, error, io);
             }
         }
     }
@@ -250,6 +287,7 @@ impl Node {
             cpu: Duration::ZERO,
             slices: 0,
             children: Children::default(),
+            answers: self.calls.held(0),
             has_to_end: false,
             since_slice: 0,
         };
@@ -263,6 +301,7 @@ impl Node {
         self.beacon.end();
         let now = Instant::now();
         self.turns.last_end = now;
+        running.answers.set(0);
         running.cpu += now.duration_since(begun);
         running.slices += 1;
         running.since_slice = self.turns.slices_given;
@@ -289,7 +328,7 @@ impl Node {
         let (origin, is_new) = (running.ticket.origin, running.key.is_none());
         let key = self.calls.set_aside(running, waits);
         if is_new && let Origin::Session { session, id } = origin {
-            io.calls.insert(session, id, key);
+            io.calls.insert(session, id, key, io.now);
         }
         key
     }

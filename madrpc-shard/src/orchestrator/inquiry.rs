@@ -8,7 +8,7 @@ use crate::net::endpoint::SessionKey;
 use crate::net::incoming::Incoming;
 use crate::net::service::Io;
 use madrpc_core::call::catalog::Catalog;
-use madrpc_core::call::{Bill, CallError};
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -105,8 +105,15 @@ impl Inquiries {
     }
 
     /// Forgets an inquiry that its caller has given up.
-    pub(super) fn forget(&mut self, number: u64) {
-        self.open.remove(&number);
+    pub(super) fn forget(&mut self, number: u64, io: &mut Io<'_, Orchestrator>) {
+        if let Some(Inquiry { session, id, .. }) = self.open.remove(&number) {
+            io.calls.remove(session, id);
+            if let Some(outbox) = io.callers.outbox(session) {
+                let error = "the caller has given the call up";
+                let error = CallError::not_run(ErrorKind::Cancelled, error);
+                outbox.fail(id, Bill::default(), &error);
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod inquiry;
 
 use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
-use crate::net::incoming::Incoming;
+use crate::net::incoming::{Incoming, not_taken};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use inquiry::Inquiries;
@@ -46,6 +46,7 @@ pub(crate) enum Tag {
 }
 
 /// A caller's call that is under way.
+#[derive(Clone, Copy)]
 pub(crate) enum Call {
     /// It was passed on.
     PassedOn { sent: CallId, waiting: Waiting },
@@ -116,7 +117,7 @@ impl Service for Orchestrator {
         match upstreams.call(io.now, &call.request, Tag::Call(waiting)) {
             Ok(sent) => {
                 let passed_on = Call::PassedOn { sent, waiting };
-                io.calls.insert(call.session, call.id, passed_on);
+                io.calls.insert(call.session, call.id, passed_on, io.now);
                 self.passed_on += 1;
             }
             Err((_, error)) => self.fail(waiting, &error, io),
@@ -130,7 +131,7 @@ impl Service for Orchestrator {
         let nodes = &nodes[..nodes.len() - 1];
         if let Some(number) = self.inquiries.open(call, catalog, nodes, io) {
             let inquiry = Call::Inquiry(number);
-            io.calls.insert(call.session, call.id, inquiry);
+            io.calls.insert(call.session, call.id, inquiry, io.now);
         }
     }
 
@@ -143,12 +144,13 @@ impl Service for Orchestrator {
                 // It may have ended just before its caller did.
                 if upstreams.cancel(sent) {
                     self.passed_on -= 1;
+                    io.calls.remove(waiting.session, waiting.id);
                     let error = "the caller has given the call up";
                     let error = CallError::may_have_run(ErrorKind::Cancelled, error);
                     self.fail(waiting, &error, io);
                 }
             }
-            Call::Inquiry(number) => self.inquiries.forget(number),
+            Call::Inquiry(number) => self.inquiries.forget(number, io),
         }
     }
 
@@ -164,10 +166,12 @@ impl Service for Orchestrator {
         let Waiting { session, id, .. } = waiting;
         io.calls.remove(session, id);
         self.count(waiting, node, io.now, outcome.error_kind());
+        let has_room = io.callers.has_room(session, outcome.body_bytes());
         let Some(outbox) = io.callers.outbox(session) else {
             return;
         };
         match outcome {
+            _ if !has_room => outbox.fail(id, Bill::default(), &not_taken()),
             Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
             Outcome::Failure { kind, bill, body } => {
                 outbox.send(&Header::Failure { id, kind, bill }, body);

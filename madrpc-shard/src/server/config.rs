@@ -68,6 +68,9 @@ pub struct ServerConfig {
     /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
     /// [`DEFAULT_SPIN`]. An idle shard sleeps whatever this says.
     pub spin: Duration,
+    /// Bytes that the server may hold for its callers and nodes, shared evenly by its shards. Default: half of what the
+    /// machine or the control group grants.
+    pub memory_max_bytes: Option<u64>,
 }
 
 impl ServerConfig {
@@ -81,6 +84,7 @@ impl ServerConfig {
             steering: SteeringChoice::Auto,
             identity,
             spin: DEFAULT_SPIN,
+            memory_max_bytes: None,
         }
     }
 }

@@ -28,6 +28,7 @@ mod shard;
 pub use crate::net::spin::DEFAULT_SPIN;
 pub use config::{ServerConfig, StartError};
 
+use crate::net::budget::Budget;
 use crate::net::dial::Upstreams;
 use crate::net::endpoint::{Accepting, Endpoint, Resets, Tokens};
 use crate::net::relay;
@@ -38,15 +39,17 @@ use crate::net::spin::Spin;
 use crate::net::steer::{PortLock, SocketGroup, Steering};
 use crate::net::transport::{TransportError, accepting_config};
 use crate::runtime::beacon::Beacon;
-use crate::runtime::cpus;
 use crate::runtime::shard_group::{ShardGroup, Starting};
+use crate::runtime::{cpus, memory};
 use control::{ToControl, tell};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
 use heartbeat::Heartbeat;
 use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::limits::MEMORY_MIN_BYTES;
 use shard::{Inbox, RESET_PURPOSE, Shard, ToShard};
 use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -91,7 +94,7 @@ impl Server {
     where
         S: Service,
         E: std::error::Error + Send + Sync + 'static,
-        M: FnOnce(&Seat, Instant) -> Result<Served<S>, E> + Send + 'static,
+        M: FnOnce(&Seat, &Rc<Budget>, Instant) -> Result<Served<S>, E> + Send + 'static,
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
@@ -120,6 +123,7 @@ impl Server {
         let reset_key = config.identity.derive_secret(RESET_PURPOSE)?;
         let resets = Resets::new(reset_key, &identity_of(&name), started);
         let shards = sockets.len() as u16;
+        let memory_max = memory_of_shard(config, shards)?;
         let members = sockets.into_iter().zip(relay::mesh(shards));
         for (shard, (socket, relay)) in (0..shards).zip(members) {
             let seat = Seat {
@@ -140,15 +144,29 @@ impl Server {
             let (tokens, resets) = (tokens.clone(), resets.clone());
             bodies.push(move |starting: Starting| async move {
                 let now = Instant::now();
-                let callers = match callers_of(&seat, &identity, socket, relay, tokens, resets, now)
-                {
+                let budget = Budget::new(memory_max);
+                let callers = accepting_config(&identity).and_then(|config| {
+                    let accepting = Accepting {
+                        config,
+                        shard,
+                        shards,
+                        tokens,
+                        resets,
+                    };
+                    let socket = Socket::new(socket)
+                        .map_err(|error| TransportError::Socket(address, error))?;
+                    let budget = Rc::clone(&budget);
+                    Ok(Endpoint::accepting(socket, relay, accepting, budget, now))
+                });
+                let callers = match callers {
                     Ok(callers) => callers,
                     Err(why) => return starting.failed(why),
                 };
-                match make(&seat, now) {
+                match make(&seat, &budget, now) {
                     Ok(served) => {
                         let spin = Spin::new(spin);
-                        let shard = Shard::new(seat, callers, served, messages, control, spin);
+                        let shard =
+                            Shard::new(seat, callers, served, budget, messages, control, spin);
                         starting.ready();
                         shard.run().await;
                     }
@@ -278,28 +296,17 @@ fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
     move |reason| StartError::System { what, reason }
 }
 
-/// The endpoint of a shard, with the socket that is bound for it.
-fn callers_of(
-    seat: &Seat,
-    identity: &Identity,
-    socket: UdpSocket,
-    relay: relay::Relay,
-    tokens: Tokens,
-    resets: Resets,
-    now: Instant,
-) -> Result<Endpoint, TransportError> {
-    let address = socket.local_addr();
-    let accepting = Accepting {
-        config: accepting_config(identity)?,
-        shard: seat.shard,
-        shards: seat.shards,
-        tokens,
-        resets,
-    };
-    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-    let socket = Socket::new(socket)
-        .map_err(|error| TransportError::Socket(address.unwrap_or(unknown), error))?;
-    Ok(Endpoint::accepting(socket, relay, accepting, now))
+/// The bytes that each of so many shards may hold.
+fn memory_of_shard(config: &ServerConfig, shards: u16) -> Result<usize, StartError> {
+    let granted = || memory::granted_bytes() / 2;
+    let max = config.memory_max_bytes.unwrap_or_else(granted);
+    let each = usize::try_from(max / u64::from(shards.max(1))).unwrap_or(usize::MAX / 2);
+    if each < MEMORY_MIN_BYTES {
+        return Err(StartError::Settings(format!(
+            "memory of {max} bytes is too little for {shards} shards: each needs {MEMORY_MIN_BYTES} bytes (--memory-max)"
+        )));
+    }
+    Ok(each.min(usize::MAX / 2))
 }
 
 /// What tells the server from all others of its authority: its name, and the machine it runs on (machine-id(5)).

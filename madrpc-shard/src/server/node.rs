@@ -4,12 +4,14 @@ use super::control::tell;
 use super::shard::{Inbox, ToShard};
 use super::{Server, ServerConfig, StartError, bind};
 use crate::engine::{LaneConfig, Script, ScriptError};
+use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig, ScriptChange};
 use crate::runtime::{cpus, preflight};
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -67,13 +69,13 @@ impl Server {
             let (script, settings, identity) =
                 (script.clone(), node.clone(), config.identity.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
-            move |seat: &Seat, now| {
+            move |seat: &Seat, budget: &Rc<Budget>, now| {
                 let upstreams = settings.orchestrator.map(|address| {
                     let endpoint =
-                        dialing_endpoint(&identity, address, UPSTREAM_IDLE_TIMEOUT, now)?;
+                        dialing_endpoint(&identity, address, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                     Ok::<_, StartError>(Node::through(seat, address, endpoint, now))
                 });
-                let node = Node::new(seat, &script, &settings, share, changed, now)?;
+                let node = Node::new(seat, &script, &settings, share, changed, budget, now)?;
                 Ok::<_, StartError>((node, upstreams.transpose()?))
             }
         })?;

@@ -1,6 +1,7 @@
 //! Starting an orchestrator.
 
 use super::{Server, ServerConfig, StartError, bind};
+use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::steer::SocketGroup;
 use crate::net::transport::{TransportError, dialing_endpoint};
@@ -9,6 +10,7 @@ use crate::runtime::{cpus, preflight};
 use core_affinity::CoreId;
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 impl Server {
     /// Starts an orchestrator in front of `nodes`.
@@ -42,8 +44,9 @@ impl Server {
         let identity = config.identity.clone();
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
-            move |seat: &Seat, now| {
-                let endpoint = dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, now)?;
+            move |seat: &Seat, budget: &Rc<Budget>, now| {
+                let endpoint =
+                    dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (orchestrator, upstreams) = Orchestrator::new(seat, endpoint, &nodes, now);
                 Ok::<_, TransportError>((orchestrator, Some(upstreams)))
             }

@@ -5,6 +5,7 @@
 //! messages, and gets messages.
 
 use super::control::ToControl;
+use crate::net::budget::Budget;
 use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{CallsOfCallers, Incoming};
@@ -13,6 +14,7 @@ use crate::net::service::{Io, Service};
 use crate::net::spin::Spin;
 use crate::net::transport::{accepting_config, dialing_config};
 use crate::net::wake::too_many_wakes;
+use crate::runtime::memory;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
@@ -20,10 +22,12 @@ use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::{
-    BODY_MAX_BYTES, ENDINGS_PER_TURN, FUNCTION_NAME_MAX_BYTES, TIMEOUT_MAX, UPSTREAM_IDLE_TIMEOUT,
+    BODY_MAX_BYTES, ENDINGS_PER_TURN, FUNCTION_NAME_MAX_BYTES, MEMORY_GIVE_BACK_INTERVAL,
+    MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX, UPSTREAM_IDLE_TIMEOUT,
 };
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::stats::{STATS, Snapshot};
+use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -75,6 +79,10 @@ pub(crate) struct Shard<S: Service> {
     service: S,
     /// Where frames are read into.
     buffer: FrameBuffer,
+    budget: Rc<Budget>,
+    /// The most that was held since memory was last given back to the system.
+    peak_bytes: usize,
+    give_back_at: Instant,
     inbox: UnboundedReceiver<ToShard>,
     control: Sender<ToControl>,
     spin: Spin,
@@ -94,6 +102,7 @@ impl<S: Service> Shard<S> {
         seat: Seat,
         callers: Endpoint,
         (service, upstreams): (S, Option<Upstreams<S::Tag>>),
+        budget: Rc<Budget>,
         inbox: UnboundedReceiver<ToShard>,
         control: Sender<ToControl>,
         spin: Spin,
@@ -101,10 +110,13 @@ impl<S: Service> Shard<S> {
         Self {
             seat,
             callers,
-            calls: CallsOfCallers::default(),
+            calls: CallsOfCallers::new(Instant::now()),
             upstreams,
             service,
             buffer: FrameBuffer::default(),
+            budget,
+            peak_bytes: 0,
+            give_back_at: Instant::now(),
             inbox,
             control,
             spin,
@@ -145,6 +157,7 @@ impl<S: Service> Shard<S> {
             if received > 0 || self.has_work() || self.spin.looks_again(now) {
                 glommio::executor().yield_if_needed().await;
             } else {
+                self.give_back(now);
                 self.park(now).await;
             }
         }
@@ -173,7 +186,7 @@ impl<S: Service> Shard<S> {
             stage,
             ..
         } = self;
-        while let Some((session, event)) = callers.next_frame(buffer) {
+        while let Some((session, event)) = callers.next_frame(buffer, now) {
             let mut io = Io {
                 now,
                 callers,
@@ -198,7 +211,7 @@ impl<S: Service> Shard<S> {
                     depth,
                 } => (id, function, timeout_us, depth),
                 Header::Cancel { id } => {
-                    if let Some(call) = io.calls.remove(session, id) {
+                    if let Some(call) = io.calls.get(session, id) {
                         service.on_cancel(call, &mut io);
                     }
                     continue;
@@ -209,7 +222,7 @@ impl<S: Service> Shard<S> {
                 | Header::Failure { .. }
                 | Header::Welcome { .. } => continue,
             };
-            if io.calls.contains(session, id) {
+            if io.calls.get(session, id).is_some() {
                 let reason = format!("call {id} is under way already");
                 io.callers.break_off(session, &reason);
                 continue;
@@ -256,7 +269,7 @@ impl<S: Service> Shard<S> {
         else {
             return;
         };
-        while let Some((session, event)) = upstreams.next_frame(buffer) {
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
             if let Some((tag, target, outcome)) = upstreams.on_frame(session, event, now) {
                 let mut io = Io {
                     now,
@@ -285,6 +298,9 @@ impl<S: Service> Shard<S> {
     fn end_calls(&mut self, now: Instant) {
         while let Some((session, _)) = self.callers.next_ended() {
             self.calls.end(session);
+        }
+        while let Some(session) = self.calls.next_watched(now) {
+            self.callers.probe(session, now);
         }
         let (service, mut io) = self.split(now);
         for _ in 0..ENDINGS_PER_TURN {
@@ -363,6 +379,17 @@ impl<S: Service> Shard<S> {
         }
     }
 
+    /// Gives memory back to the system after a peak, now that there is nothing to do.
+    fn give_back(&mut self, now: Instant) {
+        self.peak_bytes = self.peak_bytes.max(self.budget.take_peak());
+        let freed = self.peak_bytes.saturating_sub(self.budget.used());
+        if freed >= MEMORY_GIVEN_BACK_BYTES && now >= self.give_back_at {
+            memory::give_back();
+            self.peak_bytes = self.budget.used();
+            self.give_back_at = now + MEMORY_GIVE_BACK_INTERVAL;
+        }
+    }
+
     /// Says goodbye once a draining shard has nothing left to do.
     fn leave(&mut self, now: Instant) {
         if self.stage == Stage::Draining && self.service.is_idle() {
@@ -413,6 +440,7 @@ impl<S: Service> Shard<S> {
             self.callers.next_timer(),
             self.upstreams.as_ref().and_then(Upstreams::next_timer),
             self.service.next_timer(),
+            self.calls.next_timer(),
             linger,
         ];
         let timer = timers.into_iter().flatten().min();

@@ -136,14 +136,7 @@ fn a_peer_that_never_reads_lets_frames_wait_and_no_more() {
             break;
         }
     }
-    arrived += server.reader.partial.len();
-    arrived += server
-        .reader
-        .arriving
-        .values()
-        .flatten()
-        .map(Vec::len)
-        .sum::<usize>();
+    arrived += server.reader.held_bytes();
     assert_eq!(arrived + waiting, put);
 
     // And the rest follows as soon as it is read.
@@ -165,7 +158,7 @@ fn a_turn_reads_no_more_than_its_budget() {
     const BODY_BYTES: usize = 16_000;
     let mut pipe = Pipe::new(CLEAR);
     pipe.reads = [true, false];
-    // The windows hold 512 KiB on the channel and a MiB of the large one: several turns.
+    // The windows hold more than one turn reads.
     let frames = CHANNEL_WINDOW_BYTES as usize / BODY_BYTES;
     for id in 0..frames as u64 {
         pipe.client().outbox().send(&call(id), &[1; BODY_BYTES]);
@@ -181,16 +174,7 @@ fn a_turn_reads_no_more_than_its_budget() {
         buffer,
         ..
     } = &mut pipe;
-    let held = |server: &Session| {
-        server.reader.partial.len()
-            + server
-                .reader
-                .arriving
-                .values()
-                .flatten()
-                .map(Vec::len)
-                .sum::<usize>()
-    };
+    let held = |server: &Session| server.reader.held_bytes();
     let (mut turns, mut small, mut large) = (0, 0, 0);
     let mut before = 0;
     loop {
@@ -218,7 +202,7 @@ fn a_turn_reads_no_more_than_its_budget() {
         );
     }
     assert_eq!((small, large), (frames, 1));
-    assert!(turns >= 4, "{turns} turns");
+    assert!(turns >= 2, "{turns} turns");
 }
 
 /// What small calls lead to is sent before more of them are taken.

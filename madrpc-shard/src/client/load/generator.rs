@@ -142,7 +142,7 @@ impl<'a> Generator<'a> {
         while self.upstreams.waiting() > 0 {
             let now = Instant::now();
             let received = self.upstreams.receive(now);
-            while let Some((session, event)) = self.upstreams.next_frame(&mut self.buffer) {
+            while let Some((session, event)) = self.upstreams.next_frame(&mut self.buffer, now) {
                 if let Some((_, _, Outcome::Failure { body, .. })) =
                     self.upstreams.on_frame(session, event, now)
                 {
@@ -218,7 +218,7 @@ impl<'a> Generator<'a> {
             0 => now,
             _ => Instant::now(),
         };
-        while let Some((session, event)) = upstreams.next_frame(buffer) {
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
             match upstreams.on_frame(session, event, now) {
                 Some((sent, _, Outcome::Reply { bill, .. })) => {
                     *unreachable_since = None;

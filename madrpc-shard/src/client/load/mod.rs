@@ -15,6 +15,7 @@ mod schedule;
 pub use report::{Failures, Place, Report};
 
 use crate::net::address::{AddressError, resolve_target};
+use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Sessions, Upstreams};
 use crate::net::transport::dialing_endpoint;
 use crate::runtime::cpus::{self, CpuError};
@@ -148,7 +149,13 @@ pub fn measure(
     let (tell_report, report) = channel();
     let shard = move |starting: Starting| async move {
         let now = Instant::now();
-        match dialing_endpoint(&plan.identity, address, CLIENT_IDLE_TIMEOUT, now) {
+        match dialing_endpoint(
+            &plan.identity,
+            address,
+            CLIENT_IDLE_TIMEOUT,
+            &Budget::unlimited(),
+            now,
+        ) {
             Ok(endpoint) => {
                 starting.ready();
                 // Generators with one session each spread over the server's shards by chance.

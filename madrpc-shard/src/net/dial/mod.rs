@@ -25,7 +25,10 @@ use links::{Link, Place, State, Target};
 use madrpc_core::balance::RoundRobin;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{BACKLOG_MAX_BYTES, DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, KEEP_ALIVE};
+use madrpc_core::limits::{
+    BACKLOG_MAX_BYTES, DEADLINE_GRACE, FORWARD_BACKLOG_MAX_BYTES, FUNCTION_NAME_MAX_BYTES,
+    KEEP_ALIVE,
+};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
@@ -48,6 +51,16 @@ pub(crate) enum Keep {
     Always,
     /// Opened by the first call, pinged while calls wait, left to end when idle.
     WhileCalling,
+}
+
+impl Keep {
+    /// What may wait on one session, above which no further call is put on it.
+    fn backlog_max_bytes(self) -> usize {
+        match self {
+            Self::Always => FORWARD_BACKLOG_MAX_BYTES,
+            Self::WhileCalling => BACKLOG_MAX_BYTES,
+        }
+    }
 }
 
 /// Sessions to a fixed list of servers, and the calls on them.
@@ -378,6 +391,7 @@ impl<T> Upstreams<T> {
     fn pick(&mut self, now: Instant) -> Result<(Place, SessionKey), CallError> {
         self.dial(now);
         let mut behind = 0;
+        let backlog_max = self.keep.backlog_max_bytes();
         // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
         for is_open in [true, false] {
             let Self {
@@ -391,7 +405,7 @@ impl<T> Upstreams<T> {
             let turns = if is_open { open } else { connecting };
             let picked = turns.pick(|target| {
                 targets[target].pick(is_open, |session, list| {
-                    let has_room = endpoint.waiting_bytes(session) <= BACKLOG_MAX_BYTES;
+                    let has_room = endpoint.waiting_bytes(session) <= backlog_max;
                     behind += usize::from(!has_room);
                     has_room.then(|| calls.length(list))
                 })
@@ -418,6 +432,7 @@ impl<T> Upstreams<T> {
         is_open: bool,
         behind: &mut usize,
     ) -> Option<(usize, SessionKey)> {
+        let backlog_max = self.keep.backlog_max_bytes();
         let Self {
             endpoint,
             targets,
@@ -425,7 +440,7 @@ impl<T> Upstreams<T> {
             ..
         } = self;
         targets.get_mut(target)?.pick(is_open, |session, list| {
-            let has_room = endpoint.waiting_bytes(session) <= BACKLOG_MAX_BYTES;
+            let has_room = endpoint.waiting_bytes(session) <= backlog_max;
             *behind += usize::from(!has_room);
             has_room.then(|| calls.length(list))
         })
@@ -477,8 +492,9 @@ impl<T> Upstreams<T> {
     pub(crate) fn next_frame<'b>(
         &mut self,
         buffer: &'b mut FrameBuffer,
+        now: Instant,
     ) -> Option<(SessionKey, Event<'b>)> {
-        self.endpoint.next_frame(buffer)
+        self.endpoint.next_frame(buffer, now)
     }
 
     /// A call that will have no answer, with the number of its target and the reason.

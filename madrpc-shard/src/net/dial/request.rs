@@ -28,6 +28,14 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// The bytes of the result, or of the error.
+    pub(crate) fn body_bytes(&self) -> usize {
+        match self {
+            Self::Reply { body, .. } | Self::Failure { body, .. } => body.len(),
+            Self::Lost(_) => 0,
+        }
+    }
+
     /// Why there is no result.
     pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
         match self {

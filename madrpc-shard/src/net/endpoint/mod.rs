@@ -31,6 +31,7 @@ pub(crate) use entry::SessionKey;
 pub(crate) use reset::Resets;
 pub(crate) use retry::Tokens;
 
+use super::budget::Budget;
 use super::relay::Relay;
 use super::socket::{Datagram, Inbound, Socket};
 use acceptor::{Acceptor, issue_id};
@@ -38,13 +39,14 @@ use admission::has_too_many_bytes;
 use entry::{ConnectionKey, NewSession, Phase};
 use futures_lite::FutureExt;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RELAYED_PER_TURN};
+use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
 use madrpc_core::session::cid;
-use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox, Session};
+use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
 use madrpc_core::stats::Snapshot;
 use sessions::Sessions;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 use wire::Wire;
 
@@ -70,15 +72,6 @@ enum Side {
     Client(quiche::Config),
 }
 
-impl Side {
-    /// Whether a session is not read further because its peer does not take its replies.
-    ///
-    /// Only a caller is held up so: if both sides of a session waited for the other to read, neither would.
-    fn holds_up(&self, session: &Session) -> bool {
-        matches!(self, Self::Server(_)) && session.waiting_bytes() > OUTBOX_HIGH_BYTES
-    }
-}
-
 /// Getters.
 impl Endpoint {
     /// Open sessions.
@@ -92,6 +85,9 @@ impl Endpoint {
         snapshot.misrouted += self.wire.misrouted;
         snapshot.migrations += self.sessions.migrations;
         if let Side::Server(acceptor) = &self.side {
+            let budget = self.sessions.budget();
+            snapshot.memory_used_bytes += budget.used() as u64;
+            snapshot.memory_max_bytes += budget.limit() as u64;
             snapshot.retries += acceptor.retries;
             snapshot.resets += acceptor.resets.sent();
         }
@@ -115,6 +111,20 @@ impl Endpoint {
         entry.map_or(0, |entry| entry.session.waiting_bytes())
     }
 
+    /// Whether this session may be given a reply with a body of so many bytes: one whose peer does not take what it has
+    /// gets only small ones.
+    pub(crate) fn has_room(&self, key: SessionKey, bytes: usize) -> bool {
+        let entry = self.sessions.get(key);
+        bytes <= INLINE_BODY_MAX_BYTES
+            || entry.is_some_and(|entry| !entry.held.is_over(entry.own_bytes() + bytes))
+    }
+
+    /// Whether this session's peer takes so little of its replies that its further calls are not started.
+    pub(crate) fn is_behind(&self, key: SessionKey) -> bool {
+        let entry = self.sessions.get(key);
+        entry.is_some_and(|entry| entry.holds_too_much(true))
+    }
+
     /// Whether every session has given the network all it had to say.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.wire.is_full() && self.sessions.is_quiet()
@@ -134,12 +144,13 @@ impl Endpoint {
         socket: Socket,
         relay: Relay,
         accepting: Accepting,
+        budget: Rc<Budget>,
         now: Instant,
     ) -> Self {
         Self {
             wire: Wire::new(socket, relay),
             inbound: Inbound::new(),
-            sessions: Sessions::accepted(now),
+            sessions: Sessions::accepted(budget, now),
             side: Side::Server(Box::new(Acceptor::new(accepting, now))),
         }
     }
@@ -151,13 +162,14 @@ impl Endpoint {
     pub(crate) fn dialing(
         socket: Socket,
         config: quiche::Config,
+        budget: Rc<Budget>,
         now: Instant,
     ) -> io::Result<Self> {
         socket.report_unreachable()?;
         Ok(Self {
             wire: Wire::new(socket, Relay::default()),
             inbound: Inbound::new(),
-            sessions: Sessions::opened(now),
+            sessions: Sessions::opened(budget, now),
             side: Side::Client(config),
         })
     }
@@ -231,11 +243,15 @@ impl Endpoint {
 
     /// Ends a session whose peer does not keep to the protocol; `reason` is shown to it.
     pub(crate) fn break_off(&mut self, key: SessionKey, reason: &str) {
-        if self.sessions.get(key).is_some()
-            && let Some(entry) = self.sessions.at(key.index)
-        {
-            entry.session.close(Goodbye::Protocol, reason);
-            self.sessions.mark(key.index);
+        if self.sessions.get(key).is_some() {
+            self.sessions.close(key.index, Goodbye::Protocol, reason);
+        }
+    }
+
+    /// Finds out whether a caller with calls under way is still there.
+    pub(crate) fn probe(&mut self, key: SessionKey, now: Instant) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.probe(key.index, now);
         }
     }
 
@@ -312,13 +328,13 @@ impl Endpoint {
 
     /// The next frame that has come, in any session: a bounded number from each in a turn.
     ///
-    /// A session whose peer does not take its replies is not read.
+    /// A session that holds more than its part of the budget is not read.
     pub(crate) fn next_frame<'b>(
         &mut self,
         buffer: &'b mut FrameBuffer,
+        now: Instant,
     ) -> Option<(SessionKey, Event<'b>)> {
-        let Self { sessions, side, .. } = self;
-        sessions.next_frame(buffer, |session| side.holds_up(session))
+        self.sessions.next_frame(buffer, now)
     }
 
     /// Sends what the sessions have to say.
@@ -339,9 +355,7 @@ impl Endpoint {
                 sessions.settle(index, now);
             }
         }
-        sessions.keep_dirty(dirty, |session| {
-            wire.is_full() || session.has_unread() && !side.holds_up(session)
-        });
+        sessions.keep_dirty(dirty, wire.is_full());
         if let Side::Server(acceptor) = side {
             acceptor
                 .admission
@@ -373,7 +387,7 @@ fn on_datagram(
     match side {
         Side::Client(_) => match known {
             Some(index) => {
-                sessions.receive(index, &mut datagram, wire.socket.local());
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
             }
             None => sessions.heed_reset(&datagram),
         },
@@ -388,22 +402,25 @@ fn on_datagram(
             if let Some(index) = known
                 && sessions.phase(index) == Some(Phase::Open)
             {
-                sessions.receive(index, &mut datagram, wire.socket.local());
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
                 return;
             }
             let begun = Instant::now();
             let handshaking = sessions.counts.handshaking;
+            let has_room = sessions.has_room();
             let index = known.or_else(|| {
                 let new = acceptor.accept(&mut datagram, handshaking, &wire.socket, now)?;
                 Some(sessions.accept(new, acceptor.shards, now))
             });
             if let Some(index) = index {
-                let received = sessions.receive(index, &mut datagram, wire.socket.local());
+                let received = sessions.receive(index, &mut datagram, wire.socket.local(), now);
                 if has_too_many_bytes(received, sessions.counts.handshake_bytes) {
                     let error = format!("{received} bytes came and the handshake is not over");
                     sessions.abandon(index, CallError::not_run(ErrorKind::Protocol, error));
                 } else if acceptor.is_closed {
                     sessions.refuse(index, "it is stopping");
+                } else if known.is_none() && !has_room {
+                    sessions.refuse(index, "it has as many sessions as its memory has room for");
                 }
             }
             acceptor.admission.spent(begun.elapsed());

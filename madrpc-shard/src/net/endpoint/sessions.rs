@@ -5,24 +5,31 @@
 //!
 //! [`settle`]: Sessions::settle
 
-use super::entry::{ConnectionKey, Entry, NewSession, Phase, SessionKey};
+use super::entry::{self, ConnectionKey, NewSession, Phase, SessionKey};
 use super::peers::PeerIndex;
+use crate::net::budget::{Budget, Held};
 use crate::net::log_limit::LogLimit;
 use crate::net::socket::Datagram;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{BODY_MAX_BYTES, CLOSING_MAX, HANDSHAKE_TIMEOUT};
+use madrpc_core::identity::PeerCertificate;
+use madrpc_core::limits::{
+    BODY_MAX_BYTES, CALLER_SILENCE_MAX, CLOSING_MAX, HANDSHAKE_TIMEOUT, HELD_UP_RETRY, KEEP_ALIVE,
+    SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
+};
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Session};
 use madrpc_core::wheel::Wheel;
 use slab::Slab;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Instant;
 use tracing::{debug, info, warn};
 
 /// The sessions of an endpoint.
 pub(super) struct Sessions {
-    entries: Slab<Entry>,
+    entries: Slab<entry::Entry>,
     last_generation: u64,
     by_id: HashMap<ConnectionKey, usize>,
     timers: Wheel<usize>,
@@ -37,6 +44,9 @@ pub(super) struct Sessions {
     /// Changes of clients' addresses.
     pub(super) migrations: u64,
     origin: Origin,
+    budget: Rc<Budget>,
+    /// Open sessions by the certificates of their peers.
+    by_certificate: HashMap<[u8; 32], usize>,
 }
 
 /// Which side has opened the sessions.
@@ -93,12 +103,12 @@ impl Reading {
 
 /// Getters.
 impl Sessions {
-    pub(super) fn get(&self, key: SessionKey) -> Option<&Entry> {
+    pub(super) fn get(&self, key: SessionKey) -> Option<&entry::Entry> {
         let entry = self.entries.get(key.index)?;
         (entry.generation == key.generation && entry.phase != Phase::Closing).then_some(entry)
     }
 
-    pub(super) fn at(&mut self, index: usize) -> Option<&mut Entry> {
+    pub(super) fn at(&mut self, index: usize) -> Option<&mut entry::Entry> {
         self.entries.get_mut(index)
     }
 
@@ -131,6 +141,24 @@ impl Sessions {
         }
     }
 
+    /// Whether there is room for the windows of one more session.
+    pub(super) fn has_room(&self) -> bool {
+        let sessions = self.counts.handshaking + self.counts.open;
+        sessions < self.sessions_max() && self.budget.used() < self.budget.limit()
+    }
+
+    fn sessions_max(&self) -> usize {
+        self.budget.limit() / SESSION_WINDOW_BYTES as usize
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    fn is_server(&self) -> bool {
+        matches!(self.origin, Origin::Accepted { .. })
+    }
+
     /// The places of all sessions, for what happens once in a server's life.
     pub(super) fn places(&self) -> std::ops::Range<usize> {
         0..self.entries.capacity()
@@ -140,24 +168,24 @@ impl Sessions {
 /// Handlers.
 impl Sessions {
     /// None yet; peers will open them.
-    pub(super) fn accepted(now: Instant) -> Self {
+    pub(super) fn accepted(budget: Rc<Budget>, now: Instant) -> Self {
         let origin = Origin::Accepted {
             refusals: LogLimit::default(),
             failed_handshakes: 0,
         };
-        Self::new(origin, now)
+        Self::new(origin, budget, now)
     }
 
     /// None yet; we shall open them.
-    pub(super) fn opened(now: Instant) -> Self {
+    pub(super) fn opened(budget: Rc<Budget>, now: Instant) -> Self {
         let origin = Origin::Opened {
             peers: PeerIndex::default(),
             opened: VecDeque::new(),
         };
-        Self::new(origin, now)
+        Self::new(origin, budget, now)
     }
 
-    fn new(origin: Origin, now: Instant) -> Self {
+    fn new(origin: Origin, budget: Rc<Budget>, now: Instant) -> Self {
         Self {
             entries: Slab::new(),
             last_generation: 0,
@@ -170,6 +198,8 @@ impl Sessions {
             waiting: 0,
             migrations: 0,
             origin,
+            budget,
+            by_certificate: HashMap::new(),
         }
     }
 
@@ -187,7 +217,7 @@ impl Sessions {
     pub(super) fn insert(&mut self, new: NewSession, now: Instant) -> SessionKey {
         self.last_generation += 1;
         let generation = self.last_generation;
-        let index = self.entries.insert(Entry {
+        let index = self.entries.insert(entry::Entry {
             session: Session::new(new.quic, BODY_MAX_BYTES),
             generation,
             peer: new.peer,
@@ -200,6 +230,11 @@ impl Sessions {
             phase: Phase::Handshaking,
             unreachable: 0,
             handshake_bytes: 0,
+            held: Held::new(&self.budget, SESSION_COST_BYTES),
+            is_held_up: false,
+            progress: (0, now),
+            received_at: now,
+            certificate: None,
         });
         self.counts.handshaking += 1;
         for id in new.ids.into_iter().flatten() {
@@ -229,13 +264,18 @@ impl Sessions {
         index: usize,
         datagram: &mut Datagram<'_>,
         local: SocketAddr,
+        now: Instant,
     ) -> usize {
         let Some(entry) = self.entries.get_mut(index) else {
             return 0;
         };
         entry.unreachable = 0;
+        entry.received_at = now;
         // A long header: packets of the session itself may come early, and quiche keeps only a few of them.
-        let is_handshake = datagram.bytes.first().is_some_and(|first| first & 0x80 != 0);
+        let is_handshake = datagram
+            .bytes
+            .first()
+            .is_some_and(|first| first & 0x80 != 0);
         if entry.phase == Phase::Handshaking && is_handshake {
             entry.handshake_bytes += datagram.bytes.len();
             self.counts.handshake_bytes += datagram.bytes.len();
@@ -243,7 +283,7 @@ impl Sessions {
         entry.session.receive(datagram.bytes, datagram.from, local);
         let received = entry.handshake_bytes;
         self.mark(index);
-        match self.enter_if_open(index) {
+        match self.enter_if_open(index, now) {
             true => 0,
             false => received,
         }
@@ -284,6 +324,8 @@ impl Sessions {
             };
             entry.timer = None;
             entry.session.on_timeout();
+            while entry.session.drop_late(now) {}
+            entry.judge(now);
             let since_opened = now.saturating_duration_since(entry.opened);
             if entry.phase == Phase::Handshaking && since_opened >= HANDSHAKE_TIMEOUT {
                 let seconds = HANDSHAKE_TIMEOUT.as_secs();
@@ -314,6 +356,10 @@ impl Sessions {
             };
         }
         let was_open = entry.phase != Phase::Handshaking;
+        entry.note_progress(now);
+        entry
+            .held
+            .set(SESSION_COST_BYTES + entry.session.held_bytes());
         let is_closed = entry.session.quic().is_closed();
         // A peer that has said goodbye waits for nothing.
         let is_answered = entry.session.quic().is_draining();
@@ -329,7 +375,7 @@ impl Sessions {
     }
 
     /// Notes that a handshake is over, where it is; says whether it is by now.
-    fn enter_if_open(&mut self, index: usize) -> bool {
+    fn enter_if_open(&mut self, index: usize, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(index) else {
             return false;
         };
@@ -343,7 +389,64 @@ impl Sessions {
             opened.push_back(SessionKey { index, generation });
         }
         self.enter(index, Phase::Open);
+        if let Err((goodbye, reason)) = self.identify(index, now) {
+            self.close(index, goodbye, &reason);
+        }
         true
+    }
+
+    /// Looks at the certificate that the peer has shown. It is of our authority, or the handshake had not come to its end.
+    ///
+    /// # Errors
+    /// Why the peer may not stay.
+    fn identify(&mut self, index: usize, now: Instant) -> Result<(), (Goodbye, String)> {
+        let (is_server, most) = (self.is_server(), self.sessions_max() / 2);
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Ok(());
+        };
+        let shown = entry.session.quic().peer_cert();
+        let shown = shown.and_then(|der| PeerCertificate::read(der, now));
+        let Some(shown) = shown.filter(|shown| shown.role.is_some()) else {
+            let reason = "the certificate names no role of madrpc: issue it by `madrpc tls issue`";
+            return Err((Goodbye::Unauthorized, reason.to_owned()));
+        };
+        let sessions = self.by_certificate.entry(shown.fingerprint).or_default();
+        *sessions += 1;
+        let count = *sessions;
+        entry.certificate = Some(shown);
+        if is_server && count > most {
+            let reason = format!("{most} sessions of this certificate are open already");
+            return Err((Goodbye::Overloaded, reason));
+        }
+        Ok(())
+    }
+
+    /// Ends a session; `reason` is shown to the peer.
+    pub(super) fn close(&mut self, index: usize, goodbye: Goodbye, reason: &str) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.session.close(goodbye, reason);
+            self.mark(index);
+        }
+    }
+
+    /// Finds out whether the peer of a session is there, which has something under way; one that has been silent for too
+    /// long, pings unanswered, is given up.
+    pub(super) fn probe(&mut self, index: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let silence = now.saturating_duration_since(entry.received_at);
+        if silence >= CALLER_SILENCE_MAX {
+            let seconds = silence.as_secs();
+            let error = format!("the caller has been silent for {seconds} s, with calls under way");
+            self.abandon(
+                index,
+                CallError::may_have_run(ErrorKind::Unavailable, error),
+            );
+        } else if silence >= KEEP_ALIVE / 2 {
+            entry.session.ping();
+            self.mark(index);
+        }
     }
 
     fn set_timer(&mut self, index: usize, now: Instant) {
@@ -352,7 +455,12 @@ impl Sessions {
         };
         let handshake = entry.opened + HANDSHAKE_TIMEOUT;
         let handshake = (entry.phase == Phase::Handshaking).then_some(handshake);
-        let due = [entry.session.timeout(), handshake].into_iter().flatten();
+        // What it waits for may be somebody else's to give.
+        let retry = entry.is_held_up.then_some(now + HELD_UP_RETRY);
+        let expiry = entry.certificate.as_ref().map(|shown| shown.valid_until);
+        let late = entry.session.next_late();
+        let times = [entry.session.timeout(), handshake, retry, expiry, late];
+        let due = times.into_iter().flatten();
         let due = due.min().map(|due| due.max(now));
         if let Some((at, timer)) = entry.timer {
             // A timer that fires too early only looks again; one that would fire too late must move.
@@ -424,6 +532,14 @@ impl Sessions {
         if let Origin::Opened { peers, .. } = &mut self.origin {
             peers.gone(index, entry.peer, &entry.session);
         }
+        if let Some(shown) = entry.certificate
+            && let Entry::Occupied(mut sessions) = self.by_certificate.entry(shown.fingerprint)
+        {
+            *sessions.get_mut() -= 1;
+            if *sessions.get() == 0 {
+                sessions.remove();
+            }
+        }
     }
 
     /// Handshakes that have failed since this was last asked.
@@ -439,23 +555,29 @@ impl Sessions {
 
 /// Pollers.
 impl Sessions {
-    /// The next frame that has come, a bounded number for each session in a turn. Sessions that `hold_up` names are not
+    /// The next frame that has come, a bounded number for each session in a turn. A session that holds too much is not
     /// read.
     pub(super) fn next_frame<'b>(
         &mut self,
         buffer: &'b mut FrameBuffer,
-        holds_up: impl Fn(&Session) -> bool,
+        now: Instant,
     ) -> Option<(SessionKey, Event<'b>)> {
+        let is_server = self.is_server();
         let end = *self.reading.end.get_or_insert(self.dirty.len());
         while self.reading.at < end {
             let index = self.dirty[self.reading.at];
             if let Some(entry) = self.entries.get_mut(index) {
-                if !self.reading.has_begun && !holds_up(&entry.session) {
-                    entry.session.begin_turn(buffer);
-                    self.reading.has_begun = true;
+                if !self.reading.has_begun {
+                    self.reading.has_begun = entry.begin_turn(buffer, is_server, now);
                 }
-                if self.reading.has_begun && entry.session.advance(buffer) {
-                    break;
+                if self.reading.has_begun {
+                    if entry.session.advance(buffer) {
+                        break;
+                    }
+                    // At once, and not when it is settled: the sessions after it are to see what it holds.
+                    entry
+                        .held
+                        .set(SESSION_COST_BYTES + entry.session.held_bytes());
                 }
             }
             self.reading.at += 1;
@@ -478,11 +600,13 @@ impl Sessions {
     }
 
     /// Those that have more to read or to send remain dirty.
-    pub(super) fn keep_dirty(&mut self, mut dirty: Vec<usize>, stays: impl Fn(&Session) -> bool) {
+    pub(super) fn keep_dirty(&mut self, mut dirty: Vec<usize>, is_wire_full: bool) {
+        let is_server = self.is_server();
         dirty.retain(|&index| {
             let entry = self.entries.get_mut(index);
             entry.is_some_and(|entry| {
-                entry.dirty = stays(&entry.session);
+                let is_read = entry.session.has_unread() && !entry.holds_too_much(is_server);
+                entry.dirty = is_wire_full || is_read;
                 entry.dirty
             })
         });
