@@ -15,7 +15,7 @@ mod stage;
 mod support;
 
 use nix::sys::signal::Signal;
-use stage::{Stage, go_on, is_attacked, start_node, succeeds, talks, wait_so_far};
+use stage::{Stage, go_on, is_attacked, start_node, succeeds, talks, wait_so_far, withstands};
 
 #[test]
 fn values_of_every_kind_come_back_as_they_were() {
@@ -252,5 +252,48 @@ fn an_orchestrator_serves_the_same() {
             succeeds(&mut stage.begin(&format!("talk.{scenario}")));
         }
         stage.stands();
+    }
+}
+
+#[test]
+fn a_client_that_begins_with_quic_version_2_is_negotiated_down_to_version_1() {
+    talks("transport.version_2");
+}
+
+#[test]
+fn a_call_that_is_given_up_while_it_waits_is_answered() {
+    talks("talk.cancels_while_queued");
+}
+
+#[test]
+fn a_number_that_is_under_way_already_ends_its_session() {
+    is_attacked("hostile.ids_twice", 1);
+}
+
+#[test]
+fn large_results_that_are_never_read_do_not_fill_the_node() {
+    is_attacked("hostile.deaf_to_large_results", 1);
+}
+
+#[test]
+fn bytes_with_gaps_between_them_do_not_fill_the_node() {
+    is_attacked("hostile.gaps", 1);
+}
+
+#[test]
+fn a_number_that_is_under_way_already_ends_its_session_with_an_orchestrator() {
+    if let Some(stage) = Stage::new("1") {
+        withstands(&stage.with_orchestrator(), "hostile.ids_twice", 1);
+    }
+}
+
+#[test]
+fn results_that_are_never_read_do_not_fill_an_orchestrator() {
+    if let Some(stage) = Stage::new("1") {
+        withstands(
+            &stage.with_orchestrator(),
+            "hostile.deaf_to_late_results",
+            1,
+        );
     }
 }

@@ -15,6 +15,7 @@ madrpc.register("fail", () => { throw new TypeError("no good"); });
 madrpc.register("spin", () => { for (;;) {} });
 madrpc.register("sleep", (ms) => new Promise((resolve) => setTimeout(() => resolve("slept"), ms)));
 madrpc.register("bytes", (count) => new ArrayBuffer(count));
+madrpc.register("late", (count) => new Promise((resolve) => setTimeout(() => resolve(new ArrayBuffer(count)), 1000)));
 madrpc.register("length", (bytes) => bytes.byteLength);
 madrpc.register("unfit", () => () => 1);
 "#;

@@ -383,3 +383,69 @@ def moves_too_often(target: Target) -> None:
     assert end and end.by_application and end.code == 0 and "address" in end.reason, end
     assert 50 <= moves <= 64, moves
     hold()
+
+
+def ids_twice(target: Target) -> None:
+    """A number that is under way already ends the session, wherever the call is; one that was answered is free."""
+    session = fresh(target)
+    for _ in range(3):
+        session.write(wire.call(1, "add", wire.encode([1, 2])))
+        assert session.answer(1).value == 3
+        del session.answers[1]
+    once = wire.call(1, "sleep", wire.encode(20_000))
+    again = wire.call(1, "add", wire.encode([1, 2]))
+
+    def at_once(session: Session) -> None:
+        session.write(once + again)
+
+    def later(session: Session) -> None:
+        session.write(once)
+        session.idle(0.1)
+        session.write(again)
+
+    def on_a_stream(session: Session) -> None:
+        session.write(once)
+        session.idle(0.1)
+        session.write_body(again)
+
+    def many_times(session: Session) -> None:
+        session.write(200 * once)
+
+    for attack in (at_once, later, on_a_stream, many_times):
+        breaks(target, attack)
+    hold()
+
+
+def deaf_to_large_results(target: Target) -> None:
+    """Calls for 400 results of 1 MiB, by a client that gives no room for them."""
+    session = target.session(target.configuration(max_data=1 << 16, max_stream_data=1 << 16))
+    session.quic.grants = False
+    for _ in range(400):
+        session.call("bytes", 1 << 20)
+    session.idle(2)
+    hold(session)
+
+
+def deaf_to_late_results(target: Target) -> None:
+    """The same, and all calls are under way before the first has its result: 500 of 512 KiB."""
+    session = target.session(target.configuration(max_data=1 << 16, max_stream_data=1 << 16))
+    session.quic.grants = False
+    for _ in range(500):
+        session.call("late", 512 << 10)
+    session.idle(3)
+    hold(session)
+
+
+def gaps(target: Target) -> None:
+    """Half a million single bytes, within the windows, and gaps between them that are never closed."""
+    session = fresh(target)
+    for stream in range(2, 2 + 4 * 8, 4):
+        for offset in range(1, 1 << 20, 16):
+            content = bytes([stream]) + (offset | 2 << 30).to_bytes(4, "big") + b"\x01\x00"
+            session.quic.crafted.append((0x0E, content))
+        # As fast as the server acknowledges them; it may end the session.
+        while session.quic.crafted and not session.ended:
+            session.quic.send_ping(0)
+            session.flush()
+            session.turn(0.05)
+    hold(session)

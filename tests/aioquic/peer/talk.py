@@ -237,6 +237,20 @@ def cancels(target: Target) -> None:
     assert session.answer(id).value == 3
 
 
+def cancels_while_queued(target: Target) -> None:
+    """A call that is given up before it has begun is answered as any other."""
+    session = target.session()
+    busy = [session.call("spin") for _ in range(2)]
+    queued = session.call("spin")
+    session.idle(0.2)
+    session.write(wire.cancel(queued))
+    given_up = session.failure(queued)
+    assert given_up.kind == wire.CANCELLED and not given_up.may_have_run, given_up
+    for id in busy:
+        session.write(wire.cancel(id))
+        assert session.failure(id).kind == wire.CANCELLED
+
+
 def catalogue(target: Target) -> None:
     """`madrpc.functions` says what can be called."""
     session = target.session()

@@ -83,6 +83,11 @@ def no_such_version(target: Target) -> None:
     negotiates(target, NO_VERSION)
 
 
+def version_2(target: Target) -> None:
+    """A client that begins with QUIC version 2, whose packets have other numbers, is led to version 1 as well."""
+    negotiates(target, QuicProtocolVersion.VERSION_2)
+
+
 def negotiates(target: Target, version: int) -> None:
     known = [QuicProtocolVersion.VERSION_1, version]
     session = watched(target, original_version=version, supported_versions=known)
