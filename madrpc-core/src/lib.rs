@@ -2,6 +2,8 @@
 //!
 //! No socket, no clock, no thread: everything here takes time, addresses and bytes, and says what to do.
 //! `madrpc-shard` is the shell that does it.
+//!
+#![doc = include_str!("protocol.md")]
 #![forbid(unsafe_code)]
 
 pub mod balance;
@@ -13,3 +15,6 @@ pub mod session;
 pub mod stats;
 pub mod value;
 pub mod wheel;
+
+#[cfg(test)]
+mod protocol_tests;
