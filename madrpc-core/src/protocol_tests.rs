@@ -1,7 +1,7 @@
 //! The protocol's page says what the code does: its examples byte by byte, its numbers, and its bounds.
 
-use crate::error::{CallError, ErrorKind, Exception};
-use crate::frame::{self, Bill, Header};
+use crate::call::frame::{self, Header};
+use crate::call::{Bill, CallError, ErrorKind, Exception};
 use crate::limits;
 use crate::session::{Goodbye, PROTOCOL, REASON_MAX_BYTES};
 use crate::value::{BigInteger, TypedArray, TypedArrayKind, Value, wire};

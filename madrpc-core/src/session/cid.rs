@@ -29,6 +29,19 @@ pub fn destination_of(datagram: &[u8]) -> Option<&[u8]> {
     datagram.get(6..6 + length)
 }
 
+/// What every version of QUIC has in a long header (RFC 8999, section 5.1): the version, the destination ID and the source
+/// ID, of any length up to 255 bytes. `None` for a short header, or where the datagram ends before.
+#[must_use]
+pub fn long_header(datagram: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let (first, rest) = datagram.split_first()?;
+    let (version, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first()?;
+    let (destination, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (length, rest) = rest.split_first()?;
+    let source = rest.get(..usize::from(*length))?;
+    (first & 0x80 != 0).then_some((u32::from_be_bytes(*version), destination, source))
+}
+
 /// An ID that leads to `shard`, made from random bytes.
 ///
 /// `shard` is below `shards`, and `shards` is between 1 and [`SHARDS_MAX`].
@@ -79,6 +92,17 @@ mod tests {
             assert_eq!(destination_of(&long[..cut]), None, "cut at {cut}");
         }
         assert_eq!(destination_of(&short[..16]), None);
+    }
+
+    #[test]
+    fn a_long_header_is_read_whatever_the_version() {
+        let long = [0xc0, 1, 2, 3, 4, 3, 7, 8, 9, 2, 5, 6, 99];
+        let read = (0x0102_0304, &[7, 8, 9][..], &[5, 6][..]);
+        assert_eq!(long_header(&long), Some(read));
+        for cut in 0..12 {
+            assert_eq!(long_header(&long[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(long_header(&[0x40; 30]), None);
     }
 
     #[test]

@@ -200,7 +200,10 @@ impl Reader {
         buffer: &mut FrameBuffer,
     ) -> Result<Option<Range<usize>>, FrameError> {
         if buffer.channel.is_empty() {
-            return Ok(None);
+            return match self.channel_ended {
+                true => Err(FrameError::Torn),
+                false => Ok(None),
+            };
         }
         let Range { start, end } = buffer.channel;
         let rest = frame::skip_nothing(&buffer.bytes[start..end]);

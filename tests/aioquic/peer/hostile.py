@@ -256,14 +256,14 @@ def beyond_the_windows(target: Target) -> None:
     def stream_frame(stream: int, offset: int) -> bytes:
         return bytes([stream]) + (offset | 2 << 30).to_bytes(4, "big") + b"\x01\x00"
 
-    # A single byte far behind a gap; the windows are 512 KiB on the channel and 1 MiB on a stream.
-    breaks(target, lambda session: session.craft(0x0E, stream_frame(CHANNEL, 600 << 10)), FLOW_CONTROL_ERROR)
-    breaks(target, lambda session: session.craft(0x0E, stream_frame(2, 1 << 20)), FLOW_CONTROL_ERROR)
-    bears(target, lambda session: session.craft(0x0E, stream_frame(2, (1 << 20) - 1)))
+    # A single byte far behind a gap; the windows are 256 KiB on the channel and 512 KiB on a stream.
+    breaks(target, lambda session: session.craft(0x0E, stream_frame(CHANNEL, 300 << 10)), FLOW_CONTROL_ERROR)
+    breaks(target, lambda session: session.craft(0x0E, stream_frame(2, 512 << 10)), FLOW_CONTROL_ERROR)
+    bears(target, lambda session: session.craft(0x0E, stream_frame(2, (256 << 10) - 1)))
     # Each within its own window, but not all together.
     session = fresh(target)
-    for stream in range(2, 2 + 4 * 9, 4):
-        session.craft(0x0E, stream_frame(stream, (1 << 20) - 1))
+    for stream in range(2, 2 + 4 * 3, 4):
+        session.craft(0x0E, stream_frame(stream, (256 << 10) - 1))
     end = session.end()
     assert end.code == FLOW_CONTROL_ERROR and not end.by_application, end
     hold()

@@ -87,6 +87,17 @@ impl Acceptor {
         now: Instant,
     ) -> Option<NewSession> {
         let from = datagram.from;
+        // What a header means beyond its version and its IDs is the version's affair (RFC 8999).
+        if let Some((version, destination, source)) = cid::long_header(datagram.bytes)
+            && !quiche::version_is_supported(version)
+        {
+            let is_request = version != 0 && datagram.bytes.len() >= INITIAL_MIN_BYTES;
+            if is_request && self.admission.has_time(now) {
+                let offer = version_negotiation(source, destination);
+                socket.send(&offer, offer.len(), from, datagram.to);
+            }
+            return None;
+        }
         let Ok(header) = quiche::Header::from_slice(datagram.bytes, cid::ID_BYTES) else {
             if let Some(count) = self.garbage.tell(now) {
                 warn!(
@@ -106,13 +117,6 @@ impl Acceptor {
             || header.dcid.len() < FIRST_ID_MIN_BYTES
             || !self.admission.has_time(now)
         {
-            return None;
-        }
-        if !quiche::version_is_supported(header.version) {
-            let mut out = [0; 128];
-            if let Ok(length) = quiche::negotiate_version(&header.scid, &header.dcid, &mut out) {
-                socket.send(&out[..length], length, from, datagram.to);
-            }
             return None;
         }
         let is_validating = self.validates(handshaking, now);
@@ -204,6 +208,18 @@ impl Acceptor {
             self.retries += 1;
         }
     }
+}
+
+/// The packet that offers the one version there is (RFC 9000, section 17.2.1), to whoever has the ID `to`.
+fn version_negotiation(to: &[u8], from: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 0, 0, 0, 0];
+    for id in [to, from] {
+        // IDs come from a header in which a byte says how long they are.
+        packet.push(id.len() as u8);
+        packet.extend_from_slice(id);
+    }
+    packet.extend_from_slice(&quiche::PROTOCOL_VERSION.to_be_bytes());
+    packet
 }
 
 /// A connection ID that leads to this shard of so many.

@@ -499,7 +499,9 @@ impl Sessions {
         } = &mut self.origin
         {
             let is_open = entry.phase == Phase::Open;
-            *failed_handshakes += usize::from(!is_open);
+            // One that has run out of time has been counted for as long as any.
+            let is_early = entry.opened.elapsed() < HANDSHAKE_TIMEOUT;
+            *failed_handshakes += usize::from(!is_open && is_early);
             log_end(refusals, entry.peer, &error, is_open);
         }
         if std::mem::take(&mut entry.waits) {
