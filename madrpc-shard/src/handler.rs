@@ -10,7 +10,7 @@ use crate::orchestrator::Orchestrator;
 use crate::shard::Seat;
 use crate::upstream::Request;
 use madrpc_core::session::Outbox;
-use madrpc_core::stats::Row;
+use madrpc_core::stats::Counters;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -194,12 +194,12 @@ impl Handler {
         }
     }
 
-    /// Rows for a snapshot.
-    pub(crate) fn rows(&self) -> Vec<Row> {
+    /// What was counted, for a snapshot.
+    pub(crate) fn counters(&self) -> &Counters {
         match self {
             #[cfg(feature = "engine")]
-            Self::Node(node) => node.rows(),
-            Self::Orchestrator(orchestrator) => orchestrator.rows(),
+            Self::Node(node) => node.counters(),
+            Self::Orchestrator(orchestrator) => orchestrator.counters(),
         }
     }
 

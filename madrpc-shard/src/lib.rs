@@ -20,6 +20,7 @@
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
 pub mod address;
+mod askers;
 mod beacon;
 pub mod catalog;
 pub mod client;

@@ -15,7 +15,7 @@ use madrpc_core::error::ErrorKind;
 use madrpc_core::frame::{Bill, Header};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::session::Outbox;
-use madrpc_core::stats::{Counters, Row};
+use madrpc_core::stats::{Counters, UNKNOWN};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -52,9 +52,16 @@ struct Waiting {
     session: SessionKey,
     /// The caller's number for the call.
     id: u64,
-    /// The function's number in the counters.
-    function: usize,
+    function: Function,
     arrived: Instant,
+}
+
+/// A function as the counters have it.
+enum Function {
+    /// Its number.
+    Known(usize),
+    /// Nobody has answered for one of this name yet: callers can invent names.
+    Named(Box<str>),
 }
 
 impl Orchestrator {
@@ -67,7 +74,7 @@ impl Orchestrator {
         let sessions = seat.sessions();
         Self {
             upstreams: Upstreams::new(endpoint, nodes, sessions, NODE_NAME, Keep::Always, now),
-            counters: Counters::new(names.collect()),
+            counters: Counters::new(names),
             by_caller: HashMap::new(),
             inquiries: Inquiries::default(),
         }
@@ -93,15 +100,16 @@ impl Orchestrator {
         self.upstreams.waiting() == 0
     }
 
-    /// Rows for a snapshot.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        self.counters.rows()
+    /// What was counted, for a snapshot.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// The nodes, each with 1 where this shard has a session to it, else 0.
     pub(crate) fn links(&self) -> Vec<(String, u16)> {
         let open = self.upstreams.open().map(u16::from);
-        self.counters.nodes().iter().cloned().zip(open).collect()
+        let names = self.counters.nodes().iter();
+        names.map(ToString::to_string).zip(open).collect()
     }
 
     /// A caller calls.
@@ -115,7 +123,10 @@ impl Orchestrator {
         let waiting = Waiting {
             session,
             id,
-            function: self.counters.number(request.function),
+            function: match self.counters.find(request.function) {
+                Some(number) => Function::Known(number),
+                None => Function::Named(request.function.into()),
+            },
             arrived,
         };
         match self.upstreams.call(arrived, request, Tag::Call(waiting)) {
@@ -188,20 +199,25 @@ impl Orchestrator {
             inquiries,
         } = self;
         upstreams.turn(now, |tag, node, outcome| {
-            let waiting = match tag {
+            let mut waiting = match tag {
                 Tag::Call(waiting) => waiting,
                 Tag::Inquiry(number) => {
-                    let name = counters.nodes().get(node).map_or("", String::as_str);
+                    let name = counters.nodes().get(node).map_or("", |name| name);
                     return inquiries.take(number, name, &outcome, callers);
                 }
             };
             by_caller.remove(&(waiting.session, waiting.id));
             let id = waiting.id;
-            let kind = match &outcome {
-                Outcome::Reply { .. } => None,
-                Outcome::Failure { kind, .. } => Some(*kind),
-                Outcome::Lost(error) => Some(error.kind),
+            let (kind, exists) = match &outcome {
+                Outcome::Reply { .. } => (None, true),
+                Outcome::Failure { kind, .. } => (Some(*kind), implies_function(*kind)),
+                Outcome::Lost(error) => (Some(error.kind), false),
             };
+            if let Function::Named(name) = &waiting.function
+                && exists
+            {
+                waiting.function = Function::Known(counters.number(name));
+            }
             count(counters, &waiting, node, now, kind);
             let Some(outbox) = callers.outbox(waiting.session) else {
                 return;
@@ -235,5 +251,24 @@ fn count(
     error: Option<ErrorKind>,
 ) {
     let latency = now.saturating_duration_since(waiting.arrived);
-    counters.record(waiting.function, node, latency.as_micros() as u64, error);
+    let function = match waiting.function {
+        Function::Known(number) => number,
+        Function::Named(_) => UNKNOWN,
+    };
+    counters.record(function, node, latency.as_micros() as u64, error);
+}
+
+/// Whether a node that answers with this error has the function. One that is stopping, or has too much to do, says so of
+/// every name.
+fn implies_function(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::BadArguments
+            | ErrorKind::JavaScript
+            | ErrorKind::DeadlineExceeded
+            | ErrorKind::CpuLimit
+            | ErrorKind::MemoryLimit
+            | ErrorKind::StackLimit
+            | ErrorKind::PayloadTooLarge
+    )
 }

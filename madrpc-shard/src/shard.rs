@@ -4,6 +4,7 @@
 //! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+use crate::askers::Askers;
 use crate::beacon::Beacon;
 use crate::catalog::FUNCTIONS;
 use crate::control::ToControl;
@@ -47,10 +48,10 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What the control thread tells a shard.
 pub(crate) enum ToShard {
-    /// Send your part of a snapshot, with your number.
-    Snapshot(Sender<(u16, Snapshot)>),
-    /// The result of a reserved function, or why there is none.
-    Answer(Caller, Result<Vec<u8>, CallError>),
+    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
+    Count { round: u64, from: usize },
+    /// The result of [`STATS`], or why there is none.
+    Answer(Caller, Result<Arc<[u8]>, CallError>),
     /// Load this script beside the one that runs, and say whether it can be used.
     #[cfg(feature = "engine")]
     Prepare(Script, Prepared),
@@ -72,8 +73,9 @@ pub(crate) enum ToShard {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     pub(crate) shard: u16,
-    session: SessionKey,
-    id: u64,
+    pub(crate) session: SessionKey,
+    /// The caller's number for the call.
+    pub(crate) id: u64,
 }
 
 /// A shard's identity among those of its server.
@@ -107,6 +109,8 @@ pub(crate) struct Shard {
     handler: Handler,
     inbox: UnboundedReceiver<ToShard>,
     control: Sender<ToControl>,
+    /// Who waits for a snapshot.
+    askers: Askers,
     spin: Spin,
     stage: Stage,
 }
@@ -134,6 +138,7 @@ impl Shard {
             handler,
             inbox,
             control,
+            askers: Askers::default(),
             spin,
             stage: Stage::Serving,
         }
@@ -184,6 +189,7 @@ impl Shard {
             server,
             handler,
             control,
+            askers,
             stage,
             ..
         } = self;
@@ -203,8 +209,11 @@ impl Shard {
                     if let Err(error) = refuse(function, *stage) {
                         outbox.fail(id, Bill::default(), &error);
                     } else if function == STATS {
-                        // It fails only while the process ends.
-                        let _ = control.send(ToControl::WantSnapshot(caller));
+                        match askers.asks(session) {
+                            // It fails only while the process ends.
+                            Ok(()) => drop(control.send(ToControl::WantSnapshot(caller))),
+                            Err(error) => outbox.fail(id, Bill::default(), &error),
+                        }
                     } else {
                         let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
                         let call = Incoming {
@@ -242,11 +251,19 @@ impl Shard {
 
     fn on_message(&mut self, message: ToShard, now: Instant) {
         match message {
-            // Whoever asked may have given up.
-            ToShard::Snapshot(reply) => {
-                let _ = reply.send((self.seat.shard, self.snapshot(now)));
+            ToShard::Count { round, from } => {
+                let head = (from == 0).then(|| Box::new(self.head(now)));
+                let counted = ToControl::Counted {
+                    round,
+                    shard: self.seat.shard,
+                    head,
+                    part: self.handler.counters().part(from),
+                };
+                // It fails only while the process ends.
+                let _ = self.control.send(counted);
             }
             ToShard::Answer(caller, result) => {
+                self.askers.answered(caller.session);
                 if let Some(outbox) = self.server.outbox(caller.session) {
                     answer(outbox, caller.id, result);
                 }
@@ -325,7 +342,8 @@ impl Shard {
         true
     }
 
-    fn snapshot(&self, now: Instant) -> Snapshot {
+    /// Its part of a snapshot, without the rows.
+    fn head(&self, now: Instant) -> Snapshot {
         let mut snapshot = Snapshot {
             role: self.seat.role.to_owned(),
             name: self.seat.name.clone(),
@@ -335,7 +353,6 @@ impl Shard {
             sessions: self.server.session_count() as u64,
             steering: self.seat.steering.name().to_owned(),
             upstreams: self.handler.links(),
-            rows: self.handler.rows(),
             ..Snapshot::default()
         };
         self.server.count(&mut snapshot);
@@ -408,7 +425,7 @@ fn too_large(bytes: usize) -> CallError {
     CallError::not_run(ErrorKind::PayloadTooLarge, error)
 }
 
-fn answer(outbox: &mut Outbox, id: u64, result: Result<Vec<u8>, CallError>) {
+fn answer(outbox: &mut Outbox, id: u64, result: Result<Arc<[u8]>, CallError>) {
     let bill = Bill::default();
     match result {
         Ok(body) => outbox.send(&Header::Reply { id, bill }, &body),

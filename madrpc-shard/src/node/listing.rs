@@ -14,11 +14,11 @@ impl Node {
             .map(|function| (function.name.clone(), function.options.into()))
     }
 
-    /// Their names by their numbers in the counters.
+    /// Their names by their numbers in the counters, where very many have one number and one name together.
     pub(crate) fn function_names(&self) -> HashMap<usize, String> {
-        let functions = self.functions.iter();
-        functions
-            .map(|(name, function)| (function.counter, name.clone()))
+        let numbers = self.functions.values().map(|function| function.counter);
+        numbers
+            .filter_map(|number| Some((number, self.counters.name(number)?.to_owned())))
             .collect()
     }
 }

@@ -40,7 +40,7 @@ use lanes::Lanes;
 use madrpc_core::error::ErrorKind;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::session::Outbox;
-use madrpc_core::stats::{Counters, Row};
+use madrpc_core::stats::{Counters, UNKNOWN};
 use madrpc_core::wheel::Wheel;
 use reload::Staged;
 use reply::body_too_large;
@@ -139,7 +139,7 @@ impl Node {
                     now,
                 )
             }),
-            counters: Counters::new(vec![seat.name.clone()]),
+            counters: Counters::new([seat.name.as_str()]),
             beacon: Arc::clone(&seat.beacon),
             last_serial: 0,
             slices_given: 0,
@@ -212,9 +212,9 @@ impl Node {
         self.upstreams.as_mut().map(Upstreams::endpoint_mut)
     }
 
-    /// Rows for a snapshot.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        self.counters.rows()
+    /// What was counted, for a snapshot.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// A caller calls.
@@ -222,8 +222,7 @@ impl Node {
         let name = call.request.function;
         let Some(&function) = self.functions.get(name) else {
             let error = self.no_such_function(name);
-            let counter = self.counters.number(name);
-            self.counters.record(counter, 0, 0, Some(error.kind));
+            self.counters.record(UNKNOWN, 0, 0, Some(error.kind));
             outbox.fail(
                 call.id,
                 self.bill(Duration::ZERO, Duration::ZERO, 0, 0),

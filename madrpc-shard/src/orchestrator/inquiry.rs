@@ -10,6 +10,7 @@ use crate::upstream::{Outcome, Request};
 use madrpc_core::error::CallError;
 use madrpc_core::session::Outbox;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to answer, where the caller has more time.
@@ -37,7 +38,7 @@ impl Inquiries {
         &mut self,
         call: &Incoming<'_>,
         mut catalog: Catalog,
-        nodes: &[String],
+        nodes: &[Arc<str>],
         outbox: &mut Outbox,
         mut ask: impl FnMut(usize, &Request<'_>, u64) -> Result<(), CallError>,
     ) {
