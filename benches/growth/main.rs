@@ -11,6 +11,7 @@
 //! `cargo bench -p madrpc-benches --bench growth`, with a part of a case's name for some of them.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod statistics;
 mod steps;
 mod wheel;
 
@@ -24,6 +25,9 @@ const GROWTH_MAX: u64 = 4;
 /// And by so many instructions: one allocation can take so many more than another.
 const SLACK: u64 = 250;
 
+/// How many there are.
+const SIZES: [usize; 3] = [10, 1_000, 100_000];
+
 /// An operation, and the sizes it is measured at.
 struct Case {
     name: &'static str,
@@ -36,7 +40,7 @@ impl Case {
     const fn new(name: &'static str, run: fn(usize, &mut Gauge)) -> Self {
         Self {
             name,
-            sizes: [10, 1_000, 100_000],
+            sizes: SIZES,
             run,
         }
     }
@@ -53,7 +57,7 @@ const WALK: Case = Case {
 };
 
 fn cases() -> impl Iterator<Item = Case> {
-    [wheel::CASES].into_iter().flatten()
+    wheel::CASES.into_iter().chain(statistics::CASES)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -73,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let wanted = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let wanted = |case: &Case| wanted.as_ref().is_none_or(|part| case.name.contains(part));
     println!("instructions, median and most, by how many there are");
-    println!("{:48} {:>15} {:>15} {:>15}", "", "10", "1,000", "100,000");
+    println!("{:44} {:>15} {:>15} {:>15}", "", "10", "1,000", "100,000");
     let mut grown = Vec::new();
     for case in cases().filter(wanted) {
         if !measure(&case)? {
@@ -103,7 +107,13 @@ fn measure(case: &Case) -> Result<bool, Box<dyn Error>> {
     let cells = costs
         .iter()
         .map(|cost| format!(" {:>8}{:>7}", cost.median, cost.most));
-    let verdict = if is_bounded { "" } else { "  grows" };
-    println!("{:48}{}{verdict}", case.name, cells.collect::<String>());
+    let mut line = format!("{:44}{}", case.name, cells.collect::<String>());
+    if case.sizes != SIZES {
+        line += &format!("  of {:?}", case.sizes);
+    }
+    if !is_bounded {
+        line += "  grows";
+    }
+    println!("{line}");
     Ok(is_bounded)
 }

@@ -22,8 +22,8 @@ const SIZE: &str = "MADRPC_GROWTH_SIZE";
 /// Stands before and after what is measured.
 const MARK: Signal = Signal::SIGUSR1;
 
-/// Steps of one measurement after which it is given up, and they are its cost: some seconds.
-const STEPS_MAX: u64 = 500_000;
+/// Steps of one measurement after which it is given up, and they are its cost: a quarter of a minute.
+const STEPS_MAX: u64 = 2_000_000;
 
 /// What a case measures with.
 pub(crate) struct Gauge {
