@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "{bytes:>10} {concurrency:>10} {:>10.0} {:>10.0} {:>8}",
             report.calls_per_s(),
             report.calls_per_s() * bytes as f64 / 1e6,
-            report.latency.quantile_us(0.5),
+            report.latency.value_at_quantile(0.5),
         );
     }
     Ok(())

@@ -64,9 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!(
                 "{way:>14} {concurrency:>10} {:>10.0} {:>8} {:>8} {:>8}",
                 median.calls_per_s(),
-                median.latency.quantile_us(0.5),
-                median.latency.quantile_us(0.99),
-                median.latency.max_us(),
+                median.latency.value_at_quantile(0.5),
+                median.latency.value_at_quantile(0.99),
+                median.latency.max(),
             );
             medians.push(median.calls_per_s());
         }

@@ -196,7 +196,7 @@ mod tests {
         last.describe(&pulse(1000), start);
         let later = start + Duration::from_secs(5);
         let told = last.describe(&pulse(1500), later);
-        assert_eq!(told, "100 calls/s, 50 errors, p99 100 us, 3 sessions");
+        assert_eq!(told, "100 calls/s, 50 errors, p99 103 us, 3 sessions");
         let told = last.describe(&pulse(1500), later + Duration::from_secs(5));
         assert_eq!(told, "0 calls/s, 0 errors, 3 sessions");
     }

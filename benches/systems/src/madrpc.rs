@@ -78,7 +78,7 @@ pub(crate) fn measure(
     }
     Ok(Figure {
         calls_per_s: report.calls_per_s(),
-        p50_us: report.latency.quantile_us(0.5),
-        p99_us: report.latency.quantile_us(0.99),
+        p50_us: report.latency.value_at_quantile(0.5),
+        p99_us: report.latency.value_at_quantile(0.99),
     })
 }

@@ -50,9 +50,14 @@ impl Outbox {
     }
 
     /// Tells the caller the result of its call, or why there is none.
-    pub fn answer(&mut self, id: u64, bill: Bill<&str>, result: Result<Vec<u8>, CallError>) {
+    pub fn answer<B: AsRef<[u8]>>(
+        &mut self,
+        id: u64,
+        bill: Bill<&str>,
+        result: Result<B, CallError>,
+    ) {
         match result {
-            Ok(body) => self.send(&Header::Reply { id, bill }, &body),
+            Ok(body) => self.send(&Header::Reply { id, bill }, body.as_ref()),
             Err(error) => self.fail(id, bill, &error),
         }
     }

@@ -4,7 +4,7 @@ use super::dial::{Outcome, Upstreams};
 use super::endpoint::Endpoint;
 use super::incoming::{CallsOfCallers, Incoming};
 use madrpc_core::call::catalog::Catalog;
-use madrpc_core::stats::Snapshot;
+use madrpc_core::stats::Counters;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -71,6 +71,11 @@ pub(crate) trait Service: Sized + 'static {
         None
     }
 
-    /// Adds what it has counted.
-    fn count(&self, upstreams: Option<&Upstreams<Self::Tag>>, snapshot: &mut Snapshot);
+    /// What it has counted.
+    fn counters(&self) -> &Counters;
+
+    /// The upstreams that a snapshot names, each with 1 where this shard has a session to it, else 0.
+    fn links(&self, _: &Upstreams<Self::Tag>) -> Vec<(String, u16)> {
+        Vec::new()
+    }
 }

@@ -127,11 +127,11 @@ impl Functions {
         }
     }
 
-    /// The names by the numbers in the counters.
-    pub(super) fn names(&self) -> HashMap<usize, String> {
-        let functions = self.by_name.values();
-        functions
-            .map(|function| (function.counter, function.name.clone()))
+    /// The names by the numbers in the counters, where very many have one number and one name together.
+    pub(super) fn names(&self, counters: &Counters) -> HashMap<usize, String> {
+        let numbers = self.by_name.values().map(|function| function.counter);
+        numbers
+            .filter_map(|number| Some((number, counters.name(number)?.to_owned())))
             .collect()
     }
 }

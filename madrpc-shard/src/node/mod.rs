@@ -45,7 +45,7 @@ use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, Snapshot};
+use madrpc_core::stats::{Counters, UNKNOWN};
 use reload::Staged;
 use reply::body_too_large;
 use schedule::{TURN, Turns, UNSLICED};
@@ -98,7 +98,7 @@ impl Node {
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, now)?;
-        let mut counters = Counters::new(vec![seat.name.clone()]);
+        let mut counters = Counters::new([seat.name.as_str()]);
         Ok(Self {
             shard: seat.shard,
             name: seat.name.clone(),
@@ -152,8 +152,7 @@ impl Service for Node {
         let function = match self.functions.named(name) {
             Ok(function) => function,
             Err(error) => {
-                let counter = self.counters.number(name);
-                self.counters.record(counter, 0, 0, Some(error.kind));
+                self.counters.record(UNKNOWN, 0, 0, Some(error.kind));
                 if let Some(outbox) = io.callers.outbox(call.session) {
                     let bill = self.bill(Duration::ZERO, Duration::ZERO, 0, 0);
                     outbox.fail(call.id, bill, &error);
@@ -244,10 +243,10 @@ impl Service for Node {
 
     fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
         let are_told = std::mem::replace(&mut self.functions.are_told, true);
-        (!are_told).then(|| self.functions.names())
+        (!are_told).then(|| self.functions.names(&self.counters))
     }
 
-    fn count(&self, _: Option<&Upstreams<Parent>>, snapshot: &mut Snapshot) {
-        snapshot.rows = self.counters.rows();
+    fn counters(&self) -> &Counters {
+        &self.counters
     }
 }

@@ -10,6 +10,7 @@ use crate::net::service::Io;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to answer, where the caller has more time.
@@ -41,7 +42,7 @@ impl Inquiries {
         &mut self,
         call: &Incoming<'_>,
         mut catalog: Catalog,
-        nodes: &[String],
+        nodes: &[Arc<str>],
         io: &mut Io<'_, Orchestrator>,
     ) -> Option<u64> {
         self.last += 1;

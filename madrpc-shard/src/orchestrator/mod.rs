@@ -15,7 +15,7 @@ use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, Snapshot};
+use madrpc_core::stats::{Counters, UNKNOWN};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -49,20 +49,26 @@ pub(crate) enum Tag {
 #[derive(Clone, Copy)]
 pub(crate) enum Call {
     /// It was passed on.
-    PassedOn { sent: CallId, waiting: Waiting },
+    PassedOn(CallId),
     /// It is an inquiry, of this number.
     Inquiry(u64),
 }
 
 /// Who waits for the outcome of a call.
-#[derive(Clone, Copy)]
 pub(crate) struct Waiting {
     session: SessionKey,
     /// The caller's number for the call.
     id: u64,
-    /// The function's number in the counters.
-    function: usize,
+    function: Function,
     arrived: Instant,
+}
+
+/// A function as the counters have it.
+enum Function {
+    /// Its number.
+    Known(usize),
+    /// Nobody has answered for one of this name yet: callers can invent names.
+    Named(Box<str>),
 }
 
 impl Orchestrator {
@@ -76,7 +82,7 @@ impl Orchestrator {
         let names = nodes.iter().map(ToString::to_string);
         let names = names.chain([NO_NODE.to_owned()]);
         let orchestrator = Self {
-            counters: Counters::new(names.collect()),
+            counters: Counters::new(names),
             inquiries: Inquiries::default(),
             passed_on: 0,
         };
@@ -85,13 +91,17 @@ impl Orchestrator {
         (orchestrator, upstreams)
     }
 
-    fn count(&mut self, waiting: Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
+    fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
         let latency = now.saturating_duration_since(waiting.arrived);
+        let function = match waiting.function {
+            Function::Known(number) => number,
+            Function::Named(_) => UNKNOWN,
+        };
         let latency = latency.as_micros() as u64;
-        self.counters.record(waiting.function, node, latency, error);
+        self.counters.record(function, node, latency, error);
     }
 
-    fn fail(&mut self, waiting: Waiting, error: &CallError, io: &mut Io<'_, Self>) {
+    fn fail(&mut self, waiting: &Waiting, error: &CallError, io: &mut Io<'_, Self>) {
         let nobody = self.counters.nodes().len() - 1;
         self.count(waiting, nobody, io.now, Some(error.kind));
         if let Some(outbox) = io.callers.outbox(waiting.session) {
@@ -105,10 +115,14 @@ impl Service for Orchestrator {
     type Tag = Tag;
 
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
+        let name = call.request.function;
         let waiting = Waiting {
             session: call.session,
             id: call.id,
-            function: self.counters.number(call.request.function),
+            function: match self.counters.find(name) {
+                Some(number) => Function::Known(number),
+                None => Function::Named(name.into()),
+            },
             arrived: call.arrived,
         };
         let Some(upstreams) = &mut io.upstreams else {
@@ -116,11 +130,12 @@ impl Service for Orchestrator {
         };
         match upstreams.call(io.now, &call.request, Tag::Call(waiting)) {
             Ok(sent) => {
-                let passed_on = Call::PassedOn { sent, waiting };
+                let passed_on = Call::PassedOn(sent);
                 io.calls.insert(call.session, call.id, passed_on, io.now);
                 self.passed_on += 1;
             }
-            Err((_, error)) => self.fail(waiting, &error, io),
+            Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, io),
+            Err((Tag::Inquiry(_), _)) => {}
         }
     }
 
@@ -137,17 +152,16 @@ impl Service for Orchestrator {
 
     fn on_cancel(&mut self, call: Call, io: &mut Io<'_, Self>) {
         match call {
-            Call::PassedOn { sent, waiting } => {
-                let Some(upstreams) = &mut io.upstreams else {
-                    return;
-                };
+            Call::PassedOn(sent) => {
                 // It may have ended just before its caller did.
-                if upstreams.cancel(sent) {
+                if let Some(upstreams) = &mut io.upstreams
+                    && let Some(Tag::Call(waiting)) = upstreams.cancel(sent)
+                {
                     self.passed_on -= 1;
                     io.calls.remove(waiting.session, waiting.id);
                     let error = "the caller has given the call up";
                     let error = CallError::may_have_run(ErrorKind::Cancelled, error);
-                    self.fail(waiting, &error, io);
+                    self.fail(&waiting, &error, io);
                 }
             }
             Call::Inquiry(number) => self.inquiries.forget(number, io),
@@ -155,17 +169,22 @@ impl Service for Orchestrator {
     }
 
     fn on_outcome(&mut self, tag: Tag, node: usize, outcome: Outcome<'_>, io: &mut Io<'_, Self>) {
-        let waiting = match tag {
+        let mut waiting = match tag {
             Tag::Call(waiting) => waiting,
             Tag::Inquiry(number) => {
-                let name = self.counters.nodes().get(node).map_or("", String::as_str);
+                let name = self.counters.nodes().get(node).map_or("", |name| name);
                 return self.inquiries.take(number, name, &outcome, io);
             }
         };
         self.passed_on -= 1;
         let Waiting { session, id, .. } = waiting;
         io.calls.remove(session, id);
-        self.count(waiting, node, io.now, outcome.error_kind());
+        if let Function::Named(name) = &waiting.function
+            && implies_function(&outcome)
+        {
+            waiting.function = Function::Known(self.counters.number(name));
+        }
+        self.count(&waiting, node, io.now, outcome.error_kind());
         let has_room = io.callers.has_room(session, outcome.body_bytes());
         let Some(outbox) = io.callers.outbox(session) else {
             return;
@@ -194,12 +213,31 @@ impl Service for Orchestrator {
         self.passed_on == 0 && self.inquiries.is_empty()
     }
 
-    fn count(&self, upstreams: Option<&Upstreams<Tag>>, snapshot: &mut Snapshot) {
-        snapshot.rows = self.counters.rows();
-        if let Some(upstreams) = upstreams {
-            // Each node with 1 where this shard has a session to it, else 0.
-            let open = upstreams.open().map(u16::from);
-            snapshot.upstreams = self.counters.nodes().iter().cloned().zip(open).collect();
-        }
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn links(&self, upstreams: &Upstreams<Tag>) -> Vec<(String, u16)> {
+        let open = upstreams.open().map(u16::from);
+        let names = self.counters.nodes().iter();
+        names.map(ToString::to_string).zip(open).collect()
+    }
+}
+
+/// Whether a node that answers so has the function. One that is stopping, or has too much to do, says so of every name.
+fn implies_function(outcome: &Outcome<'_>) -> bool {
+    match outcome {
+        Outcome::Reply { .. } => true,
+        Outcome::Lost(_) => false,
+        Outcome::Failure { kind, .. } => matches!(
+            kind,
+            ErrorKind::BadArguments
+                | ErrorKind::JavaScript
+                | ErrorKind::DeadlineExceeded
+                | ErrorKind::CpuLimit
+                | ErrorKind::MemoryLimit
+                | ErrorKind::StackLimit
+                | ErrorKind::PayloadTooLarge
+        ),
     }
 }

@@ -3,23 +3,19 @@
 //! It lays the shards' parts of a snapshot together, and watches whether a core is stuck: a shard that runs a built-in
 //! of JavaScript which asks nobody can neither answer nor serve, and only from outside can anybody tell.
 
+mod snapshots;
+
 use super::heartbeat::{Heartbeat, Pulse, Silent};
 use super::shard::{Caller, Inbox, ToShard};
 use crate::runtime::beacon::{Beacon, Hold, Holder};
-use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::BODY_MAX_BYTES;
-use madrpc_core::stats::Snapshot;
-use madrpc_core::value::to_value;
+use madrpc_core::stats::{Part, Snapshot};
+use snapshots::{Collected, Snapshots};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tracing::warn;
-
-/// How long a shard may take to answer for a snapshot; one that does not is stuck in something that cannot be
-/// interrupted.
-const SNAPSHOT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How often it is looked who has the cores.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -34,6 +30,14 @@ const FOR_LONG: Duration = Duration::from_secs(60 * 60);
 pub(crate) enum ToControl {
     /// A caller wants a snapshot of all shards.
     WantSnapshot(Caller),
+    /// What a shard has counted, or some of it: the answer to [`ToShard::Count`].
+    Counted {
+        round: u64,
+        shard: u16,
+        /// With the first rows.
+        head: Option<Box<Snapshot>>,
+        part: Part,
+    },
     /// The numbers by which the shard's beacon calls its functions.
     Functions {
         shard: u16,
@@ -58,7 +62,7 @@ pub(crate) fn spawn(
     let watched = beacons.into_iter().map(Watched::new).collect();
     let control = Control {
         name: name.to_owned(),
-        inboxes,
+        snapshots: Snapshots::new(inboxes, Instant::now()),
         watched,
         stalls: BTreeMap::new(),
         heartbeat: None,
@@ -70,7 +74,7 @@ pub(crate) fn spawn(
 
 struct Control {
     name: String,
-    inboxes: Vec<Inbox>,
+    snapshots: Snapshots,
     /// The shards' cores, in their order.
     watched: Vec<Watched>,
     /// How often a core was stuck, by who held it.
@@ -149,15 +153,32 @@ impl Control {
                 self.look(now);
                 next_look = now + LOOK_INTERVAL;
             }
-            self.beat();
+            let heartbeat = self.heartbeat.as_ref();
+            let beats = heartbeat.is_some_and(|(_, next)| now >= *next);
+            if beats {
+                self.snapshots.begin(now);
+            }
+            if let Some(collected) = self.snapshots.turn(now) {
+                self.on_collected(collected, beats);
+            }
             // An orchestrator's shards give their cores to nobody.
             let is_watching = self.watched.iter().any(|watched| !watched.names.is_empty());
             let look = is_watching.then_some(next_look);
-            let beat = self.heartbeat.as_ref().map(|(_, next)| *next);
-            let next = look.into_iter().chain(beat).min();
+            // A heartbeat that is due waits for the shards' answers.
+            let heartbeat = self.heartbeat.as_ref();
+            let heartbeat = heartbeat.filter(|_| !self.snapshots.is_collecting());
+            let beat = heartbeat.map(|(_, next)| *next);
+            let next = [look, beat, self.snapshots.next_timer()];
+            let next = next.into_iter().flatten().min();
             let wait = next.map_or(FOR_LONG, |next| next.saturating_duration_since(now));
             match from_shards.recv_timeout(wait) {
-                Ok(ToControl::WantSnapshot(caller)) => self.answer(caller),
+                Ok(ToControl::WantSnapshot(caller)) => self.snapshots.want(caller),
+                Ok(ToControl::Counted {
+                    round,
+                    shard,
+                    head,
+                    part,
+                }) => self.snapshots.on_counted(round, shard, head, part),
                 Ok(ToControl::Functions { shard, names }) => {
                     if let Some(watched) = self.watched.get_mut(usize::from(shard)) {
                         watched.names.extend(names);
@@ -206,84 +227,38 @@ impl Control {
         }
     }
 
-    /// Asks the shards whether they are there, where it is time to, and tells who wants to hear.
-    fn beat(&mut self) {
-        let now = Instant::now();
-        let Some((mut heartbeat, next)) = self.heartbeat.take() else {
+    /// Answers those who want a snapshot, and tells who wants to hear from the shards, where it is time to.
+    fn on_collected(&mut self, mut collected: Collected, beats: bool) {
+        if let Some(snapshot) = &mut collected.snapshot {
+            let stalls = self.stalls.iter();
+            snapshot.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
+        }
+        self.snapshots.answer(&collected);
+        if beats {
+            self.beat(collected);
+        }
+    }
+
+    /// Tells who wants to hear from the shards.
+    fn beat(&mut self, collected: Collected) {
+        let Some((mut heartbeat, _)) = self.heartbeat.take() else {
             return;
         };
-        if now < next {
-            self.heartbeat = Some((heartbeat, next));
-            return;
-        }
-        let (snapshot, answered) = self.collect();
         let now = Instant::now();
         let mut silent = Vec::new();
-        for (shard, watched) in (0..).zip(&mut self.watched) {
-            match answered.contains(&shard) {
+        for (shard, (watched, heard)) in self.watched.iter_mut().zip(collected.heard).enumerate() {
+            match heard {
                 true => watched.answered = now,
                 // One that has drained has ended by itself.
-                false
-                    if self
-                        .inboxes
-                        .get(usize::from(shard))
-                        .is_none_or(Inbox::is_closed) => {}
-                false => silent.push(watched.silent(shard, heartbeat.stall_limit, now)),
+                false if self.snapshots.is_gone(shard) => {}
+                false => silent.push(watched.silent(shard as u16, heartbeat.stall_limit, now)),
             }
         }
-        let snapshot = snapshot.unwrap_or_default();
+        let snapshot = collected.snapshot.unwrap_or_default();
         (heartbeat.tell)(&Pulse { snapshot, silent });
         let next = now + heartbeat.every;
         self.heartbeat = Some((heartbeat, next));
     }
-
-    /// Answers whoever wants a snapshot.
-    fn answer(&self, caller: Caller) {
-        let (snapshot, _) = self.collect();
-        if let Some(inbox) = self.inboxes.get(usize::from(caller.shard)) {
-            let _ = inbox.unbounded_send(ToShard::Answer(caller, encode(&snapshot)));
-        }
-    }
-
-    /// A snapshot of all shards that answer in time, and which those are.
-    fn collect(&self) -> (Option<Snapshot>, Vec<u16>) {
-        let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
-        let (reply, replies) = channel();
-        tell(&self.inboxes, || ToShard::Snapshot(reply.clone()));
-        drop(reply);
-        let mut sum: Option<Snapshot> = None;
-        let mut answered = Vec::new();
-        while answered.len() < self.inboxes.len() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok((shard, snapshot)) = replies.recv_timeout(left) else {
-                break;
-            };
-            answered.push(shard);
-            match &mut sum {
-                Some(sum) => sum.merge(snapshot),
-                None => sum = Some(snapshot),
-            }
-        }
-        if let Some(sum) = &mut sum {
-            sum.silent_shards = (self.inboxes.len() - answered.len()) as u16;
-            let stalls = self.stalls.iter();
-            sum.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
-        }
-        (sum, answered)
-    }
-}
-
-fn encode(snapshot: &Option<Snapshot>) -> Result<Vec<u8>, CallError> {
-    let internal = |error: String| CallError::may_have_run(ErrorKind::Internal, error);
-    let snapshot = snapshot
-        .as_ref()
-        .ok_or_else(|| internal("no shard answers".into()))?;
-    let value = to_value(snapshot).map_err(|error| internal(format!("statistics: {error}")))?;
-    let mut body = Vec::new();
-    value
-        .encode(&mut body, BODY_MAX_BYTES)
-        .map_err(|error| internal(format!("statistics: {error}")))?;
-    Ok(body)
 }
 
 /// Tells every shard.

@@ -18,6 +18,7 @@ pub mod local_cluster;
 #[cfg(feature = "engine")]
 pub mod script_watch;
 
+mod askers;
 mod config;
 mod control;
 #[cfg(feature = "engine")]

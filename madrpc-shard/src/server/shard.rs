@@ -4,6 +4,7 @@
 //! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+use super::askers::Askers;
 use super::control::ToControl;
 use crate::net::budget::Budget;
 use crate::net::dial::{Outcome, Request, Upstreams};
@@ -28,6 +29,7 @@ use madrpc_core::limits::{
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::stats::{STATS, Snapshot};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -45,10 +47,10 @@ pub(super) const RESET_PURPOSE: &str = "stateless reset";
 
 /// What the control thread tells a shard.
 pub(crate) enum ToShard {
-    /// Send your part of a snapshot, with your number.
-    Snapshot(Sender<(u16, Snapshot)>),
-    /// The result of a reserved function, or why there is none.
-    Answer(Caller, Result<Vec<u8>, CallError>),
+    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
+    Count { round: u64, from: usize },
+    /// The result of [`STATS`], or why there is none.
+    Answer(Caller, Result<Arc<[u8]>, CallError>),
     /// Something has come for your service, by a way of its own.
     Wake,
     /// Open and accept sessions with this identity from now on.
@@ -66,8 +68,9 @@ pub(crate) type Inbox = UnboundedSender<ToShard>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller {
     pub(crate) shard: u16,
-    session: SessionKey,
-    id: u64,
+    pub(crate) session: SessionKey,
+    /// The caller's number for the call.
+    pub(crate) id: u64,
 }
 
 /// One shard of a server.
@@ -85,6 +88,8 @@ pub(crate) struct Shard<S: Service> {
     give_back_at: Instant,
     inbox: UnboundedReceiver<ToShard>,
     control: Sender<ToControl>,
+    /// Who waits for a snapshot.
+    askers: Askers,
     spin: Spin,
     stage: Stage,
 }
@@ -119,6 +124,7 @@ impl<S: Service> Shard<S> {
             give_back_at: Instant::now(),
             inbox,
             control,
+            askers: Askers::default(),
             spin,
             stage: Stage::Serving,
         }
@@ -183,6 +189,7 @@ impl<S: Service> Shard<S> {
             service,
             buffer,
             control,
+            askers,
             stage,
             ..
         } = self;
@@ -233,8 +240,13 @@ impl<S: Service> Shard<S> {
             }
             if function == STATS {
                 let shard = seat.shard;
-                // It fails only while the process ends.
-                let _ = control.send(ToControl::WantSnapshot(Caller { shard, session, id }));
+                match askers.asks(session) {
+                    // It fails only while the process ends.
+                    Ok(()) => {
+                        drop(control.send(ToControl::WantSnapshot(Caller { shard, session, id })))
+                    }
+                    Err(error) => refuse(io.callers, session, id, &error),
+                }
                 continue;
             }
             let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
@@ -313,11 +325,19 @@ impl<S: Service> Shard<S> {
 
     fn on_message(&mut self, message: ToShard, now: Instant) {
         match message {
-            // Whoever asked may have given up.
-            ToShard::Snapshot(reply) => {
-                let _ = reply.send((self.seat.shard, self.snapshot(now)));
+            ToShard::Count { round, from } => {
+                let head = (from == 0).then(|| Box::new(self.head(now)));
+                let counted = ToControl::Counted {
+                    round,
+                    shard: self.seat.shard,
+                    head,
+                    part: self.service.counters().part(from),
+                };
+                // It fails only while the process ends.
+                let _ = self.control.send(counted);
             }
             ToShard::Answer(caller, result) => {
+                self.askers.answered(caller.session);
                 if let Some(outbox) = self.callers.outbox(caller.session) {
                     outbox.answer(caller.id, Bill::default(), result);
                 }
@@ -414,7 +434,8 @@ impl<S: Service> Shard<S> {
         true
     }
 
-    fn snapshot(&self, now: Instant) -> Snapshot {
+    /// Its part of a snapshot, without the rows.
+    fn head(&self, now: Instant) -> Snapshot {
         let mut snapshot = Snapshot {
             role: self.seat.role.to_owned(),
             name: self.seat.name.clone(),
@@ -425,7 +446,9 @@ impl<S: Service> Shard<S> {
             steering: self.seat.steering.name().to_owned(),
             ..Snapshot::default()
         };
-        self.service.count(self.upstreams.as_ref(), &mut snapshot);
+        if let Some(upstreams) = &self.upstreams {
+            snapshot.upstreams = self.service.links(upstreams);
+        }
         self.callers.count(&mut snapshot);
         snapshot
     }

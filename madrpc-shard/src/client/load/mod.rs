@@ -22,10 +22,10 @@ use crate::runtime::cpus::{self, CpuError};
 use crate::runtime::preflight::{self, PreflightError};
 use crate::runtime::shard_group::{GroupError, ShardGroup, Starting};
 use generator::Generator;
+use hdrhistogram::Histogram;
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Identity, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, CLIENT_IDLE_TIMEOUT, DEFAULT_TIMEOUT};
-use madrpc_core::stats::Latency;
 use madrpc_core::value::Value;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
@@ -207,7 +207,7 @@ pub struct Load {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LoadReport {
     /// Calls with a result.
     pub results: u64,
@@ -215,8 +215,8 @@ pub struct LoadReport {
     pub errors: BTreeMap<&'static str, u64>,
     /// How long was counted.
     pub elapsed: Duration,
-    /// From a call's start to its result.
-    pub latency: Latency,
+    /// From a call's start to its result, in microseconds, to three significant digits.
+    pub latency: Histogram<u64>,
 }
 
 impl LoadReport {
@@ -248,12 +248,6 @@ pub fn run(load: Load) -> Result<LoadReport, LoadError> {
     };
     let (_stop, stopped) = channel();
     let report = measure(plan, stopped, |_| {})?;
-    let mut latency = Latency::default();
-    let recorded = report.service_us.iter_recorded();
-    let buckets: Vec<_> = recorded
-        .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
-        .collect();
-    latency.add_buckets(&buckets);
     let errors = report.errors.iter();
     Ok(LoadReport {
         results: report.results_in_time,
@@ -261,6 +255,6 @@ pub fn run(load: Load) -> Result<LoadReport, LoadError> {
             .map(|(kind, failures)| (kind.name(), failures.calls))
             .collect(),
         elapsed: report.elapsed,
-        latency,
+        latency: report.service_us,
     })
 }

@@ -269,13 +269,11 @@ impl<T> Upstreams<T> {
         Ok(CallId(self.calls.push_back(link.calls, pending)))
     }
 
-    /// Gives a call up: whoever runs it is told, and the tag is dropped without an outcome. Says whether it had none.
-    pub(crate) fn cancel(&mut self, CallId(key): CallId) -> bool {
-        let pending = self.take(key);
-        if let Some(pending) = &pending {
-            self.tell_cancelled(pending, key);
-        }
-        pending.is_some()
+    /// Gives a call up: its server is told, and there will be no outcome. Gives the tag, unless there was one already.
+    pub(crate) fn cancel(&mut self, CallId(key): CallId) -> Option<T> {
+        let pending = self.take(key)?;
+        self.tell_cancelled(&pending, key);
+        Some(pending.tag)
     }
 
     fn take(&mut self, key: ItemKey) -> Option<Pending<T>> {

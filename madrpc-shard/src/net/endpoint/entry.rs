@@ -11,8 +11,8 @@ use std::time::Instant;
 /// Names a session of an endpoint; it never names a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SessionKey {
-    pub(super) index: usize,
-    pub(super) generation: u64,
+    pub(crate) index: usize,
+    pub(crate) generation: u64,
 }
 
 impl SessionKey {
