@@ -108,7 +108,14 @@ impl Endpoint {
                     }
                 }
                 _ if entry.established => debug!("session with {peer} is over: {}", error.message),
-                _ => info!("session with {peer} did not come about: {}", error.message),
+                _ => {
+                    if let Some(count) = self.failures.tell(Instant::now()) {
+                        info!(
+                            "session with {peer} did not come about: {} ({count} since the last such line)",
+                            error.message
+                        );
+                    }
+                }
             }
         }
         let key = SessionKey {

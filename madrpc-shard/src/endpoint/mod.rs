@@ -66,6 +66,8 @@ pub(crate) struct Endpoint {
     retries: u64,
     garbage: Throttle,
     refusals: Throttle,
+    /// Handshakes that came to nothing.
+    failures: Throttle,
 }
 
 /// Getters.
@@ -213,6 +215,7 @@ impl Endpoint {
             retries: 0,
             garbage: Throttle::default(),
             refusals: Throttle::default(),
+            failures: Throttle::default(),
         }
     }
 
