@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_shard::cpus::CpuSet;
 use madrpc_shard::steer::SteeringChoice;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -319,6 +320,20 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
+/// Whether this command line starts a server: known before all of it has been read, for what has to be in place by then.
+pub(crate) fn starts_server(line: impl Iterator<Item = OsString>) -> bool {
+    let mut words = line.skip(1);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            // The only flag before a command that has a value.
+            Some("--log") => drop(words.next()),
+            Some(flag) if flag.starts_with('-') => {}
+            command => return matches!(command, Some("node" | "orchestrator" | "dev")),
+        }
+    }
+    false
+}
+
 fn steering() -> impl TypedValueParser<Value = SteeringChoice> {
     PossibleValuesParser::new(SteeringChoice::NAMES).try_map(|name| name.parse())
 }
@@ -416,6 +431,27 @@ mod tests {
             panic!("a call")
         };
         assert_eq!(call.json.as_deref(), Some("-"));
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_command() {
+        let starts = |line: &str| starts_server(line.split(' ').map(OsString::from));
+        for line in [
+            "madrpc node -s a.js",
+            "madrpc --log debug orchestrator",
+            "madrpc --log=node dev a.js",
+        ] {
+            assert!(starts(line), "{line}");
+        }
+        for line in [
+            "madrpc",
+            "madrpc config node",
+            "madrpc call a:1 node",
+            "madrpc --log node call a:1 f",
+            "madrpc --help",
+        ] {
+            assert!(!starts(line), "{line}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::args::CallArgs;
 use crate::exit::{Failure, Reason};
-use crate::output::{self, printable, say};
+use crate::output::{self, say};
 use crate::tls;
 use madrpc_core::frame::Bill;
 use madrpc_core::identity::Role;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
         say(&describe(bill, elapsed));
     }
     let reply = outcome?;
-    output::result(&to_json(&reply.result))
+    Ok(output::result(&to_json(&reply.result))?)
 }
 
 /// The argument that a command line gives; `-` stands for stdin.
@@ -57,9 +57,9 @@ fn describe(bill: &Bill<String>, whole: Duration) -> String {
     let place = match bill.node.as_str() {
         "" => "answered by the server itself".to_owned(),
         node if bill.slices == 0 => {
-            format!("refused by shard {} of {}", bill.shard, printable(node))
+            format!("refused by shard {} of {}", bill.shard, node)
         }
-        node => format!("ran on shard {} of {}", bill.shard, printable(node)),
+        node => format!("ran on shard {} of {}", bill.shard, node),
     };
     let slices = if bill.slices == 1 { "slice" } else { "slices" };
     format!(

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         true => json(script.name(), &functions)?,
         false => table(&functions),
     };
-    output::result(&text)
+    Ok(output::result(&text)?)
 }
 
 fn json(script: &str, functions: &[Registration]) -> Result<String, Failure> {

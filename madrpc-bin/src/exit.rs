@@ -3,7 +3,7 @@
 //! The codes are in `--help` (args.rs); scripts rely on them.
 
 use crate::notify;
-use crate::output::{printable, say};
+use crate::output::{self, StdoutError};
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
 use madrpc_shard::address::AddressError;
@@ -12,6 +12,7 @@ use madrpc_shard::engine::LoadError;
 use madrpc_shard::load;
 use madrpc_shard::server::StartError;
 use madrpc_shard::steer::BindError;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 
 /// What a failure means to a script. The number is the exit code.
@@ -48,13 +49,9 @@ impl Failure {
         }
     }
 
-    /// The message, and below it the JavaScript stack where there is one.
-    pub(crate) fn full(&self) -> String {
-        let stack = self
-            .stack
-            .lines()
-            .map(|frame| format!("\n    {}", printable(frame.trim())));
-        format!("{}{}", printable(&self.message), stack.collect::<String>())
+    /// The JavaScript stack, frame by frame.
+    pub(crate) fn stack(&self) -> impl Iterator<Item = &str> {
+        self.stack.lines().map(str::trim)
     }
 
     /// A server cannot be what it is told to be, however often it is started.
@@ -92,6 +89,12 @@ impl From<StartError> for Failure {
             StartError::Shard(_) => Self::new(Reason::Other, error),
             error => Self::unfit(error),
         }
+    }
+}
+
+impl From<StdoutError> for Failure {
+    fn from(error: StdoutError) -> Self {
+        Self::new(Reason::Other, error)
     }
 }
 
@@ -155,13 +158,36 @@ impl From<CallError> for Failure {
     }
 }
 
+/// Has panics told of as all else is: what std writes to stderr by itself could wait there for ever, and a process that is
+/// to be started anew would stay.
+pub(crate) fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string);
+        let text = format!(
+            "thread `{}` panicked at {}: {}",
+            thread.name().unwrap_or("unnamed"),
+            place.as_deref().unwrap_or("an unknown place"),
+            panic.payload_as_str().unwrap_or("no message")
+        );
+        // Empty unless RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let frames = match backtrace.status() {
+            BacktraceStatus::Captured => backtrace.to_string(),
+            _ => String::new(),
+        };
+        output::say_last(&text, frames.lines());
+    }));
+}
+
 /// The exit code of an outcome; says on stderr what a failure was, and tells the service manager where there is one.
 pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else {
+        output::finish();
         return ExitCode::SUCCESS;
     };
     notify::failed(&failure.message);
-    say(&failure.full());
+    output::say_last(&failure.message, failure.stack());
     ExitCode::from(failure.reason as u8)
 }
 

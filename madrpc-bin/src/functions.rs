@@ -82,15 +82,14 @@ pub(crate) fn run(args: &FunctionsArgs) -> Result<(), Failure> {
     for silent in &catalog.silent {
         say(&format!(
             "node {} did not answer: {}",
-            printable(&silent.node),
-            printable(&silent.reason)
+            silent.node, silent.reason
         ));
     }
     let text = match args.json {
         true => json(&catalog)?,
         false => table(&catalog),
     };
-    output::result(&text)
+    Ok(output::result(&text)?)
 }
 
 fn json(catalog: &Catalog) -> Result<String, Failure> {

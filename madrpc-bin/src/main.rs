@@ -30,6 +30,10 @@ use exit::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    exit::tell_panics();
+    if args::starts_server(std::env::args_os()) {
+        output::never_wait();
+    }
     let outcome = settings::args().and_then(run);
     exit::code(outcome)
 }

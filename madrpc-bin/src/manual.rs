@@ -26,7 +26,7 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "madrpc", &mut text);
-    output::result(String::from_utf8_lossy(&text).trim_end())
+    Ok(output::result(String::from_utf8_lossy(&text).trim_end())?)
 }
 
 /// A page for the command and for each of its subcommands, which are called as `man madrpc-node`.

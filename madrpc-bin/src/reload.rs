@@ -2,7 +2,7 @@
 
 use crate::exit::{Failure, Reason};
 use crate::notify;
-use crate::output::say;
+use crate::output::{say, say_with};
 use crate::signals::Events;
 use madrpc_shard::engine::Script;
 use madrpc_shard::watch::ScriptWatch;
@@ -57,20 +57,18 @@ pub(crate) fn say_outcome<T>(
 ) -> Option<T> {
     notify::reloading();
     let outcome = reload();
-    let (told, status) = match &outcome {
+    let status = match &outcome {
         Ok(new) => {
             let told = format!("reloaded: {}", describe(new));
-            (told.clone(), told)
+            say(&told);
+            told
         }
         Err(failure) => {
-            let told = "not reloaded, all goes on as before: ";
-            (
-                format!("{told}{}", failure.full()),
-                format!("{told}{failure}"),
-            )
+            let told = format!("not reloaded, all goes on as before: {failure}");
+            say_with(&told, failure.stack());
+            told
         }
     };
-    say(&told);
     notify::ready(&status);
     outcome.ok()
 }

@@ -4,7 +4,7 @@
 
 use crate::exit::{Failure, Reason};
 use crate::notify;
-use crate::output::say;
+use crate::output::{say, say_last};
 use humantime::format_duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -43,7 +43,7 @@ impl Events {
                 let event = match signal {
                     SIGHUP => Event::Reload,
                     _ if is_stopping => {
-                        say(&format!("{}: ended at once", name(signal)));
+                        say_last(&format!("{}: ended at once", name(signal)), []);
                         signal_hook::low_level::exit(128 + signal);
                     }
                     _ => Event::Stop(signal),

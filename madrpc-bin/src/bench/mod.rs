@@ -101,9 +101,9 @@ fn warn_of_difference(now: &Settings, earlier: &Settings) {
     if now != earlier {
         say(&format!(
             "the baseline was measured otherwise: {} in a {}; now {} in a {}",
-            output::printable(&earlier.function),
+            earlier.function,
             earlier.describe(),
-            output::printable(&now.function),
+            now.function,
             now.describe()
         ));
     }

@@ -1,38 +1,71 @@
-//! The two streams: results to stdout, words to a person to stderr.
+//! The two streams: results to stdout, words to a person and the log to stderr.
+//!
+//! All that goes to stderr goes through here, where it is made one line that cannot be mistaken for another
+//! ([`printable`]) and handed to the thread that writes it ([`stderr`]).
 
-use crate::exit::{Failure, Reason};
-use std::borrow::Cow;
+mod printable;
+mod stderr;
+
+pub(crate) use printable::{Printable, printable};
+pub(crate) use stderr::{finish, never_wait};
+
 use std::io::{self, ErrorKind, Write};
 
+/// Stdout cannot be written, as on a full disk.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout: cannot be written: {0}")]
+pub(crate) struct StdoutError(io::Error);
+
 /// Writes a result and a line's end to stdout. A reader that has gone has seen enough: no error.
-pub(crate) fn result(text: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn result(text: &str) -> Result<(), StdoutError> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
-            Reason::Other,
-            format!("stdout: cannot be written: {error}"),
-        )),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(StdoutError(error)),
         _ => Ok(()),
     }
 }
 
 /// Says something to whoever started the command, whatever the log filter is.
 pub(crate) fn say(text: &str) {
-    // There is nobody left to tell that stderr is closed.
-    let _ = writeln!(io::stderr().lock(), "madrpc: {text}");
+    say_with(text, []);
 }
 
-/// The text without what would break the line or drive the terminal: peers and scripts may have written it.
-pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
-        return text.into();
+/// As [`say`], with further lines below it, which are indented so that nothing in them can pass for a line of its own.
+pub(crate) fn say_with<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) {
+    stderr::write(said(text, below));
+}
+
+/// As [`say_with`], in a process that is about to end and must not wait for ever.
+pub(crate) fn say_last<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) {
+    stderr::write_last(said(text, below));
+}
+
+fn said<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) -> String {
+    let mut lines = format!("madrpc: {}\n", printable(text));
+    for line in below {
+        lines += "    ";
+        lines += &printable(line);
+        lines.push('\n');
     }
-    let escape = |character: char| match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    text.chars().map(escape).collect()
+    lines
+}
+
+/// Takes the lines of the log. Each comes in one piece, and what others have written in it is escaped already.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        stderr::write(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -40,8 +73,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_shown_and_not_obeyed() {
-        assert_eq!(printable("grüße, 🦀"), "grüße, 🦀");
-        assert_eq!(printable("a\nb\u{1b}[2J\u{9b}"), r"a\nb\u{1b}[2J\u{9b}");
+    fn nothing_that_is_said_can_pass_for_another_line() {
+        assert_eq!(
+            said("a\nmadrpc: ready", ["at f\nmadrpc: ready", "b"]),
+            "madrpc: a\\nmadrpc: ready\n    at f\\nmadrpc: ready\n    b\n"
+        );
     }
 }

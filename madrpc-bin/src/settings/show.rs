@@ -41,7 +41,7 @@ struct Row<'a> {
 
 pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     if args.template {
-        return output::result(template::text(args.server).trim_end());
+        return Ok(output::result(template::text(args.server).trim_end())?);
     }
     let line = ["madrpc".into(), args.server.name().into()].into_iter();
     let line = line.chain(args.flags.iter().cloned());
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
         true => json(&resolved.settings)?,
         false => text(&resolved.settings),
     };
-    output::result(&text)
+    Ok(output::result(&text)?)
 }
 
 fn json(settings: &[Setting]) -> Result<String, Failure> {

@@ -2,7 +2,7 @@
 
 use super::show::ShowArgs;
 use crate::exit::{Failure, Reason};
-use crate::output::{printable, say};
+use crate::output::say;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::identity::{Authority, Role, inspect};
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     Authority::init(&args.dir, &args.name)?;
     say(&format!(
         "made the authority `{}` in {}: keep ca.key from everybody, and off the machines of the fleet",
-        printable(&args.name),
+        args.name,
         args.dir.display()
     ));
     Ok(())
@@ -110,7 +110,7 @@ pub(super) fn issue(args: &IssueArgs) -> Result<(), Failure> {
     say(&format!(
         "made a certificate of the {} `{}`, valid until {until}: {}/ca.pem, cert.pem, key.pem",
         args.role,
-        printable(&args.name),
+        args.name,
         dir.display()
     ));
     Ok(())

@@ -2,6 +2,7 @@
 
 use super::model::Line;
 use super::text;
+use crate::output::printable;
 use ratatui::style::Stylize;
 use ratatui::text::{Line as TextLine, Span};
 use ratatui::widgets::Cell;
@@ -100,8 +101,8 @@ impl Column {
         let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), text::latency);
         let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), text::rate);
         match self {
-            Self::Node => line.node.clone(),
-            Self::Function => line.function.clone(),
+            Self::Node => printable(&line.node).into_owned(),
+            Self::Function => printable(&line.function).into_owned(),
             Self::Calls => line.calls.to_string(),
             Self::CallsRate => rate(line.rates.map(|rates| rates.calls)),
             Self::Errors => line.errors.to_string(),

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
         } else {
             report::table(&snapshot)
         };
-        return output::result(&text);
+        return Ok(output::result(&text)?);
     }
     let (sender, messages) = channel();
     signals(sender.clone())?;

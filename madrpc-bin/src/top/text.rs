@@ -1,5 +1,6 @@
 //! Numbers as people read them, and what a server says of itself in a line.
 
+use crate::output::printable;
 use madrpc_core::stats::Snapshot;
 use ratatui::text::Span;
 
@@ -116,13 +117,14 @@ pub(super) fn upstreams(snapshot: &Snapshot) -> Vec<String> {
 pub(super) fn flow(parts: &[String], separator: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts {
+        let part = printable(part);
         let cells = |text: &str| Span::raw(text).width();
         match lines.last_mut() {
-            Some(line) if cells(line) + cells(separator) + cells(part) <= width => {
+            Some(line) if cells(line) + cells(separator) + cells(&part) <= width => {
                 *line += separator;
-                *line += part;
+                *line += &part;
             }
-            _ => lines.push(part.clone()),
+            _ => lines.push(part.into_owned()),
         }
     }
     lines
@@ -203,5 +205,7 @@ mod tests {
         assert_eq!(flow(&parts, "  ", 8), ["one  two", "much longer", "x"]);
         assert_eq!(flow(&parts, "  ", 7), ["one", "two", "much longer", "x"]);
         assert_eq!(flow(&parts, "  ", 100), ["one  two  much longer  x"]);
+        let odd = ["a\u{1b}[2J".to_owned(), "\u{202e}b".to_owned()];
+        assert_eq!(flow(&odd, " ", 100), [r"a\u{1b}[2J \u{202e}b"]);
     }
 }
