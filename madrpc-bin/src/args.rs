@@ -79,7 +79,7 @@ Signals:
 
 /// Runs JavaScript functions on nodes and calls them: QUIC with mutual TLS, one shard for each core
 #[derive(Debug, Parser)]
-#[command(name = "madrpc", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "madrpc", version = version(), after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Args {
     /// What to log to stderr: a level (error, warn, info, debug, trace), or directives as
     /// `info,madrpc_shard::upstream=debug` [default: info for servers, error otherwise]
@@ -318,6 +318,16 @@ pub(crate) struct CheckArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The version, the commit that it was built from, and what is compiled in.
+pub(crate) fn version() -> String {
+    format!(
+        "{} (commit {}, features: {})",
+        env!("CARGO_PKG_VERSION"),
+        env!("MADRPC_COMMIT"),
+        madrpc_shard::FEATURES.join(", ")
+    )
 }
 
 /// Whether this command line starts a server: known before all of it has been read, for what has to be in place by then.

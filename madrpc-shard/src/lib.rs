@@ -51,6 +51,13 @@ mod wake;
 #[cfg(feature = "engine")]
 pub mod watch;
 
+/// The features of this crate that are compiled in.
+pub const FEATURES: &[&str] = if cfg!(feature = "engine") {
+    &["engine"]
+} else {
+    &[]
+};
+
 pub use madrpc_core as core;
 pub use shard::STATS;
 pub use spin::DEFAULT_SPIN;
