@@ -3,6 +3,8 @@
 //! What is wrong in itself is refused here, as a usage error; what turns out wrong on this machine is found by the
 //! commands.
 
+pub(crate) mod help;
+
 use crate::bench::BenchArgs;
 use crate::limits::LimitArgs;
 use crate::manual::{CompletionsArgs, ManArgs};
@@ -17,72 +19,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0   done; a server: ended by a signal, after draining
-  2   wrong usage, or settings that cannot be read
-  78  a server: certificates, script, address or machine do not fit; to start it again does not help
-  1   anything else
-`madrpc call` and `madrpc bench` have more of them, see their --help.
-
-Without --tls-* flags, all processes of a user on a machine trust each other and nobody else, by an
-authority that the first of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else
-~/.local/state/madrpc/tls. A directory that `madrpc tls issue` has written works there too.";
-
-const CALL_EXIT_CODES: &str = "\
-Exit codes:
-  0  the function returned; its result is on stdout as JSON
-  2  wrong usage, or JSON that cannot be read
-  3  the function threw
-  4  there is no such function
-  5  the deadline passed
-  6  nobody to run the call: unreachable, refused or overloaded
-  1  anything else
-
-Example:
-  madrpc call 127.0.0.1:8080 monte_carlo_sample '{\"samples\": 1000, \"seed\": 1}' --timeout 5s";
-
-const CHECK_EXIT_CODES: &str = "\
-Exit codes:
-  0  it loads; what it registers is on stdout
-  1  it does not; where and why is on stderr, as file:line:column and the JavaScript stack
-  2  wrong usage";
-
-const NODE_NOTES: &str = "\
-Settings:
-  Every flag is also a key of the settings file (--slice is slice, --no-slice is no_slice) and a variable
-  (MADRPC_SLICE). Flags go before variables, and those before the file; `madrpc config node` shows the result,
-  `madrpc config --template node` a file with every key.
-
-Signals:
-  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
-  a second one     end at once; exit code 143 or 130
-  SIGHUP           read certificates and script anew. Sessions that are open go on, calls under way end as they
-                   began, later ones run the new script; what cannot be used changes nothing and is reported";
-
-const ORCHESTRATOR_NOTES: &str = "\
-Settings:
-  Every flag is also a key of the settings file (--drain-timeout is drain_timeout) and a variable
-  (MADRPC_DRAIN_TIMEOUT). Flags go before variables, and those before the file; `madrpc config orchestrator` shows
-  the result, `madrpc config --template orchestrator` a file with every key.
-
-Signals:
-  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
-  a second one     end at once; exit code 143 or 130
-  SIGHUP           read the certificates anew; sessions that are open go on";
-
-const DEV_NOTES: &str = "\
-Signals:
-  SIGTERM, SIGINT  take no new calls, let those under way end, exit 0
-  a second one     end at once; exit code 143 or 130
-  SIGHUP           load the script anew";
-
 /// Runs JavaScript functions on nodes and calls them: QUIC with mutual TLS, one shard for each core
 #[derive(Debug, Parser)]
-#[command(name = "madrpc", version = version(), after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "madrpc", version = version(), after_help = help::ROOT, disable_help_subcommand = true)]
 pub(crate) struct Args {
     /// What to log to stderr: a level (error, warn, info, debug, trace), or directives as
-    /// `info,madrpc_shard::upstream=debug` [default: info for servers, error otherwise]
+    /// `info,madrpc_shard=debug` [default: info for servers, error otherwise]
     #[arg(
         long,
         global = true,
@@ -128,7 +70,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = NODE_NOTES)]
+#[command(after_help = help::NODE)]
 pub(crate) struct NodeArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(short, long, value_name = "FILE")]
@@ -171,7 +113,7 @@ pub(crate) struct NodeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = ORCHESTRATOR_NOTES)]
+#[command(after_help = help::ORCHESTRATOR)]
 pub(crate) struct OrchestratorArgs {
     /// Where to listen (UDP); port 0 chooses a free one
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
@@ -228,7 +170,7 @@ pub(crate) struct DrainArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = DEV_NOTES)]
+#[command(after_help = help::DEV)]
 pub(crate) struct DevArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(value_name = "SCRIPT")]
@@ -246,7 +188,7 @@ pub(crate) struct DevArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = CALL_EXIT_CODES)]
+#[command(after_help = help::CALL)]
 pub(crate) struct CallArgs {
     /// The orchestrator or node to ask
     #[arg(value_name = "HOST:PORT", value_parser = target)]
@@ -309,7 +251,7 @@ pub(crate) struct FunctionsArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = CHECK_EXIT_CODES)]
+#[command(after_help = help::CHECK)]
 pub(crate) struct CheckArgs {
     /// The script: JavaScript that calls madrpc.register(name, function)
     #[arg(value_name = "SCRIPT")]
@@ -331,6 +273,7 @@ pub(crate) fn version() -> String {
 }
 
 /// Whether this command line starts a server: known before all of it has been read, for what has to be in place by then.
+/// One that only checks starts none.
 pub(crate) fn starts_server(line: impl Iterator<Item = OsString>) -> bool {
     let mut words = line.skip(1);
     while let Some(word) = words.next() {
@@ -338,7 +281,8 @@ pub(crate) fn starts_server(line: impl Iterator<Item = OsString>) -> bool {
             // The only flag before a command that has a value.
             Some("--log") => drop(words.next()),
             Some(flag) if flag.starts_with('-') => {}
-            command => return matches!(command, Some("node" | "orchestrator" | "dev")),
+            Some("node" | "orchestrator" | "dev") => return words.all(|word| word != "--check"),
+            _ => return false,
         }
     }
     false
@@ -456,6 +400,7 @@ mod tests {
         for line in [
             "madrpc",
             "madrpc config node",
+            "madrpc node -s a.js --check",
             "madrpc call a:1 node",
             "madrpc --log node call a:1 f",
             "madrpc --help",

@@ -3,13 +3,13 @@
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
-use crate::reload::Reloading;
+use crate::reload::{self, Reload, ScriptFile, serve};
 use crate::signals::Events;
 use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 
-pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
     let script = Script::read(&args.script)?;
     let settings = NodeConfig {
         queue_max: args.limits.queue_limit,
@@ -18,8 +18,10 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
     };
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
     let functions = script.functions()?;
-    let events = Events::catch(true)?;
-    let reloading = Reloading::new(&args.script, &script, true, &events)?;
+    let events = events.map_or_else(Events::of_server, Ok)?;
+    events.serves();
+    let lane = &settings.lane;
+    let script = ScriptFile::new(&args.script, &script, lane, true, &events)?;
     let address = cluster.address();
     let nodes: Vec<_> = cluster
         .nodes()
@@ -27,9 +29,9 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
         .map(|node| node.address().to_string())
         .collect();
     say(&format!(
-        "ready: orchestrator {address}; nodes: {}; functions: {}",
+        "ready: orchestrator {address}; nodes: {}; {}",
         nodes.join(", "),
-        functions.join(", ")
+        reload::functions(&functions)
     ));
     if let Some(function) = functions.first() {
         say(&format!(
@@ -38,9 +40,31 @@ pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
         ));
     }
     say(&format!("and: madrpc top {address}"));
-    let reload = |cluster: &mut Cluster| reloading.run(|script| Ok(cluster.reload(script)?));
-    events.serve(cluster, args.drain.drain_timeout, reload, Cluster::drain);
+    let timeout = args.drain.drain_timeout;
+    serve(cluster, events, DevScript(script), timeout, Cluster::drain);
     Ok(())
+}
+
+/// What a cluster reads anew.
+struct DevScript(ScriptFile);
+
+impl Reload for DevScript {
+    type Server = Cluster;
+    type New = Script;
+
+    fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + 'static {
+        self.0.loader()
+    }
+
+    fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
+        let names = cluster.reload(&new)?;
+        self.0.follow(&new);
+        Ok(reload::functions(&names))
+    }
+
+    fn failed(&mut self) {
+        self.0.failed();
+    }
 }
 
 /// A function's name as a shell takes it for one word.

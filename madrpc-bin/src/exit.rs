@@ -38,6 +38,8 @@ pub(crate) struct Failure {
     message: String,
     /// The JavaScript stack, a line for each frame; mostly empty.
     stack: String,
+    /// Whether it has been said already, at more length.
+    is_said: bool,
 }
 
 impl Failure {
@@ -46,6 +48,7 @@ impl Failure {
             reason,
             message: format!("error: {message}"),
             stack: String::new(),
+            is_said: false,
         }
     }
 
@@ -83,10 +86,13 @@ impl From<StartError> for Failure {
                 ..error.into()
             },
             // A name can be known later, an address can come, a thread can be had.
-            StartError::Address(_) | StartError::Bind(BindError::Refused { .. }) => {
+            StartError::Address(_)
+            | StartError::Bind(BindError::Refused { .. })
+            | StartError::Shard(_) => Self::new(Reason::Other, error),
+            // The clock of a machine that has just booted may be set right in a moment.
+            StartError::Identity(IdentityError::NotValidNow { .. }) => {
                 Self::new(Reason::Other, error)
             }
-            StartError::Shard(_) => Self::new(Reason::Other, error),
             error => Self::unfit(error),
         }
     }
@@ -154,8 +160,35 @@ impl From<CallError> for Failure {
                 .exception
                 .map(|exception| exception.stack)
                 .unwrap_or_default(),
+            is_said: false,
         }
     }
+}
+
+/// Shows what the parser of the command line has to say instead of a command: help or the version, or, which is a failure,
+/// how the command line is wrong.
+///
+/// # Errors
+/// Wrong usage; help that cannot be written.
+pub(crate) fn show(by_parser: &clap::Error) -> Result<(), Failure> {
+    let text = by_parser.render();
+    if !by_parser.use_stderr() {
+        let text = match output::has_colours(&std::io::stdout()) {
+            true => text.ansi().to_string(),
+            false => text.to_string(),
+        };
+        return Ok(output::result(text.trim_end())?);
+    }
+    output::say_as_is(match output::has_colours(&std::io::stderr()) {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    });
+    let text = text.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Err(Failure {
+        is_said: true,
+        ..Failure::new(Reason::Usage, first.trim_start_matches("error: "))
+    })
 }
 
 /// Has panics told of as all else is: what std writes to stderr by itself could wait there for ever, and a process that is
@@ -187,7 +220,10 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     notify::failed(&failure.message);
-    output::say_last(&failure.message, failure.stack());
+    match failure.is_said {
+        true => output::finish(),
+        false => output::say_last(&failure.message, failure.stack()),
+    }
     ExitCode::from(failure.reason as u8)
 }
 

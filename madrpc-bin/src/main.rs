@@ -27,23 +27,30 @@ mod top;
 
 use args::{Args, Command};
 use exit::Failure;
+use signals::Events;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     exit::tell_panics();
-    if args::starts_server(std::env::args_os()) {
-        output::never_wait();
-    }
-    let outcome = settings::args().and_then(run);
-    exit::code(outcome)
+    exit::code(run())
 }
 
-fn run(Args { log, command }: Args) -> Result<(), Failure> {
+fn run() -> Result<(), Failure> {
+    // Signals and a stuck log must not hurt a server while it is still being told what to be.
+    let events = if args::starts_server(std::env::args_os()) {
+        output::never_wait();
+        Some(Events::of_server()?)
+    } else {
+        None
+    };
+    let Some(Args { log, command }) = settings::args()? else {
+        return Ok(());
+    };
     logging::start(log, &command)?;
     match command {
-        Command::Node(args) => node::run(&args),
-        Command::Orchestrator(args) => orchestrator::run(&args),
-        Command::Dev(args) => dev::run(&args),
+        Command::Node(args) => node::run(&args, events),
+        Command::Orchestrator(args) => orchestrator::run(&args, events),
+        Command::Dev(args) => dev::run(&args, events),
         Command::Call(args) => call::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Top(args) => top::run(&args),

@@ -4,11 +4,11 @@ use crate::args::{NodeArgs, ServerArgs};
 use crate::exit::Failure;
 use crate::notify;
 use crate::output::say;
-use crate::reload::Reloading;
+use crate::reload::{self, Reload, ScriptFile, serve};
 use crate::sandbox;
 use crate::signals::Events;
-use crate::tls;
-use madrpc_core::identity::Role;
+use crate::tls::{self, TlsArgs};
+use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::address::{resolve_bind, resolve_target};
 use madrpc_shard::cpus;
 use madrpc_shard::engine::Script;
@@ -16,27 +16,22 @@ use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
 use madrpc_shard::server::{Server, ServerConfig, StartError};
 use madrpc_shard::steer::Steering;
 
-pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
     let script = Script::read(&args.script).map_err(StartError::Script)?;
     let lane = args.limits.lane();
     let functions = script.registrations(&lane).map_err(StartError::Script)?;
     let names: Vec<_> = functions
-        .iter()
-        .map(|function| function.name.as_str())
+        .into_iter()
+        .map(|function| function.name)
         .collect();
-    let names = names.join(", ");
+    let functions = reload::functions(&names);
     let orchestrator = args
         .orchestrator
         .as_deref()
         .map(resolve_target)
         .transpose()?;
     if args.server.check {
-        return check(
-            &args.bind,
-            Role::Node,
-            &args.server,
-            &format!("functions: {names}"),
-        );
+        return check(&args.bind, Role::Node, &args.server, &functions);
     }
     let config = config(&args.bind, Role::Node, &args.server)?;
     let cores = cores(&config)?;
@@ -44,32 +39,61 @@ pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
         pool_size: args.pool_size,
         slice: (!args.no_slice).then_some(args.slice),
         queue_max: args.limits.queue_limit,
-        lane,
+        lane: lane.clone(),
         orchestrator,
     };
     sandbox::enter();
     let node = Server::node(&config, &script, &settings)?;
-    let events = Events::catch(true)?;
-    let reloading = Reloading::new(&args.script, &script, args.watch, &events)?;
+    let events = events.map_or_else(Events::of_server, Ok)?;
+    events.serves();
+    let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;
     let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
     let status = format!(
-        "node {}, {lanes} lanes; functions: {names}",
+        "node {}, {lanes} lanes; {functions}",
         describe(&node, &cores)
     );
     say(&format!("ready: {status}"));
     notify::ready(&status);
     notify::watch(&node, args.stall_limit);
     let timeout = args.server.drain.drain_timeout;
-    let reload = |node: &mut Server| {
-        reloading.run(|script| {
-            let identity = tls::server_identity(&args.server.tls, Role::Node)?;
-            let functions = node.reload(script)?;
-            node.set_identity(&identity)?;
-            Ok(functions)
-        });
-    };
-    events.serve(node, timeout, reload, Server::drain);
+    let tls = args.server.tls.clone();
+    let files = NodeFiles { script, tls };
+    serve(node, events, files, timeout, Server::drain);
     Ok(())
+}
+
+/// What a node reads anew.
+struct NodeFiles {
+    script: ScriptFile,
+    tls: TlsArgs,
+}
+
+impl Reload for NodeFiles {
+    type Server = Server;
+    type New = (Script, Identity);
+
+    fn loader(&self) -> impl FnOnce() -> Result<Self::New, Failure> + Send + 'static {
+        let (script, tls) = (self.script.loader(), self.tls.clone());
+        move || {
+            let identity = tls::server_identity(&tls, Role::Node)?;
+            Ok((script()?, identity))
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        node: &mut Server,
+        (script, identity): Self::New,
+    ) -> Result<String, Failure> {
+        let names = node.reload(&script)?;
+        node.set_identity(&identity)?;
+        self.script.follow(&script);
+        Ok(reload::functions(&names))
+    }
+
+    fn failed(&mut self) {
+        self.script.failed();
+    }
 }
 
 /// `--check`: what is left to look at, and the word that all is right.

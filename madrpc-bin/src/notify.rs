@@ -9,18 +9,32 @@ use madrpc_shard::health::{Heartbeat, Pulse};
 use madrpc_shard::server::Server;
 use sd_notify::NotifyState;
 use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tracing::{debug, warn};
+use tracing::warn;
 
 /// The time between two heartbeats, unless the watchdog wants them faster.
 const BEAT: Duration = Duration::from_secs(5);
+
+/// The shortest time between two heartbeats, whatever the watchdog says: they take a snapshot of every shard.
+const BEAT_MIN: Duration = Duration::from_millis(10);
 
 /// Heartbeats within the watchdog's time. One that fails may be followed by others that do not.
 const BEATS_PER_WATCHDOG: u32 = 4;
 
 /// What is told of one time. systemd drops a message of 4 KiB (PIPE_BUF) whole, and READY=1 with it.
 const STATUS_MAX_BYTES: usize = 1024;
+
+/// The variable that names the service manager's socket.
+const SOCKET: &str = "NOTIFY_SOCKET";
+
+/// How long the service manager may keep us waiting: a full socket must hold up no signal and no heartbeat.
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How long a server may take to end after the calls have had their time.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -60,11 +74,13 @@ pub(crate) fn failed(status: &str) {
 
 /// Tells how `server` does from now on, and that it is alive while every shard answers or has a reason not to.
 pub(crate) fn watch(server: &Server, stall_limit: Duration) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if std::env::var_os(SOCKET).is_none_or(|socket| socket.is_empty()) {
         return;
     }
-    let watchdog = sd_notify::watchdog_enabled();
-    let every = watchdog.map_or(BEAT, |time| BEAT.min(time / BEATS_PER_WATCHDOG));
+    let watchdog = watchdog();
+    let every = watchdog.map_or(BEAT, |time| {
+        (time / BEATS_PER_WATCHDOG).clamp(BEAT_MIN, BEAT)
+    });
     let mut last = Last::default();
     server.watch(Heartbeat {
         every,
@@ -94,11 +110,43 @@ fn fitting(status: &str) -> String {
     }
 }
 
+/// Whether it has been said that nobody can be told.
+static IS_DEAF: AtomicBool = AtomicBool::new(false);
+
 fn tell(state: &[NotifyState<'_>]) {
-    // Nobody but the service manager would miss it.
-    if let Err(error) = sd_notify::notify(state) {
-        debug!("the service manager cannot be told: {error}");
+    let Some(socket) = std::env::var_os(SOCKET).filter(|socket| !socket.is_empty()) else {
+        return;
+    };
+    // Nobody but the service manager would miss it; but it will end a server that never says that it is ready.
+    if let Err(error) = send(&socket, state)
+        && !IS_DEAF.swap(true, Ordering::Relaxed)
+    {
+        let socket = socket.display();
+        warn!("the service manager cannot be told anything: {SOCKET}={socket}: {error}");
     }
+}
+
+/// Sends one datagram to the service manager's socket: a path, or a name in the abstract namespace behind `@`.
+fn send(socket: &OsStr, state: &[NotifyState<'_>]) -> io::Result<()> {
+    let address = match socket.as_bytes() {
+        [b'/', ..] => SocketAddr::from_pathname(socket)?,
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => {
+            let why = "neither a path from the root on nor @ and a name";
+            return Err(io::Error::new(ErrorKind::InvalidInput, why));
+        }
+    };
+    let lines: Vec<String> = state.iter().map(ToString::to_string).collect();
+    let datagram = UnixDatagram::unbound()?;
+    datagram.set_write_timeout(Some(SEND_TIMEOUT))?;
+    datagram.send_to_addr(lines.join("\n").as_bytes(), &address)?;
+    Ok(())
+}
+
+/// How often the watchdog wants to be fed; `None`: there is none. No time, and all of time, are the same as none.
+fn watchdog() -> Option<Duration> {
+    let time = sd_notify::watchdog_enabled()?;
+    (!time.is_zero() && time < Duration::from_micros(u64::MAX)).then_some(time)
 }
 
 /// What the heartbeat before this one counted.
@@ -209,6 +257,35 @@ mod tests {
             long.len() <= STATUS_MAX_BYTES + 3 && long.ends_with("..."),
             "{long}"
         );
+    }
+
+    #[test]
+    fn a_socket_has_a_path_or_an_abstract_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let name = format!("madrpc test {}", std::process::id());
+        let named = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
+        let listeners = [
+            (UnixDatagram::bind(&path).unwrap(), path.into_os_string()),
+            (
+                UnixDatagram::bind_addr(&named).unwrap(),
+                format!("@{name}").into(),
+            ),
+        ];
+        for (listener, socket) in listeners {
+            send(&socket, &[NotifyState::Ready, NotifyState::Status("good")]).unwrap();
+            let mut heard = [0; 100];
+            let length = listener.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..length], b"READY=1\nSTATUS=good");
+            // One that does not listen keeps nobody waiting for ever.
+            while send(&socket, &[NotifyState::Ready]).is_ok() {}
+        }
+        for socket in ["notify", "vsock:2:1", "/nowhere/at/all"] {
+            assert!(
+                send(OsStr::new(socket), &[NotifyState::Ready]).is_err(),
+                "{socket}"
+            );
+        }
     }
 
     #[test]

@@ -5,17 +5,17 @@ use crate::exit::Failure;
 use crate::node::{check, config, cores, describe};
 use crate::notify;
 use crate::output::say;
-use crate::reload;
+use crate::reload::{Reload, serve};
 use crate::sandbox;
 use crate::signals::Events;
-use crate::tls;
-use madrpc_core::identity::Role;
+use crate::tls::{self, TlsArgs};
+use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::address::{AddressError, resolve_target};
 use madrpc_shard::server::Server;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
     let nodes: Vec<SocketAddr> = nodes.collect::<Result<_, AddressError>>()?;
     let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
@@ -28,7 +28,8 @@ pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
     let cores = cores(&config)?;
     sandbox::enter();
     let orchestrator = Server::orchestrator(&config, &nodes)?;
-    let events = Events::catch(true)?;
+    let events = events.map_or_else(Events::of_server, Ok)?;
+    events.serves();
     let status = format!(
         "orchestrator {}; nodes: {names}",
         describe(&orchestrator, &cores)
@@ -38,15 +39,25 @@ pub(crate) fn run(args: &OrchestratorArgs) -> Result<(), Failure> {
     // It runs no functions that could hold a core.
     notify::watch(&orchestrator, Duration::ZERO);
     let timeout = args.server.drain.drain_timeout;
-    let reload = |orchestrator: &mut Server| {
-        reload::say_outcome(
-            || {
-                let identity = tls::server_identity(&args.server.tls, Role::Orchestrator)?;
-                Ok(orchestrator.set_identity(&identity)?)
-            },
-            |()| "certificates".to_owned(),
-        );
-    };
-    events.serve(orchestrator, timeout, reload, Server::drain);
+    let certificates = Certificates(args.server.tls.clone());
+    serve(orchestrator, events, certificates, timeout, Server::drain);
     Ok(())
+}
+
+/// What an orchestrator reads anew.
+struct Certificates(TlsArgs);
+
+impl Reload for Certificates {
+    type Server = Server;
+    type New = Identity;
+
+    fn loader(&self) -> impl FnOnce() -> Result<Identity, Failure> + Send + 'static {
+        let tls = self.0.clone();
+        move || tls::server_identity(&tls, Role::Orchestrator)
+    }
+
+    fn adopt(&mut self, orchestrator: &mut Server, new: Identity) -> Result<String, Failure> {
+        orchestrator.set_identity(&new)?;
+        Ok("certificates".to_owned())
+    }
 }

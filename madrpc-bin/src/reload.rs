@@ -1,65 +1,106 @@
-//! Going over to a script, or to certificates, that have changed.
+//! A server in the foreground, from when it is ready until a signal: it goes over to a script, or to certificates, that have
+//! changed, and in the end it drains.
+//!
+//! What is new is read on a thread of its own, because a script may take as long as it likes to load, and a signal to end
+//! must not wait for it.
 
 use crate::exit::{Failure, Reason};
 use crate::notify;
 use crate::output::{say, say_with};
-use crate::signals::Events;
-use madrpc_shard::engine::Script;
+use crate::signals::{Event, Events, name};
+use humantime::format_duration;
+use madrpc_shard::engine::{LaneConfig, Script};
 use madrpc_shard::watch::ScriptWatch;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
-/// Where the script of a running server comes from.
-pub(crate) struct Reloading {
-    path: PathBuf,
-    watch: Option<ScriptWatch>,
+/// What a server reads anew.
+pub(crate) trait Reload {
+    /// Whose it is.
+    type Server;
+    /// What is read.
+    type New: Send + 'static;
+
+    /// What reads it, and finds out whether it can be used.
+    fn loader(&self) -> impl FnOnce() -> Result<Self::New, Failure> + Send + 'static;
+
+    /// Goes over to it, and says in words what it is.
+    fn adopt(&mut self, server: &mut Self::Server, new: Self::New) -> Result<String, Failure>;
+
+    /// It could not be read or used: all goes on as before.
+    fn failed(&mut self) {}
 }
 
-impl Reloading {
-    /// For the script read from this file, which runs; where `watch` is set, saving it is enough to load it anew.
-    pub(crate) fn new(
-        path: &Path,
-        script: &Script,
-        watch: bool,
-        events: &Events,
-    ) -> Result<Self, Failure> {
-        let watch = watch.then(|| ScriptWatch::start(script, events.reloader()));
-        let watch = watch
-            .transpose()
-            .map_err(|error| Failure::new(Reason::Other, error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            watch,
-        })
-    }
-
-    /// Reads the script and gives it to `load`, which goes over to it, and gives the names of its functions; says what came
-    /// of it.
-    pub(crate) fn run(&self, load: impl FnOnce(&Script) -> Result<Vec<String>, Failure>) {
-        let new = say_outcome(
-            || {
-                let script = Script::read(&self.path)?;
-                Ok((load(&script)?, script))
-            },
-            |(functions, _)| format!("functions: {}", functions.join(", ")),
-        );
-        match (&self.watch, new) {
-            (Some(watch), Some((_, script))) => watch.follow(&script),
-            (Some(watch), None) => watch.failed(),
-            (None, _) => {}
+/// Serves until a signal to end, then runs `drain` with the time that calls under way have; it says whether all of them
+/// ended.
+pub(crate) fn serve<R: Reload>(
+    mut server: R::Server,
+    mut events: Events,
+    mut reload: R,
+    timeout: Duration,
+    drain: impl FnOnce(R::Server, Duration) -> bool,
+) {
+    let mut loading = None;
+    let mut again = false;
+    let signal = loop {
+        match events.next() {
+            Event::Stop(signal) => break signal,
+            // What has changed since it was read is read once more.
+            Event::Reload if loading.is_some() => again = true,
+            Event::Reload => loading = Some(load(&reload, &events)),
+            Event::Loaded => {
+                let new = loading.take().and_then(|new| new.recv().ok());
+                let new = new.unwrap_or_else(|| Err(Failure::new(Reason::Other, "it has ended")));
+                let outcome = new.and_then(|new| reload.adopt(&mut server, new));
+                if outcome.is_err() {
+                    reload.failed();
+                }
+                tell(outcome);
+                if std::mem::take(&mut again) {
+                    loading = Some(load(&reload, &events));
+                }
+            }
         }
+    };
+    let span = format_duration(timeout);
+    let status = format!("taking no new calls; those under way have {span} to end");
+    say(&format!(
+        "{}: {status}, a second signal ends them at once",
+        name(signal)
+    ));
+    notify::stopping(&status, timeout);
+    if drain(server, timeout) {
+        say("all calls have ended");
+    } else {
+        say(&format!("calls that took longer than {span} were cut off"));
     }
 }
 
-/// Reloads, and says what came of it, to people and to the service manager.
-pub(crate) fn say_outcome<T>(
-    reload: impl FnOnce() -> Result<T, Failure>,
-    describe: impl FnOnce(&T) -> String,
-) -> Option<T> {
+/// Begins to read anew; an event tells when the outcome is there.
+fn load<R: Reload>(reload: &R, events: &Events) -> Receiver<Result<R::New, Failure>> {
     notify::reloading();
-    let outcome = reload();
-    let status = match &outcome {
+    let (sender, outcome) = channel();
+    let (loader, failed) = (reload.loader(), sender.clone());
+    let mut loaded = events.teller(Event::Loaded);
+    let run = move || {
+        // Nobody listens where the server has begun to end.
+        let _ = sender.send(loader());
+        loaded();
+    };
+    let thread = std::thread::Builder::new().name("reload".into()).spawn(run);
+    if let Err(error) = thread {
+        let _ = failed.send(Err(Failure::new(Reason::Other, error)));
+        events.teller(Event::Loaded)();
+    }
+    outcome
+}
+
+/// Says what came of it, to people and to the service manager.
+fn tell(outcome: Result<String, Failure>) {
+    let status = match outcome {
         Ok(new) => {
-            let told = format!("reloaded: {}", describe(new));
+            let told = format!("reloaded: {new}");
             say(&told);
             told
         }
@@ -70,5 +111,64 @@ pub(crate) fn say_outcome<T>(
         }
     };
     notify::ready(&status);
-    outcome.ok()
+}
+
+/// The script of a running server: where it comes from, and who says that it has been saved.
+pub(crate) struct ScriptFile {
+    path: PathBuf,
+    lane: LaneConfig,
+    watch: Option<ScriptWatch>,
+}
+
+impl ScriptFile {
+    /// The script that runs, which was read from this file; where `watch` is set, saving it is enough to load it anew.
+    ///
+    /// # Errors
+    /// Where it cannot be watched.
+    pub(crate) fn new(
+        path: &Path,
+        script: &Script,
+        lane: &LaneConfig,
+        watch: bool,
+        events: &Events,
+    ) -> Result<Self, Failure> {
+        let watch = watch.then(|| ScriptWatch::start(script, events.teller(Event::Reload)));
+        let watch = watch
+            .transpose()
+            .map_err(|error| Failure::new(Reason::Other, error))?;
+        Ok(Self {
+            path: path.to_owned(),
+            lane: lane.clone(),
+            watch,
+        })
+    }
+
+    /// What reads it and loads it once, to see whether it can be used.
+    pub(crate) fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + use<> {
+        let (path, lane) = (self.path.clone(), self.lane.clone());
+        move || {
+            let script = Script::read(&path)?;
+            script.registrations(&lane)?;
+            Ok(script)
+        }
+    }
+
+    /// This one runs now.
+    pub(crate) fn follow(&self, script: &Script) {
+        if let Some(watch) = &self.watch {
+            watch.follow(script);
+        }
+    }
+
+    /// What the files hold could not be used.
+    pub(crate) fn failed(&self) {
+        if let Some(watch) = &self.watch {
+            watch.failed();
+        }
+    }
+}
+
+/// The functions of a script, in words.
+pub(crate) fn functions(names: &[String]) -> String {
+    format!("functions: {}", names.join(", "))
 }

@@ -1,7 +1,7 @@
 //! The flags of `madrpc bench`.
 
 use super::bounds::Bound;
-use crate::args::{count, span, target, timeout};
+use crate::args::{count, help, span, target, timeout};
 use crate::tls::TlsArgs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,30 +9,8 @@ use std::time::Duration;
 /// More is beyond what one core can send.
 const RATE_MAX: f64 = 10_000_000.0;
 
-const NOTES: &str = "\
-Latency is told twice: `corrected` is from when a call should have been sent, `service` from when it was sent. \
-With --rate a call is due by the clock, whatever comes back. Without it, a reply makes room for the next call, and \
-a stall also stands for the calls that it kept from being made (HdrHistogram's correction, by the mean time between \
-two calls of one place in flight): an estimate, so use --rate where the latency at some rate matters. A call that \
-passes its deadline counts with the time until then; other errors do not count in the latency.
-
-Ctrl-C ends the measuring early and still reports; a second one ends at once.
-
-Exit codes:
-  0  measured, and no bound of --fail-above passed
-  7  a bound of --fail-above passed
-  2  wrong usage, or a file or JSON that cannot be read
-  6  the server cannot be reached, or no longer
-  1  anything else
-Where no call returned at all, it is the code that `madrpc call` has for the most frequent error.
-
-Examples:
-  madrpc bench 127.0.0.1:8080 add '[1, 2]' --concurrency 256
-  madrpc bench 127.0.0.1:8080 add '[1, 2]' --rate 20000 --json > before.json
-  madrpc bench 127.0.0.1:8080 add '[1, 2]' --rate 20000 --baseline before.json --fail-above p99=5ms";
-
 #[derive(Debug, clap::Args)]
-#[command(after_help = NOTES)]
+#[command(after_help = help::BENCH)]
 pub(crate) struct BenchArgs {
     /// The orchestrator or node to call
     #[arg(value_name = "HOST:PORT", value_parser = target)]

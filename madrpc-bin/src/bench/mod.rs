@@ -83,10 +83,10 @@ fn plan(args: &BenchArgs) -> Result<Plan, Failure> {
 
 /// The first signal is a message, the second ends the process.
 fn stopper() -> Result<Receiver<()>, Failure> {
-    let events = Events::catch(false)?;
+    let mut events = Events::of_command()?;
     let (sender, stopped) = channel();
     let watch = move || {
-        events.wait_for_stop(|| ());
+        events.wait_for_stop();
         // Nobody listens where it has ended already.
         let _ = sender.send(());
     };

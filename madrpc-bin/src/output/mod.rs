@@ -9,7 +9,7 @@ mod stderr;
 pub(crate) use printable::{Printable, printable};
 pub(crate) use stderr::{finish, never_wait};
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Stdout cannot be written, as on a full disk.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,17 @@ pub(crate) fn say_with<'a>(text: &str, below: impl IntoIterator<Item = &'a str>)
 /// As [`say_with`], in a process that is about to end and must not wait for ever.
 pub(crate) fn say_last<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) {
     stderr::write_last(said(text, below));
+}
+
+/// Says what is text of our own, in several lines and perhaps in colours.
+pub(crate) fn say_as_is(text: String) {
+    stderr::write(text);
+}
+
+/// Whether a stream shows colours.
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !is_set("NO_COLOR")
 }
 
 fn said<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) -> String {

@@ -5,6 +5,7 @@
 //! over and goes on; beyond [`QUEUE_MAX_BYTES`] they are dropped and counted, and the count is said in their place once
 //! there is room. Any other command waits until its line is written, as nothing of it may be lost.
 
+use crate::sandbox;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -108,9 +109,11 @@ impl Lines {
             counts: Arc::clone(&counts),
             is_torn: false,
         };
-        Builder::new()
-            .name("stderr".into())
-            .spawn(move || writer.run(&messages))?;
+        Builder::new().name("stderr".into()).spawn(move || {
+            // Started before the process gives up what it can do without.
+            let _ = sandbox::give_up_tcp();
+            writer.run(&messages);
+        })?;
         Ok(Self { sender, counts })
     }
 

@@ -12,7 +12,7 @@ mod template;
 pub(crate) use show::{ConfigArgs, run as show};
 
 use crate::args::Args;
-use crate::exit::{Failure, Reason};
+use crate::exit::{self, Failure, Reason};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser, ValueEnum};
@@ -95,12 +95,12 @@ impl Kind {
     }
 }
 
-/// The command line, completed by variables and the settings file where it is a server's. Wrong usage ends the process,
-/// as clap does it.
+/// The command line, completed by variables and the settings file where it is a server's; `None` where it asked for help or
+/// the version, which is shown then.
 ///
 /// # Errors
-/// What is wrong with a variable or the file, in one line.
-pub(crate) fn args() -> Result<Args, Failure> {
+/// What is wrong with the command line, a variable or the file.
+pub(crate) fn args() -> Result<Option<Args>, Failure> {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let relaxed = relaxed().try_get_matches_from(&argv).ok();
     let server = relaxed.as_ref().and_then(ArgMatches::subcommand);
@@ -109,12 +109,12 @@ pub(crate) fn args() -> Result<Args, Failure> {
         Some((server?, matches))
     });
     let Some((server, matches)) = server else {
-        return Ok(Args::parse());
+        return parsed(Args::try_parse_from(&argv));
     };
     let resolved = Resolved::new(server, matches, |name| std::env::var_os(name))?;
     let complete = argv.into_iter().chain(resolved.as_flags());
     match (Args::try_parse_from(complete), &resolved.file) {
-        (Ok(args), _) => Ok(args),
+        (Ok(args), _) => Ok(Some(args)),
         // Whoever wrote a file is told its keys and not the flags.
         (Err(error), Some(file)) if resolved.missing.is_empty() => {
             let text = error.to_string();
@@ -129,7 +129,14 @@ pub(crate) fn args() -> Result<Args, Failure> {
             variable(&resolved.missing[0]),
             flag(&resolved.missing[0])
         ))),
-        (Err(error), None) => error.exit(),
+        (Err(error), None) => parsed(Err(error)),
+    }
+}
+
+fn parsed(line: Result<Args, clap::Error>) -> Result<Option<Args>, Failure> {
+    match line {
+        Ok(args) => Ok(Some(args)),
+        Err(instead) => exit::show(&instead).map(|()| None),
     }
 }
 

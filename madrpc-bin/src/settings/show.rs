@@ -1,7 +1,7 @@
 //! `madrpc config`: the settings that a server would have, and where each comes from.
 
 use super::{Kind, Resolved, Server, Setting, Source, relaxed, template};
-use crate::exit::{Failure, Reason};
+use crate::exit::{self, Failure, Reason};
 use crate::output;
 use serde::Serialize;
 use std::ffi::OsString;
@@ -45,9 +45,10 @@ pub(crate) fn run(args: &ConfigArgs) -> Result<(), Failure> {
     }
     let line = ["madrpc".into(), args.server.name().into()].into_iter();
     let line = line.chain(args.flags.iter().cloned());
-    let matches = relaxed()
-        .try_get_matches_from(line)
-        .unwrap_or_else(|error| error.exit());
+    let matches = match relaxed().try_get_matches_from(line) {
+        Ok(matches) => matches,
+        Err(instead) => return exit::show(&instead),
+    };
     let Some((_, typed)) = matches.subcommand() else {
         return Err(Failure::new(Reason::Usage, "no server is named"));
     };

@@ -1,31 +1,12 @@
 //! `madrpc tls init` and `issue`: the authority of a fleet, and what each machine gets from it.
 
 use super::show::ShowArgs;
+use crate::args::help;
 use crate::exit::{Failure, Reason};
 use crate::output::say;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::identity::{Authority, Role, inspect};
 use std::path::PathBuf;
-
-const INIT_NOTES: &str = "\
-The directory then holds ca.key, which makes certificates for anybody, and ca.pem. Keep it on a machine that is not of
-the fleet, or offline. Nothing of the fleet needs it but to get new certificates.
-
-Example:
-  madrpc tls init ~/fleet-ca --name 'fleet of example.org'";
-
-const ISSUE_NOTES: &str = "\
-Roles:
-  node          runs functions; lets orchestrators and clients in
-  orchestrator  passes calls on to nodes
-  client        calls functions
-  operator      calls functions, and looks after the fleet: madrpc top, madrpc functions
-
-Written are DIR/ROLE/ca.pem, cert.pem and key.pem, as the systemd units expect them in /etc/madrpc/tls. For a person or
-a program, $MADRPC_TLS_DIR names that directory.
-
-Example:
-  madrpc tls issue node web-1 --ca ~/fleet-ca --out web-1 && scp -r web-1/* root@web-1:/etc/madrpc/tls/";
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum TlsCommand {
@@ -38,7 +19,7 @@ pub(crate) enum TlsCommand {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = INIT_NOTES)]
+#[command(after_help = help::TLS_INIT)]
 pub(crate) struct InitArgs {
     /// Where it lies from now on; made with mode 0700
     #[arg(value_name = "DIR")]
@@ -50,7 +31,7 @@ pub(crate) struct InitArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = ISSUE_NOTES)]
+#[command(after_help = help::TLS_ISSUE)]
 pub(crate) struct IssueArgs {
     /// What its owner is in the fleet
     #[arg(value_name = "ROLE", value_parser = role())]

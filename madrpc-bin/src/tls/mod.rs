@@ -7,6 +7,7 @@ pub(crate) use issue::TlsCommand;
 
 use crate::exit::{Failure, Reason};
 use madrpc_core::identity::{Identity, IdentityError, Role};
+use madrpc_shard::server::StartError;
 use std::path::{Path, PathBuf};
 
 /// Where systemd puts the credentials of a unit (systemd.exec(5)).
@@ -62,11 +63,7 @@ pub(crate) fn identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> 
 
 /// The identity of a server, which has to be one of its role: its peers refuse any other.
 pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
-    let identity = find(args, role)?.map_err(|error| match error {
-        // The clock of a machine that has just booted may be set right in a moment.
-        IdentityError::NotValidNow { .. } => Failure::from(error),
-        error => Failure::unfit(error),
-    })?;
+    let identity = find(args, role)?.map_err(StartError::Identity)?;
     of_role(identity, role)
 }
 

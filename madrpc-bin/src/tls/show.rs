@@ -1,6 +1,7 @@
 //! `madrpc tls show`: what certificates say.
 
 use super::issue::role;
+use crate::args::help;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, printable};
 use madrpc_core::identity::{CertificateInfo, Identity, Role, inspect};
@@ -8,15 +9,8 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-const NOTES: &str = "\
-Of a directory with cert.pem, its key and its authority are tried too.
-
-Exit codes:
-  0  shown; what was tried is all right
-  1  a file cannot be read, or a certificate cannot be used: it is over, or key or authority are not its own";
-
 #[derive(Debug, clap::Args)]
-#[command(after_help = NOTES)]
+#[command(after_help = help::TLS_SHOW)]
 pub(crate) struct ShowArgs {
     /// A file of certificates in PEM, or a directory that `madrpc tls` has written
     #[arg(value_name = "PATH")]

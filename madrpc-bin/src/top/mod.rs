@@ -144,9 +144,9 @@ fn keys(to: Sender<Message>) -> Result<(), Failure> {
 }
 
 fn signals(to: Sender<Message>) -> Result<(), Failure> {
-    let events = Events::catch(false)?;
+    let mut events = Events::of_command()?;
     spawn("signals", move || {
-        events.wait_for_stop(|| ());
+        events.wait_for_stop();
         // Nobody listens where it has ended already.
         let _ = to.send(Message::Leave);
     })
