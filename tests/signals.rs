@@ -127,7 +127,9 @@ fn a_draining_server_reads_nothing_anew() {
     node.wait_for("ready");
     let mut call = Served::start(&mut home.command(&["call", &address, "sleep", "1500"]));
     std::thread::sleep(Duration::from_millis(500));
+    // Twice, as timeout(1) does, and as a terminal and a supervisor do: it is one wish.
     node.signal(Signal::SIGTERM);
+    node.signal(Signal::SIGINT);
     node.wait_for("taking no new calls");
     for _ in 0..5 {
         node.signal(Signal::SIGHUP);

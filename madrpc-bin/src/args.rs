@@ -69,6 +69,12 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+/// Some 10 GB of them.
+const LANES_MAX: usize = 65_536;
+
+/// Each has a thread and 512 KiB of locked memory at least.
+const DEV_NODES_MAX: usize = 256;
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::NODE)]
 pub(crate) struct NodeArgs {
@@ -84,8 +90,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) orchestrator: Option<String>,
 
-    /// Lanes (JavaScript contexts) of the node, spread over its shards [default: 4 for each shard]
-    #[arg(long, value_name = "N", value_parser = count)]
+    /// Lanes (JavaScript contexts) of the node, spread over its shards; at most 65536 [default: 4 for each shard]
+    #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
     pub(crate) pool_size: Option<usize>,
 
     /// How long a call holds the core before others have their turn, as 500us; the engine looks about each 300us
@@ -176,8 +182,8 @@ pub(crate) struct DevArgs {
     #[arg(value_name = "SCRIPT")]
     pub(crate) script: PathBuf,
 
-    /// Nodes behind the orchestrator, which share the cores
-    #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
+    /// Nodes behind the orchestrator, which share the cores; at most 256
+    #[arg(long, value_name = "N", default_value = "2", value_parser = count_to(DEV_NODES_MAX))]
     pub(crate) nodes: usize,
 
     #[command(flatten)]
@@ -295,6 +301,14 @@ fn steering() -> impl TypedValueParser<Value = SteeringChoice> {
 pub(crate) fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
+}
+
+/// A number of things that take memory each: more than `max` of them is a slip of the pen, and would end the process.
+pub(crate) fn count_to(max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("expected a whole number from 1 to {max}")),
+    }
 }
 
 /// A span of time that deadlines can be made of.
@@ -426,7 +440,14 @@ mod tests {
             "madrpc node -s a.js --cpu-limit 0s",
             "madrpc node -s a.js --queue-limit 0",
             "madrpc node -s a.js --recycle-after 0",
+            "madrpc node -s a.js --pool-size 65537",
+            "madrpc node -s a.js --pool-size 18446744073709551615",
             "madrpc dev a.js --nodes 0",
+            "madrpc dev a.js --nodes 257",
+            "madrpc bench a:1 add --connections 4294967296",
+            "madrpc bench a:1 add --concurrency 18446744073709551615",
+            "madrpc bench a:1 add --rate 1e-300",
+            "madrpc bench a:1 add --fail-above errors=1e300%",
             "madrpc call a:1 add --timeout 0s",
             "madrpc call localhost add",
             "madrpc call localhost:0 add",

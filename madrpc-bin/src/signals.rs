@@ -14,7 +14,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A second signal within this time is the first once more: timeout(1) sends its signal to a process and to its group, and a
+/// supervisor passes on the Ctrl-C that the terminal has sent to all.
+const SAME_WISH: Duration = Duration::from_millis(200);
 
 /// What has happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +67,13 @@ impl Events {
         let forward = move || {
             // Started before the process gives up what it can do without.
             let _ = sandbox::give_up_tcp();
-            let mut is_stopping = false;
+            let mut first = None::<Instant>;
             for signal in signals.forever() {
                 let event = match signal {
-                    SIGHUP if is_stopping => continue,
+                    SIGHUP if first.is_some() => continue,
                     SIGHUP => Event::Reload,
-                    _ if is_stopping => {
+                    _ if first.is_some_and(|first| first.elapsed() < SAME_WISH) => continue,
+                    _ if first.is_some() => {
                         say_last(&format!("{}: ended at once", name(signal)), []);
                         // The exit code of a shell for a process that it killed.
                         signal_hook::low_level::exit(128 + signal);
@@ -81,7 +86,9 @@ impl Events {
                     }
                     _ => Event::Stop(signal),
                 };
-                is_stopping |= matches!(event, Event::Stop(_));
+                if matches!(event, Event::Stop(_)) {
+                    first.get_or_insert_with(Instant::now);
+                }
                 // Once nobody listens, the process is about to end.
                 let _ = teller.send(event);
             }

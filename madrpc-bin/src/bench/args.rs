@@ -1,13 +1,22 @@
 //! The flags of `madrpc bench`.
 
 use super::bounds::Bound;
-use crate::args::{count, help, span, target, timeout};
+use crate::args::{count, count_to, help, span, target, timeout};
 use crate::tls::TlsArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// More is beyond what one core can send.
 const RATE_MAX: f64 = 10_000_000.0;
+
+/// One in a day: no time of this program is longer.
+const RATE_MIN: f64 = 1.0 / (24.0 * 60.0 * 60.0);
+
+/// Some 300 MB of them.
+const IN_FLIGHT_MAX: usize = 1_000_000;
+
+/// Some 300 MB of them too.
+const CONNECTIONS_MAX: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::BENCH)]
@@ -24,16 +33,16 @@ pub(crate) struct BenchArgs {
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     pub(super) json_argument: Option<String>,
 
-    /// Calls in flight: a closed loop
-    #[arg(short, long, value_name = "N", default_value = "64", value_parser = count, conflicts_with = "rate")]
+    /// Calls in flight: a closed loop; at most 1000000
+    #[arg(short, long, value_name = "N", default_value = "64", value_parser = count_to(IN_FLIGHT_MAX), conflicts_with = "rate")]
     pub(super) concurrency: usize,
 
-    /// Calls in a second, sent when they are due whatever comes back: an open loop
+    /// Calls in a second, sent when they are due whatever comes back: an open loop; one in a day at least, as 0.5 or 20000
     #[arg(short, long, value_name = "N", value_parser = rate)]
     pub(super) rate: Option<f64>,
 
     /// With --rate: calls in flight at most; further ones wait until there is room, and the wait counts
-    #[arg(long, value_name = "N", default_value = "100000", value_parser = count, requires = "rate")]
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = count_to(IN_FLIGHT_MAX), requires = "rate")]
     pub(super) max_in_flight: usize,
 
     /// How long to measure
@@ -48,8 +57,8 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     pub(super) warm_up: Duration,
 
-    /// Sessions with the server; calls take them in turn
-    #[arg(long, value_name = "N", default_value = "1", value_parser = count)]
+    /// Sessions with the server; calls take them in turn; at most 10000
+    #[arg(long, value_name = "N", default_value = "1", value_parser = count_to(CONNECTIONS_MAX))]
     pub(super) connections: usize,
 
     /// The deadline of each call, from when it is sent; at most 24h
@@ -83,9 +92,12 @@ pub(crate) struct BenchArgs {
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate| *rate > 0.0);
-    rate.filter(|&rate| rate <= RATE_MAX)
-        .ok_or_else(|| "expected calls in a second, above 0 and at most 10000000".to_owned())
+    let rate = text.parse().ok();
+    rate.filter(|rate| (RATE_MIN..=RATE_MAX).contains(rate))
+        .ok_or_else(|| {
+            let range = "from one in a day (0.0000116) to 10000000";
+            format!("expected a number of calls in a second, {range}")
+        })
 }
 
 #[cfg(test)]
@@ -96,7 +108,10 @@ mod tests {
     fn rates_are_numbers_that_can_be_sent() {
         assert_eq!(rate("20000"), Ok(20_000.0));
         assert_eq!(rate("0.5"), Ok(0.5));
-        for text in ["0", "-1", "x", "", "NaN", "inf", "1e9"] {
+        assert_eq!(rate("1.2e-5"), Ok(1.2e-5));
+        for text in [
+            "0", "-1", "x", "", "NaN", "inf", "1e9", "1e-300", "5e-324", "1e-5",
+        ] {
             assert!(rate(text).is_err(), "{text}");
         }
     }

@@ -30,7 +30,7 @@ impl FromStr for Bound {
         if name == "errors" {
             let share = value.strip_suffix('%').map(str::parse::<f64>);
             return match share {
-                Some(Ok(share)) if share.is_finite() && share >= 0.0 => Ok(Self::ErrorShare(share)),
+                Some(Ok(share)) if (0.0..=100.0).contains(&share) => Ok(Self::ErrorShare(share)),
                 None if value.parse::<u64>().is_ok() => {
                     Ok(Self::Errors(value.parse().unwrap_or_default()))
                 }
@@ -98,6 +98,8 @@ mod tests {
             "errors=-1",
             "errors=x%",
             "errors=NaN%",
+            "errors=inf%",
+            "errors=100.1%",
             "errors=1ms",
         ] {
             let error = text.parse::<Bound>().unwrap_err();

@@ -1,6 +1,7 @@
 //! The line that says how it goes, while stderr is a terminal.
 
 use super::args::BenchArgs;
+use super::text::each_second;
 use indicatif::{HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
 use madrpc_shard::load::Progress;
 
@@ -38,7 +39,7 @@ impl Line {
         self.bar.set_message(format!(
             "{:.1} s{phase}  {} calls/s  {} in flight  {} errors",
             progress.elapsed.as_secs_f64(),
-            HumanCount(progress.results_per_s as u64),
+            each_second(progress.results_per_s),
             HumanCount(progress.in_flight as u64),
             HumanCount(progress.errors),
         ));
