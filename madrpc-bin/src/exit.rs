@@ -1,9 +1,9 @@
 //! How the command ends: its exit codes, and the one line that says why.
 //!
-//! The codes are in `--help` (args.rs); scripts rely on them.
+//! The codes are in `--help` (args/help.rs); scripts rely on them.
 
-use crate::notify;
 use crate::output::{self, StdoutError};
+use crate::service_manager;
 use madrpc_core::error::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
 use madrpc_shard::address::AddressError;
@@ -119,7 +119,7 @@ impl From<IdentityError> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let reason = match &error {
-            // Its form is right (args.rs), so it is the host that nobody knows.
+            // Its form is right (args/parse.rs), so it is the host that nobody knows.
             ClientError::Address(_) => Reason::Unavailable,
             _ => Reason::Other,
         };
@@ -219,7 +219,7 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
         output::finish();
         return ExitCode::SUCCESS;
     };
-    notify::failed(&failure.message);
+    service_manager::failed(&failure.message);
     match failure.is_said {
         true => output::finish(),
         false => output::say_last(&failure.message, failure.stack()),

@@ -1,10 +1,6 @@
-//! Certificates: which ones this process has, and the commands that make and show them.
+//! Which certificates this process has: those that flags name, that a service manager hands over, or that are this user's.
 
-mod issue;
-mod show;
-
-pub(crate) use issue::TlsCommand;
-
+use crate::args::TlsArgs;
 use crate::exit::{Failure, Reason};
 use madrpc_core::identity::{Identity, IdentityError, Role};
 use madrpc_shard::server::StartError;
@@ -16,59 +12,19 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// Where the unit has them from, for messages, and so that a key is refused that others can read there.
 const CREDENTIALS_SOURCE: &str = "MADRPC_CREDENTIALS_SOURCE";
 
-/// Certificates in PEM: all three, or none for those that a service manager hands over, else those of this user.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct TlsArgs {
-    /// The authority whose peers are let in
-    #[arg(
-        long,
-        env = "MADRPC_TLS_CA",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub(crate) tls_ca: Option<PathBuf>,
-
-    /// Our certificate
-    #[arg(
-        long,
-        env = "MADRPC_TLS_CERT",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// Our certificate's private key, in a file of mode 0600
-    #[arg(
-        long,
-        env = "MADRPC_TLS_KEY",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
-    pub(crate) tls_key: Option<PathBuf>,
-}
-
-/// Runs a command of `madrpc tls`.
-pub(crate) fn run(command: &TlsCommand) -> Result<(), Failure> {
-    match command {
-        TlsCommand::Init(args) => issue::init(args),
-        TlsCommand::Issue(args) => issue::issue(args),
-        TlsCommand::Show(args) => show::run(args),
-    }
-}
-
 /// The identity of a process that only calls.
-pub(crate) fn identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
+pub(crate) fn of_caller(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
     find(args, role)?.map_err(Failure::from)
 }
 
 /// The identity of a server, which has to be one of its role: its peers refuse any other.
-pub(crate) fn server_identity(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
+pub(crate) fn of_server(args: &TlsArgs, role: Role) -> Result<Identity, Failure> {
     let identity = find(args, role)?.map_err(StartError::Identity)?;
     of_role(identity, role)
 }
 
 /// The identity, where it is one of this role.
-fn of_role(identity: Identity, role: Role) -> Result<Identity, Failure> {
+pub(crate) fn of_role(identity: Identity, role: Role) -> Result<Identity, Failure> {
     match identity.role() {
         Some(other) if other != role => Err(Failure::unfit(format!(
             "the certificate is for the role {other}, and this server's is {role}: use one that `madrpc tls issue {role}` has made"
@@ -84,7 +40,7 @@ pub(crate) fn check_server(args: &TlsArgs, role: Role) -> Result<&'static str, F
         // systemd gives them to the server alone, and to nothing that ExecReload= runs.
         return Ok("settings are all right (credentials are not shown to this process)");
     }
-    server_identity(args, role)?;
+    of_server(args, role)?;
     Ok("settings and certificates are all right")
 }
 

@@ -5,9 +5,9 @@
 //! anew what it was given, as soon as it serves.
 
 use crate::exit::{Failure, Reason};
-use crate::notify;
 use crate::output::say_last;
 use crate::sandbox;
+use crate::service_manager;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
@@ -80,7 +80,7 @@ impl Events {
                     }
                     _ if !is_serving.load(Ordering::SeqCst) => {
                         let told = format!("{}: ended before it was ready", name(signal));
-                        notify::stopping(&told, Duration::ZERO);
+                        service_manager::stopping(&told, Duration::ZERO);
                         say_last(&told, []);
                         signal_hook::low_level::exit(0);
                     }

@@ -1,8 +1,9 @@
 //! The flags of `madrpc bench`.
 
-use super::bounds::Bound;
-use crate::args::{count, count_to, help, span, target, timeout};
-use crate::tls::TlsArgs;
+use super::fail_above::Bound;
+use super::help;
+use super::parse::{count, count_to, span, target, timeout};
+use super::tls::TlsArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,72 +24,72 @@ const CONNECTIONS_MAX: usize = 10_000;
 pub(crate) struct BenchArgs {
     /// The orchestrator or node to call
     #[arg(value_name = "HOST:PORT", value_parser = target)]
-    pub(super) address: String,
+    pub(crate) address: String,
 
     /// The function's registered name
     #[arg(value_name = "NAME")]
-    pub(super) function: String,
+    pub(crate) function: String,
 
     /// Its argument; `-` reads it from stdin [default: undefined]
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
-    pub(super) json_argument: Option<String>,
+    pub(crate) json_argument: Option<String>,
 
     /// Calls in flight: a closed loop; at most 1000000
     #[arg(short, long, value_name = "N", default_value = "64", value_parser = count_to(IN_FLIGHT_MAX), conflicts_with = "rate")]
-    pub(super) concurrency: usize,
+    pub(crate) concurrency: usize,
 
     /// Calls in a second, sent when they are due whatever comes back: an open loop; one in a day at least, as 0.5 or 20000
     #[arg(short, long, value_name = "N", value_parser = rate)]
-    pub(super) rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
 
     /// With --rate: calls in flight at most; further ones wait until there is room, and the wait counts
     #[arg(long, value_name = "N", default_value = "100000", value_parser = count_to(IN_FLIGHT_MAX), requires = "rate")]
-    pub(super) max_in_flight: usize,
+    pub(crate) max_in_flight: usize,
 
     /// How long to measure
     #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = timeout)]
-    pub(super) duration: Duration,
+    pub(crate) duration: Duration,
 
     /// How many calls to measure, however long it takes
     #[arg(short = 'n', long, value_name = "N", value_parser = count, conflicts_with = "duration")]
-    pub(super) count: Option<usize>,
+    pub(crate) count: Option<usize>,
 
     /// How long to call before measuring
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
-    pub(super) warm_up: Duration,
+    pub(crate) warm_up: Duration,
 
     /// Sessions with the server; calls take them in turn; at most 10000
     #[arg(long, value_name = "N", default_value = "1", value_parser = count_to(CONNECTIONS_MAX))]
-    pub(super) connections: usize,
+    pub(crate) connections: usize,
 
     /// The deadline of each call, from when it is sent; at most 24h
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
 
     /// The core that the generator runs on [default: the last that the process may use]
     #[arg(long, value_name = "CPU")]
-    pub(super) pin: Option<usize>,
+    pub(crate) pin: Option<usize>,
 
     /// Print one JSON document and nothing else. Times end in _us or _s
     #[arg(long)]
-    pub(super) json: bool,
+    pub(crate) json: bool,
 
     /// Write the corrected latencies to this file in HdrHistogram's percentile format (.hgrm, in milliseconds), which
     /// HdrHistogram's plotter and others draw
     #[arg(long, value_name = "FILE")]
-    pub(super) hdr: Option<PathBuf>,
+    pub(crate) hdr: Option<PathBuf>,
 
     /// Compare with what an earlier run printed with --json
     #[arg(long, value_name = "FILE")]
-    pub(super) baseline: Option<PathBuf>,
+    pub(crate) baseline: Option<PathBuf>,
 
     /// Exit with 7 where a figure is above this: p50, p90, p99, p999, max (corrected latency) as p99=5ms, or errors
     /// as errors=0 or errors=0.1%; can be given again
     #[arg(long, value_name = "FIGURE=VALUE")]
-    pub(super) fail_above: Vec<Bound>,
+    pub(crate) fail_above: Vec<Bound>,
 
     #[command(flatten)]
-    pub(super) tls: TlsArgs,
+    pub(crate) tls: TlsArgs,
 }
 
 fn rate(text: &str) -> Result<f64, String> {

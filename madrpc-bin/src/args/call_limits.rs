@@ -1,6 +1,6 @@
 //! The flags of `madrpc node` that bound what calls may use, and sizes as people write them.
 
-use crate::args::{count, timeout};
+use super::parse::{count, timeout};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_shard::engine::{LaneConfig, MEMORY_MIN_BYTES};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// What each call may use. A function can say otherwise when it is registered.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
-pub(crate) struct LimitArgs {
+pub(crate) struct CallLimitArgs {
     /// Heap that a call may add to its lane's, as 64M or 1G; per function: memoryMb
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = memory)]
     pub(crate) memory_limit: usize,
@@ -35,7 +35,7 @@ pub(crate) struct LimitArgs {
     pub(crate) recycle_after: Option<u64>,
 }
 
-impl LimitArgs {
+impl CallLimitArgs {
     /// What the lanes of the node are told.
     pub(crate) fn lane(&self) -> LaneConfig {
         LaneConfig {

@@ -1,7 +1,5 @@
 //! `--fail-above`: bounds that a script sets.
 
-use super::document::Document;
-use crate::top::text::latency;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -57,27 +55,6 @@ impl fmt::Display for Bound {
             Self::Errors(limit) => write!(f, "errors={limit}"),
             Self::ErrorShare(limit) => write!(f, "errors={limit}%"),
         }
-    }
-}
-
-impl Bound {
-    /// How it was passed, in words; `None` where it was kept.
-    pub(super) fn passed(&self, document: &Document<'_>) -> Option<String> {
-        let errors = document.errors.values().sum::<u64>();
-        let passed = match self {
-            Self::Latency(name, limit) => {
-                let figure = document.latency_us.as_ref()?.named(name)?;
-                let above = Duration::from_micros(figure) > *limit;
-                above.then(|| format!("{name} is {}", latency(figure)))
-            }
-            Self::Errors(limit) => (errors > *limit).then(|| format!("there are {errors} errors")),
-            Self::ErrorShare(limit) => {
-                let ended = (document.results + errors).max(1);
-                let share = errors as f64 * 100.0 / ended as f64;
-                (share > *limit).then(|| format!("{share:.3} % of the calls are errors"))
-            }
-        };
-        passed.map(|how| format!("{how} (--fail-above {self})"))
     }
 }
 

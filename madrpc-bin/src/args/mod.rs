@@ -3,21 +3,25 @@
 //! What is wrong in itself is refused here, as a usage error; what turns out wrong on this machine is found by the
 //! commands.
 
-pub(crate) mod help;
+mod bench;
+mod call_limits;
+mod callers;
+mod fail_above;
+mod help;
+mod parse;
+mod servers;
+mod tls;
+mod tools;
 
-use crate::bench::BenchArgs;
-use crate::limits::LimitArgs;
-use crate::manual::{CompletionsArgs, ManArgs};
-use crate::settings::ConfigArgs;
-use crate::tls::{TlsArgs, TlsCommand};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+pub(crate) use bench::BenchArgs;
+pub(crate) use callers::{CallArgs, FunctionsArgs, TopArgs};
+pub(crate) use fail_above::Bound;
+pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
+pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
+pub(crate) use tools::{CheckArgs, CompletionsArgs, ConfigArgs, ManArgs, ServerKind};
+
 use clap::{Parser, Subcommand};
-use madrpc_core::limits::TIMEOUT_MAX;
-use madrpc_shard::cpus::CpuSet;
-use madrpc_shard::steer::SteeringChoice;
 use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
 
 /// Runs JavaScript functions on nodes and calls them: QUIC with mutual TLS, one shard for each core
 #[derive(Debug, Parser)]
@@ -69,205 +73,6 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// Some 10 GB of them.
-const LANES_MAX: usize = 65_536;
-
-/// Each has a thread and 512 KiB of locked memory at least.
-const DEV_NODES_MAX: usize = 256;
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::NODE)]
-pub(crate) struct NodeArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) script: PathBuf,
-
-    /// Where to listen (UDP); port 0 chooses a free one
-    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:9001", value_parser = address)]
-    pub(crate) bind: String,
-
-    /// The orchestrator that madrpc.call() goes through [default: the calls of a call stay on its shard]
-    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
-    pub(crate) orchestrator: Option<String>,
-
-    /// Lanes (JavaScript contexts) of the node, spread over its shards; at most 65536 [default: 4 for each shard]
-    #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
-    pub(crate) pool_size: Option<usize>,
-
-    /// How long a call holds the core before others have their turn, as 500us; the engine looks about each 300us
-    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
-    pub(crate) slice: Duration,
-
-    /// Let each call hold the core until it is over, whatever waits; for comparisons
-    #[arg(long, conflicts_with = "slice")]
-    pub(crate) no_slice: bool,
-
-    /// Load the script anew whenever it, or a module that it imports, is saved
-    #[arg(long)]
-    pub(crate) watch: bool,
-
-    /// How long a function may hold a core in a built-in that cannot be interrupted, before a watchdog has the node
-    /// started anew, as 60s
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
-    pub(crate) stall_limit: Duration,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::ORCHESTRATOR)]
-pub(crate) struct OrchestratorArgs {
-    /// Where to listen (UDP); port 0 chooses a free one
-    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
-    pub(crate) bind: String,
-
-    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
-    #[arg(short, long = "node", value_name = "HOST:PORT", required = true, value_parser = target)]
-    pub(crate) nodes: Vec<String>,
-
-    #[command(flatten)]
-    pub(crate) server: ServerArgs,
-}
-
-/// What nodes and orchestrators have in common.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Server")]
-pub(crate) struct ServerArgs {
-    /// The settings file, in TOML [default: none]
-    #[arg(long, env = "MADRPC_CONFIG", hide_env = true, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Say whether settings, certificates and script are all right, and end
-    #[arg(long)]
-    pub(crate) check: bool,
-
-    /// How many shards, each a thread on a core of its own [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub(crate) shards: Option<usize>,
-
-    /// The cores to use, as 0,2-5 [default: all that the process may use]
-    #[arg(long, value_name = "LIST")]
-    pub(crate) cpus: Option<CpuSet>,
-
-    /// How long a shard that has calls all the time looks for more before it sleeps, as 200us; 0s: not at all
-    #[arg(long, value_name = "TIME", default_value = "200us", value_parser = span)]
-    pub(crate) spin: Duration,
-
-    /// How a datagram finds its shard: by the kernel's filter, or from shard to shard; auto takes the kernel's where it can
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = steering())]
-    pub(crate) steering: SteeringChoice,
-
-    #[command(flatten)]
-    pub(crate) drain: DrainArgs,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct DrainArgs {
-    /// How long calls under way may take after a signal, as 30s or 500ms; those that take longer are cut off
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
-    pub(crate) drain_timeout: Duration,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::DEV)]
-pub(crate) struct DevArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
-    #[arg(value_name = "SCRIPT")]
-    pub(crate) script: PathBuf,
-
-    /// Nodes behind the orchestrator, which share the cores; at most 256
-    #[arg(long, value_name = "N", default_value = "2", value_parser = count_to(DEV_NODES_MAX))]
-    pub(crate) nodes: usize,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) drain: DrainArgs,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::CALL)]
-pub(crate) struct CallArgs {
-    /// The orchestrator or node to ask
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
-    pub(crate) address: String,
-
-    /// The function's registered name
-    #[arg(value_name = "NAME")]
-    pub(crate) function: String,
-
-    /// Its argument; `-` reads it from stdin [default: undefined]
-    #[arg(value_name = "JSON", allow_negative_numbers = true)]
-    pub(crate) json: Option<String>,
-
-    /// Time until the deadline, as 5s or 200ms; at most 24h
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
-    pub(crate) timeout: Duration,
-
-    /// Say on stderr what the call cost and where it ran
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct TopArgs {
-    /// The orchestrator or node to watch
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
-    pub(crate) address: String,
-
-    /// Milliseconds between looks, 50 to 60000
-    #[arg(short, long, value_name = "MS", default_value = "250", value_parser = clap::value_parser!(u64).range(50..=60_000))]
-    pub(crate) interval: u64,
-
-    /// Print the totals since the server's start as a table, and end
-    #[arg(long)]
-    pub(crate) once: bool,
-
-    /// With --once: as one JSON document. Times end in _us or _ms, the rest are counts
-    #[arg(long, requires = "once")]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct FunctionsArgs {
-    /// The node to ask, or the orchestrator, which asks its nodes
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
-    pub(crate) address: String,
-
-    /// Print one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::CHECK)]
-pub(crate) struct CheckArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
-    #[arg(value_name = "SCRIPT")]
-    pub(crate) script: PathBuf,
-
-    /// Print one JSON document
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 /// The version, the commit that it was built from, and what is compiled in.
 pub(crate) fn version() -> String {
     format!(
@@ -294,68 +99,13 @@ pub(crate) fn starts_server(line: impl Iterator<Item = OsString>) -> bool {
     false
 }
 
-fn steering() -> impl TypedValueParser<Value = SteeringChoice> {
-    PossibleValuesParser::new(SteeringChoice::NAMES).try_map(|name| name.parse())
-}
-
-pub(crate) fn count(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|&number| number > 0);
-    number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
-}
-
-/// A number of things that take memory each: more than `max` of them is a slip of the pen, and would end the process.
-pub(crate) fn count_to(max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
-    move |text| match text.parse() {
-        Ok(number) if (1..=max).contains(&number) => Ok(number),
-        _ => Err(format!("expected a whole number from 1 to {max}")),
-    }
-}
-
-/// A span of time that deadlines can be made of.
-pub(crate) fn span(text: &str) -> Result<Duration, String> {
-    let span =
-        humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
-    if span > TIMEOUT_MAX {
-        return Err(format!(
-            "at most {}",
-            humantime::format_duration(TIMEOUT_MAX)
-        ));
-    }
-    Ok(span)
-}
-
-pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
-    let span = span(text)?;
-    if span.is_zero() {
-        return Err("more than 0 is needed".to_owned());
-    }
-    Ok(span)
-}
-
-/// The form of an address; what its host means is found out later.
-fn address(text: &str) -> Result<String, String> {
-    let port = text
-        .rsplit_once(':')
-        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
-    match port.map(str::parse::<u16>) {
-        Some(Ok(_)) => Ok(text.to_owned()),
-        _ => Err("expected HOST:PORT, as in 127.0.0.1:9001".to_owned()),
-    }
-}
-
-pub(crate) fn target(text: &str) -> Result<String, String> {
-    let address = address(text)?;
-    if address.ends_with(":0") {
-        return Err("port 0 cannot be called".to_owned());
-    }
-    Ok(address)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory;
     use clap::error::ErrorKind;
+    use madrpc_shard::steer::SteeringChoice;
+    use std::time::Duration;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
         Args::try_parse_from(line.split(' ')).map(|args| args.command)

@@ -1,9 +1,9 @@
 //! `madrpc check`: loads a script as a node does, and lists what it registers.
 
+use super::options::{Options, describe};
 use crate::args::CheckArgs;
 use crate::exit::{Failure, Reason};
-use crate::functions::{Options, columns, describe};
-use crate::output;
+use crate::output::{self, table::columns};
 use madrpc_shard::catalog::FunctionOptions;
 use madrpc_shard::engine::{LaneConfig, Registration, Script};
 use serde::Serialize;

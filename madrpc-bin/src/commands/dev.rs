@@ -3,7 +3,7 @@
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
-use crate::reload::{self, Reload, ScriptFile, serve};
+use crate::serving::{self, Reload, ScriptFile, serve};
 use crate::signals::Events;
 use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     say(&format!(
         "ready: orchestrator {address}; nodes: {}; {}",
         nodes.join(", "),
-        reload::functions(&functions)
+        serving::functions(&functions)
     ));
     if let Some(function) = functions.first() {
         say(&format!(
@@ -59,7 +59,7 @@ impl Reload for DevScript {
     fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
         let names = cluster.reload(&new)?;
         self.0.follow(&new);
-        Ok(reload::functions(&names))
+        Ok(serving::functions(&names))
     }
 
     fn failed(&mut self) {

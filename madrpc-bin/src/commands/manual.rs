@@ -1,27 +1,11 @@
 //! What is made of the command line's definition: manual pages, and completions for shells.
 
-use crate::args::Args;
+use crate::args::{Args, CompletionsArgs, ManArgs};
 use crate::exit::{Failure, Reason};
 use crate::output;
 use clap::CommandFactory;
-use clap_complete::Shell;
 use clap_mangen::Man;
 use std::fs;
-use std::path::PathBuf;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct CompletionsArgs {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    shell: Shell,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ManArgs {
-    /// Where to write them
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-}
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut text = Vec::new();

@@ -1,20 +1,18 @@
 //! `madrpc node`: a node in the foreground, until a signal.
 
-use crate::args::{NodeArgs, ServerArgs};
+use crate::args::{NodeArgs, TlsArgs};
 use crate::exit::Failure;
-use crate::notify;
+use crate::identity;
 use crate::output::say;
-use crate::reload::{self, Reload, ScriptFile, serve};
 use crate::sandbox;
+use crate::service_manager;
+use crate::serving::{self, Reload, ScriptFile, check, config, cores, describe, serve};
 use crate::signals::Events;
-use crate::tls::{self, TlsArgs};
 use madrpc_core::identity::{Identity, Role};
-use madrpc_shard::address::{resolve_bind, resolve_target};
-use madrpc_shard::cpus;
+use madrpc_shard::address::resolve_target;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
-use madrpc_shard::server::{Server, ServerConfig, StartError};
-use madrpc_shard::steer::Steering;
+use madrpc_shard::server::{Server, StartError};
 
 pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
     let script = Script::read(&args.script).map_err(StartError::Script)?;
@@ -24,7 +22,7 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         .into_iter()
         .map(|function| function.name)
         .collect();
-    let functions = reload::functions(&names);
+    let functions = serving::functions(&names);
     let orchestrator = args
         .orchestrator
         .as_deref()
@@ -53,8 +51,8 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         describe(&node, &cores)
     );
     say(&format!("ready: {status}"));
-    notify::ready(&status);
-    notify::watch(&node, args.stall_limit);
+    service_manager::ready(&status);
+    service_manager::watch(&node, args.stall_limit);
     let timeout = args.server.drain.drain_timeout;
     let tls = args.server.tls.clone();
     let files = NodeFiles { script, tls };
@@ -75,7 +73,7 @@ impl Reload for NodeFiles {
     fn loader(&self) -> impl FnOnce() -> Result<Self::New, Failure> + Send + 'static {
         let (script, tls) = (self.script.loader(), self.tls.clone());
         move || {
-            let identity = tls::server_identity(&tls, Role::Node)?;
+            let identity = identity::of_server(&tls, Role::Node)?;
             Ok((script()?, identity))
         }
     }
@@ -88,53 +86,10 @@ impl Reload for NodeFiles {
         let names = node.reload(&script)?;
         node.set_identity(&identity)?;
         self.script.follow(&script);
-        Ok(reload::functions(&names))
+        Ok(serving::functions(&names))
     }
 
     fn failed(&mut self) {
         self.script.failed();
-    }
-}
-
-/// `--check`: what is left to look at, and the word that all is right.
-pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Result<(), Failure> {
-    resolve_bind(bind)?;
-    cpus::choose(args.cpus.as_ref(), args.shards).map_err(StartError::Cpus)?;
-    let told = tls::check_server(&args.tls, role)?;
-    say(&format!("{told}; {more}"));
-    Ok(())
-}
-
-/// What every server is told.
-pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<ServerConfig, Failure> {
-    Ok(ServerConfig {
-        bind: resolve_bind(bind)?,
-        shards: args.shards,
-        cpus: args.cpus.clone(),
-        steering: args.steering,
-        identity: tls::server_identity(&args.tls, role)?,
-        spin: args.spin,
-    })
-}
-
-/// The cores of the server to come, in the order of its shards.
-pub(crate) fn cores(config: &ServerConfig) -> Result<Vec<usize>, StartError> {
-    let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
-    Ok(cores.iter().map(|core| core.id).collect())
-}
-
-/// Where a server listens, and on which cores.
-pub(crate) fn describe(server: &Server, cores: &[usize]) -> String {
-    let (address, shards) = (server.address(), server.shards());
-    let used: Vec<_> = cores.iter().take(shards).map(ToString::to_string).collect();
-    let cores = used.join(",");
-    match server.steering() {
-        Steering::Single => format!("{address}, 1 shard on core {cores}"),
-        Steering::ConnectionId => {
-            format!("{address}, {shards} shards on cores {cores}, steered by connection ID")
-        }
-        Steering::Relay => {
-            format!("{address}, {shards} shards on cores {cores}, relayed between shards")
-        }
     }
 }

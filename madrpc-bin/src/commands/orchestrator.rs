@@ -1,14 +1,13 @@
 //! `madrpc orchestrator`: an orchestrator in the foreground, until a signal.
 
-use crate::args::OrchestratorArgs;
+use crate::args::{OrchestratorArgs, TlsArgs};
 use crate::exit::Failure;
-use crate::node::{check, config, cores, describe};
-use crate::notify;
+use crate::identity;
 use crate::output::say;
-use crate::reload::{Reload, serve};
 use crate::sandbox;
+use crate::service_manager;
+use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
-use crate::tls::{self, TlsArgs};
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::address::{AddressError, resolve_target};
 use madrpc_shard::server::Server;
@@ -35,9 +34,9 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         describe(&orchestrator, &cores)
     );
     say(&format!("ready: {status}"));
-    notify::ready(&status);
+    service_manager::ready(&status);
     // It runs no functions that could hold a core.
-    notify::watch(&orchestrator, Duration::ZERO);
+    service_manager::watch(&orchestrator, Duration::ZERO);
     let timeout = args.server.drain.drain_timeout;
     let certificates = Certificates(args.server.tls.clone());
     serve(orchestrator, events, certificates, timeout, Server::drain);
@@ -53,7 +52,7 @@ impl Reload for Certificates {
 
     fn loader(&self) -> impl FnOnce() -> Result<Identity, Failure> + Send + 'static {
         let tls = self.0.clone();
-        move || tls::server_identity(&tls, Role::Orchestrator)
+        move || identity::of_server(&tls, Role::Orchestrator)
     }
 
     fn adopt(&mut self, orchestrator: &mut Server, new: Identity) -> Result<String, Failure> {

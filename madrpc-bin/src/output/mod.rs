@@ -1,10 +1,12 @@
 //! The two streams: results to stdout, words to a person and the log to stderr.
 //!
 //! All that goes to stderr goes through here, where it is made one line that cannot be mistaken for another
-//! ([`printable`]) and handed to the thread that writes it ([`stderr`]).
+//! (`printable`) and handed to the thread that writes it (`stderr`).
 
+pub(crate) mod figures;
 mod printable;
 mod stderr;
+pub(crate) mod table;
 
 pub(crate) use printable::{Printable, printable};
 pub(crate) use stderr::{finish, never_wait};

@@ -5,13 +5,10 @@
 //! must not wait for it.
 
 use crate::exit::{Failure, Reason};
-use crate::notify;
 use crate::output::{say, say_with};
+use crate::service_manager;
 use crate::signals::{Event, Events, name};
 use humantime::format_duration;
-use madrpc_shard::engine::{LaneConfig, Script};
-use madrpc_shard::watch::ScriptWatch;
-use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -69,7 +66,7 @@ pub(crate) fn serve<R: Reload>(
         "{}: {status}, a second signal ends them at once",
         name(signal)
     ));
-    notify::stopping(&status, timeout);
+    service_manager::stopping(&status, timeout);
     if drain(server, timeout) {
         say("all calls have ended");
     } else {
@@ -79,7 +76,7 @@ pub(crate) fn serve<R: Reload>(
 
 /// Begins to read anew; an event tells when the outcome is there.
 fn load<R: Reload>(reload: &R, events: &Events) -> Receiver<Result<R::New, Failure>> {
-    notify::reloading();
+    service_manager::reloading();
     let (sender, outcome) = channel();
     let (loader, failed) = (reload.loader(), sender.clone());
     let mut loaded = events.teller(Event::Loaded);
@@ -110,65 +107,5 @@ fn tell(outcome: Result<String, Failure>) {
             told
         }
     };
-    notify::ready(&status);
-}
-
-/// The script of a running server: where it comes from, and who says that it has been saved.
-pub(crate) struct ScriptFile {
-    path: PathBuf,
-    lane: LaneConfig,
-    watch: Option<ScriptWatch>,
-}
-
-impl ScriptFile {
-    /// The script that runs, which was read from this file; where `watch` is set, saving it is enough to load it anew.
-    ///
-    /// # Errors
-    /// Where it cannot be watched.
-    pub(crate) fn new(
-        path: &Path,
-        script: &Script,
-        lane: &LaneConfig,
-        watch: bool,
-        events: &Events,
-    ) -> Result<Self, Failure> {
-        let watch = watch.then(|| ScriptWatch::start(script, events.teller(Event::Reload)));
-        let watch = watch
-            .transpose()
-            .map_err(|error| Failure::new(Reason::Other, error))?;
-        Ok(Self {
-            path: path.to_owned(),
-            lane: lane.clone(),
-            watch,
-        })
-    }
-
-    /// What reads it and loads it once, to see whether it can be used.
-    pub(crate) fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + use<> {
-        let (path, lane) = (self.path.clone(), self.lane.clone());
-        move || {
-            let script = Script::read(&path)?;
-            script.registrations(&lane)?;
-            Ok(script)
-        }
-    }
-
-    /// This one runs now.
-    pub(crate) fn follow(&self, script: &Script) {
-        if let Some(watch) = &self.watch {
-            watch.follow(script);
-        }
-    }
-
-    /// What the files hold could not be used.
-    pub(crate) fn failed(&self) {
-        if let Some(watch) = &self.watch {
-            watch.failed();
-        }
-    }
-}
-
-/// The functions of a script, in words.
-pub(crate) fn functions(names: &[String]) -> String {
-    format!("functions: {}", names.join(", "))
+    service_manager::ready(&status);
 }

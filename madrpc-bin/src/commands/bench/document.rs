@@ -1,6 +1,6 @@
 //! The document of `--json`, and the comparison with an earlier one.
 
-use super::args::BenchArgs;
+use crate::args::BenchArgs;
 use crate::exit::{Failure, Reason};
 use hdrhistogram::Histogram;
 use madrpc_shard::load::Report;

@@ -4,20 +4,18 @@
 //! arguments ─▶ load generator (madrpc_shard::load) ─▶ report ─▶ document ─▶ text, JSON, bounds
 //! ```
 
-mod args;
-mod bounds;
 mod document;
 mod hdr;
 mod progress;
 mod text;
 
-pub(crate) use args::BenchArgs;
-
-use crate::call::argument;
+use super::argument::argument;
+use crate::args::{BenchArgs, Bound};
 use crate::exit::{Failure, Reason};
+use crate::identity;
+use crate::output::figures::latency;
 use crate::output::{self, say};
 use crate::signals::Events;
-use crate::tls;
 use document::{Baseline, Document, Settings};
 use madrpc_core::identity::Role;
 use madrpc_shard::load::{self, Pace, Plan, Report, Until};
@@ -26,6 +24,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let plan = plan(args)?;
@@ -70,7 +69,7 @@ fn plan(args: &BenchArgs) -> Result<Plan, Failure> {
     Ok(Plan {
         address: args.address.clone(),
         args: argument(args.json_argument.as_deref())?,
-        identity: tls::identity(&args.tls, Role::Client)?,
+        identity: identity::of_caller(&args.tls, Role::Client)?,
         function: args.function.clone(),
         pace,
         connections: args.connections,
@@ -139,9 +138,28 @@ fn verdict(args: &BenchArgs, document: &Document<'_>, report: &Report) -> Result
         return Err(Failure::new(Reason::Unavailable, why));
     }
     let bounds = args.fail_above.iter();
-    let passed: Vec<String> = bounds.filter_map(|bound| bound.passed(document)).collect();
+    let passed: Vec<String> = bounds.filter_map(|bound| passed(bound, document)).collect();
     match passed.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Reason::Bound, passed.join("; "))),
     }
+}
+
+/// How a bound was passed, in words; `None` where it was kept.
+fn passed(bound: &Bound, document: &Document<'_>) -> Option<String> {
+    let errors = document.errors.values().sum::<u64>();
+    let passed = match bound {
+        Bound::Latency(name, limit) => {
+            let figure = document.latency_us.as_ref()?.named(name)?;
+            let above = Duration::from_micros(figure) > *limit;
+            above.then(|| format!("{name} is {}", latency(figure)))
+        }
+        Bound::Errors(limit) => (errors > *limit).then(|| format!("there are {errors} errors")),
+        Bound::ErrorShare(limit) => {
+            let ended = (document.results + errors).max(1);
+            let share = errors as f64 * 100.0 / ended as f64;
+            (share > *limit).then(|| format!("{share:.3} % of the calls are errors"))
+        }
+    };
+    passed.map(|how| format!("{how} (--fail-above {bound})"))
 }

@@ -1,7 +1,7 @@
 //! The line that says how it goes, while stderr is a terminal.
 
-use super::args::BenchArgs;
-use super::text::each_second;
+use crate::args::BenchArgs;
+use crate::output::figures::each_second;
 use indicatif::{HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
 use madrpc_shard::load::Progress;
 

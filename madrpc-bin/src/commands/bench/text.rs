@@ -1,9 +1,9 @@
 //! The result for people: a table, the histogram, the errors; in 80 columns.
 
-use super::args::BenchArgs;
 use super::document::{Baseline, Document, Figures};
+use crate::args::BenchArgs;
+use crate::output::figures::{each_second, latency};
 use crate::output::printable;
-use crate::top::text::latency;
 use hdrhistogram::Histogram;
 use indicatif::HumanCount;
 use madrpc_shard::load::Report;
@@ -75,18 +75,6 @@ fn head(args: &BenchArgs, document: &Document<'_>, report: &Report) -> Vec<Strin
             HumanCount(errors),
         ),
     ]
-}
-
-/// Something for each second, to three digits at least.
-pub(super) fn each_second(count: f64) -> String {
-    if !(0.0..99.95).contains(&count) {
-        return HumanCount(count.round() as u64).to_string();
-    }
-    // Of 0.0123, four: a zero before the first digit takes a place too.
-    let decimals = 2.0 - count.max(1e-9).log10().floor();
-    let text = format!("{count:.0$}", decimals as usize);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text.is_empty() { "0" } else { text }.to_owned()
 }
 
 /// What makes the figures other than they seem.
@@ -251,24 +239,6 @@ mod tests {
         assert!(lines[1].contains("900") && lines[1].ends_with(&"█".repeat(40)));
         assert!(lines[BARS].contains("10    1.00 %  █"), "{}", lines[BARS]);
         assert!(lines.iter().all(|line| line.chars().count() <= 80));
-    }
-
-    #[test]
-    fn a_rate_has_three_digits_however_low_it_is() {
-        for (count, text) in [
-            (0.0, "0"),
-            (0.5, "0.5"),
-            (0.012_34, "0.0123"),
-            (0.000_011_6, "0.0000116"),
-            (7.456_7, "7.46"),
-            (10.0, "10"),
-            (99.9, "99.9"),
-            (99.99, "100"),
-            (1_234.5, "1,235"),
-            (f64::INFINITY, "18,446,744,073,709,551,615"),
-        ] {
-            assert_eq!(each_second(count), text);
-        }
     }
 
     #[test]

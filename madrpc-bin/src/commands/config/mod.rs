@@ -1,33 +1,12 @@
 //! `madrpc config`: the settings that a server would have, and where each comes from.
 
-use super::{Kind, Resolved, Server, Setting, Source, relaxed, template};
+mod template;
+
+use crate::args::ConfigArgs;
 use crate::exit::{self, Failure, Reason};
 use crate::output;
+use crate::settings::{Kind, Resolved, Setting, Source, relaxed};
 use serde::Serialize;
-use std::ffi::OsString;
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct ConfigArgs {
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-
-    /// Print a settings file with every key, its meaning, unit and default, and nothing set
-    #[arg(long, conflicts_with = "json")]
-    template: bool,
-
-    /// Whose settings
-    #[arg(value_name = "SERVER")]
-    server: Server,
-
-    /// The flags that it would be started with
-    #[arg(
-        value_name = "FLAGS",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
-    flags: Vec<OsString>,
-}
 
 /// The document of `--json`. Keys are only ever added.
 #[derive(Serialize)]
@@ -104,7 +83,7 @@ fn line(setting: &Setting) -> String {
 }
 
 /// Values as TOML has them.
-pub(super) fn toml(kind: Kind, values: &[String]) -> String {
+fn toml(kind: Kind, values: &[String]) -> String {
     let word = |value: &String| match kind {
         Kind::Switch => value.clone(),
         _ if value.parse::<u32>().is_ok() => value.clone(),

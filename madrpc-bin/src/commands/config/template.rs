@@ -1,8 +1,8 @@
 //! The settings file that is shipped: every key with its meaning, unit and default, and nothing set.
 
-use super::show::toml;
-use super::{Kind, Server, command, defaults, key, settings, variable};
-use crate::args::Args;
+use super::toml;
+use crate::args::{Args, ServerKind};
+use crate::settings::{Kind, command, defaults, key, settings, variable};
 use clap::{Arg, CommandFactory};
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
 ];
 
 /// The file.
-pub(super) fn text(server: Server) -> String {
+pub(super) fn text(server: ServerKind) -> String {
     let mut root = Args::command();
     root.build();
     let name = server.name();
@@ -101,11 +101,11 @@ fn wrapped(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Entry, check, file};
     use super::*;
+    use crate::settings::{Entry, check, read};
 
     /// The file with every key set as it is shown.
-    fn everything(server: Server) -> (Vec<Entry>, Vec<String>) {
+    fn everything(server: ServerKind) -> (Vec<Entry>, Vec<String>) {
         let text = text(server);
         let set: Vec<_> = text
             .lines()
@@ -117,12 +117,12 @@ mod tests {
         let mut root = Args::command();
         root.build();
         let keys: Vec<_> = settings(command(&root, server)).map(key).collect();
-        (file::read(&path, &keys).unwrap(), keys)
+        (read(&path, &keys).unwrap(), keys)
     }
 
     #[test]
     fn every_key_is_there_and_its_value_is_taken() {
-        for server in Server::ALL {
+        for server in ServerKind::ALL {
             let (entries, keys) = everything(server);
             let mut root = Args::command();
             root.build();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_shipped_files_are_these() {
-        for server in Server::ALL {
+        for server in ServerKind::ALL {
             let name = server.name();
             let path = format!(
                 "{}/../deploy/settings/{name}.toml",

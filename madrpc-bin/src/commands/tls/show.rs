@@ -1,29 +1,13 @@
 //! `madrpc tls show`: what certificates say.
 
-use super::issue::role;
-use crate::args::help;
+use crate::args::ShowArgs;
 use crate::exit::{Failure, Reason};
+use crate::identity;
 use crate::output::{self, printable};
 use madrpc_core::identity::{CertificateInfo, Identity, Role, inspect};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = help::TLS_SHOW)]
-pub(crate) struct ShowArgs {
-    /// A file of certificates in PEM, or a directory that `madrpc tls` has written
-    #[arg(value_name = "PATH")]
-    path: PathBuf,
-
-    /// Say nothing, and refuse what no server of this role could use
-    #[arg(long, value_name = "ROLE", value_parser = role(), conflicts_with = "json")]
-    check: Option<Role>,
-
-    /// Print one JSON document
-    #[arg(long)]
-    json: bool,
-}
 
 /// One certificate in the document of `--json`. Keys are only ever added.
 #[derive(Serialize)]
@@ -43,7 +27,7 @@ struct Row<'a> {
 
 pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     if let Some(role) = args.check {
-        return super::of_role(Identity::from_dir(&args.path)?, role).map(drop);
+        return identity::of_role(Identity::from_dir(&args.path)?, role).map(drop);
     }
     let files = match args.path.is_dir() {
         true => ["cert.pem", "ca.pem"]

@@ -2,6 +2,7 @@
 
 use super::model::Line;
 use super::text;
+use crate::output::figures::latency;
 use crate::output::printable;
 use ratatui::style::Stylize;
 use ratatui::text::{Line as TextLine, Span};
@@ -98,7 +99,7 @@ impl Column {
     }
 
     fn text(self, line: &Line) -> String {
-        let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), text::latency);
+        let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), latency);
         let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), text::rate);
         match self {
             Self::Node => printable(&line.node).into_owned(),

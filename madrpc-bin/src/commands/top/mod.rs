@@ -10,13 +10,13 @@
 mod columns;
 mod model;
 mod report;
-pub(crate) mod text;
+mod text;
 mod view;
 
 use crate::args::TopArgs;
 use crate::exit::{Failure, Reason};
 use crate::signals::Events;
-use crate::{output, tls};
+use crate::{identity, output};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use madrpc_core::error::CallError;
 use madrpc_core::identity::Role;
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
         let hint = "stdout is no terminal: use --once for a table, or --once --json for a program";
         return Err(Failure::new(Reason::Usage, hint));
     }
-    let identity = tls::identity(&args.tls, Role::Operator)?;
+    let identity = identity::of_caller(&args.tls, Role::Operator)?;
     let client = Client::new(&ClientConfig {
         connections: Some(1),
         timeout: ANSWER_TIMEOUT,

@@ -3,6 +3,7 @@
 use super::model::{Line, totals};
 use super::text;
 use crate::exit::{Failure, Reason};
+use crate::output::figures::latency;
 use crate::output::printable;
 use madrpc_core::stats::Snapshot;
 use serde::Serialize;
@@ -169,7 +170,7 @@ pub(super) fn table(snapshot: &Snapshot) -> String {
 }
 
 fn cells(line: &Line, node: &str, function: &str) -> [String; 8] {
-    let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), text::latency);
+    let latency = |us: Option<u64>| us.map_or_else(|| "-".to_owned(), latency);
     [
         printable(node).into_owned(),
         printable(function).into_owned(),

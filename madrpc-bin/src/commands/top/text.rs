@@ -4,21 +4,6 @@ use crate::output::printable;
 use madrpc_core::stats::Snapshot;
 use ratatui::text::Span;
 
-/// Microseconds, to three digits.
-pub(crate) fn latency(us: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let us = us as f64;
-    match us {
-        ..999.5 => format!("{us:.0} µs"),
-        ..9_995.0 => format!("{:.2} ms", us / 1e3),
-        ..99_950.0 => format!("{:.1} ms", us / 1e3),
-        ..999_500.0 => format!("{:.0} ms", us / 1e3),
-        ..9_995_000.0 => format!("{:.2} s", us / 1e6),
-        ..99_950_000.0 => format!("{:.1} s", us / 1e6),
-        _ => format!("{:.0} s", us / 1e6),
-    }
-}
-
 /// Something for each second; a decimal where there are few.
 pub(super) fn rate(each_second: f64) -> String {
     match each_second {
@@ -143,18 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_and_a_unit() {
-        for (us, text) in [
-            (0, "0 µs"),
-            (999, "999 µs"),
-            (1_000, "1.00 ms"),
-            (9_999, "10.0 ms"),
-            (123_456, "123 ms"),
-            (999_900, "1.00 s"),
-            (600_000_000, "600 s"),
-        ] {
-            assert_eq!(latency(us), text);
-        }
+    fn rates_and_times_are_short() {
         assert_eq!([rate(0.0), rate(0.5), rate(123.4)], ["0", "0.5", "123"]);
         assert_eq!(uptime(3_723_999), "01:02:03");
         assert_eq!(uptime(90_000_000), "1d 01:00:00");
