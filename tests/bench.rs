@@ -161,6 +161,10 @@ fn an_open_loop_sends_as_many_calls_as_are_due() {
     let by_count = bench.json("echo --rate 500 -n 100 --warm-up 0s");
     assert_eq!(by_count["sent"], 100);
     assert!(number(&by_count, "/elapsed_s") >= 0.19, "{by_count}");
+    // Less than one in a second is no 1, and no 0.
+    let text = stdout(&bench.run("echo --rate 0.5 -d 2s --warm-up 0s"));
+    assert!(text.contains("open loop of 0.5 calls/s"), "{text}");
+    assert!(text.contains("\n0.5 calls/s, 1 results"), "{text}");
 }
 
 #[test]
@@ -400,7 +404,12 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     );
     refused(&bench.run("echo --pin 60000"), 1, &["core 60000"]);
     for (args, word) in [
-        ("echo --rate 0", "above 0"),
+        ("echo --rate 0", "one in a day"),
+        ("echo --rate 1e-300", "one in a day"),
+        ("echo --rate NaN", "one in a day"),
+        ("echo --connections 18446744073709551615", "1 to 10000"),
+        ("echo --concurrency 4294967296", "1 to 1000000"),
+        ("echo --fail-above errors=inf%", "no share"),
         ("echo --rate 5 -c 5", "cannot be used with"),
         ("echo -n 5 -d 5s", "cannot be used with"),
         ("echo --fail-above p98=5ms", "p999"),

@@ -246,6 +246,42 @@ fn too_little_locked_memory_is_said_with_its_remedy() {
 }
 
 #[test]
+fn too_few_open_files_are_said_with_their_remedy() {
+    let home = Home::new();
+    // The certificates are there before, so that it is the shards that need them.
+    assert_eq!(
+        home.run(&["call", "127.0.0.1:1", "f"]).status.code(),
+        Some(6)
+    );
+    for files in [8, 12, 16, 20, 24] {
+        let limited = format!(
+            "ulimit -n {files} && exec {} node -s script.js -b 127.0.0.1:0",
+            env!("CARGO_BIN_EXE_madrpc")
+        );
+        let output = Command::new("sh")
+            .args(["-c", &limited])
+            .current_dir(home.dir.path())
+            .env("MADRPC_TLS_DIR", home.path("tls"))
+            .output()
+            .unwrap();
+        refused(
+            &output,
+            78,
+            &["open files", &files.to_string(), "ulimit -n"],
+        );
+    }
+    let soft = format!(
+        "ulimit -Sn 20 && exec {} node -s script.js -b 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_madrpc")
+    );
+    let mut node = Command::new("sh");
+    node.args(["-c", &soft])
+        .current_dir(home.dir.path())
+        .env("MADRPC_TLS_DIR", home.path("tls"));
+    Served::start(&mut node).wait_for("ready");
+}
+
+#[test]
 fn sigterm_lets_a_running_call_end() {
     let home = Home::new();
     let port = free_port();

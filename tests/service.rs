@@ -12,7 +12,8 @@ mod support;
 use nix::sys::ptrace;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -151,6 +152,43 @@ fn the_service_manager_hears_of_each_stage() {
     let last = heard.last().unwrap();
     assert!(last.contains("STATUS=taking no new calls"), "{last}");
     assert_eq!(node.end().code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_may_have_a_socket_without_a_path() {
+    let home = Home::new();
+    let name = format!("madrpc test of services {}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    let wait = Some(Duration::from_millis(100));
+    socket.set_read_timeout(wait).unwrap();
+    let manager = Manager { socket };
+    let mut command = home.command(&["node", "-s", "script.js", "-b", "127.0.0.1:0"]);
+    command
+        .env("NOTIFY_SOCKET", format!("@{name}"))
+        // Nonsense is no watchdog.
+        .env("WATCHDOG_USEC", "0");
+    let node = Served::start(&mut command);
+    manager.waits_for("READY=1");
+    node.signal(Signal::SIGTERM);
+    manager.waits_for("STOPPING=1");
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_told_is_said_once() {
+    let home = Home::new();
+    for socket in ["/nowhere/notify", "notify", "vsock:2:1"] {
+        let mut command = home.command(&["node", "-s", "script.js", "-b", "127.0.0.1:0"]);
+        command.env("NOTIFY_SOCKET", socket);
+        let mut node = Served::start(&mut command);
+        node.wait_for("ready");
+        node.signal(Signal::SIGHUP);
+        node.wait_for("reloaded");
+        node.signal(Signal::SIGTERM);
+        node.wait_for("all calls have ended");
+        let told = node.seen.matches("service manager cannot be told").count();
+        assert_eq!(told, 1, "{}", node.seen);
+    }
 }
 
 #[test]

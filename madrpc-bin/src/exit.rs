@@ -1,9 +1,9 @@
 //! How the command ends: its exit codes, and the one line that says why.
 //!
-//! The codes are in `--help` (args.rs); scripts rely on them.
+//! The codes are in `--help` (args/help.rs); scripts rely on them.
 
-use crate::notify;
-use crate::output::{printable, say};
+use crate::output::{self, StdoutError};
+use crate::service_manager;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
 use madrpc_shard::client::ClientError;
@@ -12,6 +12,7 @@ use madrpc_shard::engine::ScriptError;
 use madrpc_shard::net::address::AddressError;
 use madrpc_shard::net::steer::BindError;
 use madrpc_shard::server::StartError;
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::process::ExitCode;
 
 /// What a failure means to a script. The number is the exit code.
@@ -37,6 +38,8 @@ pub(crate) struct Failure {
     message: String,
     /// The JavaScript stack, a line for each frame; mostly empty.
     stack: String,
+    /// Whether it has been said already, at more length.
+    is_said: bool,
 }
 
 impl Failure {
@@ -45,16 +48,13 @@ impl Failure {
             reason,
             message: format!("error: {message}"),
             stack: String::new(),
+            is_said: false,
         }
     }
 
-    /// The message, and below it the JavaScript stack where there is one.
-    pub(crate) fn full(&self) -> String {
-        let stack = self
-            .stack
-            .lines()
-            .map(|frame| format!("\n    {}", printable(frame.trim())));
-        format!("{}{}", printable(&self.message), stack.collect::<String>())
+    /// The JavaScript stack, frame by frame.
+    pub(crate) fn stack(&self) -> impl Iterator<Item = &str> {
+        self.stack.lines().map(str::trim)
     }
 
     /// A server cannot be what it is told to be, however often it is started.
@@ -86,12 +86,21 @@ impl From<StartError> for Failure {
                 ..error.into()
             },
             // A name can be known later, an address can come, a thread can be had.
-            StartError::Address(_) | StartError::Bind(BindError::Refused { .. }) => {
+            StartError::Address(_)
+            | StartError::Bind(BindError::Refused { .. })
+            | StartError::Shard(_) => Self::new(Reason::Other, error),
+            // The clock of a machine that has just booted may be set right in a moment.
+            StartError::Identity(IdentityError::NotValidNow { .. }) => {
                 Self::new(Reason::Other, error)
             }
-            StartError::Shard(_) => Self::new(Reason::Other, error),
             error => Self::unfit(error),
         }
+    }
+}
+
+impl From<StdoutError> for Failure {
+    fn from(error: StdoutError) -> Self {
+        Self::new(Reason::Other, error)
     }
 }
 
@@ -110,7 +119,7 @@ impl From<IdentityError> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let reason = match &error {
-            // Its form is right (args.rs), so it is the host that nobody knows.
+            // Its form is right (args/parse.rs), so it is the host that nobody knows.
             ClientError::Address(_) => Reason::Unavailable,
             _ => Reason::Other,
         };
@@ -151,17 +160,70 @@ impl From<CallError> for Failure {
                 .exception
                 .map(|exception| exception.stack)
                 .unwrap_or_default(),
+            is_said: false,
         }
     }
+}
+
+/// Shows what the parser of the command line has to say instead of a command: help or the version, or, which is a failure,
+/// how the command line is wrong.
+///
+/// # Errors
+/// Wrong usage; help that cannot be written.
+pub(crate) fn show(by_parser: &clap::Error) -> Result<(), Failure> {
+    let text = by_parser.render();
+    if !by_parser.use_stderr() {
+        let text = match output::has_colours(&std::io::stdout()) {
+            true => text.ansi().to_string(),
+            false => text.to_string(),
+        };
+        return Ok(output::result(text.trim_end())?);
+    }
+    output::say_as_is(match output::has_colours(&std::io::stderr()) {
+        true => text.ansi().to_string(),
+        false => text.to_string(),
+    });
+    let text = text.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Err(Failure {
+        is_said: true,
+        ..Failure::new(Reason::Usage, first.trim_start_matches("error: "))
+    })
+}
+
+/// Has panics told of as all else is: what std writes to stderr by itself could wait there for ever, and a process that is
+/// to be started anew would stay.
+pub(crate) fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let place = panic.location().map(ToString::to_string);
+        let text = format!(
+            "thread `{}` panicked at {}: {}",
+            thread.name().unwrap_or("unnamed"),
+            place.as_deref().unwrap_or("an unknown place"),
+            panic.payload_as_str().unwrap_or("no message")
+        );
+        // Empty unless RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let frames = match backtrace.status() {
+            BacktraceStatus::Captured => backtrace.to_string(),
+            _ => String::new(),
+        };
+        output::say_last(&text, frames.lines());
+    }));
 }
 
 /// The exit code of an outcome; says on stderr what a failure was, and tells the service manager where there is one.
 pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else {
+        output::finish();
         return ExitCode::SUCCESS;
     };
-    notify::failed(&failure.message);
-    say(&failure.full());
+    service_manager::failed(&failure.message);
+    match failure.is_said {
+        true => output::finish(),
+        false => output::say_last(&failure.message, failure.stack()),
+    }
     ExitCode::from(failure.reason as u8)
 }
 

@@ -2,8 +2,15 @@
 
 use crate::args::Command;
 use crate::exit::{Failure, Reason};
+use crate::output::{self, Printable};
+use std::error::Error;
+use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::{RecordFields, VisitOutput};
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 
 /// Starts logging.
 ///
@@ -33,10 +40,118 @@ pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Fai
     }
     let log = tracing_subscriber::fmt()
         .with_env_filter(parsed)
-        .with_writer(io::stderr)
+        .fmt_fields(Escaped)
+        .with_writer(|| output::Log)
         .with_ansi(io::stderr().is_terminal())
-        // It would report a closed stderr by a panic, and so end a server whose log nobody reads.
+        // It would tell of them past the queue.
         .log_internal_errors(false);
     log.try_init()
         .map_err(|error| Failure::new(Reason::Other, format!("log: {error}")))
+}
+
+/// The message and the fields of a line, as the library writes them, but with their values escaped: the one place where
+/// text of peers and scripts comes into the log. All else in a line is the program's own, colours among it.
+struct Escaped;
+
+impl<'w> FormatFields<'w> for Escaped {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = EscapingVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+struct EscapingVisitor<'w>(DefaultVisitor<'w>);
+
+impl Visit for EscapingVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.record_debug(field, &EscapedValue(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.record_debug(field, &format_args!("{value}")),
+            _ => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+struct EscapedValue<'a>(&'a dyn Debug);
+
+impl Debug for EscapedValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Printable(f), "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    struct Lines(Sender<Vec<u8>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(line.to_vec());
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that are written, each in one piece.
+    fn written(is_terminal: bool, log: impl Fn()) -> Vec<String> {
+        let (sender, lines) = channel();
+        let subscriber = tracing_subscriber::fmt()
+            .fmt_fields(Escaped)
+            .with_writer(move || Lines(sender.clone()))
+            .with_ansi(is_terminal)
+            .without_time()
+            .finish();
+        tracing::subscriber::with_default(subscriber, log);
+        let lines = lines.try_iter();
+        lines.map(|line| String::from_utf8(line).unwrap()).collect()
+    }
+
+    fn log() {
+        let reason = "bye\n2026-01-01T00:00:00Z  INFO madrpc: all is well\u{1b}[2J\u{202e}";
+        tracing::warn!("it said: {reason}");
+        tracing::warn!(function = reason, call = 7, debug = ?["\n"], "a\r{}", "b\u{9b}c\u{2028}");
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_one_line_whatever_is_in_it() {
+        let lines = written(false, log);
+        let target = "madrpc::logging::tests";
+        let shown = r"bye\n2026-01-01T00:00:00Z  INFO madrpc: all is well\u{1b}[2J\u{202e}";
+        let expected = [
+            format!(" WARN {target}: it said: {shown}\n"),
+            format!(
+                " WARN {target}: a\\rb\\u{{9b}}c\\u{{2028}} function=\"{shown}\" call=7 debug=[\"\\n\"]\n"
+            ),
+        ];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn colours_are_the_programs_own() {
+        let lines = written(true, log);
+        assert!(lines[1].contains("\u{1b}[3mcall\u{1b}[0m\u{1b}[2m=\u{1b}[0m7"));
+        for line in lines {
+            let plain = line.split('\u{1b}').skip(1);
+            let mut codes = plain.map(|rest| rest.split_once('m').unwrap_or_default().0);
+            assert!(
+                codes.all(|code| ["[0", "[2", "[3", "[33"].contains(&code)),
+                "{line:?}"
+            );
+            assert!(!line.trim_end().contains('\n'), "{line:?}");
+        }
+    }
 }

@@ -2,52 +2,54 @@
 //!
 //! Arguments, the terminal and exit codes are here; everything else is a library's. Results go to stdout and nothing
 //! else does; what is said to a person, and the log, goes to stderr.
+//!
+//! ```text
+//! commands           a file for each
+//! serving            a server in the foreground: ready, reloads, drain
+//! settings identity  what a server is told; which certificates it has
+//! logging signals
+//! exit               failures and their codes
+//! service_manager    what systemd hears
+//! output             the two streams
+//! args sandbox
+//! ```
+//!
+//! What stands lower knows nothing of what stands higher: `make tidy` looks (.ci/layers.txt).
 #![forbid(unsafe_code)]
 
 mod args;
-mod bench;
-mod call;
-mod check;
-mod dev;
+mod commands;
 mod exit;
-mod functions;
-mod limits;
+mod identity;
 mod logging;
-mod manual;
-mod node;
-mod notify;
-mod orchestrator;
 mod output;
-mod reload;
 mod sandbox;
+mod service_manager;
+mod serving;
 mod settings;
 mod signals;
-mod tls;
-mod top;
 
-use args::{Args, Command};
+use args::Args;
 use exit::Failure;
+use signals::Events;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let outcome = settings::args().and_then(run);
-    exit::code(outcome)
+    exit::tell_panics();
+    exit::code(run())
 }
 
-fn run(Args { log, command }: Args) -> Result<(), Failure> {
+fn run() -> Result<(), Failure> {
+    // Signals and a stuck log must not hurt a server while it is still being told what to be.
+    let events = if args::starts_server(std::env::args_os()) {
+        output::never_wait();
+        Some(Events::of_server()?)
+    } else {
+        None
+    };
+    let Some(Args { log, command }) = settings::args()? else {
+        return Ok(());
+    };
     logging::start(log, &command)?;
-    match command {
-        Command::Node(args) => node::run(&args),
-        Command::Orchestrator(args) => orchestrator::run(&args),
-        Command::Dev(args) => dev::run(&args),
-        Command::Call(args) => call::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Top(args) => top::run(&args),
-        Command::Functions(args) => functions::run(&args),
-        Command::Check(args) => check::run(&args),
-        Command::Config(args) => settings::show(&args),
-        Command::Tls(command) => tls::run(&command),
-        Command::Completions(args) => manual::completions(&args),
-        Command::Man(args) => manual::pages(&args),
-    }
+    commands::run(&command, events)
 }

@@ -24,7 +24,8 @@ pub(crate) fn enter() {
     }
 }
 
-fn give_up_tcp() -> Result<RulesetStatus, RulesetError> {
+/// As [`enter`], for a thread that was started before, and without a word.
+pub(crate) fn give_up_tcp() -> Result<RulesetStatus, RulesetError> {
     let given_up = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessNet::from_all(ABI::V4))?

@@ -1,55 +1,95 @@
-//! Signals, and what else a server in the foreground waits for.
+//! Signals: those that end a command in order, and those that a server is given while it starts, serves and drains.
 //!
-//! The first SIGTERM or SIGINT ends a server in order, the second at once; SIGHUP makes it read anew what it was given.
+//! A signal that nobody catches ends the process by itself, so a server catches them before all else. The first SIGTERM
+//! or SIGINT ends it in order, at once where it does not serve yet; the second one ends it at once. SIGHUP makes it read
+//! anew what it was given, as soon as it serves.
 
 use crate::exit::{Failure, Reason};
-use crate::notify;
-use crate::output::say;
-use humantime::format_duration;
+use crate::output::say_last;
+use crate::sandbox;
+use crate::service_manager;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// A second signal within this time is the first once more: timeout(1) sends its signal to a process and to its group, and a
+/// supervisor passes on the Ctrl-C that the terminal has sent to all.
+const SAME_WISH: Duration = Duration::from_millis(200);
 
 /// What has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A signal to end.
     Stop(i32),
     /// Certificates and script are to be read anew.
     Reload,
+    /// What was read anew is there.
+    Loaded,
 }
 
-/// Signals, which no longer end the process by themselves.
+/// Signals, which no longer end the process by themselves, and what else a server waits for.
 pub(crate) struct Events {
     sender: Sender<Event>,
     events: Receiver<Event>,
+    pending: VecDeque<Event>,
+    /// Whether there is something that has to end in order.
+    serves: Arc<AtomicBool>,
 }
 
 impl Events {
-    /// Catches SIGTERM and SIGINT from now on, and SIGHUP where `reloads` says that there is something to read anew.
+    /// Catches SIGTERM, SIGINT and SIGHUP for a server that is about to be started.
     ///
-    /// A second SIGTERM or SIGINT ends the process, with the exit code of a shell for a process that it killed.
-    pub(crate) fn catch(reloads: bool) -> Result<Self, Failure> {
+    /// # Errors
+    /// Where the system does not let them be caught.
+    pub(crate) fn of_server() -> Result<Self, Failure> {
+        Self::catch(&[SIGTERM, SIGINT, SIGHUP], false)
+    }
+
+    /// Catches SIGTERM and SIGINT for a command that has something to say at its end.
+    ///
+    /// # Errors
+    /// Where the system does not let them be caught.
+    pub(crate) fn of_command() -> Result<Self, Failure> {
+        Self::catch(&[SIGTERM, SIGINT], true)
+    }
+
+    fn catch(caught: &[i32], serves: bool) -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::new(Reason::Other, format!("signals: {error}"));
-        let mut caught = vec![SIGTERM, SIGINT];
-        caught.extend(reloads.then_some(SIGHUP));
         let mut signals = Signals::new(caught).map_err(failed)?;
         let (sender, events) = channel();
-        let teller = sender.clone();
+        let serves = Arc::new(AtomicBool::new(serves));
+        let (teller, is_serving) = (sender.clone(), Arc::clone(&serves));
         let forward = move || {
-            let mut is_stopping = false;
+            // Started before the process gives up what it can do without.
+            let _ = sandbox::give_up_tcp();
+            let mut first = None::<Instant>;
             for signal in signals.forever() {
                 let event = match signal {
+                    SIGHUP if first.is_some() => continue,
                     SIGHUP => Event::Reload,
-                    _ if is_stopping => {
-                        say(&format!("{}: ended at once", name(signal)));
+                    _ if first.is_some_and(|first| first.elapsed() < SAME_WISH) => continue,
+                    _ if first.is_some() => {
+                        say_last(&format!("{}: ended at once", name(signal)), []);
+                        // The exit code of a shell for a process that it killed.
                         signal_hook::low_level::exit(128 + signal);
+                    }
+                    _ if !is_serving.load(Ordering::SeqCst) => {
+                        let told = format!("{}: ended before it was ready", name(signal));
+                        service_manager::stopping(&told, Duration::ZERO);
+                        say_last(&told, []);
+                        signal_hook::low_level::exit(0);
                     }
                     _ => Event::Stop(signal),
                 };
-                is_stopping |= matches!(event, Event::Stop(_));
-                // Once nobody listens, the server is about to end.
+                if matches!(event, Event::Stop(_)) {
+                    first.get_or_insert_with(Instant::now);
+                }
+                // Once nobody listens, the process is about to end.
                 let _ = teller.send(event);
             }
         };
@@ -57,53 +97,51 @@ impl Events {
             .name("signals".into())
             .spawn(forward)
             .map_err(failed)?;
-        Ok(Self { sender, events })
+        Ok(Self {
+            sender,
+            events,
+            pending: VecDeque::new(),
+            serves,
+        })
     }
 
-    /// Says that the script is to be loaded anew.
-    pub(crate) fn reloader(&self) -> impl FnMut() + Send + use<> {
+    /// From now on there are calls that a signal to end leaves their time.
+    pub(crate) fn serves(&self) {
+        self.serves.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells of an event from another thread.
+    pub(crate) fn teller(&self, event: Event) -> impl FnMut() + Send + use<> {
         let sender = self.sender.clone();
         move || {
-            let _ = sender.send(Event::Reload);
+            let _ = sender.send(event);
         }
     }
 
-    /// Waits for a signal to end and gives it; meanwhile `reload` runs whenever that is asked for.
-    pub(crate) fn wait_for_stop(&self, mut reload: impl FnMut()) -> i32 {
+    /// Waits for the next event. A signal to end goes before all else that has happened.
+    pub(crate) fn next(&mut self) -> Event {
+        if self.pending.is_empty() {
+            self.pending.extend(self.events.recv());
+        }
+        self.pending.extend(self.events.try_iter());
+        let is_stop = |event: &Event| matches!(event, Event::Stop(_));
+        let stop = self.pending.iter().copied().find(is_stop);
+        // This end has a sender too, so there is always one.
+        let next = stop.or_else(|| self.pending.pop_front());
+        next.unwrap_or(Event::Stop(SIGTERM))
+    }
+
+    /// Waits for a signal to end.
+    pub(crate) fn wait_for_stop(&mut self) -> i32 {
         loop {
-            match self.events.recv() {
-                Ok(Event::Reload) => reload(),
-                Ok(Event::Stop(signal)) => return signal,
-                Err(_) => return SIGTERM,
+            if let Event::Stop(signal) = self.next() {
+                return signal;
             }
-        }
-    }
-
-    /// Waits for a signal to end, then runs `drain` with the time it has; it says whether all calls ended. Meanwhile
-    /// `reload` runs whenever that is asked for. Both get `server`.
-    pub(crate) fn serve<S>(
-        &self,
-        mut server: S,
-        timeout: Duration,
-        mut reload: impl FnMut(&mut S),
-        drain: impl FnOnce(S, Duration) -> bool,
-    ) {
-        let signal = self.wait_for_stop(|| reload(&mut server));
-        let span = format_duration(timeout);
-        let status = format!("taking no new calls; those under way have {span} to end");
-        say(&format!(
-            "{}: {status}, a second signal ends them at once",
-            name(signal)
-        ));
-        notify::stopping(&status, timeout);
-        if drain(server, timeout) {
-            say("all calls have ended");
-        } else {
-            say(&format!("calls that took longer than {span} were cut off"));
         }
     }
 }
 
-fn name(signal: i32) -> &'static str {
+/// The name of a signal.
+pub(crate) fn name(signal: i32) -> &'static str {
     signal_hook::low_level::signal_name(signal).unwrap_or("signal")
 }

@@ -71,3 +71,10 @@ pub mod node;
 mod orchestrator;
 pub mod runtime;
 pub mod server;
+
+/// The features of this crate that are compiled in.
+pub const FEATURES: &[&str] = if cfg!(feature = "engine") {
+    &["engine"]
+} else {
+    &[]
+};

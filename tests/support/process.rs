@@ -94,17 +94,21 @@ pub struct Served {
 impl Served {
     /// Starts a process and watches what it prints.
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command
+        let child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        Self::watch(child)
+    }
+
+    /// Watches what a process prints to those of its streams that are piped.
+    pub fn watch(mut child: Child) -> Self {
         let (sender, lines) = channel();
-        let streams: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
-        ];
-        for stream in streams {
+        let stdout = child.stdout.take().map(|stream| Box::new(stream) as _);
+        let stderr = child.stderr.take().map(|stream| Box::new(stream) as _);
+        let streams: [Option<Box<dyn Read + Send>>; 2] = [stdout, stderr];
+        for stream in streams.into_iter().flatten() {
             let sender = sender.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {

@@ -1,7 +1,7 @@
 //! The report's drawing: throughput and latency over the calls in flight, for each function.
 
-use crate::Outcome;
 use crate::figures::{Figure, Work};
+use crate::outcome::Outcome;
 use crate::report::Results;
 use crate::system::System;
 use plotters::prelude::*;

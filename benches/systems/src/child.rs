@@ -3,13 +3,38 @@
 //! A server says `ready ADDRESS` on its standard output and ends when its standard input does, so it never outlives the
 //! run, however that ends.
 
+use crate::outcome::Outcome;
 use crate::system::System;
-use crate::{Outcome, ServeArguments};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
+
+/// What a server process is told.
+#[derive(clap::Args)]
+pub(crate) struct ServeArguments {
+    /// Which
+    #[arg(value_enum)]
+    pub(crate) system: System,
+    /// The core it is pinned to
+    #[arg(long)]
+    pub(crate) core: usize,
+    /// Where the authority and the installed Node.js package are
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// The node behind an orchestrator
+    #[arg(long)]
+    pub(crate) upstream: Option<SocketAddr>,
+}
+
+impl ServeArguments {
+    /// The node behind this orchestrator.
+    pub(crate) fn upstream(&self) -> Outcome<SocketAddr> {
+        self.upstream
+            .ok_or_else(|| "--upstream is missing: the node's address".into())
+    }
+}
 
 /// A server under way; dropping it ends it.
 pub(crate) struct Server {
@@ -75,13 +100,5 @@ pub(crate) fn ready(address: SocketAddr) -> Outcome<()> {
 pub(crate) fn serve_forever() -> ! {
     loop {
         thread::park();
-    }
-}
-
-impl ServeArguments {
-    /// The node behind this orchestrator.
-    pub(crate) fn upstream(&self) -> Outcome<SocketAddr> {
-        self.upstream
-            .ok_or_else(|| "--upstream is missing: the node's address".into())
     }
 }

@@ -1,6 +1,6 @@
 //! The core of the servers and that of the load.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use core_affinity::CoreId;
 
 /// The first core of this process, for servers, and the last, for the load.

@@ -1,6 +1,6 @@
 //! What is called, how long, and what came of it.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 

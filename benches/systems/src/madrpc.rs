@@ -1,8 +1,10 @@
 //! madrpc itself: a node of one shard, and an orchestrator of one shard in front of it.
 
+use crate::child::{self, ServeArguments};
 use crate::figures::{FUNCTIONS, Figure, Load, Work};
-use crate::{Outcome, ServeArguments, child};
-use madrpc_core::identity::{Authority, Identity, Role};
+use crate::identity::identity;
+use crate::outcome::Outcome;
+use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
 use madrpc_shard::client::{Client, ClientConfig};
@@ -12,11 +14,6 @@ use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
-
-/// An identity of the run's own authority.
-pub(crate) fn identity(dir: &Path, role: Role) -> Outcome<Identity> {
-    Ok(Authority::load_or_create(&dir.join("tls"))?.issue(role)?)
-}
 
 fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
     Ok(ServerConfig {

@@ -12,21 +12,20 @@ mod ceiling;
 mod chart;
 mod child;
 mod cores;
+mod dispatch;
 mod figures;
+mod identity;
 mod madrpc;
+mod outcome;
 mod peers;
 mod report;
 mod run;
 mod system;
 
+use child::ServeArguments;
 use clap::{Parser, Subcommand};
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use run::RunArguments;
 use std::process::ExitCode;
-use system::System;
-
-/// What goes wrong ends the run: a bench has nobody to hand an error to.
-type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Whole systems side by side, each running the same JavaScript
 #[derive(Parser)]
@@ -37,19 +36,6 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(clap::Args)]
-struct RunArguments {
-    /// One round of 0.5 s instead of three of 2 s
-    #[arg(long)]
-    quick: bool,
-    /// Only these systems
-    #[arg(long, value_enum, value_delimiter = ',')]
-    only: Vec<System>,
-    /// Where the report goes
-    #[arg(long, default_value = "target/bench")]
-    out: PathBuf,
-}
-
 #[derive(Subcommand)]
 enum Command {
     /// One of the servers, until standard input ends
@@ -57,27 +43,10 @@ enum Command {
     Serve(ServeArguments),
 }
 
-/// What a server process is told.
-#[derive(clap::Args)]
-struct ServeArguments {
-    /// Which
-    #[arg(value_enum)]
-    system: System,
-    /// The core it is pinned to
-    #[arg(long)]
-    core: usize,
-    /// Where the authority and the installed Node.js package are
-    #[arg(long)]
-    dir: PathBuf,
-    /// The node behind an orchestrator
-    #[arg(long)]
-    upstream: Option<SocketAddr>,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.command {
-        Some(Command::Serve(serve)) => serve.system.serve(serve),
+        Some(Command::Serve(serve)) => dispatch::serve(serve),
         None => run::run(&arguments.run),
     };
     match outcome {

@@ -2,14 +2,29 @@
 
 use crate::ceiling::script;
 use crate::child::Server;
+use crate::dispatch::{self, Site};
 use crate::figures::{Load, Work};
+use crate::outcome::Outcome;
 use crate::peers::node;
 use crate::report::{Results, Setting};
-use crate::system::{Site, System};
-use crate::{Outcome, RunArguments, chart, cores};
+use crate::system::System;
+use crate::{chart, cores};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+#[derive(clap::Args)]
+pub(crate) struct RunArguments {
+    /// One round of 0.5 s instead of three of 2 s
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only these systems
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) only: Vec<System>,
+    /// Where the report goes
+    #[arg(long, default_value = "target/bench")]
+    pub(crate) out: PathBuf,
+}
 
 pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
     let (server_core, load_core) = cores::ends()?;
@@ -37,7 +52,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
                         dir: dir.path(),
                         core: load_core,
                     };
-                    let figure = system.measure(&site, work, &load)?;
+                    let figure = dispatch::measure(*system, &site, work, &load)?;
                     let (title, function) = (system.title(), work.function);
                     eprintln!(
                         "round {round} of {}: {function:>7}, {concurrency:>4} in flight, {title:>20}: {:>9.0} calls/s",

@@ -1,12 +1,7 @@
-//! The systems: what each is, how it is served and how it is loaded.
+//! The systems: what each is.
 
-use crate::ceiling::quic;
-use crate::figures::{Figure, Load, Work};
-use crate::peers::{ancestor, grpc, node};
-use crate::{Outcome, ServeArguments, madrpc};
+use crate::figures::Work;
 use clap::ValueEnum;
-use std::net::SocketAddr;
-use std::path::Path;
 
 /// A system to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -18,13 +13,6 @@ pub(crate) enum System {
     NodeHttp,
     NodePiscina,
     Quic,
-}
-
-/// Who loads a system, and from where.
-pub(crate) struct Site<'a> {
-    pub(crate) address: SocketAddr,
-    pub(crate) dir: &'a Path,
-    pub(crate) core: usize,
 }
 
 impl System {
@@ -93,39 +81,5 @@ impl System {
     /// Whether it shares the core of the load instead of the node's.
     pub(crate) fn is_beside_load(self) -> bool {
         self == Self::Orchestrator
-    }
-
-    /// Serves it; returns only with an error.
-    pub(crate) fn serve(self, serve: &ServeArguments) -> Outcome<()> {
-        match self {
-            Self::Direct => madrpc::serve_node(serve),
-            Self::Orchestrator => madrpc::serve_orchestrator(serve),
-            Self::Ancestor => ancestor::serve(serve),
-            Self::Tonic => grpc::serve(serve),
-            Self::NodeHttp => node::serve(serve, "http"),
-            Self::NodePiscina => node::serve(serve, "piscina"),
-            Self::Quic => quic::serve(serve),
-        }
-    }
-
-    /// Loads it.
-    pub(crate) fn measure(self, site: &Site<'_>, work: &Work, load: &Load) -> Outcome<Figure> {
-        let Site { address, dir, core } = *site;
-        let figure = match self {
-            Self::Direct | Self::Orchestrator => madrpc::check(address, dir, work)
-                .and_then(|()| madrpc::measure(address, dir, core, work, load)),
-            Self::Ancestor => ancestor::measure(address, dir, core, work, load),
-            Self::Tonic => grpc::measure(address, core, work, load),
-            Self::NodeHttp | Self::NodePiscina => node::measure(address, core, work, load),
-            Self::Quic => quic::measure(address, dir, core, load),
-        };
-        figure.map_err(|error| {
-            let (name, function) = (self.name(), work.function);
-            format!(
-                "{name}, {function}, {} in flight: {error}",
-                load.concurrency
-            )
-            .into()
-        })
     }
 }

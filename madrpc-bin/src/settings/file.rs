@@ -6,18 +6,18 @@ use toml::de::{DeTable, DeValue};
 
 /// A key of the file with its values: as flags take them.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) values: Vec<String>,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) values: Vec<String>,
     /// Counted from 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 /// Reads the file, whose keys must be among these.
 ///
 /// # Errors
 /// One line: the place and what is wrong there.
-pub(super) fn read(path: &Path, keys: &[String]) -> Result<Vec<Entry>, String> {
+pub(crate) fn read(path: &Path, keys: &[String]) -> Result<Vec<Entry>, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;

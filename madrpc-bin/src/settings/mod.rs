@@ -2,21 +2,18 @@
 //! defaults.
 //!
 //! A setting is a flag of `madrpc node` or `madrpc orchestrator`. Its key in the file is the flag's name with `_` for `-`,
-//! its variable that in capitals behind `MADRPC_`. So each is defined once, in args.rs, and what variables and files say
+//! its variable that in capitals behind `MADRPC_`. So each is defined once, in args, and what variables and files say
 //! is handed to the same parser, as flags behind those that were typed.
 
 mod file;
-mod show;
-mod template;
 
-pub(crate) use show::{ConfigArgs, run as show};
+pub(crate) use file::{Entry, read};
 
-use crate::args::Args;
-use crate::exit::{Failure, Reason};
+use crate::args::{Args, ServerKind};
+use crate::exit::{self, Failure, Reason};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser, ValueEnum};
-use file::Entry;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, Parser};
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
@@ -25,28 +22,9 @@ use std::path::PathBuf;
 /// What a flag of the same name is to clap; it is no setting, as it says where the others are.
 const CONFIG: &str = "config";
 
-/// A server that has settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Server {
-    Node,
-    Orchestrator,
-}
-
-impl Server {
-    const ALL: [Self; 2] = [Self::Node, Self::Orchestrator];
-
-    /// The name of its command.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Node => "node",
-            Self::Orchestrator => "orchestrator",
-        }
-    }
-}
-
 /// Where a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Source {
+pub(crate) enum Source {
     Flag(String),
     Variable(String),
     File(PathBuf, usize),
@@ -66,17 +44,17 @@ impl fmt::Display for Source {
 
 /// A setting as it is in force.
 #[derive(Debug)]
-struct Setting {
-    key: String,
+pub(crate) struct Setting {
+    pub(crate) key: String,
     /// None where it is not set and has no default of one word.
-    values: Vec<String>,
-    source: Source,
-    kind: Kind,
+    pub(crate) values: Vec<String>,
+    pub(crate) source: Source,
+    pub(crate) kind: Kind,
 }
 
 /// How a setting is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     /// `true` or `false`.
     Switch,
     /// One value.
@@ -86,7 +64,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(arg: &Arg) -> Self {
+    pub(crate) fn of(arg: &Arg) -> Self {
         match arg.get_action() {
             ArgAction::SetTrue => Self::Switch,
             ArgAction::Append => Self::Many,
@@ -95,26 +73,28 @@ impl Kind {
     }
 }
 
-/// The command line, completed by variables and the settings file where it is a server's. Wrong usage ends the process,
-/// as clap does it.
+/// The command line, completed by variables and the settings file where it is a server's; `None` where it asked for help or
+/// the version, which is shown then.
 ///
 /// # Errors
-/// What is wrong with a variable or the file, in one line.
-pub(crate) fn args() -> Result<Args, Failure> {
+/// What is wrong with the command line, a variable or the file.
+pub(crate) fn args() -> Result<Option<Args>, Failure> {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let relaxed = relaxed().try_get_matches_from(&argv).ok();
     let server = relaxed.as_ref().and_then(ArgMatches::subcommand);
     let server = server.and_then(|(name, matches)| {
-        let server = Server::ALL.into_iter().find(|server| server.name() == name);
+        let server = ServerKind::ALL
+            .into_iter()
+            .find(|server| server.name() == name);
         Some((server?, matches))
     });
     let Some((server, matches)) = server else {
-        return Ok(Args::parse());
+        return parsed(Args::try_parse_from(&argv));
     };
     let resolved = Resolved::new(server, matches, |name| std::env::var_os(name))?;
     let complete = argv.into_iter().chain(resolved.as_flags());
     match (Args::try_parse_from(complete), &resolved.file) {
-        (Ok(args), _) => Ok(args),
+        (Ok(args), _) => Ok(Some(args)),
         // Whoever wrote a file is told its keys and not the flags.
         (Err(error), Some(file)) if resolved.missing.is_empty() => {
             let text = error.to_string();
@@ -129,13 +109,20 @@ pub(crate) fn args() -> Result<Args, Failure> {
             variable(&resolved.missing[0]),
             flag(&resolved.missing[0])
         ))),
-        (Err(error), None) => error.exit(),
+        (Err(error), None) => parsed(Err(error)),
+    }
+}
+
+fn parsed(line: Result<Args, clap::Error>) -> Result<Option<Args>, Failure> {
+    match line {
+        Ok(args) => Ok(Some(args)),
+        Err(instead) => exit::show(&instead).map(|()| None),
     }
 }
 
 /// The settings of a server.
-struct Resolved {
-    settings: Vec<Setting>,
+pub(crate) struct Resolved {
+    pub(crate) settings: Vec<Setting>,
     file: Option<PathBuf>,
     /// The keys of those that it cannot do without and that nobody gave.
     missing: Vec<String>,
@@ -143,8 +130,8 @@ struct Resolved {
 
 impl Resolved {
     /// From the flags that were typed, and the environment.
-    fn new(
-        server: Server,
+    pub(crate) fn new(
+        server: ServerKind,
         typed: &ArgMatches,
         variable_of: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
@@ -154,7 +141,7 @@ impl Resolved {
         let file = typed.get_one::<PathBuf>(CONFIG).cloned();
         let keys: Vec<String> = settings(command).map(key).collect();
         let entries = match &file {
-            Some(path) => file::read(path, &keys).map_err(usage)?,
+            Some(path) => read(path, &keys).map_err(usage)?,
             None => Vec::new(),
         };
         let mut found = Vec::new();
@@ -220,8 +207,8 @@ impl Resolved {
 }
 
 /// The command line with nothing required: what is missing may stand elsewhere.
-fn relaxed() -> Command {
-    Server::ALL
+pub(crate) fn relaxed() -> Command {
+    ServerKind::ALL
         .into_iter()
         .fold(Args::command(), |root, server| {
             root.mut_subcommand(server.name(), |command| {
@@ -230,13 +217,13 @@ fn relaxed() -> Command {
         })
 }
 
-fn command(root: &Command, server: Server) -> &Command {
-    // Both are in args.rs; a test walks through them.
+pub(crate) fn command(root: &Command, server: ServerKind) -> &Command {
+    // Both are in args; a test walks through them.
     root.find_subcommand(server.name()).unwrap_or(root)
 }
 
 /// The flags of a server that are settings, in the order of its help.
-fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
+pub(crate) fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
     let is_setting = |arg: &&Arg| {
         !matches!(arg.get_id().as_str(), CONFIG | "check" | "help" | "version")
             && arg.get_long().is_some()
@@ -244,7 +231,7 @@ fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
     command.get_arguments().filter(is_setting)
 }
 
-fn key(arg: &Arg) -> String {
+pub(crate) fn key(arg: &Arg) -> String {
     arg.get_long().unwrap_or_default().replace('-', "_")
 }
 
@@ -252,11 +239,11 @@ fn flag(key: &str) -> String {
     key.replace('_', "-")
 }
 
-fn variable(key: &str) -> String {
+pub(crate) fn variable(key: &str) -> String {
     format!("MADRPC_{}", key.to_uppercase())
 }
 
-fn defaults(arg: &Arg) -> Vec<String> {
+pub(crate) fn defaults(arg: &Arg) -> Vec<String> {
     // clap gives a switch the default `false`.
     let values = arg.get_default_values().iter();
     values
@@ -302,7 +289,12 @@ fn as_flags(key: &str, kind: Kind, values: &[String]) -> Vec<OsString> {
 }
 
 /// Whether the flag takes these values; else why not.
-fn check(server: Server, key: &str, kind: Kind, values: &[String]) -> Result<(), String> {
+pub(crate) fn check(
+    server: ServerKind,
+    key: &str,
+    kind: Kind,
+    values: &[String],
+) -> Result<(), String> {
     match (kind, values) {
         (Kind::Switch, [value]) if value == "true" || value == "false" => return Ok(()),
         (Kind::Switch, _) => {
@@ -350,7 +342,7 @@ mod tests {
             found.map(|(_, value)| OsString::from(value))
         };
         let resolved =
-            Resolved::new(Server::Node, typed, of).map_err(|failure| failure.to_string())?;
+            Resolved::new(ServerKind::Node, typed, of).map_err(|failure| failure.to_string())?;
         let rows = resolved.settings.into_iter().map(|setting| {
             (
                 setting.key,
@@ -459,7 +451,7 @@ mod tests {
             let matches = relaxed().try_get_matches_from(line.split(' ')).unwrap();
             let (_, typed) = matches.subcommand().unwrap();
             let of = |name: &str| variable.filter(|_| name == "MADRPC_NODE").map(Into::into);
-            let resolved = Resolved::new(Server::Orchestrator, typed, of);
+            let resolved = Resolved::new(ServerKind::Orchestrator, typed, of);
             let flags = resolved
                 .map_err(|failure| failure.to_string())
                 .unwrap()

@@ -12,10 +12,15 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 use tracing::warn;
 
 /// Kernel buffer of each socket, both ways; what the system allows where that is less.
 const BUFFER_BYTES: usize = 4 << 20;
+
+/// How long a port in use is waited for, and how often it is tried meanwhile.
+const FREED_WITHIN: Duration = Duration::from_secs(2);
+const FREED_LOOK: Duration = Duration::from_millis(10);
 
 /// An address that a group cannot have.
 #[derive(Debug, thiserror::Error)]
@@ -124,11 +129,27 @@ pub struct PortLock {
 }
 
 impl SocketGroup {
-    /// Binds a socket for each of `shards`; port 0 chooses a free one.
+    /// Binds a socket for each of `shards`; port 0 chooses a free one. A port that is in use is waited for, for at most
+    /// 2 s: a process that was killed holds it for some milliseconds more, until the kernel has closed its rings, and the
+    /// one that takes its place must not fail for that.
     ///
     /// # Errors
-    /// Where the address is in use or refused, or the choice of steering.
+    /// Where the address stays in use or is refused, or the choice of steering.
     pub fn bind(
+        address: SocketAddr,
+        shards: u16,
+        choice: SteeringChoice,
+    ) -> Result<Self, BindError> {
+        let end = Instant::now() + FREED_WITHIN;
+        loop {
+            match Self::bind_now(address, shards, choice) {
+                Err(BindError::InUse(_)) if Instant::now() < end => std::thread::sleep(FREED_LOOK),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn bind_now(
         address: SocketAddr,
         shards: u16,
         choice: SteeringChoice,
@@ -374,6 +395,28 @@ mod tests {
         let address = group.address;
         drop(group);
         SocketGroup::bind(address, 2, SteeringChoice::Auto).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_is_just_being_freed_is_waited_for() {
+        let group = SocketGroup::bind(loopback(), 2, SteeringChoice::Auto).unwrap();
+        let SocketGroup {
+            sockets,
+            address,
+            lock,
+            ..
+        } = group;
+        // First the sockets go and then the lock, as it may be with a process that is torn down.
+        let freeing = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(sockets);
+            std::thread::sleep(Duration::from_millis(200));
+            drop(lock);
+        });
+        let begun = Instant::now();
+        SocketGroup::bind(address, 2, SteeringChoice::Auto).unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(400));
+        freeing.join().unwrap();
     }
 
     #[test]

@@ -8,6 +8,14 @@ use std::os::fd::{FromRawFd, OwnedFd};
 /// Memory that an executor's rings lock; glommio refuses less.
 pub const LOCKED_MEMORY_BYTES: u64 = 512 * 1024;
 
+/// Files that a process has open before it starts an executor: streams, signals, the log, and what a script or a watch
+/// opens.
+const FILES: u64 = 16;
+
+/// Files of an executor: three rings and an event, and at most five sockets (an orchestrator's). glommio panics in its first
+/// system call where it cannot open one.
+const FILES_PER_EXECUTOR: u64 = 10;
+
 /// Something this machine lacks.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
@@ -22,6 +30,17 @@ pub enum PreflightError {
         /// What is needed, in KiB.
         need_kib: u64,
     },
+    /// The limit of open files is too low.
+    #[error(
+        "open files: the limit is {limit} and the shards need {need}; raise it by `ulimit -n {need}`, LimitNOFILE= in a \
+         systemd unit, or nofile in limits.conf"
+    )]
+    OpenFiles {
+        /// The limit.
+        limit: u64,
+        /// What is needed.
+        need: u64,
+    },
     /// The kernel refuses io_uring.
     #[error("io_uring: the kernel refuses it ({reason}); {remedy}")]
     IoUring {
@@ -32,30 +51,37 @@ pub enum PreflightError {
     },
 }
 
-/// Checks that `executors` can be started in this process, and raises the soft limit of locked memory where it may.
+/// Checks that `executors` can be started in this process, and raises the soft limits of locked memory and open files
+/// where it may.
 ///
 /// # Errors
 /// Where something is missing.
 pub fn check(executors: usize) -> Result<(), PreflightError> {
-    locked_memory(LOCKED_MEMORY_BYTES * executors as u64)?;
+    let executors = executors as u64;
+    locked_memory(LOCKED_MEMORY_BYTES * executors)?;
+    let need = FILES + FILES_PER_EXECUTOR * executors;
+    raise(Resource::RLIMIT_NOFILE, need)
+        .map_err(|limit| PreflightError::OpenFiles { limit, need })?;
     io_uring()
 }
 
 fn locked_memory(need: u64) -> Result<(), PreflightError> {
-    // Unreadable limits are no reason to refuse: glommio will say what it makes of them.
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else {
-        return Ok(());
-    };
-    if soft >= need {
-        return Ok(());
-    }
-    if hard >= need && setrlimit(Resource::RLIMIT_MEMLOCK, need, hard).is_ok() {
-        return Ok(());
-    }
-    Err(PreflightError::LockedMemory {
+    raise(Resource::RLIMIT_MEMLOCK, need).map_err(|soft| PreflightError::LockedMemory {
         limit_kib: soft / 1024,
         need_kib: need / 1024,
     })
+}
+
+/// Raises a soft limit to what is needed, where it is lower; gives it where that cannot be done.
+fn raise(resource: Resource, need: u64) -> Result<(), u64> {
+    // Unreadable limits are no reason to refuse: glommio will say what it makes of them.
+    let Ok((soft, hard)) = getrlimit(resource) else {
+        return Ok(());
+    };
+    if soft >= need || (hard >= need && setrlimit(resource, need, hard).is_ok()) {
+        return Ok(());
+    }
+    Err(soft)
 }
 
 fn io_uring() -> Result<(), PreflightError> {

@@ -6,7 +6,7 @@
 mod snapshots;
 
 use super::heartbeat::{Heartbeat, Pulse, Silent};
-use super::shard::{Caller, Inbox, ToShard};
+use super::messages::{Caller, Inbox, ToShard};
 use crate::runtime::beacon::{Beacon, Hold, Holder};
 use madrpc_core::stats::{Part, Snapshot};
 use snapshots::{Collected, Snapshots};

@@ -21,9 +21,11 @@ pub mod script_watch;
 mod askers;
 mod config;
 mod control;
+mod messages;
 #[cfg(feature = "engine")]
 mod node;
 mod orchestrator;
+mod reserved;
 mod shard;
 
 pub use crate::net::spin::DEFAULT_SPIN;
@@ -48,7 +50,8 @@ use futures_channel::mpsc::unbounded;
 use heartbeat::Heartbeat;
 use madrpc_core::identity::{Identity, IdentityError};
 use madrpc_core::limits::MEMORY_MIN_BYTES;
-use shard::{Inbox, RESET_PURPOSE, Shard, ToShard};
+use messages::{Inbox, ToShard};
+use shard::{RESET_PURPOSE, Shard};
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Starting a node, and going over to another script.
 
 use super::control::tell;
-use super::shard::{Inbox, ToShard};
+use super::messages::{Inbox, ToShard};
 use super::{Server, ServerConfig, StartError, bind};
 use crate::engine::{LaneConfig, Script, ScriptError};
 use crate::net::budget::Budget;

@@ -6,9 +6,11 @@
 
 use super::askers::Askers;
 use super::control::ToControl;
+use super::messages::{Caller, ToShard};
+use super::reserved::{check, refuse, too_large};
 use crate::net::budget::Budget;
 use crate::net::dial::{Outcome, Request, Upstreams};
-use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::endpoint::Endpoint;
 use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
@@ -16,25 +18,21 @@ use crate::net::spin::Spin;
 use crate::net::transport::{accepting_config, dialing_config};
 use crate::net::wake::too_many_wakes;
 use crate::runtime::memory;
-use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures_channel::mpsc::UnboundedReceiver;
 use futures_lite::{FutureExt, StreamExt};
+use madrpc_core::call::Bill;
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::{
-    BODY_MAX_BYTES, ENDINGS_PER_TURN, FUNCTION_NAME_MAX_BYTES, MEMORY_GIVE_BACK_INTERVAL,
-    MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX, UPSTREAM_IDLE_TIMEOUT,
+    ENDINGS_PER_TURN, MEMORY_GIVE_BACK_INTERVAL, MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX,
+    UPSTREAM_IDLE_TIMEOUT,
 };
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::stats::{STATS, Snapshot};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
-
-/// Names that begin so are answered by the process itself; scripts cannot register them.
-const RESERVED_PREFIX: &str = "madrpc.";
 
 /// How long a parked shard sleeps at the most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
@@ -44,34 +42,6 @@ const LINGER: Duration = Duration::from_millis(500);
 
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
-
-/// What the control thread tells a shard.
-pub(crate) enum ToShard {
-    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
-    Count { round: u64, from: usize },
-    /// The result of [`STATS`], or why there is none.
-    Answer(Caller, Result<Arc<[u8]>, CallError>),
-    /// Something has come for your service, by a way of its own.
-    Wake,
-    /// Open and accept sessions with this identity from now on.
-    Identify(Identity),
-    /// Take nothing new, and end when the calls under way have ended.
-    Drain,
-    /// End now.
-    Stop,
-}
-
-/// The control thread's end of a shard.
-pub(crate) type Inbox = UnboundedSender<ToShard>;
-
-/// Who called a reserved function.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
-    pub(crate) shard: u16,
-    pub(crate) session: SessionKey,
-    /// The caller's number for the call.
-    pub(crate) id: u64,
-}
 
 /// One shard of a server.
 pub(crate) struct Shard<S: Service> {
@@ -234,7 +204,7 @@ impl<S: Service> Shard<S> {
                 io.callers.break_off(session, &reason);
                 continue;
             }
-            if let Err(error) = check(function, *stage) {
+            if let Err(error) = check(function, *stage == Stage::Serving) {
                 refuse(io.callers, session, id, &error);
                 continue;
             }
@@ -497,36 +467,5 @@ impl<S: Service> Shard<S> {
         if let Some(message) = message {
             self.on_message(message, Instant::now());
         }
-    }
-}
-
-/// Whether a call can be taken, whoever would run it.
-fn check(function: &str, stage: Stage) -> Result<(), CallError> {
-    if stage != Stage::Serving {
-        let error = "this process is stopping and takes no new calls";
-        return Err(CallError::not_run(ErrorKind::Unavailable, error));
-    }
-    if function.len() > FUNCTION_NAME_MAX_BYTES {
-        let error =
-            format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
-        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
-    }
-    if function.starts_with(RESERVED_PREFIX) && ![STATS, FUNCTIONS].contains(&function) {
-        let error = format!(
-            "no reserved function is called `{function}`; there are {FUNCTIONS} and {STATS}"
-        );
-        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
-    }
-    Ok(())
-}
-
-fn too_large(bytes: usize) -> CallError {
-    let error = format!("the arguments have {bytes} bytes, and at most {BODY_MAX_BYTES} are taken");
-    CallError::not_run(ErrorKind::PayloadTooLarge, error)
-}
-
-fn refuse(callers: &mut Endpoint, session: SessionKey, id: u64, error: &CallError) {
-    if let Some(outbox) = callers.outbox(session) {
-        outbox.fail(id, Bill::default(), error);
     }
 }

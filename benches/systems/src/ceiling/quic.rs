@@ -1,9 +1,11 @@
 //! An echo over QUIC: madrpc's TLS, transport settings and frames, on one stream of one connection; no JavaScript.
 
 use super::wire::{Wire, on_time};
+use crate::child::{self, ServeArguments};
+use crate::cores;
 use crate::figures::{Clock, Figure, Load, Work};
-use crate::madrpc::identity;
-use crate::{Outcome, ServeArguments, child, cores};
+use crate::identity::identity;
+use crate::outcome::Outcome;
 use madrpc_core::session::cid::ID_BYTES;
 use madrpc_core::call::frame::{self, Header, PREFIX_BYTES};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};

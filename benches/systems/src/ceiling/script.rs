@@ -1,7 +1,7 @@
 //! QuickJS without a network: the arguments become JavaScript values, the function runs, its result is read.
 
-use crate::Outcome;
 use crate::figures::{FUNCTIONS, Work};
+use crate::outcome::Outcome;
 use rquickjs::{Context, Ctx, Function, Object, Runtime};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! A socket and one quiche connection over it, moved in batches.
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use madrpc_core::limits::DATAGRAM_MAX_BYTES;
 use madrpc_shard::server::DEFAULT_SPIN;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

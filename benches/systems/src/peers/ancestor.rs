@@ -5,9 +5,11 @@
 
 use super::closed_loop::{self, Caller};
 use super::pool::Pool;
+use crate::child::{self, ServeArguments};
+use crate::cores;
 use crate::figures::{Figure, Load, Work};
-use crate::madrpc::identity;
-use crate::{Outcome, ServeArguments, child, cores};
+use crate::identity::identity;
+use crate::outcome::Outcome;
 use madrpc_core::identity::{Identity, Role, SERVER_NAME_ANY};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, RecvStream, SendStream, TransportConfig};

@@ -1,7 +1,8 @@
 //! The load for the peers: so many callers on one thread, each of which sends its next call when its last has returned.
 
+use crate::cores;
 use crate::figures::{Clock, Figure, Load, Work};
-use crate::{Outcome, cores};
+use crate::outcome::Outcome;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;

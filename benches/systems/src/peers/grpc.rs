@@ -2,8 +2,10 @@
 
 use super::closed_loop::{self, Caller};
 use super::pool::Pool;
+use crate::child::{self, ServeArguments};
+use crate::cores;
 use crate::figures::{Figure, Load, Work};
-use crate::{Outcome, ServeArguments, child, cores};
+use crate::outcome::Outcome;
 use generated::functions_client::FunctionsClient;
 use generated::functions_server::{Functions, FunctionsServer};
 use std::net::SocketAddr;

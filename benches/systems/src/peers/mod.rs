@@ -6,7 +6,7 @@ pub(crate) mod grpc;
 pub(crate) mod node;
 mod pool;
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 use tokio::runtime::{Builder, Runtime};
 
 /// A runtime for a server on one core, and the threads that `spawn_blocking` starts. Each peer has the builder with

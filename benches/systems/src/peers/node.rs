@@ -1,8 +1,10 @@
 //! Node.js: JSON-RPC over HTTP/1.1, a kept-alive connection for each caller; with piscina's worker threads or without.
 
 use super::closed_loop::{self, Caller};
+use crate::child::ServeArguments;
+use crate::cores;
 use crate::figures::{FUNCTIONS, Figure, Load, Work};
-use crate::{Outcome, ServeArguments, cores};
+use crate::outcome::Outcome;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;

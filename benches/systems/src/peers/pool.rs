@@ -5,8 +5,8 @@
     reason = "the mutex is what is measured here"
 )]
 
-use crate::Outcome;
 use crate::figures::FUNCTIONS;
+use crate::outcome::Outcome;
 use rquickjs::{Context, Function, Runtime, Value};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -31,9 +31,9 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(plan: &Plan, now: Instant) -> Self {
-        let begun = now + plan.warm_up;
+        let begun = later(now, plan.warm_up);
         let (end, calls_max) = match plan.until {
-            Until::Elapsed(duration) => (Some(begun + duration), u64::MAX),
+            Until::Elapsed(duration) => (Some(later(begun, duration)), u64::MAX),
             Until::Calls(calls) => (None, calls),
         };
         Self {
@@ -70,8 +70,10 @@ impl Schedule {
                 rate,
                 in_flight_max,
             } => {
-                let since = Duration::from_secs_f64(self.taken as f64 / rate);
-                (in_flight_max, self.started + since)
+                // A rate near 0 puts the second call beyond all times.
+                let since = Duration::try_from_secs_f64(self.taken as f64 / rate);
+                let since = since.unwrap_or(Duration::MAX);
+                (in_flight_max, later(self.started, since))
             }
         };
         (in_flight < max && !self.all_taken()).then_some(at)
@@ -90,7 +92,7 @@ impl Schedule {
             Pace::Closed { .. } => Duration::ZERO,
             Pace::Open { .. } => CATCH_UP,
         };
-        self.all_taken() || self.end.is_some_and(|end| now >= end + late)
+        self.all_taken() || self.end.is_some_and(|end| now >= later(end, late))
     }
 
     fn all_taken(&self) -> bool {
@@ -125,6 +127,13 @@ impl Schedule {
         let seconds = at.saturating_duration_since(self.started).as_secs_f64();
         (seconds * rate).ceil() as u64
     }
+}
+
+/// That much later; the end of time where there is no such time.
+fn later(at: Instant, by: Duration) -> Instant {
+    /// A century, which no clock of a machine that runs is near to the end of.
+    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    at.checked_add(by).unwrap_or_else(|| at + FAR)
 }
 
 #[cfg(test)]
@@ -220,6 +229,24 @@ mod tests {
         }
         assert_eq!(schedule.take(late, 1), None);
         assert!(schedule.is_over(late));
+    }
+
+    #[test]
+    fn a_rate_that_is_hardly_one_and_a_time_without_end_are_kept() {
+        for rate in [1e-300, f64::MIN_POSITIVE, f64::NAN, 0.0] {
+            for until in [Until::Elapsed(Duration::MAX), Until::Calls(5)] {
+                let pace = Pace::Open {
+                    rate,
+                    in_flight_max: 10,
+                };
+                let (mut schedule, start) = schedule(pace, until);
+                // The first call is due at once, and the second never.
+                let day = Duration::from_secs(24 * 3600);
+                assert_eq!(schedule.take(start, 0).is_some(), rate > 0.0, "{rate}");
+                assert_eq!(schedule.take(start + day, 0), None, "{rate}");
+                assert!(schedule.next_due(0).is_none_or(|due| due > start + day));
+            }
+        }
     }
 
     #[test]

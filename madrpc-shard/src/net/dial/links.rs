@@ -7,6 +7,7 @@
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{BACKLOG_MAX_BYTES, FORWARD_BACKLOG_MAX_BYTES};
 use madrpc_core::lists::ListKey;
 use madrpc_core::wheel::TimerKey;
 use std::net::SocketAddr;
@@ -27,6 +28,25 @@ pub(crate) enum Sessions {
         /// The callers; each begins with a shard of its own.
         callers: u16,
     },
+}
+
+/// Whether sessions are held while nobody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Opened at once, opened again when lost, pinged for ever.
+    Always,
+    /// Opened by the first call, pinged while calls wait, left to end when idle.
+    WhileCalling,
+}
+
+impl Keep {
+    /// What may wait on one session, above which no further call is put on it.
+    pub(super) fn backlog_max_bytes(self) -> usize {
+        match self {
+            Self::Always => FORWARD_BACKLOG_MAX_BYTES,
+            Self::WhileCalling => BACKLOG_MAX_BYTES,
+        }
+    }
 }
 
 /// A server and the sessions to it.

@@ -15,9 +15,11 @@
 
 mod links;
 mod request;
+mod unreachable;
+mod upkeep;
 
 pub use links::SESSIONS_MAX;
-pub(crate) use links::Sessions;
+pub(crate) use links::{Keep, Sessions};
 pub(crate) use request::{Outcome, Request};
 
 use super::endpoint::{Endpoint, SessionKey};
@@ -25,43 +27,18 @@ use links::{Link, Place, State, Target};
 use madrpc_core::balance::RoundRobin;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{
-    BACKLOG_MAX_BYTES, DEADLINE_GRACE, FORWARD_BACKLOG_MAX_BYTES, FUNCTION_NAME_MAX_BYTES,
-    KEEP_ALIVE,
-};
+use madrpc_core::limits::{DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, KEEP_ALIVE};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-use tracing::{info, warn};
-
-/// Reasons that an error names, where no upstream can be reached.
-const REASONS_MAX: usize = 3;
+use std::time::Instant;
+use unreachable::why_none;
 
 /// Names a call until its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallId(ItemKey);
-
-/// Whether sessions are held while nobody calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Keep {
-    /// Opened at once, opened again when lost, pinged for ever.
-    Always,
-    /// Opened by the first call, pinged while calls wait, left to end when idle.
-    WhileCalling,
-}
-
-impl Keep {
-    /// What may wait on one session, above which no further call is put on it.
-    fn backlog_max_bytes(self) -> usize {
-        match self {
-            Self::Always => FORWARD_BACKLOG_MAX_BYTES,
-            Self::WhileCalling => BACKLOG_MAX_BYTES,
-        }
-    }
-}
 
 /// Sessions to a fixed list of servers, and the calls on them.
 pub(crate) struct Upstreams<T> {
@@ -348,43 +325,6 @@ impl<T> Upstreams<T> {
         self.unreachable = None;
     }
 
-    fn leave(&mut self, session: SessionKey) {
-        if let Some(place) = self.place_of(session) {
-            self.enter(place, State::Leaving(session));
-        }
-    }
-
-    /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
-    fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
-        let Sessions::PerShard { callers } = self.sessions else {
-            return;
-        };
-        let Some(Place { target, .. }) = self.place_of(session) else {
-            return;
-        };
-        let wanted = self.targets[target].wanted(shards, callers);
-        for link in 1..self.targets[target].links.len() {
-            let place = Place { target, link };
-            let link = &mut self.targets[target].links[link];
-            let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
-            match (was_wanted, link.wanted, link.session()) {
-                (_, false, Some(session)) => self.enter(place, State::Leaving(session)),
-                (false, true, None) => self.due.push(place),
-                _ => {}
-            }
-        }
-        for prefix in wanted {
-            let links = &self.targets[target].links;
-            let is_there = links[1..].iter().any(|link| link.prefix == prefix);
-            if !is_there && self.targets[target].has_room() {
-                self.add_link(target, prefix);
-            }
-        }
-        if self.keep == Keep::Always {
-            self.dial(now);
-        }
-    }
-
     /// A link for the next call, and its session.
     fn pick(&mut self, now: Instant) -> Result<(Place, SessionKey), CallError> {
         self.dial(now);
@@ -442,36 +382,6 @@ impl<T> Upstreams<T> {
             *behind += usize::from(!has_room);
             has_room.then(|| calls.length(list))
         })
-    }
-
-    /// Dials the links that are down and due.
-    fn dial(&mut self, now: Instant) {
-        for place in std::mem::take(&mut self.due) {
-            let target = &mut self.targets[place.target];
-            let link = &mut target.links[place.link];
-            if !link.wanted || !matches!(link.state, State::Down { .. }) {
-                continue;
-            }
-            let (address, prefix) = (target.address, link.prefix);
-            match self
-                .endpoint
-                .connect(address, self.server_name, prefix, now)
-            {
-                Ok(session) => {
-                    let at = session.place();
-                    if at >= self.places.len() {
-                        self.places.resize(at + 1, None);
-                    }
-                    self.places[at] = Some((session, place));
-                    self.enter(place, State::Connecting(session));
-                }
-                Err(why) => {
-                    let retry_at = now + link.backoff.failed(fastrand::f64());
-                    self.timers.insert(retry_at, Due::Dial(place));
-                    self.enter(place, State::Down { why });
-                }
-            }
-        }
     }
 }
 
@@ -540,107 +450,4 @@ impl<T> Upstreams<T> {
     pub(crate) fn flush(&mut self, now: Instant) {
         self.endpoint.flush(now);
     }
-
-    fn on_session_ended(&mut self, session: SessionKey, error: CallError, now: Instant) {
-        let Some(place) = self.place_of(session) else {
-            return;
-        };
-        self.places[session.place()] = None;
-        let target = &mut self.targets[place.target];
-        let address = target.address;
-        let link = &mut target.links[place.link];
-        let was_open = error.may_have_run;
-        let was_leaving = matches!(link.state, State::Leaving(_));
-        let is_idle = self.calls.length(link.calls) == 0;
-        let wait = match self.keep == Keep::WhileCalling && is_idle && was_open {
-            true => Duration::ZERO,
-            false => link.backoff.failed(fastrand::f64()),
-        };
-        let why = CallError {
-            message: format!("{address}: {}", error.message),
-            ..error
-        };
-        // One line is enough for all sessions to a server.
-        if self.keep == Keep::Always && place.link == 0 {
-            let again = wait.as_millis();
-            match was_leaving {
-                true => info!("{address} has stopped; trying again in {again} ms"),
-                false => warn!("{}; trying again in {again} ms", why.message),
-            }
-        }
-        let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
-        if let Some(ping) = link.ping.take() {
-            self.timers.remove(ping);
-        }
-        self.lost.push_back((calls, place.target, why.clone()));
-        let why = CallError {
-            may_have_run: false,
-            ..why
-        };
-        self.enter(place, State::Down { why });
-        match wait.is_zero() {
-            true => self.due.push(place),
-            false => {
-                self.timers.insert(now + wait, Due::Dial(place));
-            }
-        }
-    }
-
-    fn begin_pinging(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target].links[place.link];
-        if self.keep == Keep::Always && link.ping.is_none() {
-            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
-        }
-    }
-
-    /// Pings a session that must be known to live; one that has lived for so long has recovered.
-    fn ping(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target].links[place.link];
-        link.ping = None;
-        let Some(session) = link.session() else {
-            return;
-        };
-        if self.keep == Keep::Always || self.calls.length(link.calls) > 0 {
-            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
-        }
-        if !matches!(link.state, State::Connecting(_)) {
-            link.backoff.succeeded();
-            if link.ping.is_some() {
-                self.endpoint.ping(session);
-            }
-        }
-    }
-}
-
-/// Why none of these can be called: the reasons of the first few that are down.
-fn why_none<'a>(targets: impl IntoIterator<Item = &'a Target>) -> CallError {
-    let mut is_unauthorized = None;
-    let mut reasons: Vec<&str> = Vec::new();
-    let mut others = 0;
-    let links = targets.into_iter().flat_map(|target| &target.links);
-    for link in links {
-        let State::Down { why } = &link.state else {
-            continue;
-        };
-        let refused = why.kind == ErrorKind::Unauthorized;
-        is_unauthorized = Some(is_unauthorized.unwrap_or(true) && refused);
-        match reasons.len() < REASONS_MAX {
-            _ if reasons.contains(&why.message.as_str()) => {}
-            true => reasons.push(&why.message),
-            false => others += 1,
-        }
-    }
-    // A refused certificate is the caller's to mend; anything else may pass.
-    let kind = match is_unauthorized {
-        Some(true) => ErrorKind::Unauthorized,
-        _ => ErrorKind::Unavailable,
-    };
-    let mut message = match reasons.is_empty() {
-        true => "all upstreams are stopping".to_owned(),
-        false => reasons.join("; "),
-    };
-    if others > 0 {
-        message.push_str(&format!("; and {others} more"));
-    }
-    CallError::not_run(kind, message)
 }

@@ -150,3 +150,20 @@ impl Entry {
         }
     }
 }
+
+/// Where a turn's reading is in the list of dirty sessions.
+pub(super) struct Reading {
+    pub(super) at: usize,
+    /// Sessions that become dirty while frames are read have their turn in the next; `None` before the first frame.
+    pub(super) end: Option<usize>,
+    /// Whether the session at hand has begun its turn.
+    pub(super) has_begun: bool,
+}
+
+impl Reading {
+    pub(super) const NEW: Self = Self {
+        at: 0,
+        end: None,
+        has_begun: false,
+    };
+}

@@ -19,8 +19,11 @@
 
 mod acceptor;
 mod admission;
+mod certificates;
 mod entry;
+mod origin;
 mod peers;
+mod phases;
 mod reset;
 mod retry;
 mod sessions;

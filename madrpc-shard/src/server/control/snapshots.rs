@@ -5,7 +5,7 @@
 //! however many callers ask, and however often, a snapshot costs the shards and this thread a bounded share of their time.
 //! A caller gets what was collected after it asked.
 
-use crate::server::shard::{Caller, Inbox, ToShard};
+use crate::server::messages::{Caller, Inbox, ToShard};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::stats::{Part, Snapshot, Sum};

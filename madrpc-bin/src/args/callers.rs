@@ -1,0 +1,69 @@
+//! The flags of commands that ask a server something and print its answer.
+
+use super::help;
+use super::parse::{target, timeout};
+use super::tls::TlsArgs;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::CALL)]
+pub(crate) struct CallArgs {
+    /// The orchestrator or node to ask
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// The function's registered name
+    #[arg(value_name = "NAME")]
+    pub(crate) function: String,
+
+    /// Its argument; `-` reads it from stdin [default: undefined]
+    #[arg(value_name = "JSON", allow_negative_numbers = true)]
+    pub(crate) json: Option<String>,
+
+    /// Time until the deadline, as 5s or 200ms; at most 24h
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    pub(crate) timeout: Duration,
+
+    /// Say on stderr what the call cost and where it ran
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopArgs {
+    /// The orchestrator or node to watch
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// Milliseconds between looks, 50 to 60000
+    #[arg(short, long, value_name = "MS", default_value = "250", value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    pub(crate) interval: u64,
+
+    /// Print the totals since the server's start as a table, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// With --once: as one JSON document. Times end in _us or _ms, the rest are counts
+    #[arg(long, requires = "once")]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FunctionsArgs {
+    /// The node to ask, or the orchestrator, which asks its nodes
+    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) address: String,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}

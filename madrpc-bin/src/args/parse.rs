@@ -1,0 +1,57 @@
+//! What the values of flags have to look like, and the words for those that do not.
+
+use madrpc_core::limits::TIMEOUT_MAX;
+use std::time::Duration;
+
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
+}
+
+/// A number of things that take memory each: more than `max` of them is a slip of the pen, and would end the process.
+pub(super) fn count_to(max: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if (1..=max).contains(&number) => Ok(number),
+        _ => Err(format!("expected a whole number from 1 to {max}")),
+    }
+}
+
+/// A span of time that deadlines can be made of.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let span =
+        humantime::parse_duration(text).map_err(|error| format!("{error}; write 5s or 200ms"))?;
+    if span > TIMEOUT_MAX {
+        return Err(format!(
+            "at most {}",
+            humantime::format_duration(TIMEOUT_MAX)
+        ));
+    }
+    Ok(span)
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let span = span(text)?;
+    if span.is_zero() {
+        return Err("more than 0 is needed".to_owned());
+    }
+    Ok(span)
+}
+
+/// The form of an address; what its host means is found out later.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(host, port)| (!host.is_empty()).then_some(port));
+    match port.map(str::parse::<u16>) {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("expected HOST:PORT, as in 127.0.0.1:9001".to_owned()),
+    }
+}
+
+pub(super) fn target(text: &str) -> Result<String, String> {
+    let address = address(text)?;
+    if address.ends_with(":0") {
+        return Err("port 0 cannot be called".to_owned());
+    }
+    Ok(address)
+}

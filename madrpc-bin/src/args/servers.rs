@@ -1,0 +1,144 @@
+//! The flags of servers: `madrpc node`, `madrpc orchestrator` and `madrpc dev`.
+
+use super::call_limits::{CallLimitArgs, memory};
+use super::help;
+use super::parse::{address, count, count_to, span, target, timeout};
+use super::tls::TlsArgs;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use madrpc_shard::net::steer::SteeringChoice;
+use madrpc_shard::runtime::cpus::CpuSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Some 10 GB of them.
+const LANES_MAX: usize = 65_536;
+
+/// Each has a thread and 512 KiB of locked memory at least.
+const DEV_NODES_MAX: usize = 256;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::NODE)]
+pub(crate) struct NodeArgs {
+    /// The script: JavaScript that calls madrpc.register(name, function)
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) script: PathBuf,
+
+    /// Where to listen (UDP); port 0 chooses a free one
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:9001", value_parser = address)]
+    pub(crate) bind: String,
+
+    /// The orchestrator that madrpc.call() goes through [default: the calls of a call stay on its shard]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub(crate) orchestrator: Option<String>,
+
+    /// Lanes (JavaScript contexts) of the node, spread over its shards; at most 65536 [default: 4 for each shard]
+    #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
+    pub(crate) pool_size: Option<usize>,
+
+    /// How long a call holds the core before others have their turn, as 500us; the engine looks about each 300us
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
+    pub(crate) slice: Duration,
+
+    /// Let each call hold the core until it is over, whatever waits; for comparisons
+    #[arg(long, conflicts_with = "slice")]
+    pub(crate) no_slice: bool,
+
+    /// Load the script anew whenever it, or a module that it imports, is saved
+    #[arg(long)]
+    pub(crate) watch: bool,
+
+    /// How long a function may hold a core in a built-in that cannot be interrupted, before a watchdog has the node
+    /// started anew, as 60s
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    pub(crate) stall_limit: Duration,
+
+    #[command(flatten)]
+    pub(crate) limits: CallLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::ORCHESTRATOR)]
+pub(crate) struct OrchestratorArgs {
+    /// Where to listen (UDP); port 0 chooses a free one
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub(crate) bind: String,
+
+    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
+    #[arg(short, long = "node", value_name = "HOST:PORT", required = true, value_parser = target)]
+    pub(crate) nodes: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// What nodes and orchestrators have in common.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct ServerArgs {
+    /// The settings file, in TOML [default: none]
+    #[arg(long, env = "MADRPC_CONFIG", hide_env = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say whether settings, certificates and script are all right, and end
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// How many shards, each a thread on a core of its own [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) shards: Option<usize>,
+
+    /// The cores to use, as 0,2-5 [default: all that the process may use]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpus: Option<CpuSet>,
+
+    /// How long a shard that has calls all the time looks for more before it sleeps, as 200us; 0s: not at all
+    #[arg(long, value_name = "TIME", default_value = "200us", value_parser = span)]
+    pub(crate) spin: Duration,
+
+    /// Memory for what callers and nodes send and have not taken, shared by the shards, as 512M or 4G; JavaScript has its own
+    /// (--memory-limit) [default: half of what the machine or its control group grants]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(crate) memory_max: Option<usize>,
+
+    /// How a datagram finds its shard: by the kernel's filter, or from shard to shard; auto takes the kernel's where it can
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = steering())]
+    pub(crate) steering: SteeringChoice,
+
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DrainArgs {
+    /// How long calls under way may take after a signal, as 30s or 500ms; those that take longer are cut off
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(crate) drain_timeout: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::DEV)]
+pub(crate) struct DevArgs {
+    /// The script: JavaScript that calls madrpc.register(name, function)
+    #[arg(value_name = "SCRIPT")]
+    pub(crate) script: PathBuf,
+
+    /// Nodes behind the orchestrator, which share the cores; at most 256
+    #[arg(long, value_name = "N", default_value = "2", value_parser = count_to(DEV_NODES_MAX))]
+    pub(crate) nodes: usize,
+
+    #[command(flatten)]
+    pub(crate) limits: CallLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) drain: DrainArgs,
+}
+
+fn steering() -> impl TypedValueParser<Value = SteeringChoice> {
+    PossibleValuesParser::new(SteeringChoice::NAMES).try_map(|name| name.parse())
+}

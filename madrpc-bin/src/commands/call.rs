@@ -1,0 +1,55 @@
+//! `madrpc call`: one call, its result to stdout.
+
+use super::argument::argument;
+use crate::args::CallArgs;
+use crate::exit::Failure;
+use crate::identity;
+use crate::output::{self, say};
+use madrpc_core::call::Bill;
+use madrpc_core::identity::Role;
+use madrpc_core::value::json::to_json;
+use madrpc_shard::client::{Client, ClientConfig};
+use std::time::{Duration, Instant};
+
+pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
+    let argument = argument(args.json.as_deref())?;
+    let identity = identity::of_caller(&args.tls, Role::Client)?;
+    let client = Client::new(&ClientConfig {
+        connections: Some(1),
+        ..ClientConfig::with_identity(&args.address, identity)
+    })?;
+    let begun = Instant::now();
+    let call = client.prepare(&args.function).timeout(args.timeout);
+    let outcome = call.send_blocking(argument);
+    let elapsed = begun.elapsed();
+    client.close_blocking();
+    let bill = match &outcome {
+        Ok(reply) => Some(&reply.bill),
+        Err(error) => error.bill.as_deref(),
+    };
+    if let Some(bill) = bill.filter(|_| args.verbose) {
+        say(&describe(bill, elapsed));
+    }
+    let reply = outcome?;
+    Ok(output::result(&to_json(&reply.result))?)
+}
+
+fn describe(bill: &Bill<String>, whole: Duration) -> String {
+    let place = match bill.node.as_str() {
+        "" => "answered by the server itself".to_owned(),
+        node if bill.slices == 0 => {
+            format!("refused by shard {} of {}", bill.shard, node)
+        }
+        node => format!("ran on shard {} of {}", bill.shard, node),
+    };
+    let slices = if bill.slices == 1 { "slice" } else { "slices" };
+    format!(
+        "{place}: {} µs CPU in {} {slices} after {} µs waiting, with at most {} KiB of heap; {} µs in all, with \
+         connecting",
+        bill.cpu_us,
+        bill.slices,
+        bill.queue_us,
+        bill.heap_peak_bytes.div_ceil(1024),
+        whole.as_micros()
+    )
+}

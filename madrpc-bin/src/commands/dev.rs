@@ -1,0 +1,90 @@
+//! `madrpc dev`: a whole cluster in this process, until a signal; it goes over to the script whenever that is saved.
+
+use crate::args::DevArgs;
+use crate::exit::Failure;
+use crate::output::say;
+use crate::serving::{self, Reload, ScriptFile, serve};
+use crate::signals::Events;
+use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::local_cluster::Cluster;
+
+pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
+    let script = Script::read(&args.script)?;
+    let settings = NodeConfig {
+        queue_max: args.limits.queue_limit,
+        lane: args.limits.lane(),
+        ..NodeConfig::default()
+    };
+    let cluster = Cluster::start(&script, args.nodes, &settings)?;
+    let functions = script.functions()?;
+    let events = events.map_or_else(Events::of_server, Ok)?;
+    events.serves();
+    let lane = &settings.lane;
+    let script = ScriptFile::new(&args.script, &script, lane, true, &events)?;
+    let address = cluster.address();
+    let nodes: Vec<_> = cluster
+        .nodes()
+        .iter()
+        .map(|node| node.address().to_string())
+        .collect();
+    say(&format!(
+        "ready: orchestrator {address}; nodes: {}; {}",
+        nodes.join(", "),
+        serving::functions(&functions)
+    ));
+    if let Some(function) = functions.first() {
+        say(&format!(
+            "try: madrpc call {address} {} '{{}}'",
+            quoted(function)
+        ));
+    }
+    say(&format!("and: madrpc top {address}"));
+    let timeout = args.drain.drain_timeout;
+    serve(cluster, events, DevScript(script), timeout, Cluster::drain);
+    Ok(())
+}
+
+/// What a cluster reads anew.
+struct DevScript(ScriptFile);
+
+impl Reload for DevScript {
+    type Server = Cluster;
+    type New = Script;
+
+    fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + 'static {
+        self.0.loader()
+    }
+
+    fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
+        let names = cluster.reload(&new)?;
+        self.0.follow(&new);
+        Ok(serving::functions(&names))
+    }
+
+    fn failed(&mut self) {
+        self.0.failed();
+    }
+}
+
+/// A function's name as a shell takes it for one word.
+fn quoted(name: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_-./:".contains(character);
+    match !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_name_is_one_word_to_a_shell() {
+        assert_eq!(quoted("monte_carlo.sample"), "monte_carlo.sample");
+        assert_eq!(quoted("a b; rm"), "'a b; rm'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+}

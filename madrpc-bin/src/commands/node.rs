@@ -1,0 +1,95 @@
+//! `madrpc node`: a node in the foreground, until a signal.
+
+use crate::args::{NodeArgs, TlsArgs};
+use crate::exit::Failure;
+use crate::identity;
+use crate::output::say;
+use crate::sandbox;
+use crate::service_manager;
+use crate::serving::{self, Reload, ScriptFile, check, config, cores, describe, serve};
+use crate::signals::Events;
+use madrpc_core::identity::{Identity, Role};
+use madrpc_shard::engine::Script;
+use madrpc_shard::net::address::resolve_target;
+use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
+use madrpc_shard::server::{Server, StartError};
+
+pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
+    let script = Script::read(&args.script).map_err(StartError::Script)?;
+    let lane = args.limits.lane();
+    let functions = script.registrations(&lane).map_err(StartError::Script)?;
+    let names: Vec<_> = functions
+        .into_iter()
+        .map(|function| function.name)
+        .collect();
+    let functions = serving::functions(&names);
+    let orchestrator = args
+        .orchestrator
+        .as_deref()
+        .map(resolve_target)
+        .transpose()?;
+    if args.server.check {
+        return check(&args.bind, Role::Node, &args.server, &functions);
+    }
+    let config = config(&args.bind, Role::Node, &args.server)?;
+    let cores = cores(&config)?;
+    let settings = NodeConfig {
+        pool_size: args.pool_size,
+        slice: (!args.no_slice).then_some(args.slice),
+        queue_max: args.limits.queue_limit,
+        lane: lane.clone(),
+        orchestrator,
+    };
+    sandbox::enter();
+    let node = Server::node(&config, &script, &settings)?;
+    let events = events.map_or_else(Events::of_server, Ok)?;
+    events.serves();
+    let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;
+    let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
+    let status = format!(
+        "node {}, {lanes} lanes; {functions}",
+        describe(&node, &cores)
+    );
+    say(&format!("ready: {status}"));
+    service_manager::ready(&status);
+    service_manager::watch(&node, args.stall_limit);
+    let timeout = args.server.drain.drain_timeout;
+    let tls = args.server.tls.clone();
+    let files = NodeFiles { script, tls };
+    serve(node, events, files, timeout, Server::drain);
+    Ok(())
+}
+
+/// What a node reads anew.
+struct NodeFiles {
+    script: ScriptFile,
+    tls: TlsArgs,
+}
+
+impl Reload for NodeFiles {
+    type Server = Server;
+    type New = (Script, Identity);
+
+    fn loader(&self) -> impl FnOnce() -> Result<Self::New, Failure> + Send + 'static {
+        let (script, tls) = (self.script.loader(), self.tls.clone());
+        move || {
+            let identity = identity::of_server(&tls, Role::Node)?;
+            Ok((script()?, identity))
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        node: &mut Server,
+        (script, identity): Self::New,
+    ) -> Result<String, Failure> {
+        let names = node.reload(&script)?;
+        node.set_identity(&identity)?;
+        self.script.follow(&script);
+        Ok(serving::functions(&names))
+    }
+
+    fn failed(&mut self) {
+        self.script.failed();
+    }
+}

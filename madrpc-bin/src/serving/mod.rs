@@ -1,0 +1,62 @@
+//! What nodes and orchestrators have in common, and the cluster of `madrpc dev`: what they are told at the start, and their
+//! time in the foreground.
+
+mod foreground;
+mod script_file;
+
+pub(crate) use foreground::{Reload, serve};
+pub(crate) use script_file::{ScriptFile, functions};
+
+use crate::args::ServerArgs;
+use crate::exit::Failure;
+use crate::identity;
+use crate::output::say;
+use madrpc_core::identity::Role;
+use madrpc_shard::net::address::resolve_bind;
+use madrpc_shard::net::steer::Steering;
+use madrpc_shard::runtime::cpus;
+use madrpc_shard::server::{Server, ServerConfig, StartError};
+
+/// `--check`: what is left to look at, and the word that all is right.
+pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Result<(), Failure> {
+    resolve_bind(bind)?;
+    cpus::choose(args.cpus.as_ref(), args.shards).map_err(StartError::Cpus)?;
+    let told = identity::check_server(&args.tls, role)?;
+    say(&format!("{told}; {more}"));
+    Ok(())
+}
+
+/// What every server is told.
+pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<ServerConfig, Failure> {
+    Ok(ServerConfig {
+        bind: resolve_bind(bind)?,
+        shards: args.shards,
+        cpus: args.cpus.clone(),
+        steering: args.steering,
+        identity: identity::of_server(&args.tls, role)?,
+        spin: args.spin,
+        memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
+    })
+}
+
+/// The cores of the server to come, in the order of its shards.
+pub(crate) fn cores(config: &ServerConfig) -> Result<Vec<usize>, StartError> {
+    let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+    Ok(cores.iter().map(|core| core.id).collect())
+}
+
+/// Where a server listens, and on which cores.
+pub(crate) fn describe(server: &Server, cores: &[usize]) -> String {
+    let (address, shards) = (server.address(), server.shards());
+    let used: Vec<_> = cores.iter().take(shards).map(ToString::to_string).collect();
+    let cores = used.join(",");
+    match server.steering() {
+        Steering::Single => format!("{address}, 1 shard on core {cores}"),
+        Steering::ConnectionId => {
+            format!("{address}, {shards} shards on cores {cores}, steered by connection ID")
+        }
+        Steering::Relay => {
+            format!("{address}, {shards} shards on cores {cores}, relayed between shards")
+        }
+    }
+}

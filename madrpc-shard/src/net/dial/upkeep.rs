@@ -1,0 +1,149 @@
+//! The upkeep of sessions: which there are to be, how they are opened and kept, and what becomes of the calls of those that
+//! are lost.
+
+use super::links::{Keep, Place, Sessions, State};
+use super::{Due, Upstreams};
+use crate::net::endpoint::SessionKey;
+use madrpc_core::call::CallError;
+use madrpc_core::limits::KEEP_ALIVE;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+impl<T> Upstreams<T> {
+    pub(super) fn leave(&mut self, session: SessionKey) {
+        if let Some(place) = self.place_of(session) {
+            self.enter(place, State::Leaving(session));
+        }
+    }
+
+    /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
+    pub(super) fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
+        let Sessions::PerShard { callers } = self.sessions else {
+            return;
+        };
+        let Some(Place { target, .. }) = self.place_of(session) else {
+            return;
+        };
+        let wanted = self.targets[target].wanted(shards, callers);
+        for link in 1..self.targets[target].links.len() {
+            let place = Place { target, link };
+            let link = &mut self.targets[target].links[link];
+            let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
+            match (was_wanted, link.wanted, link.session()) {
+                (_, false, Some(session)) => self.enter(place, State::Leaving(session)),
+                (false, true, None) => self.due.push(place),
+                _ => {}
+            }
+        }
+        for prefix in wanted {
+            let links = &self.targets[target].links;
+            let is_there = links[1..].iter().any(|link| link.prefix == prefix);
+            if !is_there && self.targets[target].has_room() {
+                self.add_link(target, prefix);
+            }
+        }
+        if self.keep == Keep::Always {
+            self.dial(now);
+        }
+    }
+
+    /// Dials the links that are down and due.
+    pub(super) fn dial(&mut self, now: Instant) {
+        for place in std::mem::take(&mut self.due) {
+            let target = &mut self.targets[place.target];
+            let link = &mut target.links[place.link];
+            if !link.wanted || !matches!(link.state, State::Down { .. }) {
+                continue;
+            }
+            let (address, prefix) = (target.address, link.prefix);
+            match self
+                .endpoint
+                .connect(address, self.server_name, prefix, now)
+            {
+                Ok(session) => {
+                    let at = session.place();
+                    if at >= self.places.len() {
+                        self.places.resize(at + 1, None);
+                    }
+                    self.places[at] = Some((session, place));
+                    self.enter(place, State::Connecting(session));
+                }
+                Err(why) => {
+                    let retry_at = now + link.backoff.failed(fastrand::f64());
+                    self.timers.insert(retry_at, Due::Dial(place));
+                    self.enter(place, State::Down { why });
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_session_ended(&mut self, session: SessionKey, error: CallError, now: Instant) {
+        let Some(place) = self.place_of(session) else {
+            return;
+        };
+        self.places[session.place()] = None;
+        let target = &mut self.targets[place.target];
+        let address = target.address;
+        let link = &mut target.links[place.link];
+        let was_open = error.may_have_run;
+        let was_leaving = matches!(link.state, State::Leaving(_));
+        let is_idle = self.calls.length(link.calls) == 0;
+        let wait = match self.keep == Keep::WhileCalling && is_idle && was_open {
+            true => Duration::ZERO,
+            false => link.backoff.failed(fastrand::f64()),
+        };
+        let why = CallError {
+            message: format!("{address}: {}", error.message),
+            ..error
+        };
+        // One line is enough for all sessions to a server.
+        if self.keep == Keep::Always && place.link == 0 {
+            let again = wait.as_millis();
+            match was_leaving {
+                true => info!("{address} has stopped; trying again in {again} ms"),
+                false => warn!("{}; trying again in {again} ms", why.message),
+            }
+        }
+        let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
+        if let Some(ping) = link.ping.take() {
+            self.timers.remove(ping);
+        }
+        self.lost.push_back((calls, place.target, why.clone()));
+        let why = CallError {
+            may_have_run: false,
+            ..why
+        };
+        self.enter(place, State::Down { why });
+        match wait.is_zero() {
+            true => self.due.push(place),
+            false => {
+                self.timers.insert(now + wait, Due::Dial(place));
+            }
+        }
+    }
+
+    pub(super) fn begin_pinging(&mut self, place: Place, now: Instant) {
+        let link = &mut self.targets[place.target].links[place.link];
+        if self.keep == Keep::Always && link.ping.is_none() {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+    }
+
+    /// Pings a session that must be known to live; one that has lived for so long has recovered.
+    pub(super) fn ping(&mut self, place: Place, now: Instant) {
+        let link = &mut self.targets[place.target].links[place.link];
+        link.ping = None;
+        let Some(session) = link.session() else {
+            return;
+        };
+        if self.keep == Keep::Always || self.calls.length(link.calls) > 0 {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+        if !matches!(link.state, State::Connecting(_)) {
+            link.backoff.succeeded();
+            if link.ping.is_some() {
+                self.endpoint.ping(session);
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! How a session goes from one phase to the next: opened, open, closing, gone; and what is noted on the way.
+
+use super::entry::{Phase, SessionKey};
+use super::origin::{Origin, log_end};
+use super::sessions::Sessions;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{
+    CALLER_SILENCE_MAX, CLOSING_MAX, HANDSHAKE_TIMEOUT, HELD_UP_RETRY, KEEP_ALIVE,
+    SESSION_COST_BYTES,
+};
+use madrpc_core::session::Goodbye;
+use std::time::Instant;
+use tracing::debug;
+
+impl Sessions {
+    /// Notes what has become of a session that has sent all it has to say, and sets its timer.
+    pub(super) fn settle(&mut self, index: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        while let Some(peer) = entry.session.moved() {
+            debug!("session with {} goes on with {peer}", entry.peer);
+            entry.peer = peer;
+            self.migrations += 1;
+        }
+        let waits = entry.session.waiting_bytes() > 0 && entry.phase != Phase::Closing;
+        if waits != entry.waits {
+            entry.waits = waits;
+            self.waiting = match waits {
+                true => self.waiting + 1,
+                false => self.waiting - 1,
+            };
+        }
+        let was_open = entry.phase != Phase::Handshaking;
+        entry.note_progress(now);
+        entry
+            .held
+            .set(SESSION_COST_BYTES + entry.session.held_bytes());
+        let is_closed = entry.session.quic().is_closed();
+        // A peer that has said goodbye waits for nothing.
+        let is_answered = entry.session.quic().is_draining();
+        if let Some(error) = entry.session.ended() {
+            self.report(index, error);
+            // A handshake that failed leaves nothing: a stranger could have any number of them. What he sends once more is a
+            // new one.
+            if is_closed || is_answered || !was_open || self.counts.closing > CLOSING_MAX {
+                return self.remove(index);
+            }
+        }
+        self.set_timer(index, now);
+    }
+
+    /// Notes that a handshake is over, where it is; says whether it is by now.
+    pub(super) fn enter_if_open(&mut self, index: usize, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return false;
+        };
+        if entry.phase != Phase::Handshaking || !entry.session.is_established() {
+            return entry.phase == Phase::Open;
+        }
+        debug!("session with {} is open", entry.peer);
+        if let Origin::Opened { peers, opened } = &mut self.origin {
+            peers.established(index, &entry.session);
+            let generation = entry.generation;
+            opened.push_back(SessionKey { index, generation });
+        }
+        self.enter(index, Phase::Open);
+        if let Err((goodbye, reason)) = self.identify(index, now) {
+            self.close(index, goodbye, &reason);
+        }
+        true
+    }
+
+    /// Looks at the certificate that the peer has shown.
+    ///
+    /// # Errors
+    /// Why the peer may not stay.
+    fn identify(&mut self, index: usize, now: Instant) -> Result<(), (Goodbye, String)> {
+        let most = self.is_server().then(|| self.sessions_max() / 2);
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Ok(());
+        };
+        let shown = self
+            .certificates
+            .read(entry.session.quic().peer_cert(), now)?;
+        let fingerprint = shown.fingerprint;
+        entry.certificate = Some(shown);
+        self.certificates.add(fingerprint, most)
+    }
+
+    /// Ends a session; `reason` is shown to the peer.
+    pub(super) fn close(&mut self, index: usize, goodbye: Goodbye, reason: &str) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.session.close(goodbye, reason);
+            self.mark(index);
+        }
+    }
+
+    /// Finds out whether the peer of a session is there, which has something under way; one that has been silent for too
+    /// long, pings unanswered, is given up.
+    pub(super) fn probe(&mut self, index: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let silence = now.saturating_duration_since(entry.received_at);
+        if silence >= CALLER_SILENCE_MAX {
+            let seconds = silence.as_secs();
+            let error = format!("the caller has been silent for {seconds} s, with calls under way");
+            self.abandon(
+                index,
+                CallError::may_have_run(ErrorKind::Unavailable, error),
+            );
+        } else if silence >= KEEP_ALIVE / 2 {
+            entry.session.ping();
+            self.mark(index);
+        }
+    }
+
+    fn set_timer(&mut self, index: usize, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        let handshake = entry.opened + HANDSHAKE_TIMEOUT;
+        let handshake = (entry.phase == Phase::Handshaking).then_some(handshake);
+        // What it waits for may be somebody else's to give.
+        let retry = entry.is_held_up.then_some(now + HELD_UP_RETRY);
+        let expiry = entry.certificate.as_ref().map(|shown| shown.valid_until);
+        let late = entry.session.next_late();
+        let times = [entry.session.timeout(), handshake, retry, expiry, late];
+        let due = times.into_iter().flatten();
+        let due = due.min().map(|due| due.max(now));
+        if let Some((at, timer)) = entry.timer {
+            // A timer that fires too early only looks again; one that would fire too late must move.
+            if due.is_some_and(|due| at <= due) {
+                return;
+            }
+            self.timers.remove(timer);
+            entry.timer = None;
+        }
+        if let Some(due) = due {
+            entry.timer = Some((due, self.timers.insert(due, index)));
+        }
+    }
+
+    fn enter(&mut self, index: usize, phase: Phase) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        *self.counts.of(entry.phase) -= 1;
+        *self.counts.of(phase) += 1;
+        self.counts.handshake_bytes -= std::mem::take(&mut entry.handshake_bytes);
+        entry.phase = phase;
+    }
+
+    /// Notes that a session is over, and why; what is noted first counts.
+    pub(super) fn report(&mut self, index: usize, error: CallError) {
+        let Some(entry) = self.entries.get_mut(index) else {
+            return;
+        };
+        if entry.phase == Phase::Closing {
+            return;
+        }
+        if let Origin::Accepted {
+            refusals,
+            failed_handshakes,
+        } = &mut self.origin
+        {
+            let is_open = entry.phase == Phase::Open;
+            // One that has run out of time has been counted for as long as any.
+            let is_early = entry.opened.elapsed() < HANDSHAKE_TIMEOUT;
+            *failed_handshakes += usize::from(!is_open && is_early);
+            log_end(refusals, entry.peer, &error, is_open);
+        }
+        if std::mem::take(&mut entry.waits) {
+            self.waiting -= 1;
+        }
+        let generation = entry.generation;
+        self.enter(index, Phase::Closing);
+        self.ended
+            .push_back((SessionKey { index, generation }, error));
+    }
+
+    /// Ends a session at once, without a word to its peer.
+    pub(super) fn abandon(&mut self, index: usize, error: CallError) {
+        self.report(index, error);
+        self.remove(index);
+    }
+
+    fn remove(&mut self, index: usize) {
+        let Some(entry) = self.entries.try_remove(index) else {
+            return;
+        };
+        *self.counts.of(entry.phase) -= 1;
+        self.counts.handshake_bytes -= entry.handshake_bytes;
+        for id in entry.ids.into_iter().flatten() {
+            self.by_id.remove(&id);
+        }
+        if let Some((_, timer)) = entry.timer {
+            self.timers.remove(timer);
+        }
+        if let Origin::Opened { peers, .. } = &mut self.origin {
+            peers.gone(index, entry.peer, &entry.session);
+        }
+        if let Some(shown) = entry.certificate {
+            self.certificates.remove(shown.fingerprint);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the control thread tells a shard.
+
+use crate::net::endpoint::SessionKey;
+use futures_channel::mpsc::UnboundedSender;
+use madrpc_core::call::CallError;
+use madrpc_core::identity::Identity;
+use std::sync::Arc;
+
+/// What the control thread tells a shard.
+pub(crate) enum ToShard {
+    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
+    Count { round: u64, from: usize },
+    /// The result of [`STATS`], or why there is none.
+    Answer(Caller, Result<Arc<[u8]>, CallError>),
+    /// Something has come for your service, by a way of its own.
+    Wake,
+    /// Open and accept sessions with this identity from now on.
+    Identify(Identity),
+    /// Take nothing new, and end when the calls under way have ended.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// The control thread's end of a shard.
+pub(crate) type Inbox = UnboundedSender<ToShard>;
+
+/// Who called a reserved function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) shard: u16,
+    pub(crate) session: SessionKey,
+    /// The caller's number for the call.
+    pub(crate) id: u64,
+}
