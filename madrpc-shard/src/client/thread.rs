@@ -208,7 +208,7 @@ impl Driver {
             buffer,
         } = self;
         while let Some((session, event)) = upstreams.next_frame(buffer, now) {
-            if let Some((waiting, _, outcome)) = upstreams.on_frame(session, event, now) {
+            if let Some((waiting, _, outcome)) = upstreams.on_frame(session, &event, now) {
                 sent.remove(&waiting.number);
                 settle(waiting.reply, outcome);
             }

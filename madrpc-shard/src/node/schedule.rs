@@ -256,7 +256,7 @@ impl Node {
         }
         self.turns.slices_given += 1;
         self.turns.new_calls = 0;
-        let longest = self.turns.slices_given % TURN_OF_THE_OLDEST == 0;
+        let longest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
         if let Some(running) = self.calls.lend_next(longest) {
             let begun = Instant::now();
             self.go_on(running, begun, io);

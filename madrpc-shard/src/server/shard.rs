@@ -213,7 +213,8 @@ impl<S: Service> Shard<S> {
                 match askers.asks(session) {
                     // It fails only while the process ends.
                     Ok(()) => {
-                        drop(control.send(ToControl::WantSnapshot(Caller { shard, session, id })))
+                        let caller = Caller { shard, session, id };
+                        let _ = control.send(ToControl::WantSnapshot(caller));
                     }
                     Err(error) => refuse(io.callers, session, id, &error),
                 }
@@ -252,7 +253,7 @@ impl<S: Service> Shard<S> {
             return;
         };
         while let Some((session, event)) = upstreams.next_frame(buffer, now) {
-            if let Some((tag, target, outcome)) = upstreams.on_frame(session, event, now) {
+            if let Some((tag, target, outcome)) = upstreams.on_frame(session, &event, now) {
                 let mut io = Io {
                     now,
                     callers,

@@ -144,7 +144,7 @@ impl<'a> Generator<'a> {
             let received = self.upstreams.receive(now);
             while let Some((session, event)) = self.upstreams.next_frame(&mut self.buffer, now) {
                 if let Some((_, _, Outcome::Failure { body, .. })) =
-                    self.upstreams.on_frame(session, event, now)
+                    self.upstreams.on_frame(session, &event, now)
                 {
                     failed.get_or_insert(CallError::from_body(body));
                 }
@@ -219,7 +219,7 @@ impl<'a> Generator<'a> {
             _ => Instant::now(),
         };
         while let Some((session, event)) = upstreams.next_frame(buffer, now) {
-            match upstreams.on_frame(session, event, now) {
+            match upstreams.on_frame(session, &event, now) {
                 Some((sent, _, Outcome::Reply { bill, .. })) => {
                     *unreachable_since = None;
                     tally.result(&sent, now, schedule.is_counting(now), &bill);

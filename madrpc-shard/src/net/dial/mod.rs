@@ -275,10 +275,10 @@ impl<T> Upstreams<T> {
     pub(crate) fn on_frame<'b>(
         &mut self,
         session: SessionKey,
-        event: Event<'b>,
+        event: &Event<'b>,
         now: Instant,
     ) -> Option<(T, usize, Outcome<'b>)> {
-        let (id, outcome) = match event {
+        let (id, outcome) = match *event {
             Event::Frame(Frame { header, body }) => match header {
                 Header::Reply { id, bill } => (id, Outcome::Reply { bill, body }),
                 Header::Failure { id, kind, bill } => (id, Outcome::Failure { kind, bill, body }),

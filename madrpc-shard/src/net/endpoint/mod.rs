@@ -72,7 +72,7 @@ pub(crate) struct Endpoint {
 enum Side {
     Server(Box<Acceptor>),
     /// With what it opens sessions.
-    Client(quiche::Config),
+    Client(Box<quiche::Config>),
 }
 
 /// Getters.
@@ -173,14 +173,14 @@ impl Endpoint {
             wire: Wire::new(socket, Relay::default()),
             inbound: Inbound::new(),
             sessions: Sessions::opened(budget, now),
-            side: Side::Client(config),
+            side: Side::Client(Box::new(config)),
         })
     }
 
     /// Opens sessions with this from now on.
     pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
         if let Side::Client(current) = &mut self.side {
-            *current = config;
+            **current = config;
         }
     }
 
