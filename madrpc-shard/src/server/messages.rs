@@ -13,6 +13,10 @@ pub(crate) enum ToShard {
     /// The result of [`STATS`], or why there is none.
     Answer(Caller, Result<Arc<[u8]>, CallError>),
     /// Something has come for your service, by a way of its own.
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "only scripts come so")
+    )]
     Wake,
     /// Open and accept sessions with this identity from now on.
     Identify(Identity),

@@ -123,6 +123,10 @@ impl Endpoint {
     }
 
     /// Whether this session's peer takes so little of its replies that its further calls are not started.
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "only a node has a queue")
+    )]
     pub(crate) fn is_behind(&self, key: SessionKey) -> bool {
         let entry = self.sessions.get(key);
         entry.is_some_and(|entry| entry.holds_too_much(true))
