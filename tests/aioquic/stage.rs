@@ -99,6 +99,7 @@ impl Stage {
     pub(crate) fn with_orchestrator(self) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let args = ["-b", &address, "-n", &self.address, "--shards", "1"];
+        let args = [&args[..], &["--memory-max", MEMORY_MAX]].concat();
         let orchestrator = self.home.serve(&[&["orchestrator"], &args[..]].concat());
         let mut stage = Self {
             server: orchestrator,
@@ -150,6 +151,9 @@ impl Stage {
         );
     }
 }
+
+/// What an orchestrator may hold: the least that one shard needs.
+const MEMORY_MAX: &str = "128M";
 
 pub(crate) fn start_node(home: &Home, address: &str, shards: &str) -> Served {
     let args = ["node", "-s", "script.js", "-b", address, "--shards", shards];

@@ -10,8 +10,9 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 11] = [
+const EXAMPLES: [(&str, &[&str]); 12] = [
     ("script", &["/etc/madrpc/functions.js"]),
+    ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
     ("node", &["node-1.example:9001", "node-2.example:9001"]),
     ("pool_size", &["16"]),
