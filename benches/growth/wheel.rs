@@ -4,8 +4,9 @@ use super::{Case, Gauge};
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::time::{Duration, Instant};
 
-pub(crate) const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 9] = [
     Case::new("wheel: set a timer among n", insert),
+    Case::new("wheel: set one more of the same time, n before", again),
     Case::new("wheel: remove a timer among n", remove),
     Case::new("wheel: turn, n timers due in 15 to 30 s", turn),
     Case::new("wheel: fire one of n, deadlines of 30 s", fire),
@@ -44,6 +45,15 @@ fn insert(size: usize, gauge: &mut Gauge) {
     let (mut wheel, _) = wheel(start, size, Duration::ZERO, seconds(30));
     for number in 0..MEASUREMENTS {
         let at = start + Duration::from_millis(number * 937);
+        gauge.measure(|| wheel.insert(at, 0));
+    }
+}
+
+fn again(size: usize, gauge: &mut Gauge) {
+    let start = Instant::now();
+    let (mut wheel, _) = wheel(start, size, Duration::ZERO, seconds(30));
+    let at = start + seconds(30);
+    for _ in 0..MEASUREMENTS {
         gauge.measure(|| wheel.insert(at, 0));
     }
 }

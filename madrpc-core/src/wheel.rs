@@ -70,6 +70,13 @@ struct Ring {
     slots: [Held; SLOTS],
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    instant: Instant,
+    at: u64,
+    place: Place,
+}
+
 /// Where something is held.
 #[derive(Debug, Clone, Copy)]
 enum Place {
@@ -87,8 +94,8 @@ pub struct Wheel<T> {
     timers: Slab<Timer<T>>,
     rings: Slab<Ring>,
     top: Held,
-    /// Where the timers of the millisecond are that one was set for last: under load the next one is for the same.
-    recent: Option<(u64, Place)>,
+    /// What a timer was set for last, and where those of its millisecond are: under load the next is for the same.
+    recent: Option<Recent>,
     epoch: Instant,
     /// All milliseconds up to this one have had their turn.
     turned: u64,
@@ -128,23 +135,29 @@ impl<T> Wheel<T> {
     /// Sets a timer. One that lies in the past fires in the millisecond after the last turn: who sets a timer whenever
     /// one has fired must not go round for ever.
     pub fn insert(&mut self, at: Instant, value: T) -> TimerKey {
-        let since = at.saturating_duration_since(self.epoch);
-        // Rounded up, so that no timer fires early.
-        let at = milliseconds(since, since.subsec_nanos().div_ceil(1_000_000));
-        let at = at.max(self.turned + 1).min(LATEST_MS);
+        let recent = self.recent.filter(|recent| recent.instant == at);
+        let time = match recent {
+            Some(recent) if recent.at > self.turned => recent.at,
+            _ => self.millisecond_of(at),
+        };
         self.last_serial += 1;
         let serial = self.last_serial;
         let entry = self.timers.vacant_entry();
         let index = entry.key() as u32;
         entry.insert(Timer {
-            at,
+            at: time,
             serial,
             previous: index,
             next: index,
             value,
         });
-        self.hold(at, index);
-        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+        let place = self.hold(time, index);
+        self.recent = Some(Recent {
+            instant: at,
+            at: time,
+            place,
+        });
+        self.next = Some(self.next.map_or(time, |next| next.min(time)));
         TimerKey { index, serial }
     }
 
@@ -173,6 +186,14 @@ impl<T> Wheel<T> {
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         self.epoch.checked_add(Duration::from_millis(self.next?))
+    }
+
+    /// When a timer that is set for this time fires.
+    fn millisecond_of(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch);
+        // Rounded up, so that no timer fires early.
+        let at = milliseconds(since, since.subsec_nanos().div_ceil(1_000_000));
+        at.max(self.turned + 1).min(LATEST_MS)
     }
 
     /// The timer that is due next.
@@ -205,8 +226,9 @@ impl<T> Wheel<T> {
             return Some(value);
         }
         self.timers[previous as usize].next = next;
-        self.timers[next as usize].previous = previous;
-        if self.timers[next as usize].serial < serial {
+        let following = &mut self.timers[next as usize];
+        following.previous = previous;
+        if following.serial < serial {
             let (_, place) = self.find(at);
             self.set(place, Held::Timers(previous));
         }
@@ -231,13 +253,14 @@ impl<T> Wheel<T> {
     }
 
     /// Puts a timer into the slot of its millisecond.
-    fn hold(&mut self, at: u64, index: u32) {
-        if let Some((recent, place)) = self.recent
-            && recent == at
-            && let Held::Timers(last) = self.held(place)
+    fn hold(&mut self, at: u64, index: u32) -> Place {
+        if let Some(recent) = self.recent
+            && recent.at == at
+            && let Held::Timers(last) = self.held(recent.place)
         {
             self.append(index, last);
-            return self.set(place, Held::Timers(index));
+            self.set(recent.place, Held::Timers(index));
+            return recent.place;
         }
         let (mut place, mut held) = (Place::Top, self.top);
         // A time of those at the end of the way, where it is another than the timer's.
@@ -272,7 +295,7 @@ impl<T> Wheel<T> {
             place = Place::Slot { ring: number, slot };
         }
         self.set(place, Held::Timers(index));
-        self.recent = Some((at, place));
+        place
     }
 
     /// Puts a timer between the last of its millisecond and the first, which follows it.
