@@ -19,7 +19,7 @@ TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
 CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 
 SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
-	tests/deploy/run tests/aioquic/install
+	tests/deploy/run tests/deploy/series.sh tests/aioquic/install
 
 .PHONY: help demo test test-deploy check bench build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
 
@@ -37,7 +37,7 @@ test: deps aioquic ## every test of the workspace, and their count; ARGS="NAME" 
 	exit $$status
 
 test-deploy: ## the package and its units in a Debian that systemd-nspawn boots; needs root; ARGS="NAME" for some of them
-	@tests/deploy/run $(ARGS)
+	@setpriv --pdeathsig TERM tests/deploy/run $(ARGS)
 
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
