@@ -3,10 +3,11 @@
 //! `attempt PID STATE`: a line for each thread and attempt, `THREAD<tab>ATTEMPT<tab>ok` or the error's name. STATE is a
 //! directory that the process may write to, as the process sees it. Run by tests/deploy/cases.sh, as root.
 //!
-//! The threads are stopped and make the system calls themselves (ptrace), so that all that was taken from them counts:
-//! the unit's users, namespaces and filter, and the Landlock rules that each thread has for itself. A second process with
-//! the same unit would have the first two and not the last. Nothing is called, so no stack and no extended registers are
-//! touched; debuggers that have to write those fail on processors whose registers they do not know.
+//! The threads are stopped and make the system calls themselves (ptrace), so that all that was taken from them
+//! counts: the unit's users, namespaces and filter, and the Landlock rules that each thread has for itself. A second
+//! process with the same unit would have the first two and not the last. Nothing is called, so no stack and no
+//! extended registers are touched; debuggers that have to write those fail on processors whose registers they do not
+//! know.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
