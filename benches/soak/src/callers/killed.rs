@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::clock::KILLED_AT;
 use crate::record::Word;
 use futures_lite::future::{block_on, poll_once};
-use madrpc_core::error::CallError;
+use madrpc_core::call::CallError;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, Reply};
 use nix::sys::signal::{Signal, raise};

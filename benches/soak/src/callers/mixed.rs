@@ -7,7 +7,7 @@ use crate::load::Load;
 use crate::record::{Outcomes, Word};
 use fastrand::Rng;
 use futures_lite::future::{block_on, poll_once};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::Value;
 use madrpc_shard::client::Client;
 use std::collections::BTreeMap;

@@ -12,7 +12,7 @@ use crate::process::{Process, again, end_with};
 use crate::record::{Outcomes, Word};
 use crate::{Outcome, fleet::Fleet};
 use clap::ValueEnum;
-use madrpc_core::error::CallError;
+use madrpc_core::call::CallError;
 use madrpc_shard::client::Client;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader};
