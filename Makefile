@@ -19,9 +19,9 @@ TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
 CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 
 SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
-	tests/deploy/run tests/aioquic/install
+	tests/deploy/run tests/deploy/series.sh tests/aioquic/install
 
-.PHONY: help demo test test-deploy check bench build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
+.PHONY: help demo test test-deploy check bench soak build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -37,13 +37,16 @@ test: deps aioquic ## every test of the workspace, and their count; ARGS="NAME" 
 	exit $$status
 
 test-deploy: ## the package and its units in a Debian that systemd-nspawn boots; needs root; ARGS="NAME" for some of them
-	@tests/deploy/run $(ARGS)
+	@setpriv --pdeathsig TERM tests/deploy/run $(ARGS)
 
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
 
 bench: deps ## whole systems side by side, madrpc and its peers: target/bench/report.md; ARGS="--quick" for a short run
 	cargo run $(LOCKED) --release --manifest-path benches/systems/Cargo.toml --target-dir target -- $(ARGS)
+
+soak: build ## all kinds of load for 10 minutes, and whether a fleet stays as it was: target/soak/report.md; ARGS="--duration 4h"
+	@setpriv --pdeathsig TERM cargo run $(LOCKED) --release -p madrpc-soak -- $(ARGS)
 
 build: deps ## the command madrpc, optimised: target/release/madrpc
 	cargo build $(LOCKED) --release -p madrpc-bin

@@ -23,10 +23,14 @@ expect() {
 is() {
     [ "$1" = "$2" ] || { say "\`$1\`, and \`$2\` is right"; return 1; }
 }
+# A command that must not succeed.
+fails() {
+    ! "$@" || { say "it succeeds, and must not: $*"; return 1; }
+}
 is_active() { is "$(inside systemctl is-active "${FLEET[@]}")" $'active\nactive\nactive'; }
 
 call() { operator call "127.0.0.1:$PORT" "$@"; }
-serves() { call version 2>/dev/null >/dev/null; }
+serves() { call version >/dev/null; }
 runs_version() { [ "$(call version)" = "$1" ]; }
 # A unit was started anew so often, and is there.
 is_back() { [ "$(show "$1" NRestarts)" = "$2" ] && [ "$(show "$1" ActiveState)" = active ]; }
@@ -58,7 +62,7 @@ case_install() {
     [ -z "$(inside systemctl list-units --no-legend 'madrpc-*.service')" ]
     is "$(inside stat -c '%a %U:%G' /etc/madrpc)" '750 root:madrpc'
     # Started without being told anything, it says what is missing and stays down.
-    inside systemctl start madrpc-node 2>/dev/null && return 1
+    fails inside systemctl start madrpc-node
     expect "$(show madrpc-node StatusText)" 'script is not set'
     is "$(show madrpc-node NRestarts)" 0
     inside systemctl reset-failed madrpc-node
@@ -129,7 +133,7 @@ case_reload() {
     is "$(show madrpc-node@a NRestarts)" 0
     # A script that cannot be used fails the reload, and nothing changes.
     echo 'nonsense(' >"$ROOT/etc/madrpc/functions.js"
-    inside systemctl reload madrpc-node@a 2>/dev/null && return 1
+    fails inside systemctl reload madrpc-node@a
     runs_version 2
     runs_version 2
     expect "$(inside journalctl --no-pager -u madrpc-node@a -n 20)" SyntaxError
@@ -143,7 +147,7 @@ case_certificates() {
     "$MADRPC" tls init target/deploy/new-ca
     issue target/deploy/new-ca
     # The operator has the new one already, the servers do not.
-    call version 2>/dev/null >/dev/null && return 1
+    fails serves
     begun=$(now_ms)
     inside systemctl reload "${FLEET[@]}"
     taken=$(($(now_ms) - begun))
@@ -248,35 +252,72 @@ case_drain() {
     echo "stopped $taken ms after it was told, once the call under way had returned"
 }
 
-# Makes the running process itself try: a system call, from within, with all that was taken from it.
-attempt() {
-    gdb -p "$(outer_pid madrpc-node@a)" -batch -nx -iex 'set auto-load no' -iex 'set debuginfod enabled off' \
-        -ex "print (int)$1" -ex 'print *(int*)((int*(*)())__errno_location)()' 2>/dev/null |
-        awk '/^\$1 = / { result = $3 } /^\$2 = / { error = $3 } END { print result, error }'
+# What is tried, what must come of it in a node, and what comes of it in a process that nothing was taken from: an attempt
+# that fails there too would prove nothing.
+ATTEMPTS='
+own-file               ok                ok
+read-script            ok                ok
+udp-bind               ok                ok
+read-home              EACCES|ENOENT     ok
+read-root              EACCES|ENOENT     ok
+read-key               EACCES            ok
+write-settings         EROFS|EACCES      ok
+write-program          EROFS|EACCES      ok
+write-state-of-others  EROFS|EACCES      ok
+read-processes         ENOENT|EACCES     ok
+signal-processes       EPERM             ok
+make-device            EPERM             ok
+mount                  EPERM             ok
+namespace              EPERM             ok
+write-and-run-memory   EPERM|EACCES      ok
+tcp-connect            EACCES            EINPROGRESS|ECONNREFUSED
+tcp-bind               EACCES            ok
+tcp6-connect           EACCES            EINPROGRESS|ECONNREFUSED
+tcp6-bind              EACCES            ok
+netlink                EAFNOSUPPORT      ok
+packet                 EAFNOSUPPORT      ok
+'
+
+# Compares what every thread of a process found with a column of ATTEMPTS.
+attempts_are() {
+    local column=$1 -
+    set +x
+    awk -F '\t' -v table="$ATTEMPTS" -v column="$column" '
+        BEGIN {
+            rows = split(table, lines, "\n")
+            for (row = 1; row <= rows; row++)
+                if (split(lines[row], words, " +") > 1) wanted[words[1]] = words[column]
+        }
+        !($2 in wanted) { printf "%s: not in the table: %s\n", $1, $2; wrong++; next }
+        $3 !~ "^(" wanted[$2] ")$" { printf "thread %s: %s: %s, and %s is right\n", $1, $2, $3, wanted[$2]; wrong++ }
+        { tried[$2]++ }
+        END {
+            for (attempt in wanted) if (!tried[attempt]) { print "not tried: " attempt; wrong++ }
+            exit !NR || wrong > 0
+        }
+    ' >&2
 }
 
 case_sandbox() {
-    local eperm=1 eacces=13 erofs=30 enoent=2 found secret=/home
-    mkdir -p "$ROOT$secret/ann"
-    secret=$secret/ann/secret
-    echo secret >"$ROOT$secret"
-    chmod 644 "$ROOT$secret"
-    # The control: what it may.
-    found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc/node-a/own", 0102, 0600)')
-    [[ $found =~ ^[0-9]+\  ]] || { say "its own state: $found"; return 1; }
-    found=$(attempt "((int(*)(char*,int))open)(\"$secret\", 0)")
-    [[ $found == "-1 $eacces" || $found == "-1 $enoent" ]] || { say "/home: $found"; return 1; }
-    found=$(attempt '((int(*)(char*,int,int))open)("/var/lib/madrpc-other", 0102, 0600)')
-    [[ $found == "-1 $erofs" || $found == "-1 $eacces" ]] || { say "outside the state: $found"; return 1; }
-    found=$(attempt '((int(*)(char*,int,int))open)("/etc/madrpc/node-a.toml", 02, 0)')
-    [[ $found == "-1 $erofs" || $found == "-1 $eacces" ]] || { say "settings: $found"; return 1; }
-    # 192.0.2.1 port 80, as struct sockaddr_in; without the ban it would be ENETUNREACH here.
-    found=$(attempt '((int(*)(int,char*,int))connect)(((int(*)(int,int,int))socket)(2, 1, 0), "\002\000\000\120\300\000\002\001\000\000\000\000\000\000\000\000", 16)')
-    [[ $found == "-1 $eacces" || $found == "-1 $eperm" ]] || { say "TCP: $found"; return 1; }
-    found=$(attempt '((int(*)(int,int,int))socket)(16, 3, 0)')
-    [[ $found == -1\ * ]] || { say "netlink: $found"; return 1; }
+    local found
+    mkdir -p "$ROOT/home/ann"
+    echo secret | tee "$ROOT/home/ann/secret" >"$ROOT/root/secret"
+    chmod 644 "$ROOT/home/ann/secret" "$ROOT/root/secret"
+    inside systemd-run --quiet --unit=free sleep 60
+    found=$(target/release/examples/attempt "$(outer_pid free)" /root)
+    attempts_are 3 <<<"$found"
+    inside systemctl stop free
+    inside umount /mnt
+    inside rm /usr/bin/madrpc-other /var/lib/madrpc-other
+    found=$(target/release/examples/attempt "$(outer_pid madrpc-node@a)" /var/lib/madrpc/node-a)
+    attempts_are 2 <<<"$found"
     is "$(show madrpc-node@a ActiveState)" active
-    echo "from within a node: /home, files outside its state, settings, TCP and netlink are refused"
+    serves
+    awk -F '\t' '
+        { threads += $2 == "own-file" }
+        $3 != "ok" && !refused[$2]++ { attempts++ }
+        END { printf "%d things that others may are refused to each of a node'\''s %d threads\n", attempts, threads }
+    ' <<<"$found"
 }
 
 case_affinity() {
@@ -288,7 +329,7 @@ case_affinity() {
     expect "$(inside journalctl --no-pager -u madrpc-node@b -n 5)" '1 shard on core 0'
     # A core outside of the mask is no setting that works.
     echo 'cpus = "1"' >>"$ROOT/etc/madrpc/node-b.toml"
-    inside systemctl restart madrpc-node@b 2>/dev/null && return 1
+    fails inside systemctl restart madrpc-node@b
     expect "$(show madrpc-node@b StatusText)" 'core 1 is not among those this process may use (0)'
     rm -r "$ROOT/etc/systemd/system/madrpc-node@b.service.d"
     inside systemctl daemon-reload
@@ -313,7 +354,7 @@ refuse() {
     local code=$1 begun
     shift
     begun=$(now_ms)
-    inside systemctl start madrpc-node 2>/dev/null && return 1
+    fails inside systemctl start madrpc-node
     [ $(($(now_ms) - begun)) -lt 5000 ]
     is "$(show madrpc-node ActiveState)" failed
     is "$(show madrpc-node ExecMainStatus)" "$code"

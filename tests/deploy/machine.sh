@@ -1,4 +1,4 @@
-# A Debian of its own, booted by systemd-nspawn: made, entered, and ended. Sourced by run.
+# A Debian of its own, booted by systemd-nspawn: made, entered, and ended. Sourced by run and series.sh.
 # shellcheck shell=bash
 
 SUITE=${SUITE:-trixie}
@@ -49,10 +49,37 @@ boot() {
     return 1
 }
 
-halt() {
-    [ -n "${NSPAWN:-}" ] || return 0
-    kill -KILL "$NSPAWN" 2>/dev/null || true
-    wait "$NSPAWN" 2>/dev/null || true
+# Numbers of processes that have ROOT as their root directory, or that boot it.
+processes_of_machine() {
+    local root
+    pgrep -f -- "--directory=$ROOT( |\$)" || true
+    root=$(stat -c '%d:%i' "$ROOT" 2>/dev/null) || return 0
+    # Some end meanwhile.
+    { stat -Lc '%d:%i %n' /proc/[0-9]*/root 2>/dev/null || true; } |
+        awk -v root="$root" '$1 == root { split($2, path, "/"); print path[3] }'
+}
+
+end_processes_of_machine() {
+    local tries left
+    for tries in $(seq 50); do
+        mapfile -t left < <(processes_of_machine)
+        [ ${#left[@]} -gt 0 ] || return 0
+        [ "$tries" -gt 1 ] || say "test-deploy: ending ${#left[@]} processes that a former run has left"
+        kill -KILL "${left[@]}" 2>/dev/null || true
+        sleep 0.1
+    done
+    say "test-deploy: these do not end: ${left[*]}"
+    return 1
+}
+
+# systemd-nspawn makes control groups below the one that it is started in, and leaves them.
+remove_groups_of_machine() {
+    local group top
+    while IFS=: read -r _ _ group; do
+        for top in /sys/fs/cgroup{,/unified,/systemd}; do
+            find "$top$group/payload" "$top$group/supervisor" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        done
+    done </proc/self/cgroup
 }
 
 # Runs a command in the machine.
@@ -64,29 +91,32 @@ operator() { inside env MADRPC_TLS_DIR=/etc/madrpc/tls/operator madrpc "$@"; }
 # A property of a unit.
 show() { inside systemctl show -P "$2" "$1"; }
 
-# The process of a unit as this machine numbers it: one that runs PROGRAM and has the unit's number there.
+# The process of a unit as it is numbered outside: one that has the unit's number there.
 outer_pid() {
-    local wanted pid
+    local wanted file
     wanted=$(show "$1" MainPID)
-    for pid in $(pgrep -x madrpc); do
-        if [ "$(awk '/^NSpid:/ { print $NF }' "/proc/$pid/status")" = "$wanted" ] &&
-            [ "$(readlink "/proc/$pid/ns/mnt" | head -c 4)" = "mnt:" ] &&
-            grep -q "$1" "/proc/$pid/cgroup"; then
-            echo "$pid"
+    # Some end meanwhile.
+    for file in $(awk -v wanted="$wanted" '/^NSpid:/ && NF > 2 && $NF == wanted { print FILENAME }' /proc/[0-9]*/status || true); do
+        if grep -q "/$1.service" "${file%status}cgroup"; then
+            file=${file%/status}
+            echo "${file#/proc/}"
             return 0
         fi
     done
+    say "no process of $1 is number $wanted there"
     return 1
 }
 
 now_ms() { date +%s%3N; }
 
-# Tries until a command succeeds, for at most so many seconds.
+# Tries until a command succeeds, for at most so many seconds; then says what the last try said.
 within() {
-    local end=$(($(now_ms) + $1 * 1000))
+    local seconds=$1 end=$(($(now_ms) + $1 * 1000)) - said
+    # Each try would be a dozen lines.
+    set +x
     shift
-    until "$@"; do
-        [ "$(now_ms)" -lt $end ] || return 1
+    until said=$("$@" 2>&1); do
+        [ "$(now_ms)" -lt $end ] || { say "not within $seconds s: $*: $said"; return 1; }
         sleep 0.05
     done
 }

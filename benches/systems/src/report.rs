@@ -2,10 +2,10 @@
 
 use crate::figures::{Figure, Work};
 use crate::system::System;
+use madrpc_benches::{machine, number};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// What was run, and where.
 #[derive(Debug, Clone)]
@@ -280,40 +280,4 @@ impl Results {
         }
         writeln!(out)
     }
-}
-
-/// Date, processor, cores and kernel in one line.
-fn machine() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let date = now
-        .ok()
-        .and_then(|since| madrpc_core::value::iso_8601(since.as_millis() as f64));
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, model)| model);
-    let cores = core_affinity::get_core_ids().map_or(0, |cores| cores.len());
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!(
-        "{}; {model}, {cores} cores; Linux {}",
-        date.unwrap_or_default(),
-        kernel.trim()
-    )
-}
-
-/// With thousands apart, and decimals where they tell something.
-fn number(value: f64) -> String {
-    if value < 100.0 && value.fract() != 0.0 {
-        return format!("{value:.2}");
-    }
-    let digits = format!("{value:.0}");
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
