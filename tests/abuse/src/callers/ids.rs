@@ -1,9 +1,9 @@
 //! Calls whose numbers are not unique, and calls whose caller is gone.
 
+use super::lanes::nothing;
 use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
 use crate::peer::client::Peer;
-use crate::peer::wire;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -46,21 +46,21 @@ pub(super) fn twice(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     ))
 }
 
-/// Calls that wait, most of them for a lane, when their caller's process ends: no datagram says so.
+/// Calls that run or wait for a lane when their caller's process ends: no datagram says so.
 pub(super) fn killed(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let mut config = field.fleet.caller()?;
     let mut observer = Peer::connect(field.node(), &mut config)?;
     let ended = |observer: &mut Peer| -> Result<u64, AbuseError> {
         let statistics = observer.statistics()?.unwrap_or_default();
         let rows = statistics.rows.iter();
-        let of_wait = rows.filter(|row| row.function == "wait");
-        Ok(of_wait.map(|row| row.calls).sum())
+        let of_spin = rows.filter(|row| row.function == "spin");
+        Ok(of_spin.map(|row| row.calls).sum())
     };
     let before = ended(&mut observer)?;
     let mut peer = Peer::connect(field.target, &mut config)?;
     let mut refused = 0;
     for id in 0..field.amount.count {
-        peer.call(id, "wait", &wire::number(120_000), LONG * 2);
+        peer.call(id, "spin", &nothing(), LONG);
         if id.is_multiple_of(256) {
             peer.turn(Duration::ZERO)?;
         }

@@ -42,6 +42,25 @@ pub(super) fn taken(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     Ok(Outcome::did(format!("{LANES} endless calls")))
 }
 
+/// Calls that wait for a timer: each keeps a lane, though not its place.
+pub(super) fn waiting(field: &Field<'_>) -> Result<Outcome, AbuseError> {
+    let until = field.until();
+    let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+    for id in 0..field.amount.count {
+        peer.call(id, "wait", &wire::number(120_000), 2 * LONG);
+    }
+    let mut refused = 0;
+    while Instant::now() < until {
+        peer.turn(Duration::from_millis(20))?;
+        refused += peer.read().len();
+    }
+    peer.close();
+    Ok(Outcome::did(format!(
+        "{} calls, {refused} of them refused",
+        field.amount.count
+    )))
+}
+
 /// What a refusal costs with few and with many in the queue, where the node is a process.
 pub(super) fn refusals(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let mut cost_us = Vec::new();

@@ -28,7 +28,7 @@ const SCRIPTS_OWN_LINES: Bounds = Bounds {
 };
 
 /// All of them.
-pub(crate) const ATTACKS: [Attack; 39] = [
+pub(crate) const ATTACKS: [Attack; 41] = [
     Attack::new(
         "replies-unread",
         Callers,
@@ -251,6 +251,13 @@ pub(crate) const ATTACKS: [Attack; 39] = [
     )
     .at(Setting::Orchestrator),
     Attack::new(
+        "keys-invented",
+        Callers,
+        "objects of 100 keys, each of which is new",
+        100_000,
+        names::keys,
+    ),
+    Attack::new(
         "console",
         Callers,
         "calls that write 1,000 lines each to the log",
@@ -273,6 +280,13 @@ pub(crate) const ATTACKS: [Attack; 39] = [
         "an endless call for each lane of the node",
         4,
         lanes::taken,
+    ),
+    Attack::new(
+        "lanes-waiting",
+        Callers,
+        "5,000 calls that wait for a timer, each in a lane of its own",
+        5_000,
+        lanes::waiting,
     ),
     Attack::new(
         "queue-refusals",

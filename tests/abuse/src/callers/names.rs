@@ -4,8 +4,10 @@ use super::lanes::nothing;
 use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
 use crate::peer::client::{Came, Peer};
+use crate::peer::wire;
 use madrpc_core::error::ErrorKind;
 use madrpc_core::limits::{FUNCTION_NAME_MAX_BYTES, INLINE_FRAME_MAX_BYTES};
+use madrpc_core::value::Value;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -46,7 +48,8 @@ pub(super) fn long(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let (mut sent, mut answered) = (0, 0);
     while sent < field.amount.count && Instant::now() < until && !peer.is_over() {
         if peer.waiting_bytes() < AHEAD_BYTES {
-            let name = format!("{sent:0>width$}", width = longest);
+            let number = format!("{sent:07}");
+            let name = number.clone() + &"n".repeat(longest - number.len());
             peer.call(sent, &name, &[], LONG);
             sent += 1;
         }
@@ -71,6 +74,27 @@ pub(super) fn long(field: &Field<'_>) -> Result<Outcome, AbuseError> {
             false => format!("not NoSuchFunction: {}", unlike.join(", ")),
         },
     ))
+}
+
+/// Objects each of whose keys is new: a node that remembers keys must forget some.
+pub(super) fn keys(field: &Field<'_>) -> Result<Outcome, AbuseError> {
+    const KEYS: u64 = 100;
+    let until = field.until();
+    let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+    let (mut sent, mut answered) = (0, 0);
+    while answered < field.amount.count && Instant::now() < until && !peer.is_over() {
+        while sent < field.amount.count && sent < answered + 64 {
+            let keys = (0..KEYS).map(|key| (format!("key-{sent}-{key}"), Value::Null));
+            peer.call(sent, "echo", &wire::encoded(&Value::object(keys)), LONG);
+            sent += 1;
+        }
+        peer.turn(Duration::from_millis(1))?;
+        answered += peer.read().len() as u64;
+    }
+    peer.close();
+    Ok(Outcome::did(format!(
+        "{sent} objects of {KEYS} keys, {answered} answered"
+    )))
 }
 
 /// Each once. Afterwards a function that exists has to be counted under its own name.

@@ -5,6 +5,7 @@ use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
 use crate::peer::client::{CHANNEL, FIRST_BODY, Peer};
 use crate::peer::wire;
+use madrpc_core::frame::NOTHING;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -20,6 +21,8 @@ const WINDOW: u64 = 64;
 pub(super) fn tiny(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let until = field.until();
     let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+    // Without it the server could not write on the channel.
+    peer.send_channel(&NOTHING);
     let (mut sent, mut answered) = (0, 0);
     while answered < field.amount.count && Instant::now() < until && !peer.is_over() {
         while sent < field.amount.count && sent < answered + WINDOW {
@@ -71,7 +74,10 @@ pub(super) fn reset(field: &Field<'_>) -> Result<Outcome, AbuseError> {
 /// Asks for much, and refuses it as soon as it begins.
 pub(super) fn stopped(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let until = field.until();
-    let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+    let mut config = field.fleet.caller()?;
+    // quiche gives no credit for streams that it has stopped.
+    config.set_initial_max_streams_uni(field.amount.count);
+    let mut peer = Peer::connect(field.target, &mut config)?;
     let (mut sent, mut stopped) = (0, 0);
     while stopped < field.amount.count && Instant::now() < until && !peer.is_over() {
         while sent < field.amount.count && sent < stopped + WINDOW {

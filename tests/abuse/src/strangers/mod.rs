@@ -14,7 +14,7 @@ use crate::attack::{Attack, Bounds, By::Strangers, Setting};
 const RATE: u32 = 15_000;
 
 /// All of them.
-pub(crate) const ATTACKS: [Attack; 25] = [
+pub(crate) const ATTACKS: [Attack; 26] = [
     Attack::new(
         "hello-other-protocol",
         Strangers,
@@ -196,6 +196,14 @@ pub(crate) const ATTACKS: [Attack; 25] = [
         100_000_000,
         junk::short_header,
     ),
+    Attack::new(
+        "known-session",
+        Strangers,
+        "packets of chance for a caller's session, whose connection ID is seen on the network, from everywhere",
+        1_000_000,
+        junk::known_session,
+    )
+    .per_second(50_000),
     Attack::new(
         "half-open-slow-close",
         Strangers,
