@@ -9,8 +9,8 @@
 
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
+use madrpc_shard::client::load::{self, Load};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -8,8 +8,8 @@
 use core_affinity::CoreId;
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
+use madrpc_shard::client::load::{self, Load};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "{bytes:>10} {concurrency:>10} {:>10.0} {:>10.0} {:>8}",
             report.calls_per_s(),
             report.calls_per_s() * bytes as f64 / 1e6,
-            report.latency.quantile_us(0.5),
+            report.latency.value_at_quantile(0.5),
         );
     }
     Ok(())

@@ -10,8 +10,8 @@
 use core_affinity::CoreId;
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
+use madrpc_shard::client::load::{self, Load, LoadReport};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
@@ -64,9 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!(
                 "{way:>14} {concurrency:>10} {:>10.0} {:>8} {:>8} {:>8}",
                 median.calls_per_s(),
-                median.latency.quantile_us(0.5),
-                median.latency.quantile_us(0.99),
-                median.latency.max_us(),
+                median.latency.value_at_quantile(0.5),
+                median.latency.value_at_quantile(0.99),
+                median.latency.max(),
             );
             medians.push(median.calls_per_s());
         }

@@ -7,12 +7,12 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use core_affinity::CoreId;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
+use madrpc_shard::client::load::{self, Load, LoadReport};
 use madrpc_shard::client::{Client, ClientConfig, Reply};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load, LoadReport};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
@@ -191,9 +191,9 @@ fn fairness(bench: &Bench) -> Outcome<()> {
             println!(
                 "{concurrency:>10} {loops:>10} {:>10.0} {:>8} {:>8} {:>8}",
                 report.calls_per_s(),
-                report.latency.quantile_us(0.5),
-                report.latency.quantile_us(0.99),
-                report.latency.max_us(),
+                report.latency.value_at_quantile(0.5),
+                report.latency.value_at_quantile(0.99),
+                report.latency.max(),
             );
         };
         let levels = [1, 64];
@@ -220,7 +220,7 @@ fn fairness(bench: &Bench) -> Outcome<()> {
             Outcome::Ok((busy, joined(loops)?))
         })?;
         for (concurrency, report) in levels.into_iter().zip(&busy) {
-            let p99 = report.latency.quantile_us(0.99);
+            let p99 = report.latency.value_at_quantile(0.99);
             verdict(
                 &format!("p99 with {concurrency} in flight, ms"),
                 p99 as f64 / 1e3,

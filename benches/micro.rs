@@ -7,9 +7,10 @@
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use madrpc_core::cid::{ID_BYTES, destination_of, issue, shard_of};
-use madrpc_core::frame::{self, Bill, Header};
+use madrpc_core::call::Bill;
+use madrpc_core::call::frame::{self, Header};
 use madrpc_core::limits::{BODY_MAX_BYTES, DATAGRAM_MAX_BYTES};
+use madrpc_core::session::cid::{ID_BYTES, destination_of, issue, shard_of};
 use madrpc_core::value::Value;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use std::io::IoSliceMut;

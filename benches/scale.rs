@@ -6,12 +6,12 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use madrpc_core::identity::{Authority, Role};
+use madrpc_core::stats::STATS;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
-use madrpc_shard::STATS;
+use madrpc_shard::client::load::{self, Load, Pace, Plan, Report, Until};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load::{self, Load, Pace, Plan, Report, Until};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use nix::sys::resource::{UsageWho, getrusage};

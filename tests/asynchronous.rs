@@ -9,7 +9,7 @@
 
 mod support;
 
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_shard::client::Client;
@@ -242,7 +242,7 @@ fn calls_of_calls_go_through_the_orchestrator() {
     for node in &nodes {
         let own: madrpc_core::stats::Snapshot = fleet
             .client(node.address())
-            .call_blocking(madrpc_shard::STATS, &())
+            .call_blocking(madrpc_core::stats::STATS, &())
             .unwrap();
         let echoes = own.rows.iter().find(|row| row.function == "echo").unwrap();
         assert!(echoes.calls >= 500, "{echoes:?}");

@@ -9,7 +9,7 @@
 
 mod support;
 
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::ErrorKind;
 use madrpc_core::value::{BigInteger, TypedArray, Value};
 use std::time::{Duration, Instant};
 use support::Fleet;

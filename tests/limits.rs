@@ -9,7 +9,7 @@
 
 mod support;
 
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_shard::client::Client;

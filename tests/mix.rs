@@ -13,7 +13,7 @@
 mod support;
 
 use futures_lite::future::{block_on, poll_fn};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, Reply};

@@ -9,7 +9,7 @@
 
 mod support;
 
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
@@ -48,7 +48,9 @@ fn spread(client: &Client, calls: usize) -> BTreeMap<String, usize> {
 /// Waits until the orchestrator has sessions to all its nodes.
 fn connected(client: &Client, nodes: usize) {
     eventually("sessions to all nodes", || {
-        let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+        let snapshot: Snapshot = client
+            .call_blocking(madrpc_core::stats::STATS, &())
+            .unwrap();
         snapshot
             .upstreams
             .iter()
@@ -88,7 +90,9 @@ fn a_few_sessions_spread_evenly_over_the_shards() {
             ..snapshot
         })
         .unwrap();
-        let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+        let snapshot: Snapshot = client
+            .call_blocking(madrpc_core::stats::STATS, &())
+            .unwrap();
         snapshot.sessions as usize - 1
     };
     let seen_by = |client: &Client| {
@@ -299,7 +303,9 @@ fn statistics_count_calls_and_errors_by_node_and_function() {
     for _ in 0..4 {
         client.call_blocking::<_, Value>("fail", &()).unwrap_err();
     }
-    let snapshot: Snapshot = client.call_blocking(madrpc_shard::STATS, &()).unwrap();
+    let snapshot: Snapshot = client
+        .call_blocking(madrpc_core::stats::STATS, &())
+        .unwrap();
     assert_eq!(
         (
             snapshot.role.as_str(),
@@ -331,7 +337,7 @@ fn statistics_count_calls_and_errors_by_node_and_function() {
     );
     let own: Snapshot = fleet
         .client(nodes[0].address())
-        .call_blocking(madrpc_shard::STATS, &())
+        .call_blocking(madrpc_core::stats::STATS, &())
         .unwrap();
     assert_eq!(own.role, "node");
     assert_eq!(own.rows.iter().map(|row| row.calls).sum::<u64>(), 7);

@@ -10,7 +10,7 @@
 
 mod support;
 
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, Reply};

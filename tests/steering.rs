@@ -16,9 +16,9 @@ use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
+use madrpc_shard::net::steer::{Steering, SteeringChoice};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use madrpc_shard::steer::{Steering, SteeringChoice};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -54,7 +54,9 @@ fn client(fleet: &Fleet, address: SocketAddr, connections: usize) -> Client {
 }
 
 fn snapshot(client: &Client) -> Snapshot {
-    client.call_blocking(madrpc_shard::STATS, &()).unwrap()
+    client
+        .call_blocking(madrpc_core::stats::STATS, &())
+        .unwrap()
 }
 
 /// Calls and gives the shard that ran it.

@@ -11,8 +11,8 @@ use crate::tls::{TlsArgs, TlsCommand};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use madrpc_core::limits::TIMEOUT_MAX;
-use madrpc_shard::cpus::CpuSet;
-use madrpc_shard::steer::SteeringChoice;
+use madrpc_shard::net::steer::SteeringChoice;
+use madrpc_shard::runtime::cpus::CpuSet;
 use std::path::PathBuf;
 use std::time::Duration;
 

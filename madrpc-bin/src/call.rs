@@ -4,7 +4,7 @@ use crate::args::CallArgs;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, printable, say};
 use crate::tls;
-use madrpc_core::frame::Bill;
+use madrpc_core::call::Bill;
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};

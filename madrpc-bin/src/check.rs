@@ -4,7 +4,7 @@ use crate::args::CheckArgs;
 use crate::exit::{Failure, Reason};
 use crate::functions::{Options, columns, describe};
 use crate::output;
-use madrpc_shard::catalog::FunctionOptions;
+use madrpc_core::call::catalog::FunctionOptions;
 use madrpc_shard::engine::{LaneConfig, Registration, Script};
 use serde::Serialize;
 

@@ -5,9 +5,9 @@ use crate::exit::Failure;
 use crate::output::say;
 use crate::reload::Reloading;
 use crate::signals::Events;
-use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::local_cluster::Cluster;
 
 pub(crate) fn run(args: &DevArgs) -> Result<(), Failure> {
     let script = Script::read(&args.script)?;

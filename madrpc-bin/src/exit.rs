@@ -4,14 +4,14 @@
 
 use crate::notify;
 use crate::output::{printable, say};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
-use madrpc_shard::address::AddressError;
 use madrpc_shard::client::ClientError;
-use madrpc_shard::engine::LoadError;
-use madrpc_shard::load;
+use madrpc_shard::client::load;
+use madrpc_shard::engine::ScriptError;
+use madrpc_shard::net::address::AddressError;
+use madrpc_shard::net::steer::BindError;
 use madrpc_shard::server::StartError;
-use madrpc_shard::steer::BindError;
 use std::process::ExitCode;
 
 /// What a failure means to a script. The number is the exit code.
@@ -69,8 +69,8 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Self {
+impl From<ScriptError> for Failure {
+    fn from(error: ScriptError) -> Self {
         Self {
             stack: error.stack,
             ..Self::new(Reason::Other, error.message)

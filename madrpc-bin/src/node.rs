@@ -9,12 +9,12 @@ use crate::sandbox;
 use crate::signals::Events;
 use crate::tls;
 use madrpc_core::identity::Role;
-use madrpc_shard::address::{resolve_bind, resolve_target};
-use madrpc_shard::cpus;
 use madrpc_shard::engine::Script;
+use madrpc_shard::net::address::{resolve_bind, resolve_target};
+use madrpc_shard::net::steer::Steering;
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
+use madrpc_shard::runtime::cpus;
 use madrpc_shard::server::{Server, ServerConfig, StartError};
-use madrpc_shard::steer::Steering;
 
 pub(crate) fn run(args: &NodeArgs) -> Result<(), Failure> {
     let script = Script::read(&args.script).map_err(StartError::Script)?;
@@ -90,6 +90,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         steering: args.steering,
         identity: tls::server_identity(&args.tls, role)?,
         spin: args.spin,
+        memory_max_bytes: None,
     })
 }
 

@@ -5,8 +5,8 @@
 
 use crate::output::printable;
 use madrpc_core::stats::{Latency, Snapshot};
-use madrpc_shard::health::{Heartbeat, Pulse};
 use madrpc_shard::server::Server;
+use madrpc_shard::server::heartbeat::{Heartbeat, Pulse};
 use sd_notify::NotifyState;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -170,7 +170,7 @@ impl Last {
 mod tests {
     use super::*;
     use madrpc_core::stats::Row;
-    use madrpc_shard::health::Silent;
+    use madrpc_shard::server::heartbeat::Silent;
 
     fn pulse(calls: u64) -> Pulse {
         let row = Row {
@@ -196,7 +196,7 @@ mod tests {
         last.describe(&pulse(1000), start);
         let later = start + Duration::from_secs(5);
         let told = last.describe(&pulse(1500), later);
-        assert_eq!(told, "100 calls/s, 50 errors, p99 100 us, 3 sessions");
+        assert_eq!(told, "100 calls/s, 50 errors, p99 103 us, 3 sessions");
         let told = last.describe(&pulse(1500), later + Duration::from_secs(5));
         assert_eq!(told, "0 calls/s, 0 errors, 3 sessions");
     }

@@ -10,7 +10,7 @@ use crate::sandbox;
 use crate::signals::Events;
 use crate::tls;
 use madrpc_core::identity::Role;
-use madrpc_shard::address::{AddressError, resolve_target};
+use madrpc_shard::net::address::{AddressError, resolve_target};
 use madrpc_shard::server::Server;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use crate::notify;
 use crate::output::say;
 use crate::signals::Events;
 use madrpc_shard::engine::Script;
-use madrpc_shard::watch::ScriptWatch;
+use madrpc_shard::server::script_watch::ScriptWatch;
 use std::path::{Path, PathBuf};
 
 /// Where the script of a running server comes from.

@@ -4,20 +4,61 @@
 
 use std::time::Duration;
 
-/// Takes the upstreams in turn, passing over those that cannot be used.
+/// The most candidates that a choice looks at, so that it costs the same among many.
+const LOOKS_MAX: usize = 32;
+
+/// A set of upstreams, by their numbers, that takes turns.
 #[derive(Debug, Default)]
 pub struct RoundRobin {
+    members: Vec<usize>,
+    /// Where each number is among the members.
+    places: Vec<Option<usize>>,
     next: usize,
 }
 
 impl RoundRobin {
-    /// The next of `count` upstreams that `usable` accepts, or `None` where it accepts none.
-    pub fn pick(&mut self, count: usize, mut usable: impl FnMut(usize) -> bool) -> Option<usize> {
-        for step in 0..count {
-            let index = (self.next + step) % count;
-            if usable(index) {
-                self.next = (index + 1) % count;
-                return Some(index);
+    /// Puts an upstream in the set, or takes it out.
+    pub fn set(&mut self, number: usize, is_member: bool) {
+        if number >= self.places.len() {
+            self.places.resize(number + 1, None);
+        }
+        match (self.places[number], is_member) {
+            (None, true) => {
+                self.places[number] = Some(self.members.len());
+                self.members.push(number);
+            }
+            (Some(place), false) => {
+                self.places[number] = None;
+                self.members.swap_remove(place);
+                if let Some(&moved) = self.members.get(place) {
+                    self.places[moved] = Some(place);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Upstreams in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// What `usable` makes of the next upstream that it accepts, or `None` where it accepts none of the next 32.
+    pub fn pick<P>(&mut self, mut usable: impl FnMut(usize) -> Option<P>) -> Option<(usize, P)> {
+        let count = self.members.len();
+        for step in 0..count.min(LOOKS_MAX) {
+            let place = (self.next + step) % count;
+            let number = self.members[place];
+            if let Some(picked) = usable(number) {
+                self.next = (place + 1) % count;
+                return Some((number, picked));
             }
         }
         None
@@ -31,16 +72,26 @@ pub struct FewestInFlight {
 }
 
 impl FewestInFlight {
-    /// The one of `count` with the fewest calls; `in_flight` gives `None` for one that cannot be used.
+    /// The one of `count` with the fewest calls, among 32 where there are more; `in_flight` gives `None` for one that
+    /// cannot be used. Where none of the 32 can, all others are looked at.
     pub fn pick(
         &mut self,
         count: usize,
         mut in_flight: impl FnMut(usize) -> Option<usize>,
     ) -> Option<usize> {
-        let turn = (0..count).map(|step| (self.next + step) % count);
-        let loads = turn.filter_map(|index| Some((in_flight(index)?, index)));
-        // The first of the smallest.
-        let (_, index) = loads.min_by_key(|(calls, _)| *calls)?;
+        let mut best: Option<(usize, usize)> = None;
+        for step in 0..count {
+            let index = (self.next + step) % count;
+            if step >= LOOKS_MAX && best.is_some() {
+                break;
+            }
+            if let Some(calls) = in_flight(index)
+                && best.is_none_or(|(fewest, _)| calls < fewest)
+            {
+                best = Some((calls, index));
+            }
+        }
+        let (_, index) = best?;
         self.next = (index + 1) % count;
         Some(index)
     }
@@ -79,24 +130,63 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    #[test]
-    fn upstreams_take_turns() {
-        let mut balance = RoundRobin::default();
-        let picks: Vec<_> = (0..6).filter_map(|_| balance.pick(3, |_| true)).collect();
-        assert_eq!(picks, [0, 1, 2, 0, 1, 2]);
+    fn picks(balance: &mut RoundRobin, count: usize, unusable: usize) -> Vec<usize> {
+        let mut pick = || balance.pick(|number| (number != unusable).then_some(()));
+        let picks = (0..count).filter_map(|_| pick());
+        picks.map(|(number, ())| number).collect()
     }
 
     #[test]
-    fn an_unusable_upstream_is_passed_over_and_taken_up_again() {
+    fn upstreams_take_turns() {
         let mut balance = RoundRobin::default();
-        let picks: Vec<_> = (0..4)
-            .filter_map(|_| balance.pick(3, |index| index != 1))
-            .collect();
-        assert_eq!(picks, [0, 2, 0, 2]);
-        assert_eq!(balance.pick(3, |_| true), Some(0));
-        assert_eq!(balance.pick(3, |_| true), Some(1));
-        assert_eq!(balance.pick(3, |_| false), None);
-        assert_eq!(balance.pick(0, |_| true), None);
+        assert!(picks(&mut balance, 1, 9).is_empty());
+        for number in [0, 1, 2, 1] {
+            balance.set(number, true);
+        }
+        assert_eq!(picks(&mut balance, 6, 9), [0, 1, 2, 0, 1, 2]);
+        assert_eq!(picks(&mut balance, 4, 1), [0, 2, 0, 2]);
+    }
+
+    #[test]
+    fn who_has_left_the_set_has_no_turn_and_all_others_have() {
+        let mut balance = RoundRobin::default();
+        for number in 0..5 {
+            balance.set(number, true);
+        }
+        for gone in [1, 4, 1] {
+            balance.set(gone, false);
+        }
+        let mut seen = picks(&mut balance, 3, 9);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 2, 3]);
+        balance.set(1, true);
+        assert_eq!((balance.len(), balance.is_empty()), (4, false));
+        let mut seen = picks(&mut balance, 4, 9);
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_choice_among_many_looks_at_few() {
+        let mut looks = 0;
+        let mut fewest = FewestInFlight::default();
+        for _ in 0..100 {
+            fewest.pick(100_000, |_| {
+                looks += 1;
+                Some(1)
+            });
+        }
+        let mut turns = RoundRobin::default();
+        for number in 0..100_000 {
+            turns.set(number, true);
+        }
+        for _ in 0..100 {
+            turns.pick(|_| {
+                looks += 1;
+                None::<()>
+            });
+        }
+        assert_eq!(looks, 2 * 100 * LOOKS_MAX);
     }
 
     #[test]

@@ -2,15 +2,19 @@
 //!
 //! No socket, no clock, no thread: everything here takes time, addresses and bytes, and says what to do.
 //! `madrpc-shard` is the shell that does it.
+//!
+#![doc = include_str!("protocol.md")]
 #![forbid(unsafe_code)]
 
 pub mod balance;
-pub mod cid;
-pub mod error;
-pub mod frame;
+pub mod call;
 pub mod identity;
 pub mod limits;
+pub mod lists;
 pub mod session;
 pub mod stats;
 pub mod value;
 pub mod wheel;
+
+#[cfg(test)]
+mod protocol_tests;

@@ -24,19 +24,50 @@ pub const BODY_MAX_BYTES: usize = 64 * MIB;
 pub const BODY_STREAMS_MAX: u64 = 16;
 
 /// What a peer may send on the channel before we have read it.
-pub const CHANNEL_WINDOW_BYTES: u64 = 512 * KIB as u64;
+pub const CHANNEL_WINDOW_BYTES: u64 = 256 * KIB as u64;
 
 /// What a peer may send on a body's stream before we have read it.
-pub const BODY_WINDOW_BYTES: u64 = MIB as u64;
+pub const BODY_WINDOW_BYTES: u64 = 512 * KIB as u64;
 
-/// What a peer may send on all streams together before we have read it.
-pub const SESSION_WINDOW_BYTES: u64 = 8 * MIB as u64;
+/// What a peer may send on all streams together before we have read it. A shard has no more sessions than its memory has
+/// room for so much of each.
+pub const SESSION_WINDOW_BYTES: u64 = 512 * KIB as u64;
+
+/// What that grows to where we read as fast as the peer sends.
+pub const SESSION_WINDOW_MAX_BYTES: u64 = 4 * MIB as u64;
+
+/// How long a body may take until its header is there, which says how long the rest may take.
+pub const BODY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a session costs beside the bytes it holds, as measured with 10,000 idle ones.
+pub const SESSION_COST_BYTES: usize = 33 * KIB;
+
+/// The least that a shard may hold for others: the windows of some sessions, and the largest body.
+pub const MEMORY_MIN_BYTES: usize = 2 * BODY_MAX_BYTES;
+
+/// Memory that a shard must have held beyond what it holds now before it is given back to the system.
+pub const MEMORY_GIVEN_BACK_BYTES: usize = 32 * MIB;
+
+/// How often memory is given back, at the most.
+pub const MEMORY_GIVE_BACK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a session may have more than its part of the memory without any progress.
+pub const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long until it is looked whether a session that is not read for now may be read again.
+pub const HELD_UP_RETRY: Duration = Duration::from_millis(10);
+
+/// How long a caller that has calls under way may be silent, pings unanswered.
+pub const CALLER_SILENCE_MAX: Duration = Duration::from_secs(4);
 
 /// Replies waiting for the network above which we read no further calls from that caller.
 pub const OUTBOX_HIGH_BYTES: usize = 4 * MIB;
 
 /// Calls waiting for the network above which we send no further ones to that upstream.
 pub const BACKLOG_MAX_BYTES: usize = 4 * BODY_MAX_BYTES;
+
+/// The same between an orchestrator and a node: enough for a link of 10 Gbit/s to be busy for some 10 ms.
+pub const FORWARD_BACKLOG_MAX_BYTES: usize = 16 * MIB;
 
 /// What one shard reads from one session before it looks at the next.
 pub const READ_PER_TURN_BYTES: usize = 256 * KIB;
@@ -50,6 +81,9 @@ pub const CHANNEL_BITE_BYTES: usize = 8 * KIB;
 
 /// The deadline of a call whose caller names none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long after its deadline a call still waits for the reply of whoever enforces the deadline, who knows more.
+pub const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
 /// The longest deadline; a longer one is cut to it.
 pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -69,6 +103,29 @@ pub const RETRY_ABOVE: usize = 64;
 /// Open handshakes of a shard below which they need not any more.
 pub const RETRY_BELOW: usize = 32;
 
+/// Bytes that a peer may send before its handshake is over; an ordinary one takes about 5 KiB, certificates and all.
+pub const HANDSHAKE_BYTES_MAX: usize = 16 * KIB;
+
+/// Bytes that every handshake may have, however many there are: a ClientHello of two datagrams, and its repetition.
+pub const HANDSHAKE_BYTES_FEW: usize = 5 * KIB;
+
+/// Bytes received for all handshakes of a shard that are open, above which those that had more than their few are given
+/// up. Each byte may cost 20 of memory.
+pub const HANDSHAKES_BYTES_MAX: usize = 3 * MIB;
+
+/// A shard spends at most one part in so many of its time on handshakes.
+pub const HANDSHAKE_TIME_SHARE: u32 = 8;
+
+/// Time that a shard which had no handshakes for a while may spend on them at once: some 1,500 of them.
+pub const HANDSHAKE_BURST: Duration = Duration::from_millis(250);
+
+/// Handshakes of one address in a second, where a shard has many: half of its time for them is for addresses that have
+/// had fewer.
+pub const HANDSHAKES_PER_ADDRESS: u16 = 32;
+
+/// Sessions that we have ended and that are kept so that their peers can be told again.
+pub const CLOSING_MAX: usize = 256;
+
 /// How long a client may take to come back with the token that proves its address.
 pub const RETRY_TOKEN_MAX_AGE: Duration = Duration::from_secs(10);
 
@@ -86,6 +143,9 @@ pub const RELAYED_MIN: usize = 16;
 
 /// Stateless resets that a shard sends in a second, at the most.
 pub const RESETS_PER_SECOND: u32 = 1000;
+
+/// Calls that a shard ends in one turn because their caller, or whoever ran them, is gone.
+pub const ENDINGS_PER_TURN: usize = 256;
 
 /// Datagrams that a shard takes from the others in one turn.
 pub const RELAYED_PER_TURN: usize = 1024;
@@ -111,6 +171,8 @@ const _: () = assert!(INLINE_FRAME_MAX_BYTES as u64 <= CHANNEL_WINDOW_BYTES);
 const _: () = assert!(INLINE_FRAME_MAX_BYTES <= READ_PER_TURN_BYTES);
 const _: () = assert!(INLINE_BODY_MAX_BYTES < BODY_MAX_BYTES);
 const _: () = assert!(CHANNEL_WINDOW_BYTES < SESSION_WINDOW_BYTES);
+const _: () = assert!(BODY_WINDOW_BYTES <= SESSION_WINDOW_BYTES);
+const _: () = assert!(SESSION_WINDOW_BYTES < SESSION_WINDOW_MAX_BYTES);
 const _: () = assert!(INITIAL_MIN_BYTES <= DATAGRAM_MAX_BYTES);
 const _: () = assert!(RETRY_BELOW < RETRY_ABOVE && RETRY_ABOVE < HANDSHAKES_MAX);
 const _: () = assert!(RETRY_TOKEN_MAX_AGE.as_millis() > HANDSHAKE_TIMEOUT.as_millis());

@@ -1,56 +1,73 @@
 //! Everything of madrpc that runs: the shards of nodes and orchestrators, and the client.
 //!
-//! ```text
-//!  caller ──QUIC──▶ orchestrator ──QUIC──▶ node ──▶ JavaScript function
-//! ```
-//!
 //! A **shard** is one core: a pinned thread with a glommio executor, a UDP socket, the QUIC sessions that landed there
 //! and, on a node, its lanes of QuickJS. Nothing is shared between shards, and no call is handed from one to another.
 //!
-//! | way of a call | module |
+//! # The rooms
+//!
+//! They stand on each other: each uses those below it, and none above or beside it. `make tidy` holds that.
+//!
+//! | | |
 //! |---|---|
-//! | the kernel picks the shard | [`steer`] |
-//! | a datagram at the wrong shard | `relay` |
-//! | datagrams in and out | `socket`, `endpoint` |
-//! | calls on a session | [`madrpc_core::session`] |
-//! | what a call means here | `handler`: `node` or `orchestrator` |
-//! | JavaScript | [`engine`] |
-//! | calls that we make | `upstream`, [`client`] |
+//! | [`server`] | starts, watches and stops shards; the loop of a shard |
+//! | [`node`] · `orchestrator` · [`client`] | what a call means: it is run, passed on, made |
+//! | [`engine`] | JavaScript |
+//! | [`net`] | datagrams, sessions, and the calls on sessions that we open |
+//! | [`runtime`] | threads, cores, and what must be true of the machine |
+//!
+//! What a call, a frame, a session and a value are is in [`madrpc_core`].
+//!
+//! # The way of a call
+//!
+//! To a node, directly:
+//!
+//! ```text
+//!  kernel            net::steer          the filter picks the shard by the connection ID
+//!    │ batch         net::socket
+//!    ▼
+//!  server::shard     Shard::run          one turn of the loop
+//!    │ datagrams     net::endpoint       Endpoint::receive: finds the session, or lets one in
+//!    │ frames        core::session       Endpoint::next_frame: one after the other
+//!    ▼
+//!  server::shard     Shard::take_calls   refuses what nobody could run
+//!    │
+//!    ▼
+//!  node              Node::on_call       a lane, or the queue
+//!    │               node::schedule      Node::start, Node::go_on: a slice
+//!    │ arguments     engine::lane        Lane::assign, Lane::resume: JavaScript, on a stack of its own
+//!    ▼
+//!  node::reply       Node::finish        the bill; the result goes to the session's outbox
+//!    │
+//!    ▼
+//!  server::shard     Shard::flush        Endpoint::flush: packets, gathered into batches
+//! ```
+//!
+//! Through an orchestrator the middle is another:
+//!
+//! ```text
+//!  server::shard     Shard::take_calls
+//!    ▼
+//!  orchestrator      Orchestrator::on_call      picks nothing itself
+//!    ▼
+//!  net::dial         Upstreams::call            a target, a link, a number, a deadline; the frame is put in its outbox
+//!    ┊               …the node…
+//!  server::shard     Shard::take_outcomes       the other endpoint, driven by the same loop
+//!    ▼
+//!  net::dial         Upstreams::on_frame        whose call it is: only the session that was asked may answer
+//!    ▼
+//!  orchestrator      Orchestrator::on_outcome   the reply, with the caller's number, to the caller's outbox
+//! ```
+//!
+//! A client's call is the lower half of that: `client::thread` drives an `Upstreams` of its own.
 //!
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
-pub mod address;
-mod beacon;
-pub mod catalog;
 pub mod client;
 #[cfg(feature = "engine")]
-pub mod cluster;
-mod control;
-pub mod cpus;
-mod endpoint;
-#[cfg(feature = "engine")]
 pub mod engine;
-mod group;
-mod handler;
-pub mod health;
-pub mod load;
+pub mod net;
 #[cfg(feature = "engine")]
 pub mod node;
 mod orchestrator;
-pub mod preflight;
-mod relay;
+pub mod runtime;
 pub mod server;
-mod shard;
-mod socket;
-mod spin;
-pub mod steer;
-mod throttle;
-mod transport;
-mod upstream;
-mod wake;
-#[cfg(feature = "engine")]
-pub mod watch;
-
-pub use madrpc_core as core;
-pub use shard::STATS;
-pub use spin::DEFAULT_SPIN;

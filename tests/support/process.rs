@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -121,14 +121,22 @@ impl Served {
 
     /// Waits until the process logs a line with these words.
     pub fn wait_for(&mut self, words: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
+        if let Err(error) = self.says(words, Duration::from_secs(20)) {
+            panic!("no `{words}` ({error}) in:\n{}", self.seen);
+        }
+    }
+
+    /// Waits for so long until the process logs a line with these words, or ends.
+    ///
+    /// # Errors
+    /// Whether it has ended, or it was too long.
+    pub fn says(&mut self, words: &str, within: Duration) -> Result<(), RecvTimeoutError> {
+        let end = Instant::now() + within;
         while !self.seen.contains(words) {
             let left = end.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => self.seen += &(line + "\n"),
-                Err(error) => panic!("no `{words}` ({error}) in:\n{}", self.seen),
-            }
+            self.seen += &(self.lines.recv_timeout(left)? + "\n");
         }
+        Ok(())
     }
 
     pub fn signal(&self, signal: Signal) {

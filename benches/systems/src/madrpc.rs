@@ -7,7 +7,7 @@ use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
-use madrpc_shard::load;
+use madrpc_shard::client::load;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::net::SocketAddr;
@@ -78,7 +78,7 @@ pub(crate) fn measure(
     }
     Ok(Figure {
         calls_per_s: report.calls_per_s(),
-        p50_us: report.latency.quantile_us(0.5),
-        p99_us: report.latency.quantile_us(0.99),
+        p50_us: report.latency.value_at_quantile(0.5),
+        p99_us: report.latency.value_at_quantile(0.99),
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::sampling::Sampled;
 use indicatif::HumanCount;
-use madrpc_core::frame::Bill;
+use madrpc_core::call::Bill;
 use std::collections::BTreeMap;
 use std::f64::consts::PI;
 use std::fmt;

@@ -3,8 +3,8 @@
 use crate::plan::{Plan, Task};
 use futures_util::{StreamExt, future, stream};
 use indicatif::HumanCount;
-use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::frame::Bill;
+use madrpc_core::call::Bill;
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::{ValueError, from_value, to_value};
 use madrpc_shard::client::Client;
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What `monte_carlo_sample` says to arguments that it cannot use.
 
-use madrpc_core::error::CallError;
+use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
 use madrpc_core::value::json::from_json;

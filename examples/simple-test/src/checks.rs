@@ -3,7 +3,7 @@
 //! What was expected and what came are compared as text, which is also what is printed: nothing can differ unseen, and
 //! NaN and -0 are told from other numbers.
 
-use madrpc_core::error::CallError;
+use madrpc_core::call::CallError;
 use madrpc_core::value::{BigInteger, TypedArray, TypedArrayKind, Value};
 use madrpc_shard::client::Client;
 use std::fmt;

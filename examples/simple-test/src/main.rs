@@ -14,9 +14,9 @@ mod checks;
 
 use clap::Parser;
 use madrpc_shard::client::Client;
-use madrpc_shard::cluster::Cluster;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::local_cluster::Cluster;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};

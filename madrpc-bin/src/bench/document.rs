@@ -3,7 +3,7 @@
 use super::args::BenchArgs;
 use crate::exit::{Failure, Reason};
 use hdrhistogram::Histogram;
-use madrpc_shard::load::Report;
+use madrpc_shard::client::load::Report;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! `madrpc bench`: throughput and latency of a function.
 //!
 //! ```text
-//! arguments ─▶ load generator (madrpc_shard::load) ─▶ report ─▶ document ─▶ text, JSON, bounds
+//! arguments ─▶ load generator (madrpc_shard::client::load) ─▶ report ─▶ document ─▶ text, JSON, bounds
 //! ```
 
 mod args;
@@ -20,7 +20,7 @@ use crate::signals::Events;
 use crate::tls;
 use document::{Baseline, Document, Settings};
 use madrpc_core::identity::Role;
-use madrpc_shard::load::{self, Pace, Plan, Report, Until};
+use madrpc_shard::client::load::{self, Pace, Plan, Report, Until};
 use progress::Line;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -2,7 +2,7 @@
 
 use super::args::BenchArgs;
 use indicatif::{HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
-use madrpc_shard::load::Progress;
+use madrpc_shard::client::load::Progress;
 
 pub(super) struct Line {
     bar: ProgressBar,

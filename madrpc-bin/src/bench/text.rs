@@ -6,7 +6,7 @@ use crate::output::printable;
 use crate::top::text::latency;
 use hdrhistogram::Histogram;
 use indicatif::HumanCount;
-use madrpc_shard::load::Report;
+use madrpc_shard::client::load::Report;
 
 /// Bars of the histogram at most.
 const BARS: usize = 16;

@@ -63,7 +63,7 @@ struct Function<'a> {
     errors: u64,
     /// By the names of `ErrorKind`; those that occurred.
     errors_by_kind: BTreeMap<&'a str, u64>,
-    /// From arrival to reply, at this server; `null` without calls.
+    /// From arrival to reply, at this server, to a sixteenth; `null` without calls.
     p50_us: Option<u64>,
     p90_us: Option<u64>,
     p99_us: Option<u64>,
@@ -219,8 +219,8 @@ orchestrator here:8080   up 00:00:01   2 shards   3 sessions
 nodes: 1 of 2 up   b:1 down
 NODE  FUNCTION   CALLS  ERRORS      P50      P90      P99      MAX
 a:1   add            5       2    10 µs    10 µs    10 µs    10 µs
-b:1   \\u{1b}[2J      1       0  1.50 ms  1.50 ms  1.50 ms  1.50 ms
-all                  6       2    10 µs  1.50 ms  1.50 ms  1.50 ms";
+b:1   \\u{1b}[2J      1       0  1.53 ms  1.53 ms  1.53 ms  1.53 ms
+all                  6       2    10 µs  1.53 ms  1.53 ms  1.53 ms";
         assert_eq!(text, expected);
         assert!(table(&snapshot(1000, vec![])).ends_with("no calls yet"));
     }

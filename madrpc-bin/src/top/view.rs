@@ -177,7 +177,7 @@ fn trouble(model: &Model, width: usize, now: Instant) -> Vec<TextLine<'static>> 
 mod tests {
     use super::super::model::tests::{row, snapshot};
     use super::*;
-    use madrpc_core::error::{CallError, ErrorKind};
+    use madrpc_core::call::{CallError, ErrorKind};
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
@@ -227,9 +227,9 @@ mod tests {
             "nodes: 1 of 2 up   b:1 down",
             "",
             "NODE      FUNCTION                     CALLS   CALLS/S    ERRORS  ERRORS/S      P50      P90      P99      MAX",
-            "a:1       f00                            200       100         2       1.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
-            "a:1       f01                            200       100         2       1.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
-            "          all                            400       200         4       2.0  1.50 ms  1.50 ms  1.50 ms  1.50 ms",
+            "a:1       f00                            200       100         2       1.0  1.53 ms  1.53 ms  1.53 ms  1.53 ms",
+            "a:1       f01                            200       100         2       1.0  1.53 ms  1.53 ms  1.53 ms  1.53 ms",
+            "          all                            400       200         4       2.0  1.53 ms  1.53 ms  1.53 ms  1.53 ms",
             "",
             "",
             "q to leave   rates and latency over 1 s, every 250 ms",

@@ -4,8 +4,9 @@ use super::{IdentityError, Role, dns_names, files};
 use boring::asn1::{Asn1Time, Asn1TimeRef};
 use boring::hash::MessageDigest;
 use boring::nid::Nid;
-use boring::x509::{X509NameRef, X509Ref};
+use boring::x509::{X509, X509NameRef, X509Ref};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +66,37 @@ fn common_name(name: &X509NameRef) -> String {
     let entry = name.entries_by_nid(Nid::COMMONNAME).next();
     let text = entry.and_then(|entry| entry.data().as_utf8().ok());
     text.map(|text| text.to_string()).unwrap_or_default()
+}
+
+/// What matters of the certificate that a peer has shown in a handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// The role that it gives; `None` for a certificate of the authority that is not for madrpc.
+    pub role: Option<Role>,
+    /// SHA-256 of its DER form.
+    pub fingerprint: [u8; 32],
+    /// Its last moment, by our clock.
+    pub valid_until: Instant,
+}
+
+impl PeerCertificate {
+    /// Reads it, from its DER form; `None` where it cannot be read. Says nothing about trust: that was decided in the
+    /// handshake.
+    #[must_use]
+    pub fn read(der: &[u8], now: Instant) -> Option<Self> {
+        let certificate = X509::from_der(der).ok()?;
+        let today = Asn1Time::days_from_now(0).ok()?;
+        let left = today.diff(certificate.not_after()).ok()?;
+        let left = i64::from(left.days) * 24 * 60 * 60 + i64::from(left.secs);
+        let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
+        // A time too far away to be told is as good as one in a century.
+        let far = now + Duration::from_secs(100 * 365 * 24 * 60 * 60);
+        Some(Self {
+            role: Role::of(&certificate),
+            fingerprint: boring::sha::sha256(der),
+            valid_until: now.checked_add(left).unwrap_or(far),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Owns the words for it, and the judgement whether a call of that session may have run: `false` is certain.
 
 use super::Goodbye;
-use crate::error::{CallError, ErrorKind};
+use crate::call::{CallError, ErrorKind};
 use crate::identity;
 
 /// An application's close while the handshake goes on (RFC 9000, section 10.2.3): the words are left out.
@@ -86,9 +86,14 @@ fn is_of_handshake(code: u64) -> bool {
 }
 
 fn kind_of(error: &quiche::ConnectionError) -> ErrorKind {
-    if error.is_app && error.error_code == Goodbye::Protocol as u64 {
-        ErrorKind::Protocol
-    } else {
-        ErrorKind::Unavailable
+    const PROTOCOL: u64 = Goodbye::Protocol as u64;
+    const UNAUTHORIZED: u64 = Goodbye::Unauthorized as u64;
+    const OVERLOADED: u64 = Goodbye::Overloaded as u64;
+    match error.error_code {
+        _ if !error.is_app => ErrorKind::Unavailable,
+        PROTOCOL => ErrorKind::Protocol,
+        UNAUTHORIZED => ErrorKind::Unauthorized,
+        OVERLOADED => ErrorKind::Overloaded,
+        _ => ErrorKind::Unavailable,
     }
 }

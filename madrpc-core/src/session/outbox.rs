@@ -3,8 +3,9 @@
 //! Owns the frames on their way out and which stream each takes. Never waits and never drops a frame that the peer may
 //! still want; how much may gather here is for the driver to bound.
 
-use crate::error::CallError;
-use crate::frame::{self, Bill, Header};
+use crate::call::Bill;
+use crate::call::CallError;
+use crate::call::frame::{self, Header};
 use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
 use std::collections::VecDeque;
 
@@ -19,6 +20,8 @@ pub struct Outbox {
     channel_taken: usize,
     bodies: VecDeque<Departing>,
     body_bytes: usize,
+    /// Bytes that QUIC has taken in the life of the session.
+    taken_bytes: u64,
 }
 
 /// A frame on a stream of its own.
@@ -46,12 +49,29 @@ impl Outbox {
         });
     }
 
+    /// Tells the caller the result of its call, or why there is none.
+    pub fn answer<B: AsRef<[u8]>>(
+        &mut self,
+        id: u64,
+        bill: Bill<&str>,
+        result: Result<B, CallError>,
+    ) {
+        match result {
+            Ok(body) => self.send(&Header::Reply { id, bill }, body.as_ref()),
+            Err(error) => self.fail(id, bill, &error),
+        }
+    }
+
     /// Tells the caller why its call has no result.
     pub fn fail(&mut self, id: u64, bill: Bill<&str>, error: &CallError) {
         let kind = error.kind;
         // Strings and numbers: postcard refuses none of them.
         let body = postcard::to_stdvec(error).unwrap_or_default();
         self.send(&Header::Failure { id, kind, bill }, &body);
+    }
+
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken_bytes
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
@@ -70,7 +90,10 @@ impl Outbox {
             match give(quic, CHANNEL, &self.channel[self.channel_taken..], false) {
                 Err(quiche::Error::StreamStopped(_)) => return false,
                 Ok(0) | Err(_) => break,
-                Ok(taken) => self.channel_taken += taken,
+                Ok(taken) => {
+                    self.channel_taken += taken;
+                    self.taken_bytes += taken as u64;
+                }
             }
         }
         if self.channel_taken == self.channel.len() {
@@ -106,6 +129,7 @@ impl Outbox {
                 Err(_) => rest.len(),
             };
             body.taken += taken;
+            self.taken_bytes += taken as u64;
             self.body_bytes -= taken;
             if body.taken == body.bytes.len() {
                 self.bodies.remove(index);

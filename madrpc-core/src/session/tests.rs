@@ -10,9 +10,11 @@ mod moving;
 mod traffic;
 
 use super::*;
-use crate::error::ErrorKind;
-use crate::frame::Bill;
+use crate::call::frame;
+use crate::call::{Bill, ErrorKind};
 use crate::identity::{Authority, Identity, Role, SERVER_NAME_ANY};
+use crate::limits::{FRAMES_PER_TURN, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES};
+use std::collections::VecDeque;
 use std::thread::sleep;
 
 /// A test that takes longer has hung.
@@ -103,7 +105,7 @@ struct Pipe {
     weather: Weather,
     chance: Chance,
     datagrams: usize,
-    buffer: Vec<u8>,
+    buffer: FrameBuffer,
     started: Instant,
 }
 
@@ -151,7 +153,7 @@ impl Pipe {
             weather,
             chance: Chance(0x9e37_79b9_7f4a_7c15),
             datagrams: 0,
-            buffer: vec![0; READ_BUFFER_BYTES],
+            buffer: FrameBuffer::default(),
             started: Instant::now(),
         }
     }
@@ -224,7 +226,7 @@ impl Pipe {
                 session.on_timeout();
             }
             if self.reads[end as usize] {
-                session.frames(&mut self.buffer, |outbox, event| {
+                turn_of(session, &mut self.buffer, |outbox, event| {
                     on_event(end, outbox, event);
                 });
                 moved |= session.has_unread();
@@ -278,6 +280,21 @@ impl Pipe {
             }
         }
         any
+    }
+}
+
+/// A turn's reading.
+fn turn_of(
+    session: &mut Session,
+    buffer: &mut FrameBuffer,
+    mut on_event: impl FnMut(&mut Outbox, Event<'_>),
+) {
+    session.begin_turn(buffer, Instant::now());
+    while session.advance(buffer) {
+        match session.frame(buffer) {
+            Event::Broken(_) => {}
+            event => on_event(session.outbox(), event),
+        }
     }
 }
 

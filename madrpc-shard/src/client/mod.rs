@@ -13,26 +13,30 @@
 //! A process has one client thread, whose executor drives the sessions of all its clients; a [`Client`] only sends it
 //! messages. The thread is started by the first client and lives as long as the process.
 
+pub mod load;
+
 mod thread;
 
-use crate::address::{AddressError, resolve_target};
-use crate::preflight::PreflightError;
-use crate::upstream::Sessions;
+use crate::net::address::{AddressError, resolve_target};
+use crate::net::dial::Sessions;
+use crate::net::transport::TransportError;
+use crate::runtime::preflight::PreflightError;
 use futures_channel::mpsc::UnboundedSender;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
-use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::frame::Bill;
+use madrpc_core::call::Bill;
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use thread::Command;
 
-pub use crate::upstream::SESSIONS_MAX;
+pub use crate::net::dial::SESSIONS_MAX;
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +50,10 @@ pub enum ClientError {
     /// The machine lacks something.
     #[error(transparent)]
     Preflight(#[from] PreflightError),
-    /// The client thread or its socket cannot be made.
+    /// Sessions cannot be opened from this machine.
+    #[error("client: {0}")]
+    Transport(#[from] TransportError),
+    /// The client thread cannot be made.
     #[error("client: {0}")]
     System(String),
 }
@@ -107,6 +114,9 @@ pub struct Client {
     commands: UnboundedSender<Command>,
     timeout: Duration,
 }
+
+/// The number of the next call of this process. A call is sent to the client's thread anyway, beside which this is nothing.
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// A call about to be made.
 #[derive(Debug, Clone)]
@@ -223,7 +233,9 @@ impl Call<'_> {
             CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
         })?;
         let (reply, replied) = oneshot::channel();
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let command = Command::Call {
+            number,
             function: self.function.to_owned(),
             body,
             deadline: Instant::now() + self.timeout.min(TIMEOUT_MAX),
@@ -235,6 +247,7 @@ impl Call<'_> {
             .unbounded_send(command)
             .map_err(|_| ended())?;
         let waiting = Waiting {
+            number,
             replied: Some(replied),
             commands: &self.client.commands,
         };
@@ -269,6 +282,7 @@ struct RawReply {
 
 /// A call's reply; dropped before it is there, it cancels the call.
 struct Waiting<'a> {
+    number: u64,
     replied: Option<oneshot::Receiver<Result<RawReply, CallError>>>,
     commands: &'a UnboundedSender<Command>,
 }
@@ -296,7 +310,7 @@ impl Drop for Waiting<'_> {
         if let Some(replied) = self.replied.take() {
             drop(replied);
             // Whoever drops the last client does not care either.
-            let _ = self.commands.unbounded_send(Command::CancelAbandoned);
+            let _ = self.commands.unbounded_send(Command::Cancel(self.number));
         }
     }
 }

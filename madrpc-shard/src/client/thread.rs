@@ -1,18 +1,21 @@
 //! The client thread: one executor for all clients of the process, with a task for each pool of sessions.
 
 use super::{ClientError, RawReply};
-use crate::preflight;
-use crate::spin::{DEFAULT_SPIN, Spin};
-use crate::transport::dialing_endpoint;
-use crate::upstream::{Keep, Outcome, Request, Sessions, Upstreams};
-use crate::wake::too_many_wakes;
+use crate::net::budget::Budget;
+use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
+use crate::net::spin::{DEFAULT_SPIN, Spin};
+use crate::net::transport::{TransportError, dialing_endpoint};
+use crate::net::wake::too_many_wakes;
+use crate::runtime::preflight;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_channel::oneshot;
 use futures_lite::{FutureExt, StreamExt};
 use glommio::{LocalExecutorBuilder, Placement};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::Identity;
-use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
+use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
+use madrpc_core::session::FrameBuffer;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
@@ -36,13 +39,15 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) enum Command {
     Call {
+        /// Tells it from all others of this pool.
+        number: u64,
         function: String,
         body: Vec<u8>,
         deadline: Instant,
         reply: ReplySender,
     },
-    /// Somebody does not wait for his reply any more.
-    CancelAbandoned,
+    /// Nobody waits for the reply to the call of this number.
+    Cancel(u64),
     /// End the sessions now, and say so.
     Close(oneshot::Sender<()>),
 }
@@ -53,7 +58,7 @@ type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
 struct Opening {
     pool: Pool,
     commands: UnboundedReceiver<Command>,
-    opened: Sender<Result<(), String>>,
+    opened: Sender<Result<(), TransportError>>,
 }
 
 /// Opens a pool on the client thread, which is started where it does not run yet.
@@ -73,10 +78,7 @@ pub(super) fn open(pool: Pool) -> Result<UnboundedSender<Command>, ClientError> 
     };
     let ended = || ClientError::System("the client thread has ended".into());
     openings.unbounded_send(opening).map_err(|_| ended())?;
-    outcome
-        .recv()
-        .map_err(|_| ended())?
-        .map_err(ClientError::System)?;
+    outcome.recv().map_err(|_| ended())??;
     Ok(commands)
 }
 
@@ -116,7 +118,13 @@ async fn serve(opening: Opening) {
         server_name,
     } = opening.pool;
     let now = Instant::now();
-    let endpoint = match dialing_endpoint(&identity, address, CLIENT_IDLE_TIMEOUT, now) {
+    let endpoint = match dialing_endpoint(
+        &identity,
+        address,
+        CLIENT_IDLE_TIMEOUT,
+        &Budget::unlimited(),
+        now,
+    ) {
         Ok(endpoint) => endpoint,
         Err(why) => return drop(opening.opened.send(Err(why))),
     };
@@ -125,45 +133,26 @@ async fn serve(opening: Opening) {
     let sessions = (sessions, fastrand::u16(..));
     let keep = Keep::WhileCalling;
     let upstreams = Upstreams::new(endpoint, &[address], sessions, server_name, keep, now);
-    run(upstreams, opening.commands).await;
+    let driver = Driver {
+        upstreams,
+        sent: HashMap::new(),
+        buffer: FrameBuffer::default(),
+    };
+    driver.run(opening.commands).await;
+}
+
+/// A caller of the pool who waits.
+struct Waiting {
+    number: u64,
+    reply: ReplySender,
 }
 
 /// Drives a pool until its last client is gone.
-async fn run(mut upstreams: Upstreams<ReplySender>, mut commands: UnboundedReceiver<Command>) {
-    let mut spin = Spin::new(DEFAULT_SPIN);
-    loop {
-        let now = Instant::now();
-        let mut taken = 0;
-        while taken < COMMANDS_PER_TURN
-            && let Ok(command) = commands.try_recv()
-        {
-            on_command(&mut upstreams, command, now);
-            taken += 1;
-        }
-        let received = upstreams.turn(now, |reply, _, outcome| settle(reply, outcome));
-        upstreams.flush(now);
-        if received > 0 || taken > 0 {
-            spin.on_work(now);
-            glommio::executor().yield_if_needed().await;
-            continue;
-        }
-        let waits = upstreams.waiting() > 0;
-        if upstreams.endpoint().has_work() || waits && spin.looks_again(now) {
-            glommio::executor().yield_if_needed().await;
-            continue;
-        }
-        match park(&upstreams, &mut commands, now).await {
-            Woken::Command(command) => on_command(&mut upstreams, command, Instant::now()),
-            Woken::Clientless => break,
-            Woken::Otherwise => {}
-        }
-    }
-    say_goodbye(&mut upstreams, Instant::now());
-}
-
-fn say_goodbye(upstreams: &mut Upstreams<ReplySender>, now: Instant) {
-    upstreams.close("the client is done");
-    upstreams.flush(now);
+struct Driver {
+    upstreams: Upstreams<Waiting>,
+    /// The calls under way, for those who give one up.
+    sent: HashMap<u64, CallId>,
+    buffer: FrameBuffer,
 }
 
 enum Woken {
@@ -172,58 +161,125 @@ enum Woken {
     Otherwise,
 }
 
-async fn park(
-    upstreams: &Upstreams<ReplySender>,
-    commands: &mut UnboundedReceiver<Command>,
-    now: Instant,
-) -> Woken {
-    let timer = upstreams.next_timer();
-    let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
-    let command = async {
-        match commands.next().await {
-            Some(command) => Woken::Command(command),
-            None => Woken::Clientless,
-        }
-    };
-    let datagram = async {
-        upstreams.endpoint().readable().await;
-        Woken::Otherwise
-    };
-    let slept = async {
-        glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
-        Woken::Otherwise
-    };
-    let too_often = async {
-        too_many_wakes().await;
-        Woken::Otherwise
-    };
-    too_often.or(command).or(datagram).or(slept).await
-}
-
-fn on_command(upstreams: &mut Upstreams<ReplySender>, command: Command, now: Instant) {
-    match command {
-        Command::Call {
-            function,
-            body,
-            deadline,
-            reply,
-        } => {
-            let request = Request {
-                function: &function,
-                body: &body,
-                deadline,
-                depth: 0,
-            };
-            if let Err((reply, error)) = upstreams.call(now, &request, reply) {
-                // Nobody waits where it cannot be sent.
-                let _ = reply.send(Err(error));
+impl Driver {
+    async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+        let mut spin = Spin::new(DEFAULT_SPIN);
+        loop {
+            let now = Instant::now();
+            let mut taken = 0;
+            while taken < COMMANDS_PER_TURN
+                && let Ok(command) = commands.try_recv()
+            {
+                self.on_command(command, now);
+                taken += 1;
+            }
+            let received = self.upstreams.receive(now);
+            self.settle_calls(now);
+            self.upstreams.flush(now);
+            if received > 0 || taken > 0 {
+                spin.on_work(now);
+                glommio::executor().yield_if_needed().await;
+                continue;
+            }
+            let waits = self.upstreams.waiting() > 0;
+            if self.upstreams.has_work() || waits && spin.looks_again(now) {
+                glommio::executor().yield_if_needed().await;
+                continue;
+            }
+            match self.park(&mut commands, now).await {
+                Woken::Command(command) => self.on_command(command, Instant::now()),
+                Woken::Clientless => break,
+                Woken::Otherwise => {}
             }
         }
-        Command::CancelAbandoned => upstreams.cancel_abandoned(oneshot::Sender::is_canceled),
-        Command::Close(closed) => {
-            say_goodbye(upstreams, now);
-            // Whoever asked may not wait for it.
-            let _ = closed.send(());
+        self.say_goodbye(Instant::now());
+    }
+
+    fn say_goodbye(&mut self, now: Instant) {
+        self.upstreams.close("the client is done");
+        self.upstreams.flush(now);
+    }
+
+    /// Tells the callers what has become of their calls.
+    fn settle_calls(&mut self, now: Instant) {
+        let Self {
+            upstreams,
+            sent,
+            buffer,
+        } = self;
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
+            if let Some((waiting, _, outcome)) = upstreams.on_frame(session, event, now) {
+                sent.remove(&waiting.number);
+                settle(waiting.reply, outcome);
+            }
+        }
+        for _ in 0..ENDINGS_PER_TURN {
+            let Some((waiting, _, error)) = upstreams.next_lost(now) else {
+                break;
+            };
+            sent.remove(&waiting.number);
+            settle(waiting.reply, Outcome::Lost(error));
+        }
+    }
+
+    async fn park(&self, commands: &mut UnboundedReceiver<Command>, now: Instant) -> Woken {
+        let timer = self.upstreams.next_timer();
+        let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        let command = async {
+            match commands.next().await {
+                Some(command) => Woken::Command(command),
+                None => Woken::Clientless,
+            }
+        };
+        let datagram = async {
+            self.upstreams.endpoint().readable().await;
+            Woken::Otherwise
+        };
+        let slept = async {
+            glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
+            Woken::Otherwise
+        };
+        let too_often = async {
+            too_many_wakes().await;
+            Woken::Otherwise
+        };
+        too_often.or(command).or(datagram).or(slept).await
+    }
+
+    fn on_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Call {
+                number,
+                function,
+                body,
+                deadline,
+                reply,
+            } => {
+                let request = Request {
+                    function: &function,
+                    body: &body,
+                    deadline,
+                    depth: 0,
+                };
+                let waiting = Waiting { number, reply };
+                match self.upstreams.call(now, &request, waiting) {
+                    Ok(call) => {
+                        self.sent.insert(number, call);
+                    }
+                    // Nobody waits where it cannot be sent.
+                    Err((waiting, error)) => drop(waiting.reply.send(Err(error))),
+                }
+            }
+            Command::Cancel(number) => {
+                if let Some(call) = self.sent.remove(&number) {
+                    self.upstreams.cancel(call);
+                }
+            }
+            Command::Close(closed) => {
+                self.say_goodbye(now);
+                // Whoever asked may not wait for it.
+                let _ = closed.send(());
+            }
         }
     }
 }

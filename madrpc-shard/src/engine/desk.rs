@@ -5,9 +5,9 @@
 
 use super::heap::Heap;
 use super::limits::{LaneConfig, Meter};
-use super::{LoadError, Registration};
+use super::{Registration, ScriptError};
 use corosensei::Yielder;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ const BUFFER_KEPT_BYTES: usize = 64 << 10;
 /// Why a lane gives the core back.
 pub(super) enum Yield {
     /// The script is loaded, with these functions, or cannot be.
-    Loaded(Result<Vec<Registration>, LoadError>),
+    Loaded(Result<Vec<Registration>, ScriptError>),
     /// The slice is used up, the call is not over.
     Slice,
     /// The call waits for an answer, or for a timer, see [`Desk::wake_at`].

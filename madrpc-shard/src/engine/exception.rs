@@ -1,6 +1,6 @@
 //! What JavaScript throws, as the errors of calls.
 
-use madrpc_core::error::{CallError, ErrorKind, Exception};
+use madrpc_core::call::{CallError, ErrorKind, Exception};
 use rquickjs::{Ctx, Object, Value};
 
 /// The error for the exception that is pending in `ctx`.

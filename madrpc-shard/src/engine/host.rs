@@ -5,7 +5,7 @@
 use super::desk::{CHILDREN_MAX, Desk, Yield};
 use super::globals::embedded::OPTIONS;
 use super::values::{self, Builtins};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use rquickjs::{Ctx, Exception, Function, Object, Value};
 use std::rc::Rc;

@@ -13,10 +13,10 @@ use super::limits::{
 };
 use super::modules::Librarian;
 use super::program::Program;
-use super::{LoadError, Registration, Script, exception};
+use super::{Registration, Script, ScriptError, exception};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::runtime::RejectionTracker;
 use rquickjs::{Context, Runtime};
 use std::rc::Rc;
@@ -63,7 +63,7 @@ pub(crate) enum Loaded {
     /// It takes calls, of what the script has registered.
     Ready(Lane, Vec<Registration>),
     /// The script does not load, or there is no memory for it.
-    Failed(LoadError),
+    Failed(ScriptError),
 }
 
 impl Loading {
@@ -75,10 +75,10 @@ impl Loading {
         script: &Script,
         node: &str,
         config: &LaneConfig,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, ScriptError> {
         let desk = Rc::new(Desk::new(node, config));
         let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
-            LoadError::new(format!(
+            ScriptError::new(format!(
                 "script {}: no memory for a lane: {error}",
                 script.name
             ))
@@ -124,7 +124,7 @@ impl Loading {
                 Loaded::Ready(self.0, functions)
             }
             CoroutineResult::Yield(Yield::Loaded(Err(error))) => Loaded::Failed(error),
-            _ => Loaded::Failed(LoadError::too_slow(&self.0.script.name, LOAD_CPU)),
+            _ => Loaded::Failed(ScriptError::too_slow(&self.0.script.name, LOAD_CPU)),
         }
     }
 
@@ -132,7 +132,7 @@ impl Loading {
     ///
     /// # Errors
     /// Where the script does not load, or there is no memory for it.
-    pub(crate) fn finish(mut self) -> Result<(Lane, Vec<Registration>), LoadError> {
+    pub(crate) fn finish(mut self) -> Result<(Lane, Vec<Registration>), ScriptError> {
         loop {
             match self.resume(Instant::now(), LOAD_CPU * 2) {
                 Loaded::Not(loading) => self = loading,
@@ -152,7 +152,7 @@ impl Lane {
         script: &Script,
         node: &str,
         config: &LaneConfig,
-    ) -> Result<(Self, Vec<Registration>), LoadError> {
+    ) -> Result<(Self, Vec<Registration>), ScriptError> {
         Loading::begin(script, node, config)?.finish()
     }
 
@@ -218,6 +218,11 @@ impl Lane {
     /// Brings the answer to an errand; a waiting lane has to be resumed for it.
     pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
         self.desk.answer(token, answer);
+    }
+
+    /// Bytes of the result of the call that is done; 0 where it has none.
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.desk.output.borrow().len()
     }
 
     /// Lends out the result of the call that is done, once.
@@ -294,7 +299,7 @@ fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
         Ok(made) => made,
         Err(error) => {
             let error = format!("script {}: no engine for it: {error}", script.name);
-            return desk.suspend(Yield::Loaded(Err(LoadError::new(error))));
+            return desk.suspend(Yield::Loaded(Err(ScriptError::new(error))));
         }
     };
     runtime.set_max_stack_size(JS_STACK_BYTES);

@@ -9,7 +9,7 @@ fn lane(source: &str) -> Lane {
         .0
 }
 
-fn refusal(source: &str) -> LoadError {
+fn refusal(source: &str) -> ScriptError {
     Lane::load(&Script::new("test.js", source), "", &LaneConfig::default())
         .err()
         .unwrap()

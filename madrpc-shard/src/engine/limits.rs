@@ -1,7 +1,7 @@
 //! The bounds of a lane and of the calls in it, what a call has used of them, and the words when one is passed.
 
 use super::heap::Heap;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, TIMEOUT_MAX};
 use std::cell::Cell;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 use super::*;
-use crate::engine::{Lane, LoadError, Options, Progress, Script};
+use crate::engine::{Lane, Options, Progress, Script, ScriptError};
 use madrpc_core::value::Value;
 
 const SLICE: Duration = Duration::from_micros(500);
 
-fn load(source: &str, config: &LaneConfig) -> Result<Lane, LoadError> {
+fn load(source: &str, config: &LaneConfig) -> Result<Lane, ScriptError> {
     Lane::load(&Script::new("test.js", source), "", config).map(|(lane, _)| lane)
 }
 

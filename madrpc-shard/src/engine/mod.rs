@@ -27,4 +27,4 @@ pub(crate) use desk::Answer;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};
-pub use script::{LoadError, Script};
+pub use script::{Script, ScriptError};

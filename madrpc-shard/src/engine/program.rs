@@ -6,8 +6,8 @@ use super::desk::{Desk, Yield};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::values::{self, Builtins};
-use super::{LoadError, Options, Registration, Script, exception, globals, host};
-use madrpc_core::error::{CallError, ErrorKind};
+use super::{Options, Registration, Script, ScriptError, exception, globals, host};
+use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
 use std::cell::Cell;
@@ -56,10 +56,10 @@ impl<'js> Program<'js> {
         ctx: &Ctx<'js>,
         desk: &Rc<Desk>,
         script: &Script,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, ScriptError> {
         let name = &script.name;
         let engine = |error: rquickjs::Error| {
-            LoadError::new(format!("script {name}: the engine does not start: {error}"))
+            ScriptError::new(format!("script {name}: the engine does not start: {error}"))
         };
         let mut program = Self {
             ctx: ctx.clone(),
@@ -85,7 +85,7 @@ impl<'js> Program<'js> {
                 .collect(),
         );
         if program.functions.is_empty() {
-            return Err(LoadError::new(format!(
+            return Err(ScriptError::new(format!(
                 "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
             )));
         }
@@ -258,10 +258,10 @@ impl<'js> Program<'js> {
     }
 }
 
-fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
+fn load_error(name: &str, desk: &Desk, error: &CallError) -> ScriptError {
     if desk.heap.refused().is_some() {
         let error = desk.stopped(ErrorKind::MemoryLimit);
-        return LoadError::new(format!("script {name}: while it loads, {}", error.message));
+        return ScriptError::new(format!("script {name}: while it loads, {}", error.message));
     }
     match &error.exception {
         Some(exception) => {
@@ -269,7 +269,7 @@ fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
             let frames: Vec<&str> = exception.stack.lines().collect();
             let host = frames.iter().rposition(|frame| frame.contains("madrpc:"));
             let stack = frames[host.map_or(0, |host| host + 1)..].join("\n");
-            LoadError {
+            ScriptError {
                 message: match stack.lines().next().and_then(place_of) {
                     Some(place) => format!("script {place}: {}", error.message),
                     None => format!("script {name}: {}", error.message),
@@ -277,8 +277,8 @@ fn load_error(name: &str, desk: &Desk, error: &CallError) -> LoadError {
                 stack,
             }
         }
-        None if error.kind == ErrorKind::CpuLimit => LoadError::too_slow(name, LOAD_CPU),
-        None => LoadError::new(format!("script {name}: {}", error.message)),
+        None if error.kind == ErrorKind::CpuLimit => ScriptError::too_slow(name, LOAD_CPU),
+        None => ScriptError::new(format!("script {name}: {}", error.message)),
     }
 }
 

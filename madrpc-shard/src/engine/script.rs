@@ -19,14 +19,14 @@ pub struct Script {
 /// Why a script cannot be used: one line, and the JavaScript stack where it threw.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct LoadError {
+pub struct ScriptError {
     /// What is wrong and where.
     pub message: String,
     /// A line for each JavaScript frame, `at function (file:line:column)`; empty where nothing was thrown.
     pub stack: String,
 }
 
-impl LoadError {
+impl ScriptError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -35,7 +35,7 @@ impl LoadError {
     }
 }
 
-impl LoadError {
+impl ScriptError {
     /// Every lane must have the same functions at the same places.
     pub(crate) fn inconstant(script: &Script) -> Self {
         Self::new(format!(
@@ -57,15 +57,15 @@ impl Script {
     ///
     /// # Errors
     /// Where the file cannot be read as text.
-    pub fn read(path: &Path) -> Result<Self, LoadError> {
+    pub fn read(path: &Path) -> Result<Self, ScriptError> {
         let source = std::fs::read_to_string(path).map_err(|error| {
-            LoadError::new(format!(
+            ScriptError::new(format!(
                 "script {}: cannot be read: {error}",
                 path.display()
             ))
         })?;
         let library = Library::beside(path).map_err(|error| {
-            LoadError::new(format!(
+            ScriptError::new(format!(
                 "script {}: its directory cannot be found: {error}",
                 path.display()
             ))
@@ -107,7 +107,7 @@ impl Script {
     ///
     /// # Errors
     /// Where it throws, registers nothing, or takes too long.
-    pub fn functions(&self) -> Result<Vec<String>, LoadError> {
+    pub fn functions(&self) -> Result<Vec<String>, ScriptError> {
         let functions = self.registrations(&LaneConfig::default())?;
         Ok(functions
             .into_iter()
@@ -119,7 +119,7 @@ impl Script {
     ///
     /// # Errors
     /// Where it throws, registers nothing, takes too long or more heap than a lane has.
-    pub fn registrations(&self, config: &LaneConfig) -> Result<Vec<Registration>, LoadError> {
+    pub fn registrations(&self, config: &LaneConfig) -> Result<Vec<Registration>, ScriptError> {
         let (_, functions) = Lane::load(self, "", config)?;
         Ok(functions)
     }

@@ -1,60 +1,85 @@
-//! Calls of calls: what a running call asks for, and how it waits.
+//! Calls of calls: what a running call asks for, and what becomes of it when its parent ends.
 
 use super::Node;
-use super::ticket::{Origin, Parent, Queued, Running, Ticket};
+use super::call::{CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::Answer;
-use crate::upstream::{Outcome, Request};
-use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::limits::DEPTH_MAX;
-use madrpc_core::wheel::TimerKey;
-use std::time::Instant;
+use crate::net::dial::{CallId, Request};
+use crate::net::service::Io;
+use foldhash::fast::RandomState;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
+use std::collections::hash_map::IntoValues;
+use std::collections::{HashMap, VecDeque};
 
-/// A call that waits, and when it goes on at the latest.
-pub(super) struct Waiting {
-    pub(super) running: Running,
-    timer: TimerKey,
+/// The calls that a call waits for, by its lane's numbers for them.
+pub(super) type Children = HashMap<u32, Child, RandomState>;
+
+/// A call of a call.
+#[derive(Clone, Copy)]
+pub(super) enum Child {
+    /// On this shard.
+    Here(CallKey),
+    /// Sent through the orchestrator.
+    Sent(CallId),
 }
 
-impl Node {
-    /// Puts a call aside until it is woken.
-    pub(super) fn park(&mut self, running: Running, until: Option<Instant>) {
-        let deadline = running.ticket.deadline;
-        let until = until.map_or(deadline, |until| until.min(deadline));
-        let timer = self.timers.insert(until, running.serial);
-        self.waiting
-            .insert(running.serial, Waiting { running, timer });
+/// Children whose parents have ended, to be given up a bounded number in a turn.
+#[derive(Default)]
+pub(super) struct Orphans(VecDeque<IntoValues<u32, Child>>);
+
+impl Orphans {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// Puts a waiting call in the row of those that run.
-    pub(super) fn wake(&mut self, serial: u64) {
-        if let Some(Waiting { running, timer }) = self.waiting.remove(&serial) {
-            self.timers.remove(timer);
-            self.running.push_back(running);
+    /// Takes over what a call that is over has asked for.
+    pub(super) fn adopt(&mut self, children: &mut Children) {
+        if !children.is_empty() {
+            self.0.push_back(std::mem::take(children).into_values());
         }
     }
 
-    /// Sends the calls that a call has asked for; says whether it has an answer already.
-    pub(super) fn run_errands(&mut self, running: &mut Running, now: Instant) -> bool {
+    fn next(&mut self) -> Option<Child> {
+        while let Some(children) = self.0.front_mut() {
+            if let Some(child) = children.next() {
+                return Some(child);
+            }
+            self.0.pop_front();
+        }
+        None
+    }
+}
+
+impl Node {
+    /// Sends the calls that a call has asked for, which is set aside under this key; says whether it has an answer
+    /// already.
+    pub(super) fn run_errands(&mut self, call: CallKey, io: &mut Io<'_, Self>) -> bool {
+        let Some(running) = self.calls.running_mut(call) else {
+            return false;
+        };
+        let (limit, depth) = (running.ticket.deadline, running.ticket.depth);
         let mut is_answered = false;
         for errand in running.lane.take_errands() {
-            running.children += 1;
-            let parent = Parent {
-                serial: running.serial,
-                token: errand.token,
-            };
-            let limit = running.ticket.deadline;
+            let token = errand.token;
+            let timeout = errand.timeout;
             let request = Request {
                 function: &errand.function,
                 body: &errand.body,
-                deadline: errand
-                    .timeout
-                    .map_or(limit, |timeout| limit.min(now + timeout)),
-                depth: running.ticket.depth.saturating_add(1),
+                deadline: timeout.map_or(limit, |timeout| limit.min(io.now + timeout)),
+                depth: depth.saturating_add(1),
             };
-            if let Err(error) = self.send_child(&request, parent, now) {
-                running.children -= 1;
-                running.lane.answer(parent.token, Err(error));
-                is_answered = true;
+            let sent = self.send_child(&request, Parent { call, token }, io);
+            let Some(running) = self.calls.running_mut(call) else {
+                break;
+            };
+            match sent {
+                Ok(child) => {
+                    running.children.insert(token, child);
+                }
+                Err(error) => {
+                    running.lane.answer(token, Err(error));
+                    is_answered = true;
+                }
             }
         }
         is_answered
@@ -65,72 +90,57 @@ impl Node {
         &mut self,
         request: &Request<'_>,
         parent: Parent,
-        now: Instant,
-    ) -> Result<(), CallError> {
+        io: &mut Io<'_, Self>,
+    ) -> Result<Child, CallError> {
         if request.depth > DEPTH_MAX {
             let error = format!("calls of calls are {DEPTH_MAX} deep already");
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
-        if let Some(upstreams) = &mut self.upstreams {
-            let sent = upstreams.call(now, request, parent);
-            return sent.map(drop).map_err(|(_, error)| error);
+        if let Some(upstreams) = &mut io.upstreams {
+            let sent = upstreams.call(io.now, request, parent);
+            return sent.map(Child::Sent).map_err(|(_, error)| error);
         }
-        let Some(&function) = self.functions.get(request.function) else {
-            return Err(self.no_such_function(request.function));
+        let function = self.functions.named(request.function)?;
+        let ticket = Ticket {
+            origin: Origin::Parent(parent),
+            function: function.clone(),
+            arrived: io.now,
+            deadline: function.deadline(io.now, request.deadline),
+            depth: request.depth,
         };
-        self.queue.push_back(Queued {
-            ticket: Ticket {
-                origin: Origin::Parent(parent),
-                function,
-                arrived: now,
-                deadline: function.deadline(now, request.deadline),
-                depth: request.depth,
-            },
-            body: request.body.to_vec(),
-        });
-        Ok(())
-    }
-
-    /// Takes in what the orchestrator answers.
-    pub(super) fn take_answers(&mut self, now: Instant) -> usize {
-        let Some(upstreams) = &mut self.upstreams else {
-            return 0;
-        };
-        let mut answers = Vec::new();
-        let received = upstreams.turn(now, |parent, _, outcome| {
-            let answer = match outcome {
-                Outcome::Reply { body, .. } => Ok(body.to_vec()),
-                Outcome::Failure { body, .. } => Err(CallError::from_body(body)),
-                Outcome::Lost(error) => Err(error),
-            };
-            answers.push((parent, answer));
-        });
-        for (parent, answer) in answers {
-            self.answer(parent, answer);
-        }
-        received
+        Ok(Child::Here(self.calls.enqueue(ticket, request.body)))
     }
 
     /// Brings an answer to the call that waits for it, unless that is over.
     pub(super) fn answer(&mut self, parent: Parent, answer: Answer) {
-        let Parent { serial, token } = parent;
-        let waiting = self.waiting.get_mut(&serial);
-        let waiting = waiting.map(|waiting| &mut waiting.running);
-        let row = &mut self.running;
-        let found = waiting.or_else(|| row.iter_mut().find(|running| running.serial == serial));
-        if let Some(running) = found {
-            running.children -= 1;
-            running.lane.answer(token, answer);
-            self.wake(serial);
+        let Parent { call, token } = parent;
+        if let Some(Running {
+            children,
+            lane,
+            answers,
+            ..
+        }) = self.calls.running_mut(call)
+            && children.remove(&token).is_some()
+        {
+            // Until the lane takes them, which it does when it goes on.
+            answers.set(answers.bytes() + answer.as_ref().map_or(0, Vec::len));
+            lane.answer(token, answer);
+            self.calls.wake(call);
         }
     }
 
-    /// Gives up what a call that is over has asked for.
-    pub(super) fn cancel_children(&mut self, serial: u64) {
-        let is_theirs = |parent: &Parent| parent.serial == serial;
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.cancel_abandoned(is_theirs);
+    /// Gives up what calls that are over have asked for, a bounded number.
+    pub(super) fn give_up_orphans(&mut self, io: &mut Io<'_, Self>) {
+        for _ in 0..ENDINGS_PER_TURN {
+            match self.orphans.next() {
+                Some(Child::Here(call)) => self.give_up(call, io),
+                Some(Child::Sent(call)) => {
+                    if let Some(upstreams) = &mut io.upstreams {
+                        upstreams.cancel(call);
+                    }
+                }
+                None => break,
+            }
         }
-        self.give_up(|origin| matches!(origin, Origin::Parent(parent) if is_theirs(parent)));
     }
 }

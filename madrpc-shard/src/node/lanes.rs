@@ -4,10 +4,13 @@
 //! dropped; others are made until the pool is full again, beside the calls, or at once where a call waits for one. They
 //! are made slice by slice, as every script takes its time to load.
 
-use super::{LANES_MAX, UNSLICED};
-use crate::engine::{Lane, LaneConfig, LoadError, Loaded, Loading, Registration, Script};
-use crate::shard::Seat;
+use super::schedule::UNSLICED;
+use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
+use crate::net::seat::Seat;
 use std::time::{Duration, Instant};
+
+/// Lanes of one shard, most of them of waiting calls.
+pub(super) const LANES_MAX: usize = 1024;
 
 /// How often it is looked whether there are lanes that nobody needed since the last time.
 const RETURN_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,7 +24,7 @@ pub(super) enum Making {
     /// There are [`LANES_MAX`].
     Full,
     /// It cannot be made.
-    Failed(LoadError),
+    Failed(ScriptError),
 }
 
 /// Lanes without a call.
@@ -60,7 +63,7 @@ impl Lanes {
         config: &LaneConfig,
         pool: usize,
         now: Instant,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, ScriptError> {
         let (first, registrations) = Lane::load(script, &seat.name, config)?;
         let mut lanes = Self {
             script: script.clone(),
@@ -149,7 +152,7 @@ impl Lanes {
                 self.free.push(Box::new(lane));
                 return Making::Ready;
             }
-            Ok(Loaded::Ready(..)) => LoadError::inconstant(&self.script),
+            Ok(Loaded::Ready(..)) => ScriptError::inconstant(&self.script),
             Ok(Loaded::Failed(error)) | Err(error) => error,
         };
         self.cannot_load = true;

@@ -16,48 +16,45 @@
 //! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
 //! tenth of the time.
 
+mod call;
+mod calls;
 mod children;
 mod config;
+mod functions;
 mod lanes;
-mod listing;
 mod reload;
 mod reply;
 mod schedule;
-mod ticket;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
-pub(crate) use reload::Prepared;
+pub(crate) use reload::ScriptChange;
 
-use crate::beacon::Beacon;
-use crate::endpoint::{Endpoint, SessionKey};
-use crate::engine::{LoadError, Registration, Script};
-use crate::handler::Incoming;
-use crate::shard::Seat;
-use crate::upstream::{Keep, Upstreams};
-use children::Waiting;
-use foldhash::fast::RandomState;
+use crate::engine::{Script, ScriptError};
+use crate::net::budget::Budget;
+use crate::net::dial::{Keep, Outcome, Upstreams};
+use crate::net::endpoint::Endpoint;
+use crate::net::incoming::Incoming;
+use crate::net::seat::Seat;
+use crate::net::service::{Io, Service};
+use crate::runtime::beacon::Beacon;
+use call::{CallKey, Origin, Parent, Ticket};
+use calls::{Calls, Row};
+use children::Orphans;
+use functions::Functions;
 use lanes::Lanes;
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::session::Outbox;
-use madrpc_core::stats::{Counters, Row};
-use madrpc_core::wheel::Wheel;
+use madrpc_core::stats::{Counters, UNKNOWN};
 use reload::Staged;
 use reply::body_too_large;
-use std::collections::{HashMap, VecDeque};
+use schedule::{TURN, Turns, UNSLICED};
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use ticket::{Origin, Parent, Queued, Registered, Running, Ticket};
-
-/// The slice of a node without slices: longer than any deadline.
-const UNSLICED: Duration = Duration::from_secs(48 * 60 * 60);
-
-/// How long calls may be started in one turn before the network has its own.
-const TURN: Duration = Duration::from_millis(1);
-
-/// Lanes of one shard, most of them of waiting calls.
-const LANES_MAX: usize = 1024;
 
 /// Whom the calls of calls go through.
 const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
@@ -69,40 +66,25 @@ const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
 pub(crate) struct Node {
     shard: u16,
     name: String,
-    functions: HashMap<String, Registered, RandomState>,
-    slice: Duration,
+    functions: Functions,
+    calls: Calls,
+    /// What calls that are over have asked for.
+    orphans: Orphans,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
-    /// Calls that may run at the same time.
-    pool: usize,
     lanes: Lanes,
-    staged: Option<Staged>,
-    running: VecDeque<Running>,
-    /// Calls that wait for an answer or a timer, by their serials.
-    waiting: HashMap<u64, Waiting>,
-    timers: Wheel<u64>,
-    queue: VecDeque<Queued>,
-    upstreams: Option<Upstreams<Parent>>,
+    /// Calls that may have a lane and want the core at the same time.
+    pool: usize,
+    turns: Turns,
+    staged: Staged,
+    changes: Receiver<ScriptChange>,
     counters: Counters,
     beacon: Arc<Beacon>,
-    last_serial: u64,
-    slices_given: u64,
-    last_call: Instant,
-    /// Calls that have come since the last slice of a running one.
-    new_calls: u32,
-    /// When the running calls go on although new ones come.
-    next_slice: Instant,
-    /// When lanes are made although new calls come.
-    next_making: Instant,
-    next_search: Instant,
-    /// When a call last gave the core back.
-    last_end: Instant,
+    last_number: u64,
 }
 
 impl Node {
     /// A node's part of the shard at this seat, with `pool` lanes that have the script loaded.
-    ///
-    /// The calls of calls go through the orchestrator, whose address and endpoint are given, else to this shard.
     ///
     /// # Errors
     /// Where a lane cannot load it, or a later one registers other functions than the first.
@@ -111,219 +93,160 @@ impl Node {
         script: &Script,
         config: &NodeConfig,
         pool: usize,
-        orchestrator: Option<(SocketAddr, Endpoint)>,
+        changes: Receiver<ScriptChange>,
+        budget: &Rc<Budget>,
         now: Instant,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, now)?;
-        let registrations = lanes.registrations().to_vec();
-        let mut node = Self {
+        let mut counters = Counters::new([seat.name.as_str()]);
+        Ok(Self {
             shard: seat.shard,
             name: seat.name.clone(),
-            functions: HashMap::default(),
-            slice: config.slice.unwrap_or(UNSLICED),
+            functions: Functions::new(lanes.registrations(), &config.lane, &mut counters),
+            calls: Calls::new(budget, now),
+            orphans: Orphans::default(),
             queue_max: config.queue_max,
-            pool,
             lanes,
-            staged: None,
-            running: VecDeque::new(),
-            waiting: HashMap::new(),
-            timers: Wheel::new(now),
-            queue: VecDeque::new(),
-            upstreams: orchestrator.map(|(address, endpoint)| {
-                Upstreams::new(
-                    endpoint,
-                    &[address],
-                    seat.sessions(),
-                    ORCHESTRATOR_NAME,
-                    Keep::WhileCalling,
-                    now,
-                )
-            }),
-            counters: Counters::new(vec![seat.name.clone()]),
+            pool,
+            turns: Turns::new(config.slice.unwrap_or(UNSLICED), now),
+            staged: Staged::default(),
+            changes,
+            counters,
             beacon: Arc::clone(&seat.beacon),
-            last_serial: 0,
-            slices_given: 0,
-            last_call: now,
-            new_calls: 0,
-            next_slice: now,
-            next_making: now,
-            next_search: now,
-            last_end: now,
-        };
-        node.functions = node.number(&registrations);
-        Ok(node)
+            last_number: 0,
+        })
     }
 
-    /// The functions by name, each with its number in the counters.
-    fn number(
-        &mut self,
-        registrations: &[Registration],
-    ) -> HashMap<String, Registered, RandomState> {
-        let numbered = registrations.iter().enumerate().map(|(place, function)| {
-            let registered = Registered {
-                place,
-                counter: self.counters.number(&function.name),
-                timeout: function.options.timeout,
-                body_bytes: function
-                    .options
-                    .body_bytes
-                    .unwrap_or(self.lanes.config().body_bytes),
-                queue_max: function.options.queue_max,
-                isolate: self.lanes.config().isolate || function.options.isolate,
-            };
-            (function.name.clone(), registered)
-        });
-        numbered.collect()
+    /// The way of the calls of calls, for the shard at this seat: through the orchestrator at this address.
+    pub(crate) fn through(
+        seat: &Seat,
+        orchestrator: SocketAddr,
+        endpoint: Endpoint,
+        now: Instant,
+    ) -> Upstreams<Parent> {
+        let (sessions, keep) = (seat.sessions(), Keep::WhileCalling);
+        let addresses = &[orchestrator];
+        Upstreams::new(endpoint, addresses, sessions, ORCHESTRATOR_NAME, keep, now)
     }
 
-    /// Whether the next turn has something to do without anything new from outside.
-    pub(crate) fn has_work(&self) -> bool {
-        let from_upstream = self
-            .upstreams
-            .as_ref()
-            .is_some_and(|upstreams| upstreams.endpoint().has_work());
-        let has_calls = !self.running.is_empty() || !self.queue.is_empty();
-        from_upstream || has_calls || self.lanes.wants() || self.is_preparing()
+    /// Ends a call that nobody waits for any more.
+    fn give_up(&mut self, call: CallKey, io: &mut Io<'_, Self>) {
+        if let Some(queued) = self.calls.take_queued(call) {
+            let error = "the caller has given the call up before it had a lane";
+            let error = CallError::not_run(ErrorKind::Cancelled, error);
+            return self.fail(&queued.ticket, io.now, error, io);
+        }
+        if let Some(running) = self.calls.running_mut(call) {
+            running.lane.stop(ErrorKind::Cancelled);
+            self.calls.end(call);
+        }
     }
+}
 
-    /// Whether there is a call to give a slice, or a lane to make.
-    pub(crate) fn may_hold_core(&self) -> bool {
-        !self.running.is_empty() || self.lanes.wants() || self.is_preparing()
-    }
+impl Service for Node {
+    type Call = CallKey;
+    type Tag = Parent;
 
-    /// Whether no call is under way.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.queue.is_empty() && self.waiting.is_empty()
-    }
-
-    /// When to take the next turn at the latest.
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
-        let upstream = self.upstreams.as_ref().and_then(Upstreams::next_timer);
-        [self.timers.next(), upstream].into_iter().flatten().min()
-    }
-
-    /// The endpoint of the sessions to the orchestrator.
-    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
-        self.upstreams.as_ref().map(Upstreams::endpoint)
-    }
-
-    /// The endpoint that the sessions to an orchestrator are opened from.
-    pub(crate) fn endpoint_mut(&mut self) -> Option<&mut Endpoint> {
-        self.upstreams.as_mut().map(Upstreams::endpoint_mut)
-    }
-
-    /// Rows for a snapshot.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        self.counters.rows()
-    }
-
-    /// A caller calls.
-    pub(crate) fn on_call(&mut self, call: &Incoming<'_>, outbox: &mut Outbox) {
+    fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
         let name = call.request.function;
-        let Some(&function) = self.functions.get(name) else {
-            let error = self.no_such_function(name);
-            let counter = self.counters.number(name);
-            self.counters.record(counter, 0, 0, Some(error.kind));
-            outbox.fail(
-                call.id,
-                self.bill(Duration::ZERO, Duration::ZERO, 0, 0),
-                &error,
-            );
-            return;
+        let function = match self.functions.named(name) {
+            Ok(function) => function,
+            Err(error) => {
+                self.counters.record(UNKNOWN, 0, 0, Some(error.kind));
+                if let Some(outbox) = io.callers.outbox(call.session) {
+                    let bill = self.bill(Duration::ZERO, Duration::ZERO, 0, 0);
+                    outbox.fail(call.id, bill, &error);
+                }
+                return;
+            }
         };
+        let (session, id, body) = (call.session, call.id, call.request.body);
         let ticket = Ticket {
-            origin: Origin::Session {
-                session: call.session,
-                id: call.id,
-            },
-            function,
+            origin: Origin::Session { session, id },
+            function: function.clone(),
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
         };
-        self.last_call = call.arrived;
-        self.new_calls = self.new_calls.saturating_add(1);
-        let now = self.time_in_turn(call.arrived);
-        if call.request.body.len() > function.body_bytes {
-            let error = body_too_large(call.request.body.len(), function.body_bytes);
-            return self.fail(&ticket, now, outbox, error);
+        self.turns.on_call(call.arrived);
+        let now = self.turns.time_in_turn(call.arrived);
+        if body.len() > ticket.function.body_bytes {
+            let error = body_too_large(body.len(), ticket.function.body_bytes);
+            return self.fail(&ticket, now, error, io);
         }
-        if self.queue.is_empty()
+        if self.calls.length(Row::Queue) == 0
             && now < call.arrived + TURN
-            && let Some(lane) = self.claim_lane(&function)
+            && let Some(lane) = self.claim_lane(&ticket.function)
         {
-            self.start(ticket, now, lane, call.request.body, outbox);
-        } else if let Some(error) = self.queue_full(&function) {
-            self.fail(&ticket, now, outbox, error);
+            self.start(ticket, None, now, lane, body, io);
+        } else if let Some(error) = self.queue_full(&ticket.function) {
+            self.fail(&ticket, now, error, io);
         } else {
-            let body = call.request.body.to_vec();
-            self.queue.push_back(Queued { ticket, body });
+            let key = self.calls.enqueue(ticket, body);
+            io.calls.insert(session, id, key, io.now);
         }
     }
 
-    /// The time within the turn that began then. The end of one call is the beginning of the next: to ask the clock
-    /// twice for each takes a tenth of what a tiny call takes in all.
-    fn time_in_turn(&self, begun: Instant) -> Instant {
-        match self.last_end {
-            end if end > begun => end,
-            _ => Instant::now(),
+    fn on_inquiry(&mut self, call: &Incoming<'_>, mut catalog: Catalog, io: &mut Io<'_, Self>) {
+        let registered = self.lanes.registrations().iter();
+        let registered = registered.map(|one| (one.name.clone(), one.options.into()));
+        catalog.add(&self.name, registered);
+        if let Some(outbox) = io.callers.outbox(call.session) {
+            outbox.answer(call.id, Bill::default(), catalog.encode());
         }
     }
 
-    /// A caller gives a call up.
-    pub(crate) fn on_cancel(&mut self, session: SessionKey, id: u64) {
-        self.give_up(|origin| *origin == Origin::Session { session, id });
+    fn on_cancel(&mut self, call: CallKey, io: &mut Io<'_, Self>) {
+        self.give_up(call, io);
     }
 
-    /// A caller is gone, and its calls with it.
-    pub(crate) fn on_session_ended(&mut self, ended: SessionKey) {
-        self.give_up(
-            |origin| matches!(origin, Origin::Session { session, .. } if *session == ended),
-        );
+    fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {
+        let answer = match outcome {
+            Outcome::Reply { body, .. } => Ok(body.to_vec()),
+            Outcome::Failure { body, .. } => Err(CallError::from_body(body)),
+            Outcome::Lost(error) => Err(error),
+        };
+        self.answer(parent, answer);
     }
 
-    /// Ends the calls that nobody waits for any more.
-    fn give_up(&mut self, mut is_given_up: impl FnMut(&Origin) -> bool) {
-        for running in &mut self.running {
-            if is_given_up(&running.ticket.origin) {
-                running.is_given_up = true;
-                running.lane.stop(ErrorKind::Cancelled);
-            }
-        }
-        let waiting = self.waiting.iter_mut();
-        let mut stopped = Vec::new();
-        for (serial, Waiting { running, .. }) in waiting {
-            if is_given_up(&running.ticket.origin) {
-                running.lane.stop(ErrorKind::Cancelled);
-                stopped.push(*serial);
-            }
-        }
-        for serial in stopped {
-            self.wake(serial);
-        }
-        let counters = &mut self.counters;
-        self.queue.retain(|queued| {
-            let given_up = is_given_up(&queued.ticket.origin);
-            if given_up {
-                let waited = queued.ticket.arrived.elapsed().as_micros() as u64;
-                let counter = queued.ticket.function.counter;
-                counters.record(counter, 0, waited, Some(ErrorKind::Cancelled));
-            }
-            !given_up
-        });
+    fn turn(&mut self, io: &mut Io<'_, Self>) {
+        self.take_changes();
+        self.take_due(io);
+        self.look_after_held(io);
+        self.give_up_orphans(io);
+        self.end_overdue(io);
+        self.start_queued(io);
+        self.lanes.give_back(io.now);
     }
 
-    /// Sends what there is to say to the orchestrator.
-    pub(crate) fn flush(&mut self, now: Instant) {
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.flush(now);
-        }
+    fn wants_core(&self) -> bool {
+        self.calls.running() > 0 || self.lanes.wants() || self.staged.is_loading()
     }
 
-    /// Ends the session to the orchestrator.
-    pub(crate) fn close(&mut self, reason: &str) {
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.close(reason);
-        }
+    fn hold_core(&mut self, io: &mut Io<'_, Self>) {
+        let is_quiet = self.give_slice(io);
+        self.make_lanes(is_quiet);
+    }
+
+    fn has_work(&self) -> bool {
+        let has_calls = self.calls.running() > 0 || self.calls.length(Row::Queue) > 0;
+        has_calls || !self.orphans.is_empty() || self.lanes.wants() || self.staged.is_loading()
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        self.calls.next_timer()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
+        let are_told = std::mem::replace(&mut self.functions.are_told, true);
+        (!are_told).then(|| self.functions.names(&self.counters))
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
     }
 }

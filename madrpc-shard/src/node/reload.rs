@@ -5,48 +5,50 @@
 //! that wait for a lane, and all later ones, run as the new script has them.
 
 use super::Node;
-use super::ticket::Queued;
-use crate::endpoint::Endpoint;
-use crate::engine::{Lane, LoadError, Loaded, Loading, Registration, Script};
+use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 /// Where a shard says what a script registers, or why it cannot be used.
-pub(crate) type Prepared = Sender<Result<Vec<Registration>, LoadError>>;
+pub(crate) type Prepared = Sender<Result<Vec<Registration>, ScriptError>>;
 
-/// A script that is to be gone over to.
-pub(super) struct Staged {
-    script: Script,
-    stage: Stage,
+/// What a node's shard is told of its script. A message wakes the shard, this is what it then finds.
+pub(crate) enum ScriptChange {
+    /// Load this script beside the one that runs, and say whether it can be used.
+    Prepare(Script, Prepared),
+    /// Go over to the script that is loaded.
+    Adopt,
+    /// Forget the script that is loaded.
+    Discard,
 }
+
+/// The script that is to be gone over to, where there is one.
+#[derive(Default)]
+pub(super) struct Staged(Option<(Script, Stage)>);
 
 enum Stage {
     Loading(Loading, Prepared),
     Ready(Lane, Vec<Registration>),
 }
 
-impl Node {
-    /// Begins to load a script beside the one that runs; forgets another that was to come.
-    pub(crate) fn prepare(&mut self, script: Script, prepared: Prepared) {
-        match Loading::begin(&script, &self.name, self.lanes.config()) {
-            Ok(loading) => {
-                let stage = Stage::Loading(loading, prepared);
-                self.staged = Some(Staged { script, stage });
-            }
+impl Staged {
+    /// Begins to load a script; forgets another that was to come.
+    fn prepare(&mut self, script: Script, node: &str, config: &LaneConfig, prepared: Prepared) {
+        match Loading::begin(&script, node, config) {
+            Ok(loading) => self.0 = Some((script, Stage::Loading(loading, prepared))),
             // Whoever asked may have given up.
             Err(error) => drop(prepared.send(Err(error))),
         }
     }
 
     /// Whether a script is being loaded.
-    pub(super) fn is_preparing(&self) -> bool {
-        let staged = self.staged.as_ref();
-        staged.is_some_and(|staged| matches!(staged.stage, Stage::Loading(..)))
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.0, Some((_, Stage::Loading(..))))
     }
 
     /// Goes on loading for one slice.
-    pub(super) fn go_on_preparing(&mut self, now: Instant, slice: Duration) {
-        let Some(Staged { script, stage }) = self.staged.take() else {
+    pub(super) fn go_on(&mut self, now: Instant, slice: Duration) {
+        let Some((script, stage)) = self.0.take() else {
             return;
         };
         let stage = match stage {
@@ -60,40 +62,33 @@ impl Node {
                 Loaded::Failed(error) => return drop(prepared.send(Err(error))),
             },
         };
-        self.staged = Some(Staged { script, stage });
+        self.0 = Some((script, stage));
     }
+}
 
-    /// Forgets the script that was to come.
-    pub(crate) fn discard(&mut self) {
-        self.staged = None;
-    }
-
-    /// Goes over to the script that is loaded, if there is one.
-    pub(crate) fn adopt(&mut self, now: Instant, callers: &mut Endpoint) {
-        let Some(Staged {
-            script,
-            stage: Stage::Ready(lane, registrations),
-        }) = self.staged.take()
-        else {
-            return;
-        };
-        let former = self.lanes.registrations().to_vec();
-        self.functions = self.number(&registrations);
-        self.lanes.replace(script, lane, registrations);
-        for Queued { mut ticket, body } in std::mem::take(&mut self.queue) {
-            let name = former.get(ticket.function.place);
-            let name = name.map_or("", |function| function.name.as_str());
-            match self.functions.get(name) {
-                Some(&function) => {
-                    ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
-                    ticket.function = function;
-                    self.queue.push_back(Queued { ticket, body });
+impl Node {
+    /// Does what it was told of its script.
+    pub(super) fn take_changes(&mut self) {
+        while let Ok(change) = self.changes.try_recv() {
+            match change {
+                ScriptChange::Prepare(script, prepared) => {
+                    let config = self.lanes.config();
+                    self.staged.prepare(script, &self.name, config, prepared);
                 }
-                None => {
-                    let error = self.no_such_function(name);
-                    self.fail(&ticket, now, callers, error);
-                }
+                ScriptChange::Adopt => self.adopt(),
+                ScriptChange::Discard => self.staged = Staged::default(),
             }
+        }
+    }
+
+    /// Goes over to the script that is loaded, if there is one. Calls that wait for a lane find their functions anew when
+    /// they get one.
+    fn adopt(&mut self) {
+        if let Some((script, Stage::Ready(lane, registrations))) = self.staged.0.take() {
+            let config = self.lanes.config();
+            self.functions
+                .replace(&registrations, config, &mut self.counters);
+            self.lanes.replace(script, lane, registrations);
         }
     }
 }

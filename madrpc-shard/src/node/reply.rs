@@ -1,39 +1,30 @@
 //! The end of a call: it is counted, and whoever waits for it is told.
 
 use super::Node;
-use super::ticket::{Origin, Queued, Registered, Running, Ticket};
-use crate::endpoint::{Endpoint, SessionKey};
-use madrpc_core::error::{CallError, ErrorKind};
-use madrpc_core::frame::{Bill, Header};
-use madrpc_core::session::Outbox;
+use super::call::{Origin, Running, Ticket};
+use super::calls::Row;
+use super::functions::Registered;
+use crate::net::incoming::not_taken;
+use crate::net::service::Io;
+use madrpc_core::call::frame::Header;
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// Where replies go: the outbox of the session at hand, or those of all sessions, of which some may be gone.
-pub(super) trait ReplyTo {
-    fn outbox(&mut self, session: SessionKey) -> Option<&mut Outbox>;
-}
-
-impl ReplyTo for Outbox {
-    fn outbox(&mut self, _: SessionKey) -> Option<&mut Outbox> {
-        Some(self)
-    }
-}
-
-impl ReplyTo for Endpoint {
-    fn outbox(&mut self, session: SessionKey) -> Option<&mut Outbox> {
-        Endpoint::outbox(self, session)
-    }
-}
-
 impl Node {
-    /// Counts a call that is over, and tells whoever waits for it.
-    pub(super) fn reply(
+    /// Ends a call: counts it, tells whoever waits for it, gives its lane back, and gives up what it has asked for.
+    pub(super) fn finish(
         &mut self,
-        running: &Running,
+        mut running: Running,
         now: Instant,
-        reply: &mut impl ReplyTo,
         result: Result<(), CallError>,
+        io: &mut Io<'_, Self>,
     ) {
+        let result = result.map_err(|error| running.explain(error));
+        self.orphans.adopt(&mut running.children);
+        let key = running.key;
+        if let Some(key) = key {
+            self.calls.remove(key);
+        }
         let Running {
             ticket,
             lane,
@@ -41,21 +32,28 @@ impl Node {
             cpu,
             slices,
             ..
-        } = running;
+        } = &running;
         self.count(ticket, now, result.as_ref().err());
         match ticket.origin {
             Origin::Session { session, id } => {
-                let Some(outbox) = reply.outbox(session) else {
-                    return;
+                if key.is_some() {
+                    io.calls.remove(session, id);
+                }
+                let result = match io.callers.has_room(session, lane.output_bytes()) {
+                    true => result,
+                    false => Err(not_taken()),
                 };
-                let heap = lane.heap_peak_bytes();
-                let bill = self.bill(started.duration_since(ticket.arrived), *cpu, *slices, heap);
-                match result {
-                    Ok(()) => {
-                        let header = Header::Reply { id, bill };
-                        lane.with_output(|body| outbox.send(&header, body));
+                if let Some(outbox) = io.callers.outbox(session) {
+                    let heap = lane.heap_peak_bytes();
+                    let queued = started.saturating_duration_since(ticket.arrived);
+                    let bill = self.bill(queued, *cpu, *slices, heap);
+                    match result {
+                        Ok(()) => {
+                            let header = Header::Reply { id, bill };
+                            lane.with_output(|body| outbox.send(&header, body));
+                        }
+                        Err(error) => outbox.fail(id, bill, &error),
                     }
-                    Err(error) => outbox.fail(id, bill, &error),
                 }
             }
             Origin::Parent(parent) => {
@@ -63,21 +61,24 @@ impl Node {
                 self.answer(parent, answer);
             }
         }
+        self.lanes.put_back(running.lane);
     }
 
-    /// Ends a call that never ran.
+    /// Ends a call that never ran, and is in no row.
     pub(super) fn fail(
         &mut self,
         ticket: &Ticket,
         now: Instant,
-        reply: &mut impl ReplyTo,
         error: CallError,
+        io: &mut Io<'_, Self>,
     ) {
         self.count(ticket, now, Some(&error));
         match ticket.origin {
             Origin::Session { session, id } => {
-                if let Some(outbox) = reply.outbox(session) {
-                    let bill = self.bill(now.duration_since(ticket.arrived), Duration::ZERO, 0, 0);
+                io.calls.remove(session, id);
+                if let Some(outbox) = io.callers.outbox(session) {
+                    let queued = now.saturating_duration_since(ticket.arrived);
+                    let bill = self.bill(queued, Duration::ZERO, 0, 0);
                     outbox.fail(id, bill, &error);
                 }
             }
@@ -85,8 +86,8 @@ impl Node {
         }
     }
 
-    pub(super) fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<&CallError>) {
-        let latency = now.duration_since(ticket.arrived).as_micros() as u64;
+    fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<&CallError>) {
+        let latency = now.saturating_duration_since(ticket.arrived).as_micros() as u64;
         let kind = error.map(|error| error.kind);
         self.counters
             .record(ticket.function.counter, 0, latency, kind);
@@ -118,28 +119,15 @@ impl Node {
             );
             Some(CallError::not_run(ErrorKind::Overloaded, error))
         };
-        if self.queue.len() >= self.queue_max {
-            return full("calls", self.queue.len(), self.queue_max, "--queue-limit");
+        let waiting = self.calls.length(Row::Queue) + self.calls.length(Row::Held);
+        if waiting >= self.queue_max {
+            return full("calls", waiting, self.queue_max, "--queue-limit");
         }
         let limit = function.queue_max?;
-        let same = |queued: &&Queued| queued.ticket.function.place == function.place;
-        match self.queue.iter().filter(same).count() {
+        match function.queued.get() {
             waiting if waiting < limit => None,
             waiting => full("of its calls", waiting, limit, "queue at register"),
         }
-    }
-
-    pub(super) fn no_such_function(&self, function: &str) -> CallError {
-        let mut names: Vec<&str> = self.functions.keys().map(String::as_str).collect();
-        names.sort_unstable();
-        names.truncate(10);
-        CallError::not_run(
-            ErrorKind::NoSuchFunction,
-            format!(
-                "no function `{function}` is registered; there are: {}",
-                names.join(", ")
-            ),
-        )
     }
 }
 

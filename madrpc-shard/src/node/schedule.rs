@@ -1,14 +1,23 @@
 //! Who gets the core, turn by turn; the rules are in the module above.
 
-use super::lanes::Making;
-use super::reply::ReplyTo;
-use super::ticket::{Queued, Registered, Running, Ticket};
-use super::{LANES_MAX, Node, TURN};
-use crate::endpoint::Endpoint;
+use super::Node;
+use super::call::{CallKey, Origin, Queued, Running, Ticket};
+use super::calls::{Due, Row};
+use super::children::Children;
+use super::functions::Registered;
+use super::lanes::{LANES_MAX, Making};
 use crate::engine::{Lane, Progress};
-use madrpc_core::error::{CallError, ErrorKind};
+use crate::net::service::Io;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
 use std::time::{Duration, Instant};
 use tracing::error;
+
+/// The slice of a node without slices: longer than any deadline.
+pub(super) const UNSLICED: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// How long calls may be started in one turn before the network has its own.
+pub(super) const TURN: Duration = Duration::from_millis(1);
 
 /// How long the running calls stay back for further new ones, for each that has come since their last slice, and at the
 /// most. Callers that are many come back soon, but were asleep during the slice; for one alone it is not worth waiting.
@@ -18,65 +27,98 @@ const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 /// For how many slices' time new calls that come without a pause have the core before a running one has it again.
 const SHARE_OF_NEW_CALLS: u32 = 2;
 
-/// Slices after which a call is behind those that have used fewer.
-const FEW_SLICES: u32 = 8;
+/// Held calls that are looked at in one turn.
+const HELD_PER_TURN: usize = 16;
 
 /// Every so many slices the longest waiting call goes on, whoever else is there.
 const TURN_OF_THE_OLDEST: u64 = 4;
 
-/// How often the queue is searched for calls whose deadline has passed.
-const SEARCH_INTERVAL: Duration = Duration::from_millis(5);
+/// When what has the core.
+pub(super) struct Turns {
+    pub(super) slice: Duration,
+    slices_given: u64,
+    last_call: Instant,
+    /// Calls that have come since the last slice of a running one.
+    new_calls: u32,
+    /// When the running calls go on although new ones come.
+    next_slice: Instant,
+    /// When lanes are made although new calls come.
+    next_making: Instant,
+    /// When a call last gave the core back.
+    last_end: Instant,
+}
+
+impl Turns {
+    pub(super) fn new(slice: Duration, now: Instant) -> Self {
+        Self {
+            slice,
+            slices_given: 0,
+            last_call: now,
+            new_calls: 0,
+            next_slice: now,
+            next_making: now,
+            last_end: now,
+        }
+    }
+
+    /// A new call has come.
+    pub(super) fn on_call(&mut self, arrived: Instant) {
+        self.last_call = arrived;
+        self.new_calls = self.new_calls.saturating_add(1);
+    }
+
+    /// The time within the turn that began then. The end of one call is the beginning of the next: to ask the clock
+    /// twice for each takes a tenth of what a tiny call takes in all.
+    pub(super) fn time_in_turn(&self, begun: Instant) -> Instant {
+        match self.last_end {
+            end if end > begun => end,
+            _ => Instant::now(),
+        }
+    }
+
+    /// Whether no new call has come for a moment.
+    fn is_quiet(&self, now: Instant) -> bool {
+        let stay_back = (STAY_BACK_PER_CALL * self.new_calls).min(STAY_BACK_MAX);
+        now >= self.last_call + stay_back
+    }
+}
 
 impl Node {
-    /// Takes in answers, wakes what is due, ends what is overdue, and starts waiting calls while the turn lasts; gives
-    /// the datagrams received.
-    pub(crate) fn turn(&mut self, now: Instant, callers: &mut Endpoint) -> usize {
-        let received = self.take_answers(now);
-        while let Some(serial) = self.timers.expire(now) {
-            self.wake(serial);
+    /// Ends calls that have waited for a lane until their deadline, and wakes those whose time has come; a bounded number.
+    pub(super) fn take_due(&mut self, io: &mut Io<'_, Self>) {
+        for _ in 0..ENDINGS_PER_TURN {
+            match self.calls.next_due(io.now) {
+                Some(Due::Overdue(Queued { ticket, .. })) => {
+                    let waited = io.now.saturating_duration_since(ticket.arrived).as_millis();
+                    let error =
+                        format!("the call waited {waited} ms for a lane, until its deadline");
+                    let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
+                    self.fail(&ticket, io.now, error, io);
+                }
+                Some(Due::Moved) => {}
+                None => break,
+            }
         }
-        if now >= self.next_search {
-            self.next_search = now + SEARCH_INTERVAL;
-            self.expire_queue(now, callers);
-        }
-        self.end_overdue(callers);
-        self.start_queued(callers);
-        self.lanes.give_back(now);
-        received
     }
 
-    /// Gives a running call a slice where it is its turn, and makes lanes where there is time for it.
-    pub(crate) fn work(&mut self, callers: &mut Endpoint) {
-        let now = Instant::now();
-        let stay_back = (STAY_BACK_PER_CALL * self.new_calls).min(STAY_BACK_MAX);
-        let is_quiet = now >= self.last_call + stay_back;
-        if now >= self.next_slice || is_quiet {
-            self.give_slice(callers);
+    /// Resumes the calls whose deadline has passed or that were given up, so that they end.
+    pub(super) fn end_overdue(&mut self, io: &mut Io<'_, Self>) {
+        if self.calls.length(Row::Ending) == 0 {
+            return;
         }
-        self.make_lanes(is_quiet);
-    }
-
-    /// Resumes the running calls whose deadline has passed or that were given up, so that they end.
-    fn end_overdue(&mut self, callers: &mut Endpoint) {
-        let begun = Instant::now();
-        let mut now = begun;
-        let has_to_end =
-            |running: &Running, now| running.is_given_up || running.ticket.deadline <= now;
-        while now < begun + TURN
-            && let Some(at) = self
-                .running
-                .iter()
-                .position(|running| has_to_end(running, now))
-            && let Some(running) = self.running.remove(at)
+        let mut now = Instant::now();
+        let end = now + TURN;
+        while now < end
+            && let Some(running) = self.calls.lend(Row::Ending)
         {
-            self.go_on(running, now, callers);
+            self.go_on(running, now, io);
             now = Instant::now();
         }
     }
 
     /// A lane for a call of this function, if it may run now and there is one.
     pub(super) fn claim_lane(&mut self, function: &Registered) -> Option<Box<Lane>> {
-        if self.running.len() >= self.pool {
+        if self.calls.running() >= self.pool {
             return None;
         }
         self.lanes.take(function.isolate)
@@ -84,27 +126,78 @@ impl Node {
 
     /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
     /// a turn, and would keep them out for as long as anything runs.
-    fn start_queued(&mut self, callers: &mut Endpoint) {
+    pub(super) fn start_queued(&mut self, io: &mut Io<'_, Self>) {
+        if self.calls.length(Row::Queue) == 0 {
+            return;
+        }
         let end = Instant::now() + TURN;
-        while let Some(first) = self.queue.front() {
+        while let Some(first) = self.calls.first_queued() {
             let begun = Instant::now();
-            if begun >= end || self.running.len() >= self.pool {
+            if begun >= end || self.calls.running() >= self.pool {
                 break;
             }
-            let function = first.ticket.function;
+            if let Origin::Session { session, .. } = first.origin
+                && io.callers.is_behind(session)
+            {
+                self.calls.hold_first();
+                continue;
+            }
+            // The script may be another by now.
+            let function = match self.functions.present(&first.function) {
+                Ok(function) => function,
+                Err(error) => {
+                    self.fail_first(error, begun, io);
+                    continue;
+                }
+            };
             if let Some(lane) = self.claim_lane(&function) {
-                if let Some(Queued { ticket, body }) = self.queue.pop_front() {
-                    self.start(ticket, begun, lane, &body, callers);
+                if let Some((
+                    key,
+                    Queued {
+                        mut ticket, body, ..
+                    },
+                )) = self.calls.dequeue()
+                {
+                    ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
+                    ticket.function = function;
+                    self.start(ticket, Some(key), begun, lane, &body, io);
                 }
             } else if let Some(error) = self.make_lane(begun) {
                 // Whoever runs will make room; nobody else would.
-                if !self.running.is_empty() {
+                if self.calls.running() > 0 {
                     break;
                 }
-                if let Some(Queued { ticket, .. }) = self.queue.pop_front() {
-                    self.fail(&ticket, begun, callers, error);
-                }
+                self.fail_first(error, begun, io);
             }
+        }
+    }
+
+    /// Puts calls back in the queue whose callers read their replies again; one whose caller has not done so for too long is
+    /// refused. A bounded number in each turn.
+    pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
+        for _ in 0..HELD_PER_TURN.min(self.calls.length(Row::Held)) {
+            let Some((key, since, session)) = self.calls.first_held() else {
+                return;
+            };
+            if !io.callers.is_behind(session) {
+                self.calls.release(key);
+            } else if io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
+                self.calls.hold(key);
+            } else if let Some(queued) = self.calls.take_queued(key) {
+                let seconds = STUCK_TIMEOUT.as_secs();
+                let error = format!(
+                    "the call waited {seconds} s because its caller does not read the replies that it has got"
+                );
+                let error = CallError::not_run(ErrorKind::Overloaded, error);
+                self.fail(&queued.ticket, io.now, error, io);
+            }
+        }
+    }
+
+    fn fail_first(&mut self, error: CallError, now: Instant, io: &mut Io<'_, Self>) {
+        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue() {
+            self.calls.remove(key);
+            self.fail(&ticket, now, error, io);
         }
     }
 
@@ -112,7 +205,7 @@ impl Node {
     fn make_lane(&mut self, now: Instant) -> Option<CallError> {
         self.beacon.begin_loading();
         self.lanes.drop_retired();
-        let making = self.lanes.make(now, self.slice.min(TURN));
+        let making = self.lanes.make(now, self.turns.slice.min(TURN));
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
@@ -133,108 +226,110 @@ impl Node {
 
     /// Makes the lanes that are missing, and loads the script that is to come, for one slice; where calls come without
     /// a pause, in a tenth of the time.
-    fn make_lanes(&mut self, is_quiet: bool) {
+    pub(super) fn make_lanes(&mut self, is_quiet: bool) {
         let begun = Instant::now();
-        let is_preparing = self.is_preparing();
-        if !(is_preparing || self.lanes.wants()) || !is_quiet && begun < self.next_making {
+        let is_loading = self.staged.is_loading();
+        let is_time = is_quiet || begun >= self.turns.next_making;
+        if !(is_loading || self.lanes.wants()) || !is_time {
             return;
         }
         self.beacon.begin_loading();
-        let slice = self.slice.min(TURN);
+        let slice = self.turns.slice.min(TURN);
         if self.lanes.drop_retired() {
             // What it held is there for the next one.
-        } else if is_preparing {
-            self.go_on_preparing(begun, slice);
+        } else if is_loading {
+            self.staged.go_on(begun, slice);
         } else if let Making::Failed(error) = self.lanes.make(begun, slice) {
             error!("a lane cannot be made, and is missing until a call needs it: {error}");
         }
         self.beacon.end();
         let now = Instant::now();
-        self.next_making = now + now.duration_since(begun) * 9;
+        self.turns.next_making = now + now.duration_since(begun) * 9;
     }
 
-    /// Lets one of the running calls go on.
-    fn give_slice(&mut self, callers: &mut Endpoint) {
-        self.slices_given += 1;
-        self.new_calls = 0;
-        let few = |running: &Running| running.slices < FEW_SLICES;
-        let at = match self.slices_given % TURN_OF_THE_OLDEST {
-            0 => 0,
-            _ => self.running.iter().position(few).unwrap_or(0),
-        };
-        let Some(running) = self.running.remove(at) else {
-            return;
-        };
-        let begun = Instant::now();
-        self.go_on(running, begun, callers);
+    /// Lets one of the running calls go on, where it is their turn; says whether no new calls come.
+    pub(super) fn give_slice(&mut self, io: &mut Io<'_, Self>) -> bool {
         let now = Instant::now();
-        self.next_slice = now + now.duration_since(begun) * SHARE_OF_NEW_CALLS;
+        let is_quiet = self.turns.is_quiet(now);
+        if now < self.turns.next_slice && !is_quiet {
+            return is_quiet;
+        }
+        self.turns.slices_given += 1;
+        self.turns.new_calls = 0;
+        let longest = self.turns.slices_given % TURN_OF_THE_OLDEST == 0;
+        if let Some(running) = self.calls.lend_next(longest) {
+            let begun = Instant::now();
+            self.go_on(running, begun, io);
+            let now = Instant::now();
+            self.turns.next_slice = now + now.duration_since(begun) * SHARE_OF_NEW_CALLS;
+        }
+        is_quiet
     }
 
-    /// Runs a call in this lane for its first slice.
+    /// Runs a call in this lane for its first slice; one that was in the queue has a key.
     pub(super) fn start(
         &mut self,
         ticket: Ticket,
+        key: Option<CallKey>,
         now: Instant,
         mut lane: Box<Lane>,
         body: &[u8],
-        reply: &mut impl ReplyTo,
+        io: &mut Io<'_, Self>,
     ) {
         lane.assign(ticket.function.place, body, ticket.deadline);
-        self.last_serial += 1;
-        lane.set_call_number(self.last_serial);
+        self.last_number += 1;
+        lane.set_call_number(self.last_number);
         let running = Running {
             ticket,
             lane,
-            serial: self.last_serial,
+            key,
             started: now,
             cpu: Duration::ZERO,
             slices: 0,
-            children: 0,
-            is_given_up: false,
+            children: Children::default(),
+            answers: self.calls.held(0),
+            has_to_end: false,
+            since_slice: 0,
         };
-        self.go_on(running, now, reply);
+        self.go_on(running, now, io);
     }
 
     /// Gives a call one slice, and its reply where it is over.
-    fn go_on(&mut self, mut running: Running, begun: Instant, reply: &mut impl ReplyTo) {
+    fn go_on(&mut self, mut running: Running, begun: Instant, io: &mut Io<'_, Self>) {
         self.beacon.begin(running.ticket.function.counter);
-        let progress = running.lane.resume(begun, self.slice);
+        let progress = running.lane.resume(begun, self.turns.slice);
         self.beacon.end();
         let now = Instant::now();
-        self.last_end = now;
+        self.turns.last_end = now;
+        running.answers.set(0);
         running.cpu += now.duration_since(begun);
         running.slices += 1;
+        running.since_slice = self.turns.slices_given;
         match progress {
-            Progress::Running => self.running.push_back(running),
+            Progress::Running => {
+                self.set_aside(running, None, io);
+            }
             Progress::Waiting(until) => {
-                if self.run_errands(&mut running, now) {
-                    self.running.push_back(running);
-                } else {
-                    self.park(running, until);
+                let key = self.set_aside(running, Some(until), io);
+                if self.run_errands(key, io) {
+                    self.calls.wake(key);
                 }
             }
-            Progress::Done(result) => {
-                let result = result.map_err(|error| running.explain(error));
-                self.reply(&running, now, reply, result);
-                if running.children > 0 {
-                    self.cancel_children(running.serial);
-                }
-                self.lanes.put_back(running.lane);
-            }
+            Progress::Done(result) => self.finish(running, now, result, io),
         }
     }
 
-    fn expire_queue(&mut self, now: Instant, callers: &mut Endpoint) {
-        let is_late = |queued: &Queued| queued.ticket.deadline <= now;
-        while let Some(at) = self.queue.iter().position(is_late) {
-            let Some(Queued { ticket, .. }) = self.queue.remove(at) else {
-                break;
-            };
-            let waited = now.duration_since(ticket.arrived).as_millis();
-            let error = format!("the call waited {waited} ms for a lane, until its deadline");
-            let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
-            self.fail(&ticket, now, callers, error);
+    fn set_aside(
+        &mut self,
+        running: Running,
+        waits: Option<Option<Instant>>,
+        io: &mut Io<'_, Self>,
+    ) -> CallKey {
+        let (origin, is_new) = (running.ticket.origin, running.key.is_none());
+        let key = self.calls.set_aside(running, waits);
+        if is_new && let Origin::Session { session, id } = origin {
+            io.calls.insert(session, id, key, io.now);
         }
+        key
     }
 }

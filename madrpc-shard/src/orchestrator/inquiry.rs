@@ -1,15 +1,16 @@
 //! Inquiries: what can be called, asked of every node and answered in one.
 //!
-//! Each node has the same short time to answer; one that does not is named in the answer and holds nobody up. Rare
-//! enough to be searched through, and nothing of it is in the way of a call.
+//! Each node has the same short time to answer; one that does not is named in the answer and holds nobody up.
 
-use crate::catalog::{Catalog, FUNCTIONS};
-use crate::endpoint::{Endpoint, SessionKey};
-use crate::handler::Incoming;
-use crate::upstream::{Outcome, Request};
-use madrpc_core::error::CallError;
-use madrpc_core::session::Outbox;
+use super::{Orchestrator, Tag};
+use crate::net::dial::{Outcome, Request};
+use crate::net::endpoint::SessionKey;
+use crate::net::incoming::Incoming;
+use crate::net::service::Io;
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to answer, where the caller has more time.
@@ -32,31 +33,31 @@ struct Inquiry {
 }
 
 impl Inquiries {
-    /// Opens an inquiry: `ask` is given each node's number, what to send it, and the inquiry's number.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Asks the nodes of these names; gives the inquiry's number, unless it is answered already.
     pub(super) fn open(
         &mut self,
         call: &Incoming<'_>,
         mut catalog: Catalog,
-        nodes: &[String],
-        outbox: &mut Outbox,
-        mut ask: impl FnMut(usize, &Request<'_>, u64) -> Result<(), CallError>,
-    ) {
+        nodes: &[Arc<str>],
+        io: &mut Io<'_, Orchestrator>,
+    ) -> Option<u64> {
         self.last += 1;
         let deadline = call.request.deadline.min(call.arrived + ANSWER_TIMEOUT);
         let request = Request {
-            function: FUNCTIONS,
             deadline,
             ..call.request
         };
         let mut left = 0;
-        for (number, name) in nodes.iter().enumerate() {
-            match ask(number, &request, self.last) {
-                Ok(()) => left += 1,
-                Err(error) => catalog.add_silent(name, error.message),
+        for (node, name) in nodes.iter().enumerate() {
+            let upstreams = io.upstreams.as_mut()?;
+            match upstreams.call_at(node, io.now, &request, Tag::Inquiry(self.last)) {
+                Ok(_) => left += 1,
+                Err((_, error)) => catalog.add_silent(name, error.message),
             }
-        }
-        if left == 0 {
-            return catalog.reply(call.id, outbox);
         }
         let inquiry = Inquiry {
             session: call.session,
@@ -64,7 +65,12 @@ impl Inquiries {
             catalog,
             left,
         };
+        if left == 0 {
+            reply(&inquiry, io);
+            return None;
+        }
         self.open.insert(self.last, inquiry);
+        Some(self.last)
     }
 
     /// Takes in what a node has answered; the last one's answer makes the reply.
@@ -73,14 +79,17 @@ impl Inquiries {
         number: u64,
         node: &str,
         outcome: &Outcome<'_>,
-        callers: &mut Endpoint,
+        io: &mut Io<'_, Orchestrator>,
     ) {
         // Its caller may have given it up.
         let Some(inquiry) = self.open.get_mut(&number) else {
             return;
         };
         let added = match outcome {
-            Outcome::Reply { body, .. } => inquiry.catalog.add_answer(node, body),
+            Outcome::Reply { body, .. } => inquiry
+                .catalog
+                .add_answer(node, body)
+                .map_err(|error| error.message),
             Outcome::Failure { body, .. } => Err(CallError::from_body(body).message),
             Outcome::Lost(error) => Err(error.message.clone()),
         };
@@ -90,16 +99,29 @@ impl Inquiries {
         inquiry.left -= 1;
         if inquiry.left == 0
             && let Some(inquiry) = self.open.remove(&number)
-            && let Some(outbox) = callers.outbox(inquiry.session)
         {
-            inquiry.catalog.reply(inquiry.id, outbox);
+            io.calls.remove(inquiry.session, inquiry.id);
+            reply(&inquiry, io);
         }
     }
 
-    /// A caller gives up its inquiry with this number, or all of its inquiries.
-    pub(super) fn forget(&mut self, session: SessionKey, id: Option<u64>) {
-        self.open.retain(|_, inquiry| {
-            inquiry.session != session || id.is_some_and(|id| id != inquiry.id)
-        });
+    /// Forgets an inquiry that its caller has given up.
+    pub(super) fn forget(&mut self, number: u64, io: &mut Io<'_, Orchestrator>) {
+        if let Some(Inquiry { session, id, .. }) = self.open.remove(&number) {
+            io.calls.remove(session, id);
+            if let Some(outbox) = io.callers.outbox(session) {
+                let error = "the caller has given the call up";
+                let error = CallError::not_run(ErrorKind::Cancelled, error);
+                outbox.fail(id, Bill::default(), &error);
+            }
+        }
+    }
+}
+
+/// Answers the caller.
+fn reply(inquiry: &Inquiry, io: &mut Io<'_, Orchestrator>) {
+    if let Some(outbox) = io.callers.outbox(inquiry.session) {
+        let (id, bill) = (inquiry.id, Bill::default());
+        outbox.answer(id, bill, inquiry.catalog.encode());
     }
 }

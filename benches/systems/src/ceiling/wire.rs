@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use madrpc_core::limits::DATAGRAM_MAX_BYTES;
-use madrpc_shard::DEFAULT_SPIN;
+use madrpc_shard::server::DEFAULT_SPIN;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use quiche::{Connection, RecvInfo};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};

@@ -178,7 +178,7 @@ fn nothing_is_taken_from_a_peer_after_its_misuse() {
         ..
     } = &mut pipe;
     for _ in 0..3 {
-        server.frames(buffer, |_, event| panic!("{event:?}"));
+        turn_of(server, buffer, |_, event| panic!("{event:?}"));
         assert!(!server.has_unread());
     }
     assert!(server.quic.local_error().is_some());
@@ -195,7 +195,7 @@ fn lengths_of_nothing_on_the_channel_say_nothing() {
     pipe.rest(|_, _, event| heard.push(format!("{event:?}")));
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert!(pipe.server().ended().is_none());
-    assert_eq!(pipe.server().partial, [0; 2]);
+    assert_eq!(pipe.server().reader.partial, [0; 2]);
 }
 
 /// What the client and the server say where neither lets the other in.

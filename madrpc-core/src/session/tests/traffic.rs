@@ -125,7 +125,7 @@ fn more_large_bodies_than_streams_all_arrive() {
         assert_eq!(replies, [1; BODIES]);
         for session in &pipe.sessions {
             assert_eq!(session.waiting_bytes(), 0);
-            assert!(session.arriving.is_empty());
+            assert!(session.reader.arriving.is_empty());
         }
     }
 }

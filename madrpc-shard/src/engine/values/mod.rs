@@ -19,7 +19,7 @@ mod write;
 
 use build::Builder;
 use keys::Keys;
-use madrpc_core::error::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::wire::{DecodeError, EncodeError, Encoder, decode};
 use raw::{Raw, View};
 use rquickjs::{Ctx, Function, Object, Promise, Value};

@@ -1,0 +1,10 @@
+//! A call: its frames on the wire, its errors, its bill, and the list of what can be called.
+
+pub mod catalog;
+pub mod frame;
+
+mod bill;
+mod error;
+
+pub use bill::Bill;
+pub use error::{CallError, ErrorKind, Exception};

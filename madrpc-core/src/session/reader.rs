@@ -1,0 +1,339 @@
+//! Reading: frames out of the bytes that have arrived.
+//!
+//! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
+//! next, and streams that have had a turn come last, so that no body holds up the channel.
+
+use super::{CHANNEL, Event};
+use crate::call::frame::{self, FrameError, Header};
+use crate::limits::{
+    BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
+    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
+};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+/// Where frames are read into, one for all sessions of a thread. What [`Session::frame`] hands out is in it.
+///
+/// [`Session::frame`]: super::Session::frame
+pub struct FrameBuffer {
+    bytes: Box<[u8]>,
+    /// Those of the channel that are not handed out.
+    channel: Range<usize>,
+    /// A frame that had a stream of its own.
+    body: Vec<u8>,
+    /// The next frame.
+    found: Option<Found>,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> Self {
+        Self {
+            bytes: vec![0; READ_PER_TURN_BYTES].into_boxed_slice(),
+            channel: 0..0,
+            body: Vec::new(),
+            found: None,
+        }
+    }
+}
+
+/// Where in the buffer the next frame is.
+enum Found {
+    /// Whole, among the channel's bytes.
+    Inline(Range<usize>),
+    /// Whole, from a stream of its own.
+    Body,
+    /// From a stream of its own, of so many bytes; only the beginning is there.
+    TooLarge(usize),
+}
+
+/// A body that is coming in.
+pub(super) struct Arriving {
+    /// What has come; `None` where it is thrown away, as the body is too large, or late.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// When it is of no use any more.
+    until: Instant,
+    /// Whether that follows from its header.
+    is_known: bool,
+}
+
+/// The streams of a session as they are read.
+pub(super) struct Reader {
+    body_max_bytes: usize,
+    /// The beginning of a frame on the channel whose rest has not come.
+    pub(super) partial: Vec<u8>,
+    /// Bodies that are coming in, by stream: as many as a peer may have open at the same time.
+    pub(super) arriving: HashMap<u64, Arriving>,
+    /// Bytes of those.
+    arriving_bytes: usize,
+    /// Bytes read in the life of the session.
+    pub(super) read_bytes: u64,
+    now: Instant,
+    /// The streams to go on reading, where a turn ended before they were empty.
+    unread: VecDeque<u64>,
+    /// What may still be read in this turn.
+    bytes_left: usize,
+    frames_left: usize,
+    /// Whether the peer has written on the channel.
+    pub(super) channel_seen: bool,
+    /// The peer has ended the channel, which is an error once its last frame is handed out.
+    channel_ended: bool,
+}
+
+impl Reader {
+    pub(super) fn new(body_max_bytes: usize) -> Self {
+        Self {
+            body_max_bytes,
+            partial: Vec::new(),
+            arriving: HashMap::new(),
+            arriving_bytes: 0,
+            read_bytes: 0,
+            now: Instant::now(),
+            unread: VecDeque::new(),
+            bytes_left: 0,
+            frames_left: 0,
+            channel_seen: false,
+            channel_ended: false,
+        }
+    }
+
+    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, now: Instant) {
+        self.now = now;
+        // A session that broke the protocol has left what followed.
+        buffer.channel = 0..0;
+        self.bytes_left = READ_PER_TURN_BYTES;
+        self.frames_left = FRAMES_PER_TURN;
+    }
+
+    /// Whether reading ended for this turn with more to read.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Bytes of frames that have not arrived whole.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial.len() + self.arriving_bytes
+    }
+
+    /// When the next of the bodies that are coming in is late.
+    pub(super) fn next_late(&self) -> Option<Instant> {
+        let arriving = self.arriving.values();
+        let kept = arriving.filter(|arriving| arriving.bytes.is_some());
+        kept.map(|arriving| arriving.until).min()
+    }
+
+    /// Lets go of a body that is late; gives the number of the call that it was for, where that is known.
+    pub(super) fn drop_late(&mut self, now: Instant) -> Option<Option<u64>> {
+        let mut arriving = self.arriving.values_mut();
+        let late = arriving.find(|arriving| arriving.bytes.is_some() && arriving.until <= now)?;
+        let bytes = late.bytes.take()?;
+        self.arriving_bytes -= bytes.len();
+        Some(match frame::read_header(&bytes) {
+            Ok(Header::Call { id, .. }) => Some(id),
+            _ => None,
+        })
+    }
+
+    /// Nothing more is to be read.
+    pub(super) fn stop(&mut self) {
+        self.unread.clear();
+    }
+
+    /// Looks for the next frame; says whether there is one for this turn, which [`Reader::frame`] then gives.
+    pub(super) fn advance(
+        &mut self,
+        quic: &mut quiche::Connection,
+        buffer: &mut FrameBuffer,
+    ) -> Result<bool, FrameError> {
+        buffer.found = self.find(quic, buffer)?;
+        Ok(buffer.found.is_some())
+    }
+
+    /// The frame that was found.
+    pub(super) fn frame<'b>(&self, buffer: &'b mut FrameBuffer) -> Result<Event<'b>, FrameError> {
+        let (frame, used) = match buffer.found.take() {
+            Some(Found::Inline(range)) => frame::read_whole(&buffer.bytes[range])?,
+            Some(Found::Body) => frame::read_whole(&buffer.body)?,
+            Some(Found::TooLarge(bytes)) => {
+                let header = frame::read_header(&buffer.body)?;
+                return Ok(Event::TooLarge { header, bytes });
+            }
+            None => return Err(FrameError::Torn),
+        };
+        Ok(match frame.body.len() <= self.body_max_bytes {
+            true => Event::Frame(frame),
+            false => Event::TooLarge {
+                header: frame.header,
+                bytes: used - frame::PREFIX_BYTES,
+            },
+        })
+    }
+
+    fn find(
+        &mut self,
+        quic: &mut quiche::Connection,
+        buffer: &mut FrameBuffer,
+    ) -> Result<Option<Found>, FrameError> {
+        loop {
+            if let Some(range) = self.next_inline(buffer)? {
+                return Ok(Some(Found::Inline(range)));
+            }
+            if self.bytes_left == 0 {
+                return Ok(None);
+            }
+            let next = quic.stream_readable_next();
+            let Some(stream) = next.or_else(|| self.unread.pop_front()) else {
+                return Ok(None);
+            };
+            self.unread.retain(|other| *other != stream);
+            if stream == CHANNEL {
+                self.read_channel(quic, buffer)?;
+            } else if let Some(found) = self.read_body(stream, quic, buffer)? {
+                return Ok(Some(found));
+            }
+        }
+    }
+
+    /// Where the next whole frame of the channel's bytes is. What is no whole frame is put aside for when the rest comes.
+    fn next_inline(
+        &mut self,
+        buffer: &mut FrameBuffer,
+    ) -> Result<Option<Range<usize>>, FrameError> {
+        if buffer.channel.is_empty() {
+            return match self.channel_ended {
+                true => Err(FrameError::Torn),
+                false => Ok(None),
+            };
+        }
+        let Range { start, end } = buffer.channel;
+        let rest = frame::skip_nothing(&buffer.bytes[start..end]);
+        let start = end - rest.len();
+        if let Some(used) = frame::whole(rest, INLINE_FRAME_MAX_BYTES)? {
+            buffer.channel = start + used..end;
+            self.frames_left = self.frames_left.saturating_sub(1);
+            return Ok(Some(start..start + used));
+        }
+        self.partial.extend_from_slice(rest);
+        buffer.channel = 0..0;
+        if self.channel_ended {
+            return Err(FrameError::Torn);
+        }
+        if self.frames_left == 0 {
+            self.bytes_left = 0;
+        }
+        Ok(None)
+    }
+
+    /// Reads a bite of the channel.
+    fn read_channel(
+        &mut self,
+        quic: &mut quiche::Connection,
+        buffer: &mut FrameBuffer,
+    ) -> Result<(), FrameError> {
+        self.channel_seen = true;
+        let kept = self.partial.len();
+        buffer.bytes[..kept].copy_from_slice(&self.partial);
+        // The rest of a long frame in one go, else a bite: what its frames lead to is on its way before the next.
+        let wanted = frame::announced(&self.partial).unwrap_or_default();
+        let bite = CHANNEL_BITE_BYTES.max((frame::PREFIX_BYTES + wanted).saturating_sub(kept));
+        let end = buffer.bytes.len().min(kept + bite.min(self.bytes_left));
+        let (read, fin) = match quic.stream_recv(CHANNEL, &mut buffer.bytes[kept..end]) {
+            Ok(read) => read,
+            Err(quiche::Error::Done) => return Ok(()),
+            // Reset by the peer, which could never be told anything again.
+            Err(_) => return Err(FrameError::Torn),
+        };
+        self.bytes_left -= read;
+        self.read_bytes += read as u64;
+        self.channel_ended = fin;
+        self.partial.clear();
+        buffer.channel = 0..kept + read;
+        if fin && kept + read == 0 {
+            return Err(FrameError::Torn);
+        }
+        // quiche names a stream once; there may be more on it than was taken.
+        self.unread.push_back(CHANNEL);
+        Ok(())
+    }
+
+    /// Reads what there is of a body's stream.
+    fn read_body(
+        &mut self,
+        stream: u64,
+        quic: &mut quiche::Connection,
+        buffer: &mut FrameBuffer,
+    ) -> Result<Option<Found>, FrameError> {
+        let limit = HEADER_MAX_BYTES + self.body_max_bytes;
+        let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
+            bytes: Some(Vec::new()),
+            until: self.now + BODY_HEADER_TIMEOUT,
+            is_known: false,
+        });
+        self.arriving_bytes -= arriving.bytes.as_ref().map_or(0, Vec::len);
+        while self.bytes_left > 0 {
+            let end = buffer.bytes.len().min(self.bytes_left);
+            let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
+                Ok(read) => read,
+                Err(quiche::Error::Done) => {
+                    self.keep(stream, arriving);
+                    return Ok(None);
+                }
+                // Reset by the peer: it no longer wants the call.
+                Err(_) => return Ok(None),
+            };
+            self.bytes_left -= read;
+            self.read_bytes += read as u64;
+            let Some(bytes) = &mut arriving.bytes else {
+                // It is read to its end: a stream that we shut down never counts as closed (quiche collects a peer's
+                // stream only where it is read to its end), and the peer has few.
+                if fin {
+                    return Ok(None);
+                }
+                continue;
+            };
+            bytes.extend_from_slice(&buffer.bytes[..read]);
+            let announced = frame::announced(bytes).unwrap_or_default();
+            let is_too_large = announced > limit;
+            if !is_too_large && bytes.len() > frame::PREFIX_BYTES + announced {
+                return Err(FrameError::Torn);
+            }
+            if is_too_large && (fin || bytes.len() >= HEADER_MAX_BYTES) {
+                buffer.body = std::mem::take(bytes);
+                if !fin {
+                    arriving.bytes = None;
+                    self.keep(stream, arriving);
+                    self.unread.push_back(stream);
+                }
+                return Ok(Some(Found::TooLarge(announced)));
+            }
+            if fin {
+                let whole = frame::whole(bytes, limit)?;
+                buffer.body = std::mem::take(bytes);
+                return whole.map(|_| Some(Found::Body)).ok_or(FrameError::Torn);
+            }
+            if !arriving.is_known
+                && let Ok(header) = frame::read_header(bytes)
+            {
+                arriving.is_known = true;
+                arriving.until = self.now + time_of(&header);
+            }
+        }
+        self.keep(stream, arriving);
+        self.unread.push_back(stream);
+        Ok(None)
+    }
+
+    fn keep(&mut self, stream: u64, arriving: Arriving) {
+        self.arriving_bytes += arriving.bytes.as_ref().map_or(0, Vec::len);
+        self.arriving.insert(stream, arriving);
+    }
+}
+
+/// How long a body with this header may take to come.
+fn time_of(header: &Header<'_>) -> Duration {
+    match header {
+        Header::Call { timeout_us, .. } => Duration::from_micros(*timeout_us).min(TIMEOUT_MAX),
+        // Its caller waits until its deadline, and gives it up then.
+        _ => TIMEOUT_MAX,
+    }
+}

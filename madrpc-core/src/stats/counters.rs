@@ -1,0 +1,280 @@
+//! What one shard has counted, by function and node.
+//!
+//! The names in calls are chosen by callers, and a name that nobody has registered must leave nothing behind. So a
+//! function is known by name from when it is registered here, or a node has answered for it; all other names are counted
+//! as one, [`UNKNOWN`].
+
+use super::Latency;
+use crate::call::ErrorKind;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Pairs of a function and a node that a shard counts by themselves, and functions that it knows by name. Calls beyond it
+/// are counted in one row for each node, [`OTHER_FUNCTIONS`].
+///
+/// A row takes 1.2 KiB where no call lasts over a millisecond, 2.5 KiB up to a second, and at most 3.8 KiB: all rows of a
+/// shard together at most 16 MiB, and 8 KiB for each node.
+pub const ROWS_MAX: usize = 4096;
+
+/// The row of functions beyond [`ROWS_MAX`].
+pub const OTHER_FUNCTIONS: &str = "(other)";
+
+/// The row of names that no node has been found to know.
+pub const UNKNOWN_FUNCTIONS: &str = "(unknown)";
+
+/// The number that all names have together that nobody is known to have registered.
+pub const UNKNOWN: usize = 0;
+
+/// The number that the functions beyond [`ROWS_MAX`] have together.
+const OTHER: usize = 1;
+
+/// Rows of one part of a snapshot: some hundred microseconds of a shard's time.
+const ROWS_PER_PART: usize = 256;
+
+/// Calls of one function at one node.
+#[derive(Debug, Clone, Default)]
+pub struct Counter {
+    pub(super) calls: u64,
+    pub(super) errors: [u64; ErrorKind::ALL.len()],
+    pub(super) latency: Latency,
+}
+
+impl Counter {
+    /// Counts a call that ended after `microseconds`, with `error` where it had no result.
+    pub fn record(&mut self, microseconds: u64, error: Option<ErrorKind>) {
+        self.calls += 1;
+        self.latency.record(microseconds);
+        if let Some(kind) = error {
+            self.errors[usize::from(kind.number()) - 1] += 1;
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        for (sum, count) in self.errors.iter_mut().zip(other.errors) {
+            *sum += count;
+        }
+        self.latency.merge(&other.latency);
+    }
+}
+
+/// A counter, and what it is for.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    pub(super) node: Arc<str>,
+    pub(super) function: Arc<str>,
+    pub(super) counter: Counter,
+}
+
+/// Some of a shard's rows.
+#[derive(Debug)]
+pub struct Part {
+    /// In the order in which they came about.
+    pub tallies: Vec<Tally>,
+    /// Where to go on; nothing after the last row.
+    pub next: Option<usize>,
+}
+
+/// A shard's counters. A function is found by a number that stays the same.
+#[derive(Debug)]
+pub struct Counters {
+    nodes: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, usize>,
+    functions: Vec<Function>,
+    tallies: Vec<Tally>,
+    /// Of the rows, those of [`UNKNOWN`] and [`OTHER`].
+    shared: usize,
+}
+
+#[derive(Debug)]
+struct Function {
+    name: Arc<str>,
+    /// The node's number and the row's, by the former. A row is made when it is first used.
+    rows: Vec<(usize, usize)>,
+}
+
+impl Counters {
+    /// Counters for calls at these nodes.
+    #[must_use]
+    pub fn new<N: Into<Arc<str>>>(nodes: impl IntoIterator<Item = N>) -> Self {
+        let mut counters = Self {
+            nodes: nodes.into_iter().map(Into::into).collect(),
+            numbers: HashMap::new(),
+            functions: Vec::new(),
+            tallies: Vec::new(),
+            shared: 0,
+        };
+        // In the order of their numbers, and not to be found by name: a script may register functions that are called so.
+        for name in [UNKNOWN_FUNCTIONS, OTHER_FUNCTIONS] {
+            counters.functions.push(Function::new(name.into()));
+        }
+        counters
+    }
+
+    /// The nodes, in the order of their numbers.
+    #[must_use]
+    pub fn nodes(&self) -> &[Arc<str>] {
+        &self.nodes
+    }
+
+    /// The number of a function that is known.
+    #[must_use]
+    pub fn find(&self, function: &str) -> Option<usize> {
+        self.numbers.get(function).copied()
+    }
+
+    /// The number of a function that somebody has registered.
+    pub fn number(&mut self, function: &str) -> usize {
+        if let Some(number) = self.find(function) {
+            return number;
+        }
+        if self.numbers.len() >= ROWS_MAX {
+            return OTHER;
+        }
+        let number = self.functions.len();
+        let name: Arc<str> = function.into();
+        self.numbers.insert(Arc::clone(&name), number);
+        self.functions.push(Function::new(name));
+        number
+    }
+
+    /// The name of the function with this number.
+    #[must_use]
+    pub fn name(&self, function: usize) -> Option<&str> {
+        Some(&self.functions.get(function)?.name)
+    }
+
+    /// Counts a call of a function at a node, both by their numbers.
+    pub fn record(
+        &mut self,
+        function: usize,
+        node: usize,
+        microseconds: u64,
+        error: Option<ErrorKind>,
+    ) {
+        if let Some(row) = self.row(function, node)
+            && let Some(tally) = self.tallies.get_mut(row)
+        {
+            tally.counter.record(microseconds, error);
+        }
+    }
+
+    /// The row of a function at a node; nothing where there is no such function or node.
+    fn row(&mut self, function: usize, node: usize) -> Option<usize> {
+        let is_shared = function <= OTHER;
+        let Function { name, rows } = self.functions.get_mut(function)?;
+        let at = match rows.binary_search_by_key(&node, |&(node, _)| node) {
+            Ok(at) => return Some(rows[at].1),
+            Err(at) => at,
+        };
+        if !is_shared && self.tallies.len() - self.shared >= ROWS_MAX {
+            return self.row(OTHER, node);
+        }
+        let row = self.tallies.len();
+        self.tallies.push(Tally {
+            node: Arc::clone(self.nodes.get(node)?),
+            function: Arc::clone(name),
+            counter: Counter::default(),
+        });
+        rows.insert(at, (node, row));
+        self.shared += usize::from(is_shared);
+        Some(row)
+    }
+
+    /// A bounded number of rows, of which the first has this number; 0 is the first of all.
+    #[must_use]
+    pub fn part(&self, from: usize) -> Part {
+        let end = from.saturating_add(ROWS_PER_PART).min(self.tallies.len());
+        Part {
+            tallies: self.tallies.get(from..end).unwrap_or_default().to_vec(),
+            next: (end < self.tallies.len()).then_some(end),
+        }
+    }
+}
+
+impl Function {
+    fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            rows: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(counters: &Counters) -> Vec<(String, String, u64)> {
+        let mut rows = Vec::new();
+        let mut from = Some(0);
+        while let Some(part) = from.map(|from| counters.part(from)) {
+            assert!(part.tallies.len() <= ROWS_PER_PART);
+            rows.extend(part.tallies.into_iter().map(|tally| {
+                let Tally {
+                    node,
+                    function,
+                    counter,
+                } = tally;
+                (node.to_string(), function.to_string(), counter.calls)
+            }));
+            from = part.next;
+        }
+        rows
+    }
+
+    #[test]
+    fn names_that_nobody_has_registered_leave_nothing_behind() {
+        let mut counters = Counters::new(["a", "b"]);
+        for number in 0..100_000 {
+            let name = format!("invented {number}");
+            let function = counters.find(&name).unwrap_or(UNKNOWN);
+            counters.record(function, number % 2, 1, Some(ErrorKind::NoSuchFunction));
+        }
+        let real = counters.number("real");
+        counters.record(real, 0, 1, None);
+        let expected = [
+            ("a", "(unknown)", 50_000),
+            ("b", "(unknown)", 50_000),
+            ("a", "real", 1),
+        ];
+        let expected =
+            expected.map(|(node, name, calls)| (node.to_owned(), name.to_owned(), calls));
+        assert_eq!(rows(&counters), expected);
+        assert_eq!((counters.numbers.len(), counters.functions.len()), (1, 3));
+    }
+
+    #[test]
+    fn functions_times_nodes_are_bounded_together() {
+        let nodes = 20;
+        let mut counters = Counters::new((0..nodes).map(|node| format!("node {node}")));
+        // All 4,500 of the first node, and of the others what is left.
+        for node in 0..nodes {
+            for function in 0..4500 {
+                let function = counters.number(&format!("function {function}"));
+                counters.record(function, node, 1, None);
+            }
+            counters.record(UNKNOWN, node, 1, Some(ErrorKind::NoSuchFunction));
+        }
+        let rows = rows(&counters);
+        assert_eq!(rows.len(), ROWS_MAX + 2 * nodes);
+        let calls: u64 = rows.iter().map(|(.., calls)| calls).sum();
+        assert_eq!(calls, (4500 + 1) * nodes as u64);
+        let other = |row: &&(String, String, u64)| row.1 == OTHER_FUNCTIONS;
+        let other: Vec<u64> = rows.iter().filter(other).map(|row| row.2).collect();
+        assert_eq!(other[..2], [4500 - ROWS_MAX as u64, 4500]);
+        assert_eq!(counters.numbers.len(), ROWS_MAX);
+        let late = counters.number("function 4400");
+        assert_eq!(counters.name(late), Some(OTHER_FUNCTIONS));
+    }
+
+    #[test]
+    fn numbers_that_do_not_exist_count_nothing() {
+        let mut counters = Counters::new(["a"]);
+        let add = counters.number("add");
+        counters.record(add, 1, 1, None);
+        counters.record(add + 1, 0, 1, None);
+        assert_eq!(rows(&counters), []);
+        assert!(counters.part(usize::MAX).tallies.is_empty());
+    }
+}

@@ -1,0 +1,172 @@
+//! What `madrpc top` shows: all shards' counts together.
+
+use super::Latency;
+use super::counters::Counter;
+#[cfg(doc)]
+use super::{OTHER_FUNCTIONS, ROWS_MAX, UNKNOWN_FUNCTIONS};
+use crate::call::ErrorKind;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// Calls of one function at one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The node that ran them; `(none)` where an orchestrator found none.
+    pub node: String,
+    /// The registered name, or [`UNKNOWN_FUNCTIONS`] or [`OTHER_FUNCTIONS`].
+    pub function: String,
+    /// Calls that ended, with a result or without.
+    pub calls: u64,
+    /// Calls that ended without one, by the error's name.
+    pub errors: Vec<(String, u64)>,
+    /// Pairs of microseconds and calls: from arrival to reply, as seen by the process that was asked.
+    pub latency_us: Vec<(u64, u64)>,
+}
+
+impl Row {
+    pub(super) fn new(node: &str, function: &str, counter: &Counter) -> Self {
+        let kinds = ErrorKind::ALL.into_iter().zip(counter.errors);
+        Self {
+            node: node.to_owned(),
+            function: function.to_owned(),
+            calls: counter.calls,
+            errors: kinds
+                .filter(|&(_, count)| count > 0)
+                .map(|(kind, count)| (kind.name().to_owned(), count))
+                .collect(),
+            latency_us: counter.latency.buckets(),
+        }
+    }
+
+    /// All errors together.
+    #[must_use]
+    pub fn error_count(&self) -> u64 {
+        self.errors.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The latencies, for their percentiles.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let mut latency = Latency::default();
+        latency.add_buckets(&self.latency_us);
+        latency
+    }
+
+    /// What was counted since `earlier`, a row of the same function and node.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |name: &str| {
+            let found = earlier.errors.iter().find(|(known, _)| known == name);
+            found.map_or(0, |(_, count)| *count)
+        };
+        let earlier_buckets: HashMap<u64, u64> = earlier.latency_us.iter().copied().collect();
+        Self {
+            node: self.node.clone(),
+            function: self.function.clone(),
+            calls: self.calls.saturating_sub(earlier.calls),
+            errors: self
+                .errors
+                .iter()
+                .map(|(name, count)| (name.clone(), count.saturating_sub(before(name))))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            latency_us: self
+                .latency_us
+                .iter()
+                .map(|&(us, calls)| {
+                    let before = earlier_buckets.get(&us).copied().unwrap_or(0);
+                    (us, calls.saturating_sub(before))
+                })
+                .filter(|&(_, calls)| calls > 0)
+                .collect(),
+        }
+    }
+}
+
+/// What a process has counted since its start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// `node` or `orchestrator`.
+    pub role: String,
+    /// The name of the process: the address it serves.
+    pub name: String,
+    /// Its shards.
+    pub shards: u16,
+    /// Shards that did not answer in time, whose counts are missing here, in whole or in part.
+    pub silent_shards: u16,
+    /// Time since its start.
+    pub uptime_ms: u64,
+    /// Sessions open with callers.
+    pub sessions: u64,
+    /// How datagrams find their shard: `kernel`, `relay`, or `single` where there is but one.
+    #[serde(default)]
+    pub steering: String,
+    /// Handshakes that are not over.
+    #[serde(default)]
+    pub handshakes: u64,
+    /// Datagrams that reached a shard they did not belong to.
+    pub misrouted: u64,
+    /// Those of them that were handed to the right one.
+    #[serde(default)]
+    pub relayed: u64,
+    /// Those of them that were dropped: the right one did not keep up.
+    #[serde(default)]
+    pub relay_dropped: u64,
+    /// How often a client's address changed in the middle of a session.
+    #[serde(default)]
+    pub migrations: u64,
+    /// How often a client was asked to prove its address (Retry), because many handshakes were open.
+    #[serde(default)]
+    pub retries: u64,
+    /// How often a peer was told that its session is not known (stateless reset): it was this server's before a restart.
+    #[serde(default)]
+    pub resets: u64,
+    /// Bytes that the shards hold for callers and nodes, of [`Snapshot::memory_max_bytes`].
+    #[serde(default)]
+    pub memory_used_bytes: u64,
+    /// The bytes that they may hold (`--memory-max`).
+    #[serde(default)]
+    pub memory_max_bytes: u64,
+    /// How often a core was stuck for half a second or more in something that cannot be interrupted, by the function
+    /// that held it.
+    #[serde(default)]
+    pub stalls: Vec<(String, u64)>,
+    /// An orchestrator's nodes, with the number of its shards that have a session to it.
+    pub upstreams: Vec<(String, u16)>,
+    /// A row for each function and node, by node and function: at most [`ROWS_MAX`] of functions by name, and two more for
+    /// each node.
+    pub rows: Vec<Row>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Counters, Sum};
+    use super::*;
+
+    fn row(counters: &Counters) -> Row {
+        let mut sum = Sum::default();
+        sum.add(Snapshot::default());
+        counters
+            .part(0)
+            .tallies
+            .into_iter()
+            .for_each(|tally| sum.count(tally));
+        sum.finish().unwrap().rows.remove(0)
+    }
+
+    #[test]
+    fn the_difference_of_two_rows_is_what_came_between() {
+        let mut counters = Counters::new(["n"]);
+        let add = counters.number("add");
+        counters.record(add, 0, 10, None);
+        counters.record(add, 0, 10, Some(ErrorKind::Cancelled));
+        let earlier = row(&counters);
+        counters.record(add, 0, 10, None);
+        counters.record(add, 0, 9000, Some(ErrorKind::JavaScript));
+        let between = row(&counters).since(&earlier);
+        assert_eq!(between.calls, 2);
+        assert_eq!(between.errors, [("JavaScript".to_owned(), 1)]);
+        assert_eq!(between.latency().count(), 2);
+        assert_eq!(between.latency().quantile_us(0.5), 10);
+    }
+}

@@ -1,0 +1,260 @@
+//! A load generator: calls one function, in a closed loop or at a given rate, and measures what comes back.
+//!
+//! It drives its sessions on its own pinned executor, without the client's thread and channels, so that what is
+//! measured is the server and not the caller. [`measure`] tells all that was seen; [`run`] is the short form for a
+//! closed loop.
+//!
+//! ```text
+//! schedule (when is the next call due) ─▶ generator (sends, receives) ─▶ report (counts, corrects)
+//! ```
+
+mod generator;
+mod report;
+mod schedule;
+
+pub use report::{Failures, Place, Report};
+
+use crate::net::address::{AddressError, resolve_target};
+use crate::net::budget::Budget;
+use crate::net::dial::{Keep, Sessions, Upstreams};
+use crate::net::transport::dialing_endpoint;
+use crate::runtime::cpus::{self, CpuError};
+use crate::runtime::preflight::{self, PreflightError};
+use crate::runtime::shard_group::{GroupError, ShardGroup, Starting};
+use generator::Generator;
+use hdrhistogram::Histogram;
+use madrpc_core::call::CallError;
+use madrpc_core::identity::{Identity, SERVER_NAME_ANY};
+use madrpc_core::limits::{BODY_MAX_BYTES, CLIENT_IDLE_TIMEOUT, DEFAULT_TIMEOUT};
+use madrpc_core::value::Value;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+/// Why there was no load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The machine lacks something.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The core cannot be had.
+    #[error("load generator: {0}")]
+    Core(#[from] CpuError),
+    /// The arguments cannot be sent.
+    #[error("arguments: {0}")]
+    Arguments(String),
+    /// The server did not answer before the first call was sent.
+    #[error(transparent)]
+    Unreachable(#[from] CallError),
+    /// The generator's thread or socket cannot be made.
+    #[error("load generator: {0}")]
+    Start(#[from] GroupError),
+    /// Its thread has ended.
+    #[error("load generator: its thread has ended")]
+    Ended,
+}
+
+/// When calls are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// A closed loop: a call is sent when the reply to another has come, so that a slow server slows it down.
+    Closed {
+        /// Calls in flight.
+        concurrency: usize,
+    },
+    /// An open loop: call `n` is due at `n / rate` seconds after the start, whatever comes back.
+    Open {
+        /// Calls in a second.
+        rate: f64,
+        /// The most calls in flight. Calls that are due beyond it wait here, and their latency counts meanwhile.
+        in_flight_max: usize,
+    },
+}
+
+/// When to stop counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// After this time.
+    Elapsed(Duration),
+    /// After so many calls.
+    Calls(u64),
+}
+
+/// What to call, how hard and for how long.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The orchestrator's or node's address.
+    pub address: String,
+    /// Who calls.
+    pub identity: Identity,
+    /// The function.
+    pub function: String,
+    /// Its arguments.
+    pub args: Value,
+    /// When calls are sent.
+    pub pace: Pace,
+    /// Sessions they are spread over.
+    pub connections: usize,
+    /// How long to call before counting.
+    pub warm_up: Duration,
+    /// When to stop counting.
+    pub until: Until,
+    /// The deadline of each call, from when it is sent.
+    pub timeout: Duration,
+    /// The core that the generator is pinned to; by default the last that the process may use.
+    pub core: Option<usize>,
+}
+
+/// How it goes, a few times a second.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Since the first call was sent, warm-up included.
+    pub elapsed: Duration,
+    /// Whether the warm-up is over.
+    pub counting: bool,
+    /// Calls that were counted, with a result or without.
+    pub calls: u64,
+    /// Those of them without a result.
+    pub errors: u64,
+    /// Results in a second since the progress told before.
+    pub results_per_s: f64,
+    /// Calls in flight.
+    pub in_flight: usize,
+}
+
+/// Calls a function as the plan says, and waits for the replies to all calls that count.
+///
+/// `stop` ends it early, by a message; a sender that has gone does not. `on_progress` runs on the caller's thread.
+///
+/// # Errors
+/// Where the generator cannot be started, or the server does not answer. Calls that fail are counted in the report.
+pub fn measure(
+    plan: Plan,
+    stop: Receiver<()>,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Report, LoadError> {
+    let address = resolve_target(&plan.address)?;
+    preflight::check(1)?;
+    let wanted = plan.core.map(|core| [core].into_iter().collect());
+    let allowed = cpus::choose(wanted.as_ref(), None)?;
+    let core = *allowed.last().ok_or(CpuError::Unknown)?;
+    let mut body = Vec::new();
+    plan.args
+        .encode(&mut body, BODY_MAX_BYTES)
+        .map_err(|error| LoadError::Arguments(error.to_string()))?;
+    let (tell_progress, progress) = channel();
+    let (tell_report, report) = channel();
+    let shard = move |starting: Starting| async move {
+        let now = Instant::now();
+        match dialing_endpoint(
+            &plan.identity,
+            address,
+            CLIENT_IDLE_TIMEOUT,
+            &Budget::unlimited(),
+            now,
+        ) {
+            Ok(endpoint) => {
+                starting.ready();
+                // Generators with one session each spread over the server's shards by chance.
+                let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
+                let upstreams = Upstreams::new(
+                    endpoint,
+                    &[address],
+                    sessions,
+                    SERVER_NAME_ANY,
+                    Keep::WhileCalling,
+                    now,
+                );
+                let generator = Generator::new(upstreams, &plan, &body, core.id);
+                let outcome = generator.run(&stop, &tell_progress).await;
+                // It fails only where the caller has gone.
+                let _ = tell_report.send(outcome);
+            }
+            Err(why) => starting.failed(why),
+        }
+    };
+    let group = ShardGroup::start(&[core], vec![shard])?;
+    // Until the generator has ended, which drops its end.
+    progress.iter().for_each(&mut on_progress);
+    group.join();
+    report.recv().map_err(|_| LoadError::Ended)?
+}
+
+/// A closed loop, in short.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// The orchestrator's or node's address.
+    pub address: String,
+    /// Who calls.
+    pub identity: Identity,
+    /// The function.
+    pub function: String,
+    /// Its arguments.
+    pub args: Value,
+    /// Calls in flight.
+    pub concurrency: usize,
+    /// Sessions they are spread over.
+    pub connections: usize,
+    /// How long to call before counting.
+    pub warm_up: Duration,
+    /// How long to count.
+    pub duration: Duration,
+    /// The core that the generator is pinned to.
+    pub core: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct LoadReport {
+    /// Calls with a result.
+    pub results: u64,
+    /// Calls without one, by the error's name.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// How long was counted.
+    pub elapsed: Duration,
+    /// From a call's start to its result, in microseconds, to three significant digits.
+    pub latency: Histogram<u64>,
+}
+
+impl LoadReport {
+    /// Results in a second.
+    #[must_use]
+    pub fn calls_per_s(&self) -> f64 {
+        self.results as f64 / self.elapsed.as_secs_f64()
+    }
+}
+
+/// Calls until the time is over, and waits for the last replies.
+///
+/// # Errors
+/// Where the generator cannot be started, or the server does not answer. Calls that fail are counted in the report.
+pub fn run(load: Load) -> Result<LoadReport, LoadError> {
+    let plan = Plan {
+        address: load.address,
+        identity: load.identity,
+        function: load.function,
+        args: load.args,
+        pace: Pace::Closed {
+            concurrency: load.concurrency,
+        },
+        connections: load.connections,
+        warm_up: load.warm_up,
+        until: Until::Elapsed(load.duration),
+        timeout: DEFAULT_TIMEOUT,
+        core: Some(load.core),
+    };
+    let (_stop, stopped) = channel();
+    let report = measure(plan, stopped, |_| {})?;
+    let errors = report.errors.iter();
+    Ok(LoadReport {
+        results: report.results_in_time,
+        errors: errors
+            .map(|(kind, failures)| (kind.name(), failures.calls))
+            .collect(),
+        elapsed: report.elapsed,
+        latency: report.service_us,
+    })
+}

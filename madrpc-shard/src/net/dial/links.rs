@@ -1,0 +1,207 @@
+//! Links: the sessions to each upstream, how many there are, and which of them a call takes.
+//!
+//! A server tells on every session how many shards it has, and the first two bytes of a session's first connection ID
+//! choose the shard that it lands on. So a caller has a session to each shard of a server, however few calls it makes;
+//! where the callers are the shards of one process, they share the server's shards among them instead.
+
+use crate::net::endpoint::SessionKey;
+use madrpc_core::balance::{Backoff, FewestInFlight};
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::lists::ListKey;
+use madrpc_core::wheel::TimerKey;
+use std::net::SocketAddr;
+
+/// Sessions of one caller to one server, at the most, where their number follows from the server's shards.
+pub const SESSIONS_MAX: usize = 16;
+
+/// Links to one server, with those to shards that it had before: a server may say anything, any number of times.
+const LINKS_MAX: usize = 2 * SESSIONS_MAX;
+
+/// How many sessions to open to each server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sessions {
+    /// So many, to shards that follow each other.
+    Fixed(usize),
+    /// One to each shard of the server that is ours among so many callers who share them, and at least one.
+    PerShard {
+        /// The callers; each begins with a shard of its own.
+        callers: u16,
+    },
+}
+
+/// A server and the sessions to it.
+pub(super) struct Target {
+    pub(super) address: SocketAddr,
+    pub(super) links: Vec<Link>,
+    balance: FewestInFlight,
+    /// Links that calls can take, with the handshake over, or going on.
+    pub(super) open: usize,
+    pub(super) connecting: usize,
+}
+
+/// A session, or the place of one.
+pub(super) struct Link {
+    /// What the first connection ID begins with.
+    pub(super) prefix: u16,
+    /// Whether the server still has the shard that it was for.
+    pub(super) wanted: bool,
+    pub(super) state: State,
+    pub(super) backoff: Backoff,
+    /// The calls on it without an outcome.
+    pub(super) calls: ListKey,
+    /// When it is pinged next, where it is.
+    pub(super) ping: Option<TimerKey>,
+}
+
+pub(super) enum State {
+    /// There is none, and why; it is dialled once it is due.
+    Down {
+        why: CallError,
+    },
+    /// The handshake is going on; calls may be put on it.
+    Connecting(SessionKey),
+    Open(SessionKey),
+    /// The server takes no new calls on it, or its shard is another's; the calls on it may end.
+    Leaving(SessionKey),
+}
+
+/// Where a link is: its target's number, and its own among the target's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) target: usize,
+    pub(super) link: usize,
+}
+
+impl Link {
+    pub(super) fn new(address: SocketAddr, prefix: u16, calls: ListKey) -> Self {
+        let why = format!("{address}: no session yet");
+        Self {
+            prefix,
+            wanted: true,
+            state: State::Down {
+                why: CallError::not_run(ErrorKind::Unavailable, why),
+            },
+            backoff: Backoff::default(),
+            calls,
+            ping: None,
+        }
+    }
+
+    /// Its session.
+    pub(super) fn session(&self) -> Option<SessionKey> {
+        match self.state {
+            State::Down { .. } => None,
+            State::Connecting(key) | State::Open(key) | State::Leaving(key) => Some(key),
+        }
+    }
+}
+
+impl Target {
+    /// A server without links.
+    pub(super) fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            links: Vec::new(),
+            balance: FewestInFlight::default(),
+            open: 0,
+            connecting: 0,
+        }
+    }
+
+    /// A link enters another state.
+    pub(super) fn enter(&mut self, link: usize, state: State) {
+        let link = &mut self.links[link];
+        let mut count = |state: &State, by: isize| match state {
+            State::Open(_) => self.open = self.open.wrapping_add_signed(by),
+            State::Connecting(_) => self.connecting = self.connecting.wrapping_add_signed(by),
+            State::Down { .. } | State::Leaving(_) => {}
+        };
+        count(&link.state, -1);
+        count(&state, 1);
+        link.state = state;
+    }
+
+    /// The prefixes of the links that there should be, beside the first one, where the server has so many shards.
+    pub(super) fn wanted(&self, shards: u16, callers: u16) -> Vec<u16> {
+        let (Some(first), true) = (self.links.first(), shards > 0) else {
+            return Vec::new();
+        };
+        let own = first.prefix % shards;
+        let ours = (0..shards).filter(|shard| *shard != own && shard % callers == own % callers);
+        ours.take(SESSIONS_MAX - 1).collect()
+    }
+
+    /// Whether a further link may be added.
+    pub(super) fn has_room(&self) -> bool {
+        self.links.len() < LINKS_MAX
+    }
+
+    /// The link that the next call takes: the one with the fewest, among those whose handshake is over, or not. `calls`
+    /// gives the number of calls on a session, or `None` where it takes no more.
+    pub(super) fn pick(
+        &mut self,
+        is_open: bool,
+        mut calls: impl FnMut(SessionKey, ListKey) -> Option<usize>,
+    ) -> Option<(usize, SessionKey)> {
+        let links = &self.links;
+        let session = |link: &Link| match link.state {
+            State::Open(key) if is_open => Some(key),
+            State::Connecting(key) if !is_open => Some(key),
+            _ => None,
+        };
+        let index = self.balance.pick(links.len(), |index| {
+            let link = &links[index];
+            calls(session(link)?, link.calls)
+        })?;
+        Some((index, session(&links[index])?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madrpc_core::lists::Lists;
+
+    /// Where the sessions of a caller land.
+    fn shards(first: u16, callers: u16, shards: u16) -> Vec<u16> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut lists = Lists::<()>::default();
+        let mut target = Target::new(address);
+        target
+            .links
+            .push(Link::new(address, first, lists.add_list()));
+        let mut all = vec![first];
+        all.extend(target.wanted(shards, callers));
+        all.iter().map(|prefix| prefix % shards.max(1)).collect()
+    }
+
+    #[test]
+    fn a_lone_caller_has_a_session_to_each_shard() {
+        for first in [0, 1, 7, u16::MAX] {
+            let mut all = shards(first, 1, 4);
+            assert_eq!(all[0], first % 4);
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2, 3]);
+        }
+        assert_eq!(shards(5, 1, 1), [0]);
+        assert_eq!(shards(0, 1, 1000).len(), SESSIONS_MAX);
+        // Not a number of shards.
+        assert_eq!(shards(5, 1, 0).len(), 1);
+    }
+
+    #[test]
+    fn callers_of_one_process_share_the_shards() {
+        for (callers, count) in [(2, 4), (3, 8), (4, 2), (5, 5), (1, 3)] {
+            let mut met = vec![0; usize::from(count)];
+            for caller in 0..callers {
+                for shard in shards(caller, callers, count) {
+                    met[usize::from(shard)] += 1;
+                }
+            }
+            let sessions: u16 = met.iter().sum();
+            let expected = callers.max(count);
+            assert_eq!(sessions, expected, "{callers} to {count}: {met:?}");
+            assert!(met.iter().max() <= met.iter().min().map(|least| least + 1).as_ref());
+        }
+    }
+}

@@ -1,0 +1,646 @@
+//! Upstreams: the sessions that we open, and the calls waiting on them.
+//!
+//! An orchestrator's shard has sessions to each of its nodes, a client's thread has a few to one server. Here a call
+//! gets its session, its number and its deadline, and its reply finds whoever waits for it. Whoever waits is a tag `T`
+//! that is given back with the outcome, exactly once.
+//!
+//! Its driver asks, each turn in this order: [`receive`], [`next_frame`] until it is `None`, with [`on_frame`] for each,
+//! [`next_lost`] until it is `None` or for so many, and [`flush`].
+//!
+//! [`receive`]: Upstreams::receive
+//! [`next_frame`]: Upstreams::next_frame
+//! [`on_frame`]: Upstreams::on_frame
+//! [`next_lost`]: Upstreams::next_lost
+//! [`flush`]: Upstreams::flush
+
+mod links;
+mod request;
+
+pub use links::SESSIONS_MAX;
+pub(crate) use links::Sessions;
+pub(crate) use request::{Outcome, Request};
+
+use super::endpoint::{Endpoint, SessionKey};
+use links::{Link, Place, State, Target};
+use madrpc_core::balance::RoundRobin;
+use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{
+    BACKLOG_MAX_BYTES, DEADLINE_GRACE, FORWARD_BACKLOG_MAX_BYTES, FUNCTION_NAME_MAX_BYTES,
+    KEEP_ALIVE,
+};
+use madrpc_core::lists::{ItemKey, ListKey, Lists};
+use madrpc_core::session::{Event, FrameBuffer};
+use madrpc_core::wheel::{TimerKey, Wheel};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// Reasons that an error names, where no upstream can be reached.
+const REASONS_MAX: usize = 3;
+
+/// Names a call until its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CallId(ItemKey);
+
+/// Whether sessions are held while nobody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Opened at once, opened again when lost, pinged for ever.
+    Always,
+    /// Opened by the first call, pinged while calls wait, left to end when idle.
+    WhileCalling,
+}
+
+impl Keep {
+    /// What may wait on one session, above which no further call is put on it.
+    fn backlog_max_bytes(self) -> usize {
+        match self {
+            Self::Always => FORWARD_BACKLOG_MAX_BYTES,
+            Self::WhileCalling => BACKLOG_MAX_BYTES,
+        }
+    }
+}
+
+/// Sessions to a fixed list of servers, and the calls on them.
+pub(crate) struct Upstreams<T> {
+    endpoint: Endpoint,
+    server_name: &'static str,
+    keep: Keep,
+    sessions: Sessions,
+    targets: Vec<Target>,
+    /// The targets with a session whose handshake is over, and those where one is going on.
+    open: RoundRobin,
+    connecting: RoundRobin,
+    /// The links of the sessions, by the sessions' places.
+    places: Vec<Option<(SessionKey, Place)>>,
+    calls: Lists<Pending<T>>,
+    /// The calls of sessions that are over, with their targets and the reason.
+    lost: VecDeque<(ListKey, usize, CallError)>,
+    timers: Wheel<Due>,
+    /// Links that are down and may be dialled.
+    due: Vec<Place>,
+    /// Why no target can be called, where that was asked since the last change.
+    unreachable: Option<CallError>,
+}
+
+/// A call without an outcome.
+struct Pending<T> {
+    place: Place,
+    session: SessionKey,
+    deadline: TimerKey,
+    tag: T,
+}
+
+/// What is to be done at a time.
+enum Due {
+    /// This call has no outcome by its deadline.
+    Deadline(ItemKey),
+    /// This link may be dialled again.
+    Dial(Place),
+    /// This link's session is to be pinged.
+    Ping(Place),
+}
+
+/// Getters.
+impl<T> Upstreams<T> {
+    /// The sessions' endpoint, to wait on.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Opens sessions with this from now on.
+    pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
+        self.endpoint.set_dialing(config);
+    }
+
+    /// Calls whose outcome is open.
+    pub(crate) fn waiting(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether the next turn has something to do without anything new from outside.
+    pub(crate) fn has_work(&self) -> bool {
+        self.endpoint.has_work() || !self.lost.is_empty()
+    }
+
+    /// When to take the next turn at the latest.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        let times = [self.endpoint.next_timer(), self.timers.next()];
+        times.into_iter().flatten().min()
+    }
+
+    /// Whether each target has an open session, in their order.
+    pub(crate) fn open(&self) -> impl Iterator<Item = bool> {
+        self.targets.iter().map(|target| target.open > 0)
+    }
+}
+
+/// Handlers: what the driver tells.
+impl<T> Upstreams<T> {
+    /// Sessions to `addresses`, whose certificates must be for `server_name`. `first` is where the first session to each
+    /// lands, modulo the server's shards.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        addresses: &[SocketAddr],
+        (sessions, first): (Sessions, u16),
+        server_name: &'static str,
+        keep: Keep,
+        now: Instant,
+    ) -> Self {
+        let mut upstreams = Self {
+            endpoint,
+            server_name,
+            keep,
+            sessions,
+            targets: Vec::new(),
+            open: RoundRobin::default(),
+            connecting: RoundRobin::default(),
+            places: Vec::new(),
+            calls: Lists::default(),
+            lost: VecDeque::new(),
+            timers: Wheel::new(now),
+            due: Vec::new(),
+            unreachable: None,
+        };
+        for &address in addresses {
+            upstreams.add(address, first);
+        }
+        upstreams
+    }
+
+    fn add(&mut self, address: SocketAddr, first: u16) {
+        let count = match self.sessions {
+            Sessions::Fixed(count) => count.max(1),
+            Sessions::PerShard { .. } => 1,
+        };
+        let target = self.targets.len();
+        self.targets.push(Target::new(address));
+        for number in 0..count {
+            self.add_link(target, first.wrapping_add(number as u16));
+        }
+    }
+
+    fn add_link(&mut self, target: usize, prefix: u16) {
+        let calls = self.calls.add_list();
+        let picked = &mut self.targets[target];
+        let link = picked.links.len();
+        picked.links.push(Link::new(picked.address, prefix, calls));
+        self.due.push(Place { target, link });
+    }
+
+    /// Sends a call; its outcome comes from [`Upstreams::on_frame`] or [`Upstreams::next_lost`] with the tag.
+    ///
+    /// # Errors
+    /// `Unavailable`, at once, where no target can be reached, and `Overloaded` where all that can are behind;
+    /// `NoSuchFunction` where the name is longer than any.
+    pub(crate) fn call(
+        &mut self,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        match self.pick(now) {
+            Ok((place, key)) => self.send(now, place, key, request, tag),
+            Err(error) => Err((tag, error)),
+        }
+    }
+
+    /// Sends a call to the target with this number, whose turn it may not be.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub(crate) fn call_at(
+        &mut self,
+        target: usize,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        for is_open in [true, false] {
+            if let Some((link, key)) = self.pick_link(target, is_open, &mut 0) {
+                return self.send(now, Place { target, link }, key, request, tag);
+            }
+        }
+        Err((tag, why_none(self.targets.get(target))))
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        place: Place,
+        session: SessionKey,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        if request.function.len() > FUNCTION_NAME_MAX_BYTES {
+            let error = format!(
+                "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
+                request.function.len()
+            );
+            return Err((tag, CallError::not_run(ErrorKind::NoSuchFunction, error)));
+        }
+        let timeout = request.deadline.saturating_duration_since(now);
+        let target = &mut self.targets[place.target];
+        let Some(outbox) = self.endpoint.outbox(session) else {
+            let error = format!("{}: the session has just ended", target.address);
+            return Err((tag, CallError::not_run(ErrorKind::Unavailable, error)));
+        };
+        let id = self.calls.next_key();
+        let header = Header::Call {
+            id: id.to_number(),
+            function: request.function,
+            timeout_us: timeout.as_micros() as u64,
+            depth: request.depth,
+        };
+        outbox.send(&header, request.body);
+        let link = &mut target.links[place.link];
+        if link.ping.is_none() {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+        let deadline = request.deadline + DEADLINE_GRACE;
+        let pending = Pending {
+            place,
+            session,
+            deadline: self.timers.insert(deadline, Due::Deadline(id)),
+            tag,
+        };
+        Ok(CallId(self.calls.push_back(link.calls, pending)))
+    }
+
+    /// Gives a call up: its server is told, and there will be no outcome. Gives the tag, unless there was one already.
+    pub(crate) fn cancel(&mut self, CallId(key): CallId) -> Option<T> {
+        let pending = self.take(key)?;
+        self.tell_cancelled(&pending, key);
+        Some(pending.tag)
+    }
+
+    fn take(&mut self, key: ItemKey) -> Option<Pending<T>> {
+        let pending = self.calls.remove(key)?;
+        self.timers.remove(pending.deadline);
+        Some(pending)
+    }
+
+    fn tell_cancelled(&mut self, pending: &Pending<T>, key: ItemKey) {
+        if let Some(outbox) = self.endpoint.outbox(pending.session) {
+            let id = key.to_number();
+            outbox.send(&Header::Cancel { id }, &[]);
+        }
+    }
+
+    /// Ends all sessions.
+    pub(crate) fn close(&mut self, reason: &str) {
+        self.endpoint.close_all(reason);
+    }
+
+    /// A frame of [`Upstreams::next_frame`]; gives the outcome of a call, and the number of its target, where it is that.
+    pub(crate) fn on_frame<'b>(
+        &mut self,
+        session: SessionKey,
+        event: Event<'b>,
+        now: Instant,
+    ) -> Option<(T, usize, Outcome<'b>)> {
+        let (id, outcome) = match event {
+            Event::Frame(Frame { header, body }) => match header {
+                Header::Reply { id, bill } => (id, Outcome::Reply { bill, body }),
+                Header::Failure { id, kind, bill } => (id, Outcome::Failure { kind, bill, body }),
+                Header::GoAway => {
+                    self.leave(session);
+                    return None;
+                }
+                Header::Welcome { shards } => {
+                    self.learn(session, shards, now);
+                    return None;
+                }
+                // Those are a caller's, and we are the caller here.
+                Header::Call { .. } | Header::Cancel { .. } => return None,
+            },
+            Event::TooLarge { header, bytes } => {
+                let (Header::Reply { id, .. } | Header::Failure { id, .. }) = header else {
+                    return None;
+                };
+                let error = format!("the result has {bytes} bytes, more than we take");
+                let error = CallError::may_have_run(ErrorKind::PayloadTooLarge, error);
+                (id, Outcome::Lost(error))
+            }
+            Event::Broken(_) => return None,
+        };
+        let key = ItemKey::from_number(id);
+        // A peer may answer what it was asked, and nobody else's calls.
+        self.calls
+            .get(key)
+            .filter(|pending| pending.session == session)?;
+        let pending = self.take(key)?;
+        Some((pending.tag, pending.place.target, outcome))
+    }
+
+    fn place_of(&self, session: SessionKey) -> Option<Place> {
+        let known = self.places.get(session.place()).copied().flatten();
+        known.and_then(|(key, place)| (key == session).then_some(place))
+    }
+
+    fn enter(&mut self, place: Place, state: State) {
+        let target = &mut self.targets[place.target];
+        target.enter(place.link, state);
+        self.open.set(place.target, target.open > 0);
+        self.connecting.set(place.target, target.connecting > 0);
+        self.unreachable = None;
+    }
+
+    fn leave(&mut self, session: SessionKey) {
+        if let Some(place) = self.place_of(session) {
+            self.enter(place, State::Leaving(session));
+        }
+    }
+
+    /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
+    fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
+        let Sessions::PerShard { callers } = self.sessions else {
+            return;
+        };
+        let Some(Place { target, .. }) = self.place_of(session) else {
+            return;
+        };
+        let wanted = self.targets[target].wanted(shards, callers);
+        for link in 1..self.targets[target].links.len() {
+            let place = Place { target, link };
+            let link = &mut self.targets[target].links[link];
+            let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
+            match (was_wanted, link.wanted, link.session()) {
+                (_, false, Some(session)) => self.enter(place, State::Leaving(session)),
+                (false, true, None) => self.due.push(place),
+                _ => {}
+            }
+        }
+        for prefix in wanted {
+            let links = &self.targets[target].links;
+            let is_there = links[1..].iter().any(|link| link.prefix == prefix);
+            if !is_there && self.targets[target].has_room() {
+                self.add_link(target, prefix);
+            }
+        }
+        if self.keep == Keep::Always {
+            self.dial(now);
+        }
+    }
+
+    /// A link for the next call, and its session.
+    fn pick(&mut self, now: Instant) -> Result<(Place, SessionKey), CallError> {
+        self.dial(now);
+        let mut behind = 0;
+        let backlog_max = self.keep.backlog_max_bytes();
+        // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
+        for is_open in [true, false] {
+            let Self {
+                endpoint,
+                targets,
+                calls,
+                open,
+                connecting,
+                ..
+            } = self;
+            let turns = if is_open { open } else { connecting };
+            let picked = turns.pick(|target| {
+                targets[target].pick(is_open, |session, list| {
+                    let has_room = endpoint.waiting_bytes(session) <= backlog_max;
+                    behind += usize::from(!has_room);
+                    has_room.then(|| calls.length(list))
+                })
+            });
+            if let Some((target, (link, session))) = picked {
+                return Ok((Place { target, link }, session));
+            }
+        }
+        if behind > 0 {
+            let error = format!(
+                "sessions to {} upstreams are open, and none of {behind} keeps up",
+                self.open.len()
+            );
+            return Err(CallError::not_run(ErrorKind::Overloaded, error));
+        }
+        let targets = &self.targets;
+        let unreachable = self.unreachable.get_or_insert_with(|| why_none(targets));
+        Err(unreachable.clone())
+    }
+
+    fn pick_link(
+        &mut self,
+        target: usize,
+        is_open: bool,
+        behind: &mut usize,
+    ) -> Option<(usize, SessionKey)> {
+        let backlog_max = self.keep.backlog_max_bytes();
+        let Self {
+            endpoint,
+            targets,
+            calls,
+            ..
+        } = self;
+        targets.get_mut(target)?.pick(is_open, |session, list| {
+            let has_room = endpoint.waiting_bytes(session) <= backlog_max;
+            *behind += usize::from(!has_room);
+            has_room.then(|| calls.length(list))
+        })
+    }
+
+    /// Dials the links that are down and due.
+    fn dial(&mut self, now: Instant) {
+        for place in std::mem::take(&mut self.due) {
+            let target = &mut self.targets[place.target];
+            let link = &mut target.links[place.link];
+            if !link.wanted || !matches!(link.state, State::Down { .. }) {
+                continue;
+            }
+            let (address, prefix) = (target.address, link.prefix);
+            match self
+                .endpoint
+                .connect(address, self.server_name, prefix, now)
+            {
+                Ok(session) => {
+                    let at = session.place();
+                    if at >= self.places.len() {
+                        self.places.resize(at + 1, None);
+                    }
+                    self.places[at] = Some((session, place));
+                    self.enter(place, State::Connecting(session));
+                }
+                Err(why) => {
+                    let retry_at = now + link.backoff.failed(fastrand::f64());
+                    self.timers.insert(retry_at, Due::Dial(place));
+                    self.enter(place, State::Down { why });
+                }
+            }
+        }
+    }
+}
+
+/// Pollers: what the driver asks for.
+impl<T> Upstreams<T> {
+    /// Takes in what has come; gives the datagrams received.
+    pub(crate) fn receive(&mut self, now: Instant) -> usize {
+        let received = self.endpoint.receive(now);
+        if self.keep == Keep::Always && !self.due.is_empty() {
+            self.dial(now);
+        }
+        received
+    }
+
+    /// The next frame that has come, which [`Upstreams::on_frame`] is to be given.
+    pub(crate) fn next_frame<'b>(
+        &mut self,
+        buffer: &'b mut FrameBuffer,
+        now: Instant,
+    ) -> Option<(SessionKey, Event<'b>)> {
+        self.endpoint.next_frame(buffer, now)
+    }
+
+    /// A call that will have no answer, with the number of its target and the reason.
+    pub(crate) fn next_lost(&mut self, now: Instant) -> Option<(T, usize, CallError)> {
+        while let Some(session) = self.endpoint.next_opened() {
+            if let Some(place) = self.place_of(session)
+                && let State::Connecting(_) = self.targets[place.target].links[place.link].state
+            {
+                self.enter(place, State::Open(session));
+                self.begin_pinging(place, now);
+            }
+        }
+        while let Some((session, error)) = self.endpoint.next_ended() {
+            self.on_session_ended(session, error, now);
+        }
+        while let Some((list, target, error)) = self.lost.front() {
+            if let Some((key, _)) = self.calls.front(*list) {
+                let (target, error) = (*target, error.clone());
+                let pending = self.take(key)?;
+                return Some((pending.tag, target, error));
+            }
+            self.calls.drop_list(*list);
+            self.lost.pop_front();
+        }
+        while let Some(due) = self.timers.expire(now) {
+            match due {
+                Due::Dial(place) => self.due.push(place),
+                Due::Ping(place) => self.ping(place, now),
+                Due::Deadline(key) => {
+                    if let Some(pending) = self.calls.remove(key) {
+                        self.tell_cancelled(&pending, key);
+                        let target = pending.place.target;
+                        let address = self.targets[target].address;
+                        let error = format!("{address} did not answer by the deadline");
+                        let error = CallError::may_have_run(ErrorKind::DeadlineExceeded, error);
+                        return Some((pending.tag, target, error));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends what there is to say.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        self.endpoint.flush(now);
+    }
+
+    fn on_session_ended(&mut self, session: SessionKey, error: CallError, now: Instant) {
+        let Some(place) = self.place_of(session) else {
+            return;
+        };
+        self.places[session.place()] = None;
+        let target = &mut self.targets[place.target];
+        let address = target.address;
+        let link = &mut target.links[place.link];
+        let was_open = error.may_have_run;
+        let was_leaving = matches!(link.state, State::Leaving(_));
+        let is_idle = self.calls.length(link.calls) == 0;
+        let wait = match self.keep == Keep::WhileCalling && is_idle && was_open {
+            true => Duration::ZERO,
+            false => link.backoff.failed(fastrand::f64()),
+        };
+        let why = CallError {
+            message: format!("{address}: {}", error.message),
+            ..error
+        };
+        // One line is enough for all sessions to a server.
+        if self.keep == Keep::Always && place.link == 0 {
+            let again = wait.as_millis();
+            match was_leaving {
+                true => info!("{address} has stopped; trying again in {again} ms"),
+                false => warn!("{}; trying again in {again} ms", why.message),
+            }
+        }
+        let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
+        if let Some(ping) = link.ping.take() {
+            self.timers.remove(ping);
+        }
+        self.lost.push_back((calls, place.target, why.clone()));
+        let why = CallError {
+            may_have_run: false,
+            ..why
+        };
+        self.enter(place, State::Down { why });
+        match wait.is_zero() {
+            true => self.due.push(place),
+            false => {
+                self.timers.insert(now + wait, Due::Dial(place));
+            }
+        }
+    }
+
+    fn begin_pinging(&mut self, place: Place, now: Instant) {
+        let link = &mut self.targets[place.target].links[place.link];
+        if self.keep == Keep::Always && link.ping.is_none() {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+    }
+
+    /// Pings a session that must be known to live; one that has lived for so long has recovered.
+    fn ping(&mut self, place: Place, now: Instant) {
+        let link = &mut self.targets[place.target].links[place.link];
+        link.ping = None;
+        let Some(session) = link.session() else {
+            return;
+        };
+        if self.keep == Keep::Always || self.calls.length(link.calls) > 0 {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+        if !matches!(link.state, State::Connecting(_)) {
+            link.backoff.succeeded();
+            if link.ping.is_some() {
+                self.endpoint.ping(session);
+            }
+        }
+    }
+}
+
+/// Why none of these can be called: the reasons of the first few that are down.
+fn why_none<'a>(targets: impl IntoIterator<Item = &'a Target>) -> CallError {
+    let mut is_unauthorized = None;
+    let mut reasons: Vec<&str> = Vec::new();
+    let mut others = 0;
+    let links = targets.into_iter().flat_map(|target| &target.links);
+    for link in links {
+        let State::Down { why } = &link.state else {
+            continue;
+        };
+        let refused = why.kind == ErrorKind::Unauthorized;
+        is_unauthorized = Some(is_unauthorized.unwrap_or(true) && refused);
+        match reasons.len() < REASONS_MAX {
+            _ if reasons.contains(&why.message.as_str()) => {}
+            true => reasons.push(&why.message),
+            false => others += 1,
+        }
+    }
+    // A refused certificate is the caller's to mend; anything else may pass.
+    let kind = match is_unauthorized {
+        Some(true) => ErrorKind::Unauthorized,
+        _ => ErrorKind::Unavailable,
+    };
+    let mut message = match reasons.is_empty() {
+        true => "all upstreams are stopping".to_owned(),
+        false => reasons.join("; "),
+    };
+    if others > 0 {
+        message.push_str(&format!("; and {others} more"));
+    }
+    CallError::not_run(kind, message)
+}

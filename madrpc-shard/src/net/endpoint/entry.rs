@@ -1,0 +1,152 @@
+//! A session as its endpoint keeps it, and the names by which it is found.
+
+use crate::net::budget::Held;
+use madrpc_core::identity::PeerCertificate;
+use madrpc_core::limits::{OUTBOX_HIGH_BYTES, SESSION_COST_BYTES, STUCK_TIMEOUT};
+use madrpc_core::session::{FrameBuffer, Goodbye, Session};
+use madrpc_core::wheel::TimerKey;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// Names a session of an endpoint; it never names a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionKey {
+    pub(crate) index: usize,
+    pub(crate) generation: u64,
+}
+
+impl SessionKey {
+    /// A small number that no two open sessions of an endpoint have; a later session may have it.
+    pub(crate) fn place(self) -> usize {
+        self.index
+    }
+}
+
+/// A connection ID of any length (RFC 9000, section 17.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ConnectionKey {
+    length: u8,
+    bytes: [u8; quiche::MAX_CONN_ID_LEN],
+}
+
+impl ConnectionKey {
+    pub(super) fn new(id: &[u8]) -> Option<Self> {
+        let mut bytes = [0; quiche::MAX_CONN_ID_LEN];
+        bytes.get_mut(..id.len())?.copy_from_slice(id);
+        Some(Self {
+            length: id.len() as u8,
+            bytes,
+        })
+    }
+}
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Its handshake is going on.
+    Handshaking,
+    /// It carries frames.
+    Open,
+    /// It has ended, and its last packet may have to be sent again for whoever has not heard.
+    Closing,
+}
+
+/// A new session, and how its endpoint came by it.
+pub(super) struct NewSession {
+    pub(super) quic: quiche::Connection,
+    pub(super) peer: SocketAddr,
+    /// The address of ours that the peer uses, which must be the source of what we answer.
+    pub(super) local_ip: Option<IpAddr>,
+    pub(super) ids: [Option<ConnectionKey>; 2],
+}
+
+/// A session and its driver's notes.
+pub(super) struct Entry {
+    pub(super) session: Session,
+    pub(super) generation: u64,
+    /// Where it is now; a client's may change.
+    pub(super) peer: SocketAddr,
+    pub(super) local_ip: Option<IpAddr>,
+    pub(super) opened: Instant,
+    pub(super) ids: [Option<ConnectionKey>; 2],
+    pub(super) timer: Option<(Instant, TimerKey)>,
+    /// Whether it is in the list of those with something to read or to send.
+    pub(super) dirty: bool,
+    /// Whether it has frames that QUIC has not taken.
+    pub(super) waits: bool,
+    pub(super) phase: Phase,
+    /// Reports of the network that nothing listens at the peer's address, with no datagram in between.
+    pub(super) unreachable: u32,
+    /// Bytes received before the handshake is over.
+    pub(super) handshake_bytes: usize,
+    /// What it holds, counted in the shard's budget.
+    pub(super) held: Held,
+    /// Whether it is not read for now, as it holds too much.
+    pub(super) is_held_up: bool,
+    /// How far it had come, and when it last went on, where it holds too much.
+    pub(super) progress: (u64, Instant),
+    /// When a datagram of its peer last came.
+    pub(super) received_at: Instant,
+    /// What its peer has shown; there once the handshake is over.
+    pub(super) certificate: Option<PeerCertificate>,
+}
+
+impl Entry {
+    /// Bytes that it holds beside what every session costs.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.held.bytes().saturating_sub(SESSION_COST_BYTES)
+    }
+
+    /// Whether it is not read further: its peer does not take its replies, or it has more than its part of the memory.
+    pub(super) fn holds_too_much(&self, is_caller: bool) -> bool {
+        // Only a caller is held up by what it does not read: if both sides waited for the other to read, neither would.
+        let does_not_read = is_caller && self.session.waiting_bytes() > OUTBOX_HIGH_BYTES;
+        does_not_read || self.held.is_over(self.own_bytes())
+    }
+
+    /// Begins a turn of reading, unless it holds too much; says which.
+    pub(super) fn begin_turn(
+        &mut self,
+        buffer: &mut FrameBuffer,
+        is_caller: bool,
+        now: Instant,
+    ) -> bool {
+        let is_held_up = self.holds_too_much(is_caller);
+        if is_held_up != self.is_held_up {
+            self.is_held_up = is_held_up;
+            self.session.set_held_up(is_held_up);
+            self.progress = (self.session.progress(), now);
+        }
+        if !is_held_up {
+            self.session.begin_turn(buffer, now);
+        }
+        !is_held_up
+    }
+
+    /// Notes whether a session that is held up has gone on.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        let progress = self.session.progress();
+        if progress != self.progress.0 {
+            self.progress = (progress, now);
+        }
+    }
+
+    /// Ends a session whose time is over.
+    pub(super) fn judge(&mut self, now: Instant) {
+        let stuck = now.saturating_duration_since(self.progress.1);
+        if self.is_held_up && stuck >= STUCK_TIMEOUT {
+            let reason = format!(
+                "the session holds {} bytes of this server's memory, and for {} s nothing of it was taken",
+                self.own_bytes(),
+                stuck.as_secs()
+            );
+            self.session.close(Goodbye::Overloaded, &reason);
+        }
+        if let Some(shown) = &self.certificate
+            && shown.valid_until <= now
+        {
+            let reason = "the certificate has expired";
+            self.session.close(Goodbye::Unauthorized, reason);
+        }
+    }
+}

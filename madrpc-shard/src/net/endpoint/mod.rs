@@ -1,0 +1,453 @@
+//! An endpoint: one socket and the sessions on it.
+//!
+//! It finds the session of a datagram by connection ID, opens or accepts sessions, keeps their timers, and sends what
+//! they have to say. It never looks into a frame. Its driver asks, each turn in this order: [`receive`], [`next_frame`]
+//! until it is `None`, then [`outbox`] for what there is to say, [`next_ended`] until it is `None`, and [`flush`].
+//!
+//! | | |
+//! |---|---|
+//! | [`wire`] | datagrams in and out |
+//! | [`sessions`] | those that are open, about to be, or about to be gone |
+//! | [`acceptor`] | what a server does with a datagram of no session: [`admission`], [`retry`], [`reset`] |
+//! | [`peers`] | what a client needs beside |
+//!
+//! [`receive`]: Endpoint::receive
+//! [`next_frame`]: Endpoint::next_frame
+//! [`outbox`]: Endpoint::outbox
+//! [`flush`]: Endpoint::flush
+//! [`next_ended`]: Endpoint::next_ended
+
+mod acceptor;
+mod admission;
+mod entry;
+mod peers;
+mod reset;
+mod retry;
+mod sessions;
+mod wire;
+
+pub(crate) use acceptor::Accepting;
+pub(crate) use entry::SessionKey;
+pub(crate) use reset::Resets;
+pub(crate) use retry::Tokens;
+
+use super::budget::Budget;
+use super::relay::Relay;
+use super::socket::{Datagram, Inbound, Socket};
+use acceptor::{Acceptor, issue_id};
+use admission::has_too_many_bytes;
+use entry::{ConnectionKey, NewSession, Phase};
+use futures_lite::FutureExt;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
+use madrpc_core::session::cid;
+use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
+use madrpc_core::stats::Snapshot;
+use sessions::Sessions;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+use wire::Wire;
+
+/// Batches received in one turn, so that a flood does not keep the shard from its calls.
+const BATCHES_PER_TURN: usize = 8;
+
+/// Reports of an unreachable port, with no datagram in between, after which an open session is given up. Such reports
+/// carry no authentication, so one alone ends nothing.
+const UNREACHABLE_MAX: u32 = 3;
+
+/// Sessions and their socket.
+pub(crate) struct Endpoint {
+    wire: Wire,
+    inbound: Inbound,
+    sessions: Sessions,
+    side: Side,
+}
+
+/// Which side of its sessions an endpoint is.
+enum Side {
+    Server(Box<Acceptor>),
+    /// With what it opens sessions.
+    Client(quiche::Config),
+}
+
+/// Getters.
+impl Endpoint {
+    /// Open sessions.
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.counts.open
+    }
+
+    /// Adds what was counted of datagrams and handshakes.
+    pub(crate) fn count(&self, snapshot: &mut Snapshot) {
+        snapshot.handshakes += self.sessions.counts.handshaking as u64;
+        snapshot.misrouted += self.wire.misrouted;
+        snapshot.migrations += self.sessions.migrations;
+        if let Side::Server(acceptor) = &self.side {
+            let budget = self.sessions.budget();
+            snapshot.memory_used_bytes += budget.used() as u64;
+            snapshot.memory_max_bytes += budget.limit() as u64;
+            snapshot.retries += acceptor.retries;
+            snapshot.resets += acceptor.resets.sent();
+        }
+        snapshot.relayed += self.wire.relay.relayed();
+        snapshot.relay_dropped += self.wire.relay.dropped();
+    }
+
+    /// Whether the next turn has something to do without anything new from outside.
+    pub(crate) fn has_work(&self) -> bool {
+        self.sessions.has_work() || self.wire.is_full()
+    }
+
+    /// When to take the next turn at the latest.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.sessions.next_timer()
+    }
+
+    /// Bytes of this session's frames that the network has not taken yet.
+    pub(crate) fn waiting_bytes(&self, key: SessionKey) -> usize {
+        let entry = self.sessions.get(key);
+        entry.map_or(0, |entry| entry.session.waiting_bytes())
+    }
+
+    /// Whether this session may be given a reply with a body of so many bytes: one whose peer does not take what it has
+    /// gets only small ones.
+    pub(crate) fn has_room(&self, key: SessionKey, bytes: usize) -> bool {
+        let entry = self.sessions.get(key);
+        bytes <= INLINE_BODY_MAX_BYTES
+            || entry.is_some_and(|entry| !entry.held.is_over(entry.own_bytes() + bytes))
+    }
+
+    /// Whether this session's peer takes so little of its replies that its further calls are not started.
+    pub(crate) fn is_behind(&self, key: SessionKey) -> bool {
+        let entry = self.sessions.get(key);
+        entry.is_some_and(|entry| entry.holds_too_much(true))
+    }
+
+    /// Whether every session has given the network all it had to say.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.wire.is_full() && self.sessions.is_quiet()
+    }
+
+    /// Waits until a datagram comes, by the socket or from another shard.
+    pub(crate) async fn readable(&self) {
+        let Wire { relay, socket, .. } = &self.wire;
+        relay.readable().or(socket.readable()).await;
+    }
+}
+
+/// Handlers: what the driver tells.
+impl Endpoint {
+    /// An endpoint that accepts sessions.
+    pub(crate) fn accepting(
+        socket: Socket,
+        relay: Relay,
+        accepting: Accepting,
+        budget: Rc<Budget>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            wire: Wire::new(socket, relay),
+            inbound: Inbound::new(),
+            sessions: Sessions::accepted(budget, now),
+            side: Side::Server(Box::new(Acceptor::new(accepting, now))),
+        }
+    }
+
+    /// An endpoint that only opens sessions.
+    ///
+    /// # Errors
+    /// Where the system does not report unreachable peers.
+    pub(crate) fn dialing(
+        socket: Socket,
+        config: quiche::Config,
+        budget: Rc<Budget>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        socket.report_unreachable()?;
+        Ok(Self {
+            wire: Wire::new(socket, Relay::default()),
+            inbound: Inbound::new(),
+            sessions: Sessions::opened(budget, now),
+            side: Side::Client(config),
+        })
+    }
+
+    /// Opens sessions with this from now on.
+    pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
+        if let Side::Client(current) = &mut self.side {
+            *current = config;
+        }
+    }
+
+    /// Accepts sessions with this from now on, and gives them tokens by this key.
+    pub(crate) fn set_accepting(&mut self, config: quiche::Config, reset_key: [u8; 32]) {
+        if let Side::Server(acceptor) = &mut self.side {
+            acceptor.set_identity(config, reset_key);
+        }
+    }
+
+    /// Opens a session to `peer`, which must show a certificate for `server_name`, and to that shard of it, modulo its
+    /// shards.
+    ///
+    /// The session can be used at once; if it never gets through, [`Endpoint::next_ended`] says why.
+    pub(crate) fn connect(
+        &mut self,
+        peer: SocketAddr,
+        server_name: &str,
+        shard: u16,
+        now: Instant,
+    ) -> Result<SessionKey, CallError> {
+        let Side::Client(config) = &mut self.side else {
+            let error = "this endpoint only accepts sessions";
+            return Err(CallError::not_run(ErrorKind::Internal, error));
+        };
+        let id = issue_id(0, 1)?;
+        let source = quiche::ConnectionId::from_ref(&id);
+        // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard.
+        let mut first = issue_id(0, 1)?;
+        first[..2].copy_from_slice(&shard.to_be_bytes());
+        let first = quiche::ConnectionId::from_ref(&first);
+        let local = self.wire.socket.local();
+        let quic =
+            quiche::connect_with_dcid(Some(server_name), &source, &first, local, peer, config)
+                .map_err(|error| {
+                    CallError::not_run(ErrorKind::Internal, format!("session to {peer}: {error}"))
+                })?;
+        let new = NewSession {
+            quic,
+            peer,
+            local_ip: None,
+            ids: [ConnectionKey::new(&id), None],
+        };
+        Ok(self.sessions.insert(new, now))
+    }
+
+    /// Takes no further sessions; those there are go on.
+    pub(crate) fn stop_accepting(&mut self) {
+        if let Side::Server(acceptor) = &mut self.side {
+            acceptor.is_closed = true;
+        }
+    }
+
+    /// Ends all sessions; `reason` is shown to the peers.
+    pub(crate) fn close_all(&mut self, reason: &str) {
+        for index in self.sessions.places() {
+            if let Some(entry) = self.sessions.at(index) {
+                entry.session.close(Goodbye::Draining, reason);
+                self.sessions.mark(index);
+            }
+        }
+    }
+
+    /// Ends a session whose peer does not keep to the protocol; `reason` is shown to it.
+    pub(crate) fn break_off(&mut self, key: SessionKey, reason: &str) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.close(key.index, Goodbye::Protocol, reason);
+        }
+    }
+
+    /// Finds out whether a caller with calls under way is still there.
+    pub(crate) fn probe(&mut self, key: SessionKey, now: Instant) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.probe(key.index, now);
+        }
+    }
+
+    /// Where frames for this session's peer are put; `None` once it has ended.
+    pub(crate) fn outbox(&mut self, key: SessionKey) -> Option<&mut Outbox> {
+        self.sessions.get(key)?;
+        self.sessions.mark(key.index);
+        let entry = self.sessions.at(key.index);
+        entry.map(|entry| entry.session.outbox())
+    }
+
+    /// Where frames for every open session's peer are put.
+    pub(crate) fn each_outbox(&mut self, mut tell: impl FnMut(&mut Outbox)) {
+        for index in self.sessions.places() {
+            if let Some(entry) = self.sessions.at(index)
+                && entry.phase == Phase::Open
+            {
+                tell(entry.session.outbox());
+                self.sessions.mark(index);
+            }
+        }
+    }
+
+    /// Finds out whether this session's peer is still there.
+    pub(crate) fn ping(&mut self, key: SessionKey) {
+        if self.sessions.get(key).is_some()
+            && let Some(entry) = self.sessions.at(key.index)
+        {
+            entry.session.ping();
+            self.sessions.mark(key.index);
+        }
+    }
+}
+
+/// Pollers: what the driver asks for.
+impl Endpoint {
+    /// Takes in what has come, a bounded amount, and does what was set for a time that has come; gives the number of
+    /// datagrams.
+    pub(crate) fn receive(&mut self, now: Instant) -> usize {
+        let Self {
+            wire,
+            inbound,
+            sessions,
+            side,
+        } = self;
+        let mut count = 0;
+        for _ in 0..BATCHES_PER_TURN {
+            let (filled, more) = wire.socket.receive(inbound);
+            for datagram in inbound.datagrams(filled) {
+                count += 1;
+                on_datagram(wire, sessions, side, datagram, now);
+            }
+            if !more {
+                break;
+            }
+        }
+        wire.relay.announce();
+        for _ in 0..RELAYED_PER_TURN {
+            let Some((way, mut parcel)) = wire.relay.receive() else {
+                break;
+            };
+            count += 1;
+            on_datagram(wire, sessions, side, parcel.datagram(), now);
+            wire.relay.give_back(way, parcel);
+        }
+        if matches!(side, Side::Client(_)) {
+            while let Some(peer) = wire.socket.unreachable() {
+                on_unreachable(sessions, peer);
+            }
+        }
+        sessions.expire(now);
+        count
+    }
+
+    /// The next frame that has come, in any session: a bounded number from each in a turn.
+    ///
+    /// A session that holds more than its part of the budget is not read.
+    pub(crate) fn next_frame<'b>(
+        &mut self,
+        buffer: &'b mut FrameBuffer,
+        now: Instant,
+    ) -> Option<(SessionKey, Event<'b>)> {
+        self.sessions.next_frame(buffer, now)
+    }
+
+    /// Sends what the sessions have to say.
+    pub(crate) fn flush(&mut self, now: Instant) {
+        let Self {
+            wire,
+            sessions,
+            side,
+            ..
+        } = self;
+        let dirty = sessions.take_dirty();
+        for &index in &dirty {
+            let Some(entry) = sessions.at(index) else {
+                continue;
+            };
+            let from = entry.local_ip;
+            if wire.send(&mut entry.session, from) {
+                sessions.settle(index, now);
+            }
+        }
+        sessions.keep_dirty(dirty, wire.is_full());
+        if let Side::Server(acceptor) = side {
+            acceptor
+                .admission
+                .failed(sessions.take_failed_handshakes(), now);
+        }
+    }
+
+    /// A session that we have opened and whose handshake is over; each is told once.
+    pub(crate) fn next_opened(&mut self) -> Option<SessionKey> {
+        self.sessions.next_opened()
+    }
+
+    /// A session that has ended, and why; each is told once.
+    pub(crate) fn next_ended(&mut self) -> Option<(SessionKey, CallError)> {
+        self.sessions.next_ended()
+    }
+}
+
+fn on_datagram(
+    wire: &mut Wire,
+    sessions: &mut Sessions,
+    side: &mut Side,
+    mut datagram: Datagram<'_>,
+    now: Instant,
+) {
+    let id = cid::destination_of(datagram.bytes);
+    let key = id.and_then(ConnectionKey::new);
+    let known = key.and_then(|key| sessions.with_id(&key));
+    match side {
+        Side::Client(_) => match known {
+            Some(index) => {
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
+            }
+            None => sessions.heed_reset(&datagram),
+        },
+        Side::Server(acceptor) => {
+            if known.is_none()
+                && let Some(shard) = id.and_then(|id| acceptor.elsewhere(id))
+            {
+                wire.misrouted += 1;
+                wire.relay.send(shard, &datagram);
+                return;
+            }
+            if let Some(index) = known
+                && sessions.phase(index) == Some(Phase::Open)
+            {
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
+                return;
+            }
+            let begun = Instant::now();
+            let handshaking = sessions.counts.handshaking;
+            let has_room = sessions.has_room();
+            let index = known.or_else(|| {
+                let new = acceptor.accept(&mut datagram, handshaking, &wire.socket, now)?;
+                Some(sessions.accept(new, acceptor.shards, now))
+            });
+            if let Some(index) = index {
+                let received = sessions.receive(index, &mut datagram, wire.socket.local(), now);
+                if has_too_many_bytes(received, sessions.counts.handshake_bytes) {
+                    let error = format!("{received} bytes came and the handshake is not over");
+                    sessions.abandon(index, CallError::not_run(ErrorKind::Protocol, error));
+                } else if acceptor.is_closed {
+                    sessions.refuse(index, "it is stopping");
+                } else if known.is_none() && !has_room {
+                    sessions.refuse(index, "it has as many sessions as its memory has room for");
+                }
+            }
+            acceptor.admission.spent(begun.elapsed());
+        }
+    }
+}
+
+/// The network says that nothing listens at `peer`.
+fn on_unreachable(sessions: &mut Sessions, peer: SocketAddr) {
+    for index in sessions.to(peer) {
+        let Some(entry) = sessions
+            .at(index)
+            .filter(|entry| entry.phase != Phase::Closing)
+        else {
+            continue;
+        };
+        entry.unreachable += 1;
+        let is_open = entry.phase == Phase::Open;
+        if is_open && entry.unreachable < UNREACHABLE_MAX {
+            entry.session.ping();
+            sessions.mark(index);
+            continue;
+        }
+        let error = CallError {
+            may_have_run: is_open,
+            ..CallError::not_run(ErrorKind::Unavailable, "no process listens there")
+        };
+        sessions.abandon(index, error);
+    }
+}

@@ -1,0 +1,27 @@
+//! The network of a shard or a client: datagrams in and out, the sessions on them, and the calls we make on those.
+//!
+//! | way of a datagram | file |
+//! |---|---|
+//! | the kernel picks the shard | [`steer`] |
+//! | a batch is read or written | `socket` |
+//! | one that belongs to another shard goes there | `relay` |
+//! | its session is found, or opened | `endpoint` |
+//! | our own sessions to others, and the calls on them | `dial` |
+//!
+//! Nothing here knows what a call means, nor JavaScript.
+
+pub mod address;
+pub mod steer;
+
+pub(crate) mod budget;
+pub(crate) mod dial;
+pub(crate) mod endpoint;
+pub(crate) mod incoming;
+pub(crate) mod log_limit;
+pub(crate) mod relay;
+pub(crate) mod seat;
+pub(crate) mod service;
+pub(crate) mod socket;
+pub(crate) mod spin;
+pub(crate) mod transport;
+pub(crate) mod wake;

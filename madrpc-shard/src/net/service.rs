@@ -1,0 +1,81 @@
+//! What a shard does with calls. A node runs them, an orchestrator passes them on; nothing else differs.
+
+use super::dial::{Outcome, Upstreams};
+use super::endpoint::Endpoint;
+use super::incoming::{CallsOfCallers, Incoming};
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::stats::Counters;
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// What a service has to work with.
+pub(crate) struct Io<'a, S: Service> {
+    pub(crate) now: Instant,
+    /// The sessions of the callers.
+    pub(crate) callers: &'a mut Endpoint,
+    /// The calls of callers that are under way.
+    pub(crate) calls: &'a mut CallsOfCallers<S::Call>,
+    /// The sessions that it opens itself, and the calls on them.
+    pub(crate) upstreams: Option<&'a mut Upstreams<S::Tag>>,
+}
+
+/// The part of a shard that knows what a call means. The shard's loop asks it, each turn, in the order of the methods.
+pub(crate) trait Service: Sized + 'static {
+    /// Names a caller's call that is under way; see [`CallsOfCallers`].
+    type Call: Copy;
+    /// Whom the outcome of a call is for that was sent to an upstream.
+    type Tag;
+
+    /// A caller calls. The reply goes to its outbox, now or later; a call that gets it later is noted among the
+    /// [`Io::calls`] until then.
+    fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>);
+
+    /// A caller asks what can be called; the reply goes to its outbox, now or later.
+    fn on_inquiry(&mut self, call: &Incoming<'_>, catalog: Catalog, io: &mut Io<'_, Self>);
+
+    /// A caller that may have gone gives a call up, which is no longer among the [`Io::calls`].
+    fn on_cancel(&mut self, call: Self::Call, io: &mut Io<'_, Self>);
+
+    /// A call that was sent to the upstream with this number has ended.
+    fn on_outcome(
+        &mut self,
+        tag: Self::Tag,
+        target: usize,
+        outcome: Outcome<'_>,
+        io: &mut Io<'_, Self>,
+    );
+
+    /// Does what takes no longer than a tiny call or a few.
+    fn turn(&mut self, io: &mut Io<'_, Self>);
+
+    /// Whether [`Service::hold_core`] has something to do.
+    fn wants_core(&self) -> bool {
+        false
+    }
+
+    /// Does what may hold the core for as long as a slice.
+    fn hold_core(&mut self, _: &mut Io<'_, Self>) {}
+
+    /// Whether the next turn has something to do without anything new from outside.
+    fn has_work(&self) -> bool;
+
+    /// When to take the next turn at the latest.
+    fn next_timer(&self) -> Option<Instant>;
+
+    /// Whether no call is under way.
+    fn is_idle(&self) -> bool;
+
+    /// The functions by the numbers by which the shard's beacon shows them, where they have changed since this was last
+    /// asked.
+    fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
+        None
+    }
+
+    /// What it has counted.
+    fn counters(&self) -> &Counters;
+
+    /// The upstreams that a snapshot names, each with 1 where this shard has a session to it, else 0.
+    fn links(&self, _: &Upstreams<Self::Tag>) -> Vec<(String, u16)> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,58 @@
+//! With what sessions are opened and accepted: an identity, QUIC's transport parameters, and a socket.
+
+use super::budget::Budget;
+use super::endpoint::Endpoint;
+use super::socket::Socket;
+use super::steer::bind_dialer;
+use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
+use madrpc_core::session::set_transport;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Why an endpoint cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The QUIC library refuses the settings.
+    #[error("QUIC: {0}")]
+    Quic(#[from] quiche::Error),
+    /// The system gives no socket.
+    #[error("socket for {0}: {1}")]
+    Socket(SocketAddr, std::io::Error),
+}
+
+/// What sessions are accepted with.
+pub(crate) fn accepting_config(identity: &Identity) -> Result<quiche::Config, TransportError> {
+    let mut config = identity.server_config()?;
+    set_transport(&mut config, CLIENT_IDLE_TIMEOUT)?;
+    Ok(config)
+}
+
+/// What sessions are opened with that end after `idle` without a word.
+pub(crate) fn dialing_config(
+    identity: &Identity,
+    idle: Duration,
+) -> Result<quiche::Config, TransportError> {
+    let mut config = identity.client_config()?;
+    set_transport(&mut config, idle)?;
+    Ok(config)
+}
+
+/// An endpoint for sessions that a shard or a client opens, to addresses of the family of `target`.
+pub(crate) fn dialing_endpoint(
+    identity: &Identity,
+    target: SocketAddr,
+    idle: Duration,
+    budget: &Rc<Budget>,
+    now: Instant,
+) -> Result<Endpoint, TransportError> {
+    let config = dialing_config(identity, idle)?;
+    let socket = bind_dialer(target).and_then(Socket::new);
+    let endpoint =
+        socket.and_then(|socket| Endpoint::dialing(socket, config, Rc::clone(budget), now));
+    endpoint.map_err(|error| TransportError::Socket(target, error))
+}

@@ -1,0 +1,95 @@
+//! A call as a node keeps it: where it came from, and where it stands.
+
+use super::children::Children;
+use super::functions::Registered;
+use crate::engine::Lane;
+use crate::net::budget::Held;
+use crate::net::endpoint::SessionKey;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::lists::ItemKey;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Names a call that has not ended within its first slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct CallKey(pub(super) ItemKey);
+
+/// Who waits for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A caller.
+    Session {
+        session: SessionKey,
+        /// The caller's number for the call.
+        id: u64,
+    },
+    /// A call of this shard.
+    Parent(Parent),
+}
+
+/// A call that has asked for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parent {
+    pub(super) call: CallKey,
+    /// Its lane's number for what it has asked for.
+    pub(super) token: u32,
+}
+
+/// A call and who waits for it.
+pub(super) struct Ticket {
+    pub(super) origin: Origin,
+    pub(super) function: Rc<Registered>,
+    pub(super) arrived: Instant,
+    pub(super) deadline: Instant,
+    /// How many calls are above it.
+    pub(super) depth: u8,
+}
+
+/// A call that waits for a lane.
+pub(super) struct Queued {
+    pub(super) ticket: Ticket,
+    pub(super) body: Vec<u8>,
+    /// Its bytes, counted.
+    pub(super) _held: Held,
+}
+
+/// A call that has a lane.
+pub(super) struct Running {
+    pub(super) ticket: Ticket,
+    pub(super) lane: Box<Lane>,
+    /// Its name, once it has been set aside.
+    pub(super) key: Option<CallKey>,
+    pub(super) started: Instant,
+    pub(super) cpu: Duration,
+    pub(super) slices: u32,
+    /// The calls that it waits for.
+    pub(super) children: Children,
+    /// What has come for it from its children and it has not seen.
+    pub(super) answers: Held,
+    /// Its deadline has passed, or nobody waits for it.
+    pub(super) has_to_end: bool,
+    /// When it was set aside, counted in slices of the shard.
+    pub(super) since_slice: u64,
+}
+
+impl Running {
+    /// `error`, with the limit and the use where it is the time that was too short.
+    pub(super) fn explain(&self, error: CallError) -> CallError {
+        if error.kind != ErrorKind::DeadlineExceeded {
+            return error;
+        }
+        let had = self
+            .ticket
+            .deadline
+            .saturating_duration_since(self.ticket.arrived);
+        let whose = match self.ticket.function.timeout {
+            Some(timeout) if timeout <= had => " (timeoutMs at register)",
+            _ => "",
+        };
+        let (had, cpu) = (had.as_millis(), self.cpu.as_millis());
+        let message = format!(
+            "the call did not end by its deadline, {had} ms after it arrived{whose}; it used {cpu} ms of CPU time"
+        );
+        CallError { message, ..error }
+    }
+}

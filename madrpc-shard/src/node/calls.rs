@@ -1,0 +1,340 @@
+//! The calls of a shard that are not over: those that wait for a lane, and those that have one.
+//!
+//! Each has a key for as long as it is here, and is in one row. To find it, to move it to another row and to take the
+//! next of a row costs the same however many there are. A call that ends within its first slice never comes here.
+
+use super::call::{CallKey, Origin, Queued, Running, Ticket};
+use crate::net::budget::{Budget, Held};
+use crate::net::endpoint::SessionKey;
+use madrpc_core::lists::{ListKey, Lists};
+use madrpc_core::wheel::{TimerKey, Wheel};
+use std::rc::Rc;
+use std::time::Instant;
+
+/// What a call in the queue costs beside its arguments, roughly.
+const QUEUED_COST_BYTES: usize = 512;
+
+/// Slices after which a call is behind those that have used fewer.
+const FEW_SLICES: u32 = 8;
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// A lane.
+    Queue,
+    /// Its caller, to read the replies that it has got; and then a lane.
+    Held,
+    /// The core, after few slices.
+    Young,
+    /// The core, after many slices.
+    Old,
+    /// An answer or a timer.
+    Waiting,
+    /// The core, to end: its deadline has passed, or nobody waits for it.
+    Ending,
+}
+
+/// A call, in one of the rows.
+struct Entry {
+    row: Row,
+    timer: TimerKey,
+    state: State,
+}
+
+enum State {
+    Queued(Queued),
+    Running(Running),
+    /// Lent out, to be put back.
+    Away,
+}
+
+/// A call whose time has come.
+pub(super) enum Due {
+    /// It has waited for a lane until its deadline, and is over.
+    Overdue(Queued),
+    /// It may go on, or has to end: it is in the row for that.
+    Moved,
+}
+
+/// The calls that are not over.
+pub(super) struct Calls {
+    entries: Lists<Entry>,
+    rows: [ListKey; 6],
+    budget: Rc<Budget>,
+    timers: Wheel<CallKey>,
+}
+
+/// Getters.
+impl Calls {
+    pub(super) fn length(&self, row: Row) -> usize {
+        self.entries.length(self.list(row))
+    }
+
+    /// Calls that have a lane and want the core.
+    pub(super) fn running(&self) -> usize {
+        self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The call that waits for a lane for the longest time.
+    pub(super) fn first_queued(&self) -> Option<&Ticket> {
+        let (_, entry) = self.entries.front(self.list(Row::Queue))?;
+        match &entry.state {
+            State::Queued(queued) => Some(&queued.ticket),
+            State::Running(_) | State::Away => None,
+        }
+    }
+
+    fn list(&self, row: Row) -> ListKey {
+        self.rows[row as usize]
+    }
+}
+
+/// Handlers.
+impl Calls {
+    pub(super) fn new(budget: &Rc<Budget>, now: Instant) -> Self {
+        let mut entries = Lists::default();
+        let rows = std::array::from_fn(|_| entries.add_list());
+        Self {
+            entries,
+            rows,
+            budget: Rc::clone(budget),
+            timers: Wheel::new(now),
+        }
+    }
+
+    /// Counts bytes that are held for a call.
+    pub(super) fn held(&self, bytes: usize) -> Held {
+        Held::new(&self.budget, bytes)
+    }
+
+    /// Puts a call with these arguments at the end of the queue.
+    pub(super) fn enqueue(&mut self, ticket: Ticket, body: &[u8]) -> CallKey {
+        let queued = Queued {
+            ticket,
+            body: body.to_vec(),
+            _held: self.held(body.len() + QUEUED_COST_BYTES),
+        };
+        let queued_calls = &queued.ticket.function.queued;
+        queued_calls.set(queued_calls.get() + 1);
+        let deadline = queued.ticket.deadline;
+        self.insert(Row::Queue, deadline, State::Queued(queued))
+    }
+
+    /// Takes the first call out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
+    /// [`Calls::remove`].
+    pub(super) fn dequeue(&mut self) -> Option<(CallKey, Queued)> {
+        let (key, _) = self.entries.front(self.list(Row::Queue))?;
+        // Where it is put back is its own affair; it is in no other's way.
+        self.entries.move_to(key, self.list(Row::Waiting));
+        let entry = self.entries.get_mut(key)?;
+        entry.row = Row::Waiting;
+        match std::mem::replace(&mut entry.state, State::Away) {
+            State::Queued(queued) => {
+                let queued_calls = &queued.ticket.function.queued;
+                queued_calls.set(queued_calls.get() - 1);
+                Some((CallKey(key), queued))
+            }
+            State::Running(_) | State::Away => None,
+        }
+    }
+
+    /// Sets a call aside that has a lane: it goes on when it gets the core again, or where it `waits`, at that time at
+    /// the latest, or when it is woken.
+    pub(super) fn set_aside(
+        &mut self,
+        mut running: Running,
+        waits: Option<Option<Instant>>,
+    ) -> CallKey {
+        let deadline = running.ticket.deadline;
+        let row = match waits {
+            Some(_) if !running.has_to_end => Row::Waiting,
+            _ => row_of(&running),
+        };
+        let until = waits
+            .flatten()
+            .map_or(deadline, |until| until.min(deadline));
+        let Some(key) = running.key else {
+            let promised = CallKey(self.entries.next_key());
+            running.key = Some(promised);
+            return self.insert(row, until, State::Running(running));
+        };
+        self.set_timer(key, until);
+        self.enter(key, row);
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.state = State::Running(running);
+        }
+        key
+    }
+
+    fn insert(&mut self, row: Row, until: Instant, state: State) -> CallKey {
+        let key = CallKey(self.entries.next_key());
+        let timer = self.timers.insert(until, key);
+        let entry = Entry { row, timer, state };
+        CallKey(self.entries.push_back(self.list(row), entry))
+    }
+
+    fn enter(&mut self, key: CallKey, row: Row) {
+        self.entries.move_to(key.0, self.list(row));
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.row = row;
+        }
+    }
+
+    fn set_timer(&mut self, key: CallKey, until: Instant) {
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            self.timers.remove(entry.timer);
+            entry.timer = self.timers.insert(until, key);
+        }
+    }
+
+    /// Puts the first call of the queue aside until its caller reads its replies.
+    pub(super) fn hold_first(&mut self) {
+        if let Some((key, _)) = self.entries.front(self.list(Row::Queue)) {
+            self.hold(CallKey(key));
+        }
+    }
+
+    /// Puts a call at the end of those whose callers do not read.
+    pub(super) fn hold(&mut self, key: CallKey) {
+        self.enter(key, Row::Held);
+    }
+
+    /// Puts a call back in the queue.
+    pub(super) fn release(&mut self, key: CallKey) {
+        self.enter(key, Row::Queue);
+    }
+
+    /// The first call whose caller does not read, when it came, and the caller.
+    pub(super) fn first_held(&self) -> Option<(CallKey, Instant, SessionKey)> {
+        let (key, entry) = self.entries.front(self.list(Row::Held))?;
+        match &entry.state {
+            State::Queued(Queued {
+                ticket:
+                    Ticket {
+                        origin: Origin::Session { session, .. },
+                        arrived,
+                        ..
+                    },
+                ..
+            }) => Some((CallKey(key), *arrived, *session)),
+            _ => None,
+        }
+    }
+
+    /// Forgets a call that is over.
+    pub(super) fn remove(&mut self, key: CallKey) {
+        if let Some(entry) = self.entries.remove(key.0) {
+            self.timers.remove(entry.timer);
+        }
+    }
+
+    /// Takes a call out of the queue, wherever it is in it; `None` where it is not there.
+    pub(super) fn take_queued(&mut self, key: CallKey) -> Option<Queued> {
+        let entry = self.entries.get(key.0)?;
+        if !matches!(entry.state, State::Queued(_)) {
+            return None;
+        }
+        let entry = self.entries.remove(key.0)?;
+        self.timers.remove(entry.timer);
+        match entry.state {
+            State::Queued(queued) => {
+                let queued_calls = &queued.ticket.function.queued;
+                queued_calls.set(queued_calls.get() - 1);
+                Some(queued)
+            }
+            State::Running(_) | State::Away => None,
+        }
+    }
+
+    /// A call that has a lane.
+    pub(super) fn running_mut(&mut self, key: CallKey) -> Option<&mut Running> {
+        match &mut self.entries.get_mut(key.0)?.state {
+            State::Running(running) => Some(running),
+            State::Queued(_) | State::Away => None,
+        }
+    }
+
+    /// Puts a waiting call in the row of those that want the core.
+    pub(super) fn wake(&mut self, key: CallKey) {
+        let Some(Entry {
+            row: Row::Waiting,
+            state: State::Running(running),
+            ..
+        }) = self.entries.get(key.0)
+        else {
+            return;
+        };
+        let (row, deadline) = (row_of(running), running.ticket.deadline);
+        self.set_timer(key, deadline);
+        self.enter(key, row);
+    }
+
+    /// Puts a call that has a lane in the row of those that have to end.
+    pub(super) fn end(&mut self, key: CallKey) {
+        if let Some(running) = self.running_mut(key) {
+            running.has_to_end = true;
+            self.enter(key, Row::Ending);
+        }
+    }
+}
+
+/// Pollers.
+impl Calls {
+    /// A call whose deadline, or whose waiting time, has come.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<Due> {
+        let key = self.timers.expire(now)?;
+        if let Some(queued) = self.take_queued(key) {
+            return Some(Due::Overdue(queued));
+        }
+        let deadline = self.running_mut(key).map(|running| running.ticket.deadline);
+        match deadline {
+            Some(deadline) if deadline <= now => self.end(key),
+            _ => self.wake(key),
+        }
+        Some(Due::Moved)
+    }
+
+    /// Lends out the first call of a row, which is put back by [`Calls::set_aside`] or forgotten by [`Calls::remove`].
+    pub(super) fn lend(&mut self, row: Row) -> Option<Running> {
+        let (key, _) = self.entries.front(self.list(row))?;
+        let entry = self.entries.get_mut(key)?;
+        match std::mem::replace(&mut entry.state, State::Away) {
+            State::Running(running) => Some(running),
+            State::Queued(_) | State::Away => None,
+        }
+    }
+
+    /// Lends out the call that wants the core for the longest time, where that is wished, else the first of those with few
+    /// slices, if there are any.
+    pub(super) fn lend_next(&mut self, longest: bool) -> Option<Running> {
+        let since = |row: Row| {
+            let (_, entry) = self.entries.front(self.list(row))?;
+            match &entry.state {
+                State::Running(running) => Some(running.since_slice),
+                State::Queued(_) | State::Away => None,
+            }
+        };
+        let row = match (since(Row::Young), since(Row::Old)) {
+            (Some(young), Some(old)) if longest && old < young => Row::Old,
+            (Some(_), _) => Row::Young,
+            (None, _) => Row::Old,
+        };
+        self.lend(row)
+    }
+}
+
+fn row_of(running: &Running) -> Row {
+    match running.slices < FEW_SLICES {
+        _ if running.has_to_end => Row::Ending,
+        true => Row::Young,
+        false => Row::Old,
+    }
+}

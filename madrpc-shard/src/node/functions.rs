@@ -1,0 +1,152 @@
+//! What a node can run.
+
+use crate::engine::{LaneConfig, Options, Registration};
+use foldhash::fast::RandomState;
+use madrpc_core::call::catalog::FunctionOptions;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::stats::Counters;
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// Names that an error lists, of those that there are.
+const NAMES_LISTED: usize = 10;
+
+/// A registered function.
+pub(super) struct Registered {
+    pub(super) name: String,
+    /// Its place in every lane that has its script.
+    pub(super) place: usize,
+    /// Its number in the counters.
+    pub(super) counter: usize,
+    /// The longest deadline of a call.
+    pub(super) timeout: Option<Duration>,
+    /// The largest arguments, in bytes.
+    pub(super) body_bytes: usize,
+    /// Its calls that wait for a lane, where it has a bound of its own.
+    pub(super) queue_max: Option<usize>,
+    /// Whether each call needs a lane in which nothing ran but the script.
+    pub(super) isolate: bool,
+    /// Its calls that wait for a lane.
+    pub(super) queued: Cell<usize>,
+    /// Which of the node's scripts has registered it.
+    script: u64,
+}
+
+impl Registered {
+    /// The deadline of a call whose caller allows it this one.
+    pub(super) fn deadline(&self, arrived: Instant, allowed: Instant) -> Instant {
+        self.timeout
+            .map_or(allowed, |timeout| allowed.min(arrived + timeout))
+    }
+}
+
+/// The functions of the script that runs.
+pub(super) struct Functions {
+    by_name: HashMap<String, Rc<Registered>, RandomState>,
+    /// Counts the scripts that there have been.
+    script: u64,
+    /// The first few names, for the errors of callers who ask for another.
+    listed: String,
+    /// Whether the names were told since they have changed.
+    pub(super) are_told: bool,
+}
+
+impl Functions {
+    /// Those that a script has registered, and what it says of them.
+    pub(super) fn new(
+        registrations: &[Registration],
+        config: &LaneConfig,
+        counters: &mut Counters,
+    ) -> Self {
+        let mut functions = Self {
+            by_name: HashMap::default(),
+            script: 0,
+            listed: String::new(),
+            are_told: false,
+        };
+        functions.replace(registrations, config, counters);
+        functions
+    }
+
+    /// From now on there are those of another script.
+    pub(super) fn replace(
+        &mut self,
+        registrations: &[Registration],
+        config: &LaneConfig,
+        counters: &mut Counters,
+    ) {
+        self.script += 1;
+        self.are_told = false;
+        self.by_name.clear();
+        for (place, function) in registrations.iter().enumerate() {
+            let options = &function.options;
+            let registered = Registered {
+                name: function.name.clone(),
+                place,
+                counter: counters.number(&function.name),
+                timeout: options.timeout,
+                body_bytes: options.body_bytes.unwrap_or(config.body_bytes),
+                queue_max: options.queue_max,
+                isolate: config.isolate || options.isolate,
+                queued: Cell::new(0),
+                script: self.script,
+            };
+            self.by_name
+                .insert(function.name.clone(), Rc::new(registered));
+        }
+        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names.truncate(NAMES_LISTED);
+        self.listed = names.join(", ");
+    }
+
+    /// The function of that name.
+    ///
+    /// # Errors
+    /// `NoSuchFunction`.
+    pub(super) fn named(&self, name: &str) -> Result<&Rc<Registered>, CallError> {
+        self.by_name.get(name).ok_or_else(|| {
+            let listed = &self.listed;
+            CallError::not_run(
+                ErrorKind::NoSuchFunction,
+                format!("no function `{name}` is registered; there are: {listed}"),
+            )
+        })
+    }
+
+    /// The function that stands in the place of one that was found earlier.
+    ///
+    /// # Errors
+    /// `NoSuchFunction`, where the present script has none of that name.
+    pub(super) fn present(&self, function: &Rc<Registered>) -> Result<Rc<Registered>, CallError> {
+        match function.script == self.script {
+            true => Ok(Rc::clone(function)),
+            false => self.named(&function.name).cloned(),
+        }
+    }
+
+    /// The names by the numbers in the counters, where very many have one number and one name together.
+    pub(super) fn names(&self, counters: &Counters) -> HashMap<usize, String> {
+        let numbers = self.by_name.values().map(|function| function.counter);
+        numbers
+            .filter_map(|number| Some((number, counters.name(number)?.to_owned())))
+            .collect()
+    }
+}
+
+impl From<Options> for FunctionOptions {
+    fn from(options: Options) -> Self {
+        Self {
+            idempotent: options.idempotent,
+            timeout_us: options.timeout.map(|time| time.as_micros() as u64),
+            cpu_us: options.cpu.map(|time| time.as_micros() as u64),
+            memory_bytes: options.memory_bytes.map(|bytes| bytes as u64),
+            stack_bytes: options.stack_bytes.map(|bytes| bytes as u64),
+            body_bytes: options.body_bytes.map(|bytes| bytes as u64),
+            queue_max: options.queue_max.map(|calls| calls as u64),
+            isolate: options.isolate,
+        }
+    }
+}

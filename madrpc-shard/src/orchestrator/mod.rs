@@ -1,0 +1,243 @@
+//! The orchestrator's part of a shard: it passes calls on to nodes and replies back, and executes nothing.
+//!
+//! Bodies are never decoded. A call is sent to one node only, and never a second time. Only what can be called is asked
+//! of all nodes, see `inquiry`.
+
+mod inquiry;
+
+use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
+use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::incoming::{Incoming, not_taken};
+use crate::net::seat::Seat;
+use crate::net::service::{Io, Service};
+use inquiry::Inquiries;
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::frame::Header;
+use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::identity::{Role, SERVER_NAME_ANY};
+use madrpc_core::stats::{Counters, UNKNOWN};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// What a node's certificate must be for: nobody but a node can take its calls.
+const NODE_NAME: &str = match Role::Node.server_name() {
+    Some(name) => name,
+    None => SERVER_NAME_ANY,
+};
+
+/// Under which node's name calls are counted that found none.
+const NO_NODE: &str = "(none)";
+
+/// Calls on their way through one shard.
+pub(crate) struct Orchestrator {
+    /// By the targets' numbers; one more stands for the calls that found no node.
+    counters: Counters,
+    inquiries: Inquiries,
+    /// Calls that were passed on and have no outcome.
+    passed_on: usize,
+}
+
+/// What an outcome is for.
+pub(crate) enum Tag {
+    /// A call that was passed on.
+    Call(Waiting),
+    /// An inquiry, by its number.
+    Inquiry(u64),
+}
+
+/// A caller's call that is under way.
+#[derive(Clone, Copy)]
+pub(crate) enum Call {
+    /// It was passed on.
+    PassedOn(CallId),
+    /// It is an inquiry, of this number.
+    Inquiry(u64),
+}
+
+/// Who waits for the outcome of a call.
+pub(crate) struct Waiting {
+    session: SessionKey,
+    /// The caller's number for the call.
+    id: u64,
+    function: Function,
+    arrived: Instant,
+}
+
+/// A function as the counters have it.
+enum Function {
+    /// Its number.
+    Known(usize),
+    /// Nobody has answered for one of this name yet: callers can invent names.
+    Named(Box<str>),
+}
+
+impl Orchestrator {
+    /// An orchestrator in front of `nodes`, whose sessions are on `endpoint`.
+    pub(crate) fn new(
+        seat: &Seat,
+        endpoint: Endpoint,
+        nodes: &[SocketAddr],
+        now: Instant,
+    ) -> (Self, Upstreams<Tag>) {
+        let names = nodes.iter().map(ToString::to_string);
+        let names = names.chain([NO_NODE.to_owned()]);
+        let orchestrator = Self {
+            counters: Counters::new(names),
+            inquiries: Inquiries::default(),
+            passed_on: 0,
+        };
+        let (sessions, keep) = (seat.sessions(), Keep::Always);
+        let upstreams = Upstreams::new(endpoint, nodes, sessions, NODE_NAME, keep, now);
+        (orchestrator, upstreams)
+    }
+
+    fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
+        let latency = now.saturating_duration_since(waiting.arrived);
+        let function = match waiting.function {
+            Function::Known(number) => number,
+            Function::Named(_) => UNKNOWN,
+        };
+        let latency = latency.as_micros() as u64;
+        self.counters.record(function, node, latency, error);
+    }
+
+    fn fail(&mut self, waiting: &Waiting, error: &CallError, io: &mut Io<'_, Self>) {
+        let nobody = self.counters.nodes().len() - 1;
+        self.count(waiting, nobody, io.now, Some(error.kind));
+        if let Some(outbox) = io.callers.outbox(waiting.session) {
+            outbox.fail(waiting.id, Bill::default(), error);
+        }
+    }
+}
+
+impl Service for Orchestrator {
+    type Call = Call;
+    type Tag = Tag;
+
+    fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
+        let name = call.request.function;
+        let waiting = Waiting {
+            session: call.session,
+            id: call.id,
+            function: match self.counters.find(name) {
+                Some(number) => Function::Known(number),
+                None => Function::Named(name.into()),
+            },
+            arrived: call.arrived,
+        };
+        let Some(upstreams) = &mut io.upstreams else {
+            return;
+        };
+        match upstreams.call(io.now, &call.request, Tag::Call(waiting)) {
+            Ok(sent) => {
+                let passed_on = Call::PassedOn(sent);
+                io.calls.insert(call.session, call.id, passed_on, io.now);
+                self.passed_on += 1;
+            }
+            Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, io),
+            Err((Tag::Inquiry(_), _)) => {}
+        }
+    }
+
+    /// All nodes are asked, and their answers are added to `catalog`.
+    fn on_inquiry(&mut self, call: &Incoming<'_>, catalog: Catalog, io: &mut Io<'_, Self>) {
+        // The last of the names stands for no node.
+        let nodes = self.counters.nodes();
+        let nodes = &nodes[..nodes.len() - 1];
+        if let Some(number) = self.inquiries.open(call, catalog, nodes, io) {
+            let inquiry = Call::Inquiry(number);
+            io.calls.insert(call.session, call.id, inquiry, io.now);
+        }
+    }
+
+    fn on_cancel(&mut self, call: Call, io: &mut Io<'_, Self>) {
+        match call {
+            Call::PassedOn(sent) => {
+                // It may have ended just before its caller did.
+                if let Some(upstreams) = &mut io.upstreams
+                    && let Some(Tag::Call(waiting)) = upstreams.cancel(sent)
+                {
+                    self.passed_on -= 1;
+                    io.calls.remove(waiting.session, waiting.id);
+                    let error = "the caller has given the call up";
+                    let error = CallError::may_have_run(ErrorKind::Cancelled, error);
+                    self.fail(&waiting, &error, io);
+                }
+            }
+            Call::Inquiry(number) => self.inquiries.forget(number, io),
+        }
+    }
+
+    fn on_outcome(&mut self, tag: Tag, node: usize, outcome: Outcome<'_>, io: &mut Io<'_, Self>) {
+        let mut waiting = match tag {
+            Tag::Call(waiting) => waiting,
+            Tag::Inquiry(number) => {
+                let name = self.counters.nodes().get(node).map_or("", |name| name);
+                return self.inquiries.take(number, name, &outcome, io);
+            }
+        };
+        self.passed_on -= 1;
+        let Waiting { session, id, .. } = waiting;
+        io.calls.remove(session, id);
+        if let Function::Named(name) = &waiting.function
+            && implies_function(&outcome)
+        {
+            waiting.function = Function::Known(self.counters.number(name));
+        }
+        self.count(&waiting, node, io.now, outcome.error_kind());
+        let has_room = io.callers.has_room(session, outcome.body_bytes());
+        let Some(outbox) = io.callers.outbox(session) else {
+            return;
+        };
+        match outcome {
+            _ if !has_room => outbox.fail(id, Bill::default(), &not_taken()),
+            Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
+            Outcome::Failure { kind, bill, body } => {
+                outbox.send(&Header::Failure { id, kind, bill }, body);
+            }
+            Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
+        }
+    }
+
+    fn turn(&mut self, _: &mut Io<'_, Self>) {}
+
+    fn has_work(&self) -> bool {
+        false
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        None
+    }
+
+    fn is_idle(&self) -> bool {
+        self.passed_on == 0 && self.inquiries.is_empty()
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn links(&self, upstreams: &Upstreams<Tag>) -> Vec<(String, u16)> {
+        let open = upstreams.open().map(u16::from);
+        let names = self.counters.nodes().iter();
+        names.map(ToString::to_string).zip(open).collect()
+    }
+}
+
+/// Whether a node that answers so has the function. One that is stopping, or has too much to do, says so of every name.
+fn implies_function(outcome: &Outcome<'_>) -> bool {
+    match outcome {
+        Outcome::Reply { .. } => true,
+        Outcome::Lost(_) => false,
+        Outcome::Failure { kind, .. } => matches!(
+            kind,
+            ErrorKind::BadArguments
+                | ErrorKind::JavaScript
+                | ErrorKind::DeadlineExceeded
+                | ErrorKind::CpuLimit
+                | ErrorKind::MemoryLimit
+                | ErrorKind::StackLimit
+                | ErrorKind::PayloadTooLarge
+        ),
+    }
+}

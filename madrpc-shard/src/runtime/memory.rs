@@ -1,0 +1,83 @@
+//! The memory that the machine grants this process, and giving it back.
+
+use std::fs;
+use std::path::Path;
+use tracing::warn;
+
+/// Granted where neither the machine nor its control groups say how much there is.
+const UNKNOWN_BYTES: u64 = 2 << 30;
+
+/// The memory that the machine has, or the process' control group grants where that is less, in bytes.
+#[must_use]
+pub fn granted_bytes() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.and_then(|text| total_of(&text));
+    let group = fs::read_to_string("/proc/self/cgroup").ok();
+    let group = group.and_then(|text| group_limit(&text, Path::new("/sys/fs/cgroup")));
+    let known = machine.into_iter().chain(group).min();
+    known.unwrap_or_else(|| {
+        warn!("neither the machine nor its control groups say how much memory there is");
+        UNKNOWN_BYTES
+    })
+}
+
+/// `MemTotal` of meminfo (proc(5)).
+fn total_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The least `memory.max` and `memory.high` of the control group (cgroups(7), version 2) and of those it lies in.
+fn group_limit(cgroup: &str, root: &Path) -> Option<u64> {
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let own = root.join(path);
+    let groups = own.ancestors().take_while(|group| group.starts_with(root));
+    let limits = groups.flat_map(|group| {
+        let files = ["memory.max", "memory.high"].map(|name| group.join(name));
+        files.map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+    });
+    limits.flatten().min()
+}
+
+/// Gives memory that nobody holds back to the system. The C library keeps what was freed, for the next time; after a peak
+/// that may be much. It holds the allocator's locks meanwhile: for when there is nothing to do.
+pub(crate) fn give_back() {
+    // SAFETY: `malloc_trim` takes a number and may be called at any time (malloc_trim(3)).
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_says_how_much_it_has() {
+        let granted = granted_bytes();
+        assert!(granted > 64 << 20, "{granted}");
+        assert_eq!(
+            total_of("MemFree: 1 kB\nMemTotal:   2048 kB\n"),
+            Some(2 << 20)
+        );
+        assert_eq!(total_of("MemTotal: much"), None);
+    }
+
+    #[test]
+    fn the_least_of_all_groups_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let unit = root.path().join("system.slice/madrpc.service");
+        fs::create_dir_all(&unit).unwrap();
+        let limit = || group_limit("0::/system.slice/madrpc.service\n", root.path());
+        assert_eq!(limit(), None);
+        fs::write(unit.join("memory.max"), "max\n").unwrap();
+        assert_eq!(limit(), None);
+        fs::write(unit.join("memory.max"), "3000\n").unwrap();
+        assert_eq!(limit(), Some(3000));
+        fs::write(root.path().join("system.slice/memory.high"), "2000\n").unwrap();
+        assert_eq!(limit(), Some(2000));
+        assert_eq!(group_limit("1:name=systemd:/x\n", root.path()), None);
+    }
+}

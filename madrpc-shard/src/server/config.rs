@@ -1,0 +1,90 @@
+//! What a server is told, and why it cannot be started.
+
+use crate::net::address::AddressError;
+use crate::net::spin::DEFAULT_SPIN;
+use crate::net::steer::{BindError, SteeringChoice};
+use crate::net::transport::TransportError;
+use crate::runtime::cpus::{CpuError, CpuSet};
+use crate::runtime::preflight::PreflightError;
+use crate::runtime::shard_group::GroupError;
+use madrpc_core::identity::{Identity, IdentityError};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Why a server cannot be started; each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The cores asked for cannot be had.
+    #[error(transparent)]
+    Cpus(#[from] CpuError),
+    /// The machine lacks something.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    /// The port cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The script cannot be used.
+    #[cfg(feature = "engine")]
+    #[error(transparent)]
+    Script(#[from] crate::engine::ScriptError),
+    /// A number makes no sense.
+    #[error("{0}")]
+    Settings(String),
+    /// A session can be neither opened nor accepted.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// A shard did not come up.
+    #[error(transparent)]
+    Shard(#[from] GroupError),
+    /// The system lacks something that a server needs beside its shards.
+    #[error("{what}: {reason}")]
+    System {
+        /// What could not be had.
+        what: &'static str,
+        /// The operating system's word.
+        reason: std::io::Error,
+    },
+}
+
+/// What every server needs.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where it listens; port 0 chooses a free one.
+    pub bind: SocketAddr,
+    /// How many shards; default: one for each core it may use.
+    pub shards: Option<usize>,
+    /// The cores it may use; default: those of the process' CPU mask.
+    pub cpus: Option<CpuSet>,
+    /// How datagrams shall find their shard; default: by the kernel where it can.
+    pub steering: SteeringChoice,
+    /// Who it is.
+    pub identity: Identity,
+    /// How long a shard that has calls all the time looks for more before it sleeps; zero: it sleeps at once. Default:
+    /// [`DEFAULT_SPIN`]. An idle shard sleeps whatever this says.
+    pub spin: Duration,
+    /// Bytes that the server may hold for its callers and nodes, shared evenly by its shards. Default: half of what the
+    /// machine or the control group grants.
+    pub memory_max_bytes: Option<u64>,
+}
+
+impl ServerConfig {
+    /// The defaults.
+    #[must_use]
+    pub fn new(bind: SocketAddr, identity: Identity) -> Self {
+        Self {
+            bind,
+            shards: None,
+            cpus: None,
+            steering: SteeringChoice::Auto,
+            identity,
+            spin: DEFAULT_SPIN,
+            memory_max_bytes: None,
+        }
+    }
+}

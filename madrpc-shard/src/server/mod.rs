@@ -1,0 +1,328 @@
+//! A server: the shards of a node or of an orchestrator, and the control thread beside them.
+//!
+//! Owns the order of things at the start and at the end. What can be wrong is found out before anything runs; when
+//! a server has been started, every shard serves.
+//!
+//! | | |
+//! |---|---|
+//! | `node`, `orchestrator` | what is started |
+//! | `shard` | the loop of one core |
+//! | `control` | what is done beside the calls |
+//! | [`heartbeat`] | whether all shards are there |
+//! | [`script_watch`] | whether the script's files have changed |
+//! | [`local_cluster`] | several servers in one process |
+
+pub mod heartbeat;
+#[cfg(feature = "engine")]
+pub mod local_cluster;
+#[cfg(feature = "engine")]
+pub mod script_watch;
+
+mod askers;
+mod config;
+mod control;
+#[cfg(feature = "engine")]
+mod node;
+mod orchestrator;
+mod shard;
+
+pub use crate::net::spin::DEFAULT_SPIN;
+pub use config::{ServerConfig, StartError};
+
+use crate::net::budget::Budget;
+use crate::net::dial::Upstreams;
+use crate::net::endpoint::{Accepting, Endpoint, Resets, Tokens};
+use crate::net::relay;
+use crate::net::seat::Seat;
+use crate::net::service::Service;
+use crate::net::socket::Socket;
+use crate::net::spin::Spin;
+use crate::net::steer::{PortLock, SocketGroup, Steering};
+use crate::net::transport::{TransportError, accepting_config};
+use crate::runtime::beacon::Beacon;
+use crate::runtime::shard_group::{ShardGroup, Starting};
+use crate::runtime::{cpus, memory};
+use control::{ToControl, tell};
+use core_affinity::CoreId;
+use futures_channel::mpsc::unbounded;
+use heartbeat::Heartbeat;
+use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::limits::MEMORY_MIN_BYTES;
+use shard::{Inbox, RESET_PURPOSE, Shard, ToShard};
+use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long shards that were told to end at once may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A running server. Dropping it ends it at once.
+pub struct Server {
+    address: SocketAddr,
+    name: String,
+    steering: Steering,
+    /// The way to the scripts of a node.
+    #[cfg(feature = "engine")]
+    scripts: Option<node::Scripts>,
+    running: Option<Running>,
+}
+
+struct Running {
+    group: ShardGroup,
+    inboxes: Vec<Inbox>,
+    to_control: Sender<ToControl>,
+    control: JoinHandle<()>,
+    /// Kept until all shards have ended: the kernel selects by position, and closing one socket would move another.
+    _sockets: Vec<UdpSocket>,
+    _lock: PortLock,
+}
+
+/// What a shard serves with: the service, and the sessions that this opens itself.
+type Served<S> = (S, Option<Upstreams<<S as Service>::Tag>>);
+
+impl Server {
+    /// Starts the shards, each with the service that `make` prepares for its seat.
+    fn start<S, E, M>(
+        role: &'static str,
+        sockets: SocketGroup,
+        config: &ServerConfig,
+        cores: &[CoreId],
+        make: impl Fn(&Seat) -> M,
+    ) -> Result<Self, StartError>
+    where
+        S: Service,
+        E: std::error::Error + Send + Sync + 'static,
+        M: FnOnce(&Seat, &Rc<Budget>, Instant) -> Result<Served<S>, E> + Send + 'static,
+    {
+        // Made once here for its errors; every shard makes its own.
+        config.identity.server_config()?;
+        if let Some(lacking) = cpus::lacking_quota(cores.len()) {
+            tracing::warn!("{lacking}");
+        }
+        let SocketGroup {
+            sockets,
+            address,
+            steering,
+            lock,
+        } = sockets;
+        let name = name_of(address);
+        let duplicates = sockets
+            .iter()
+            .map(UdpSocket::try_clone)
+            .collect::<std::io::Result<_>>();
+        let duplicates = duplicates.map_err(system("sockets"))?;
+        let (to_control, from_shards) = channel();
+        let mut inboxes = Vec::new();
+        let mut bodies = Vec::new();
+        let mut beacons: Vec<Arc<Beacon>> = Vec::new();
+        let started = Instant::now();
+        let tokens = Tokens::new(started)
+            .map_err(|error| system("random numbers")(std::io::Error::other(error)))?;
+        let reset_key = config.identity.derive_secret(RESET_PURPOSE)?;
+        let resets = Resets::new(reset_key, &identity_of(&name), started);
+        let shards = sockets.len() as u16;
+        let memory_max = memory_of_shard(config, shards)?;
+        let members = sockets.into_iter().zip(relay::mesh(shards));
+        for (shard, (socket, relay)) in (0..shards).zip(members) {
+            let seat = Seat {
+                shard,
+                shards,
+                steering,
+                role,
+                name: name.clone(),
+                started,
+                beacon: Arc::default(),
+            };
+            beacons.push(Arc::clone(&seat.beacon));
+            let (inbox, messages) = unbounded();
+            inboxes.push(inbox);
+            let spin = config.spin;
+            let (make, identity, control) =
+                (make(&seat), config.identity.clone(), to_control.clone());
+            let (tokens, resets) = (tokens.clone(), resets.clone());
+            bodies.push(move |starting: Starting| async move {
+                let now = Instant::now();
+                let budget = Budget::new(memory_max);
+                let callers = accepting_config(&identity).and_then(|config| {
+                    let accepting = Accepting {
+                        config,
+                        shard,
+                        shards,
+                        tokens,
+                        resets,
+                    };
+                    let socket = Socket::new(socket)
+                        .map_err(|error| TransportError::Socket(address, error))?;
+                    let budget = Rc::clone(&budget);
+                    Ok(Endpoint::accepting(socket, relay, accepting, budget, now))
+                });
+                let callers = match callers {
+                    Ok(callers) => callers,
+                    Err(why) => return starting.failed(why),
+                };
+                match make(&seat, &budget, now) {
+                    Ok(served) => {
+                        let spin = Spin::new(spin);
+                        let shard =
+                            Shard::new(seat, callers, served, budget, messages, control, spin);
+                        starting.ready();
+                        shard.run().await;
+                    }
+                    Err(why) => starting.failed(why),
+                }
+            });
+        }
+        let group = match ShardGroup::start(cores, bodies) {
+            Ok(group) => group,
+            Err(why) => {
+                tell(&inboxes, || ToShard::Stop);
+                return Err(why.into());
+            }
+        };
+        let control = control::spawn(&name, from_shards, inboxes.clone(), beacons);
+        let control = control.map_err(system("control thread"))?;
+        Ok(Self {
+            address,
+            name,
+            steering,
+            #[cfg(feature = "engine")]
+            scripts: None,
+            running: Some(Running {
+                group,
+                inboxes,
+                to_control,
+                control,
+                _sockets: duplicates,
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it calls itself in bills and statistics.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How datagrams find their shard.
+    #[must_use]
+    pub fn steering(&self) -> Steering {
+        self.steering
+    }
+
+    /// How many shards it has.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.running
+            .as_ref()
+            .map_or(0, |running| running.inboxes.len())
+    }
+
+    /// Goes over to another identity: sessions opened from now on are opened and accepted with it, those that are open go on.
+    ///
+    /// # Errors
+    /// Where it cannot serve. Nothing has changed then.
+    pub fn set_identity(&self, identity: &Identity) -> Result<(), IdentityError> {
+        // Made once here for its errors; every shard makes its own.
+        identity.server_config()?;
+        identity.client_config()?;
+        if let Some(running) = &self.running {
+            tell(&running.inboxes, || ToShard::Identify(identity.clone()));
+        }
+        Ok(())
+    }
+
+    /// Has the shards asked again and again whether they are there; of several heartbeats the last one counts.
+    pub fn watch(&self, heartbeat: Heartbeat) {
+        if let Some(running) = &self.running {
+            // It fails only where the control thread has ended, and then the server has.
+            let _ = running.to_control.send(ToControl::Watch(heartbeat));
+        }
+    }
+
+    /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
+    pub fn drain(mut self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let drained = self.running.as_ref().is_none_or(|running| {
+            tell(&running.inboxes, || ToShard::Drain);
+            running.group.wait(deadline)
+        });
+        self.stop();
+        drained
+    }
+
+    fn stop(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        tell(&running.inboxes, || ToShard::Stop);
+        let _ = running.to_control.send(ToControl::Close);
+        let _ = running.control.join();
+        if running.group.wait(Instant::now() + STOP_TIMEOUT) {
+            running.group.join();
+        } else {
+            // Threads end with the process; nothing waits for a shard that is stuck.
+            tracing::warn!(
+                "{}: a shard did not end in time and is left behind",
+                self.name
+            );
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The sockets of a server with so many shards.
+fn bind(config: &ServerConfig, shards: usize) -> Result<SocketGroup, StartError> {
+    let most = madrpc_core::session::cid::SHARDS_MAX;
+    let shards = u16::try_from(shards).ok().filter(|&shards| shards <= most);
+    let shards = shards.ok_or_else(|| StartError::Settings(format!("at most {most} shards")))?;
+    Ok(SocketGroup::bind(config.bind, shards, config.steering)?)
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> StartError {
+    move |reason| StartError::System { what, reason }
+}
+
+/// The bytes that each of so many shards may hold.
+fn memory_of_shard(config: &ServerConfig, shards: u16) -> Result<usize, StartError> {
+    let granted = || memory::granted_bytes() / 2;
+    let max = config.memory_max_bytes.unwrap_or_else(granted);
+    let each = usize::try_from(max / u64::from(shards.max(1))).unwrap_or(usize::MAX / 2);
+    if each < MEMORY_MIN_BYTES {
+        return Err(StartError::Settings(format!(
+            "memory of {max} bytes is too little for {shards} shards: each needs {MEMORY_MIN_BYTES} bytes (--memory-max)"
+        )));
+    }
+    Ok(each.min(usize::MAX / 2))
+}
+
+/// What tells the server from all others of its authority: its name, and the machine it runs on (machine-id(5)).
+fn identity_of(name: &str) -> String {
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    format!("{name} {}", machine.trim())
+}
+
+/// The address by which others know the server: an unspecified one is replaced by the machine's name.
+fn name_of(address: SocketAddr) -> String {
+    let host = nix::unistd::gethostname()
+        .ok()
+        .and_then(|name| name.into_string().ok());
+    match host {
+        Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
+        _ => address.to_string(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Starting an orchestrator.
+
+use super::{Server, ServerConfig, StartError, bind};
+use crate::net::budget::Budget;
+use crate::net::seat::Seat;
+use crate::net::steer::SocketGroup;
+use crate::net::transport::{TransportError, dialing_endpoint};
+use crate::orchestrator::Orchestrator;
+use crate::runtime::{cpus, preflight};
+use core_affinity::CoreId;
+use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+impl Server {
+    /// Starts an orchestrator in front of `nodes`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn orchestrator(config: &ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
+        let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
+        let sockets = bind(config, cores.len())?;
+        Self::orchestrator_at(sockets, config, &cores, nodes)
+    }
+
+    /// As [`Server::orchestrator`], with sockets that are bound already.
+    pub(crate) fn orchestrator_at(
+        sockets: SocketGroup,
+        config: &ServerConfig,
+        cores: &[CoreId],
+        nodes: &[SocketAddr],
+    ) -> Result<Self, StartError> {
+        let Some(&first) = nodes.first() else {
+            return Err(StartError::Settings(
+                "an orchestrator needs at least one node".into(),
+            ));
+        };
+        if let Some(other) = nodes.iter().find(|node| node.is_ipv4() != first.is_ipv4()) {
+            return Err(StartError::Settings(format!(
+                "nodes {first} and {other}: use IPv4 addresses for all nodes, or IPv6 for all"
+            )));
+        }
+        preflight::check(cores.len())?;
+        let identity = config.identity.clone();
+        Self::start("orchestrator", sockets, config, cores, |_| {
+            let (nodes, identity) = (nodes.to_vec(), identity.clone());
+            move |seat: &Seat, budget: &Rc<Budget>, now| {
+                let endpoint =
+                    dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
+                let (orchestrator, upstreams) = Orchestrator::new(seat, endpoint, &nodes, now);
+                Ok::<_, TransportError>((orchestrator, Some(upstreams)))
+            }
+        })
+    }
+}

@@ -1,0 +1,532 @@
+//! A shard: one thread, one core, one socket, and everything that its calls touch.
+//!
+//! Owns the loop. Each turn takes in what has come, lets the service work on it for a bounded time, sends what there is
+//! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
+//! messages, and gets messages.
+
+use super::askers::Askers;
+use super::control::ToControl;
+use crate::net::budget::Budget;
+use crate::net::dial::{Outcome, Request, Upstreams};
+use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::incoming::{CallsOfCallers, Incoming};
+use crate::net::seat::Seat;
+use crate::net::service::{Io, Service};
+use crate::net::spin::Spin;
+use crate::net::transport::{accepting_config, dialing_config};
+use crate::net::wake::too_many_wakes;
+use crate::runtime::memory;
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use futures_lite::{FutureExt, StreamExt};
+use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
+use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::identity::Identity;
+use madrpc_core::limits::{
+    BODY_MAX_BYTES, ENDINGS_PER_TURN, FUNCTION_NAME_MAX_BYTES, MEMORY_GIVE_BACK_INTERVAL,
+    MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX, UPSTREAM_IDLE_TIMEOUT,
+};
+use madrpc_core::session::{Event, FrameBuffer};
+use madrpc_core::stats::{STATS, Snapshot};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+/// Names that begin so are answered by the process itself; scripts cannot register them.
+const RESERVED_PREFIX: &str = "madrpc.";
+
+/// How long a parked shard sleeps at the most.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// How long the last frames of a stopping shard may wait for their receivers.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What the key of stateless resets is derived for.
+pub(super) const RESET_PURPOSE: &str = "stateless reset";
+
+/// What the control thread tells a shard.
+pub(crate) enum ToShard {
+    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
+    Count { round: u64, from: usize },
+    /// The result of [`STATS`], or why there is none.
+    Answer(Caller, Result<Arc<[u8]>, CallError>),
+    /// Something has come for your service, by a way of its own.
+    Wake,
+    /// Open and accept sessions with this identity from now on.
+    Identify(Identity),
+    /// Take nothing new, and end when the calls under way have ended.
+    Drain,
+    /// End now.
+    Stop,
+}
+
+/// The control thread's end of a shard.
+pub(crate) type Inbox = UnboundedSender<ToShard>;
+
+/// Who called a reserved function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    pub(crate) shard: u16,
+    pub(crate) session: SessionKey,
+    /// The caller's number for the call.
+    pub(crate) id: u64,
+}
+
+/// One shard of a server.
+pub(crate) struct Shard<S: Service> {
+    seat: Seat,
+    callers: Endpoint,
+    calls: CallsOfCallers<S::Call>,
+    upstreams: Option<Upstreams<S::Tag>>,
+    service: S,
+    /// Where frames are read into.
+    buffer: FrameBuffer,
+    budget: Rc<Budget>,
+    /// The most that was held since memory was last given back to the system.
+    peak_bytes: usize,
+    give_back_at: Instant,
+    inbox: UnboundedReceiver<ToShard>,
+    control: Sender<ToControl>,
+    /// Who waits for a snapshot.
+    askers: Askers,
+    spin: Spin,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    Draining,
+    /// All is said; until then the network may take it.
+    Leaving(Instant),
+}
+
+impl<S: Service> Shard<S> {
+    pub(super) fn new(
+        seat: Seat,
+        callers: Endpoint,
+        (service, upstreams): (S, Option<Upstreams<S::Tag>>),
+        budget: Rc<Budget>,
+        inbox: UnboundedReceiver<ToShard>,
+        control: Sender<ToControl>,
+        spin: Spin,
+    ) -> Self {
+        Self {
+            seat,
+            callers,
+            calls: CallsOfCallers::new(Instant::now()),
+            upstreams,
+            service,
+            buffer: FrameBuffer::default(),
+            budget,
+            peak_bytes: 0,
+            give_back_at: Instant::now(),
+            inbox,
+            control,
+            askers: Askers::default(),
+            spin,
+            stage: Stage::Serving,
+        }
+    }
+
+    /// Serves until told to stop.
+    pub(super) async fn run(mut self) {
+        loop {
+            let now = Instant::now();
+            while let Ok(message) = self.inbox.try_recv() {
+                self.on_message(message, now);
+            }
+            let mut received = self.callers.receive(now);
+            if let Some(upstreams) = &mut self.upstreams {
+                received += upstreams.receive(now);
+            }
+            self.take_calls(now);
+            self.take_outcomes(now);
+            self.end_calls(now);
+            let (service, mut io) = self.split(now);
+            service.turn(&mut io);
+            if service.wants_core() {
+                // Replies must not wait for a slice to end: their callers would send nothing meanwhile.
+                io.callers.flush(now);
+                service.hold_core(&mut io);
+            }
+            self.tell_functions();
+            self.leave(now);
+            self.flush(now);
+            if self.has_left(now) {
+                return;
+            }
+            if received > 0 {
+                self.spin.on_work(now);
+            }
+            if received > 0 || self.has_work() || self.spin.looks_again(now) {
+                glommio::executor().yield_if_needed().await;
+            } else {
+                self.give_back(now);
+                self.park(now).await;
+            }
+        }
+    }
+
+    fn split(&mut self, now: Instant) -> (&mut S, Io<'_, S>) {
+        let io = Io {
+            now,
+            callers: &mut self.callers,
+            calls: &mut self.calls,
+            upstreams: self.upstreams.as_mut(),
+        };
+        (&mut self.service, io)
+    }
+
+    /// Takes in what the callers say.
+    fn take_calls(&mut self, now: Instant) {
+        let Self {
+            seat,
+            callers,
+            calls,
+            upstreams,
+            service,
+            buffer,
+            control,
+            askers,
+            stage,
+            ..
+        } = self;
+        while let Some((session, event)) = callers.next_frame(buffer, now) {
+            let mut io = Io {
+                now,
+                callers,
+                calls,
+                upstreams: upstreams.as_mut(),
+            };
+            let Frame { header, body } = match event {
+                Event::Frame(frame) => frame,
+                Event::TooLarge { header, bytes } => {
+                    if let Header::Call { id, .. } = header {
+                        refuse(io.callers, session, id, &too_large(bytes));
+                    }
+                    continue;
+                }
+                Event::Broken(_) => continue,
+            };
+            let (id, function, timeout_us, depth) = match header {
+                Header::Call {
+                    id,
+                    function,
+                    timeout_us,
+                    depth,
+                } => (id, function, timeout_us, depth),
+                Header::Cancel { id } => {
+                    if let Some(call) = io.calls.get(session, id) {
+                        service.on_cancel(call, &mut io);
+                    }
+                    continue;
+                }
+                // A caller that takes no calls changes nothing for us; the others are a server's.
+                Header::GoAway
+                | Header::Reply { .. }
+                | Header::Failure { .. }
+                | Header::Welcome { .. } => continue,
+            };
+            if io.calls.get(session, id).is_some() {
+                let reason = format!("call {id} is under way already");
+                io.callers.break_off(session, &reason);
+                continue;
+            }
+            if let Err(error) = check(function, *stage) {
+                refuse(io.callers, session, id, &error);
+                continue;
+            }
+            if function == STATS {
+                let shard = seat.shard;
+                match askers.asks(session) {
+                    // It fails only while the process ends.
+                    Ok(()) => {
+                        drop(control.send(ToControl::WantSnapshot(Caller { shard, session, id })))
+                    }
+                    Err(error) => refuse(io.callers, session, id, &error),
+                }
+                continue;
+            }
+            let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
+            let call = Incoming {
+                session,
+                id,
+                request: Request {
+                    function,
+                    body,
+                    deadline: now + timeout,
+                    depth,
+                },
+                arrived: now,
+            };
+            match function == FUNCTIONS {
+                true => service.on_inquiry(&call, Catalog::new(seat.role, &seat.name), &mut io),
+                false => service.on_call(&call, &mut io),
+            }
+        }
+    }
+
+    /// Takes in what has become of the calls that the service has sent.
+    fn take_outcomes(&mut self, now: Instant) {
+        let Self {
+            callers,
+            calls,
+            upstreams: Some(upstreams),
+            service,
+            buffer,
+            ..
+        } = self
+        else {
+            return;
+        };
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
+            if let Some((tag, target, outcome)) = upstreams.on_frame(session, event, now) {
+                let mut io = Io {
+                    now,
+                    callers,
+                    calls,
+                    upstreams: Some(upstreams),
+                };
+                service.on_outcome(tag, target, outcome, &mut io);
+            }
+        }
+        for _ in 0..ENDINGS_PER_TURN {
+            let Some((tag, target, error)) = upstreams.next_lost(now) else {
+                break;
+            };
+            let mut io = Io {
+                now,
+                callers,
+                calls,
+                upstreams: Some(upstreams),
+            };
+            service.on_outcome(tag, target, Outcome::Lost(error), &mut io);
+        }
+    }
+
+    /// Ends the calls of callers that have gone, a bounded number.
+    fn end_calls(&mut self, now: Instant) {
+        while let Some((session, _)) = self.callers.next_ended() {
+            self.calls.end(session);
+        }
+        while let Some(session) = self.calls.next_watched(now) {
+            self.callers.probe(session, now);
+        }
+        let (service, mut io) = self.split(now);
+        for _ in 0..ENDINGS_PER_TURN {
+            let Some(call) = io.calls.next_orphan() else {
+                break;
+            };
+            service.on_cancel(call, &mut io);
+        }
+    }
+
+    fn on_message(&mut self, message: ToShard, now: Instant) {
+        match message {
+            ToShard::Count { round, from } => {
+                let head = (from == 0).then(|| Box::new(self.head(now)));
+                let counted = ToControl::Counted {
+                    round,
+                    shard: self.seat.shard,
+                    head,
+                    part: self.service.counters().part(from),
+                };
+                // It fails only while the process ends.
+                let _ = self.control.send(counted);
+            }
+            ToShard::Answer(caller, result) => {
+                self.askers.answered(caller.session);
+                if let Some(outbox) = self.callers.outbox(caller.session) {
+                    outbox.answer(caller.id, Bill::default(), result);
+                }
+            }
+            ToShard::Wake => {}
+            ToShard::Identify(identity) => self.identify(&identity),
+            ToShard::Drain => {
+                self.stage = Stage::Draining;
+                self.callers.stop_accepting();
+                self.callers
+                    .each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
+            }
+            ToShard::Stop => self.stage = Stage::Leaving(now),
+        }
+    }
+
+    fn identify(&mut self, identity: &Identity) {
+        let made = accepting_config(identity).and_then(|accepting| {
+            let dialing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
+            Ok((accepting, dialing, identity.derive_secret(RESET_PURPOSE)?))
+        });
+        match made {
+            Ok((accepting, dialing, reset_key)) => {
+                self.callers.set_accepting(accepting, reset_key);
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.set_dialing(dialing);
+                }
+            }
+            // Tried once before; the TLS library must be out of memory.
+            Err(why) => tracing::error!(
+                "shard {} of {} keeps its certificate: {why}",
+                self.seat.shard,
+                self.seat.name
+            ),
+        }
+    }
+
+    /// Names the functions that the beacon shows by their numbers, where they have changed.
+    fn tell_functions(&mut self) {
+        if let Some(names) = self.service.new_function_names() {
+            let shard = self.seat.shard;
+            // It fails only while the process ends.
+            let _ = self.control.send(ToControl::Functions { shard, names });
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let upstreams = self.upstreams.as_ref();
+        self.callers.has_work()
+            || self.calls.has_orphans()
+            || upstreams.is_some_and(Upstreams::has_work)
+            || self.service.has_work()
+    }
+
+    fn flush(&mut self, now: Instant) {
+        self.callers.flush(now);
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.flush(now);
+        }
+    }
+
+    /// Gives memory back to the system after a peak, now that there is nothing to do.
+    fn give_back(&mut self, now: Instant) {
+        self.peak_bytes = self.peak_bytes.max(self.budget.take_peak());
+        let freed = self.peak_bytes.saturating_sub(self.budget.used());
+        if freed >= MEMORY_GIVEN_BACK_BYTES && now >= self.give_back_at {
+            memory::give_back();
+            self.peak_bytes = self.budget.used();
+            self.give_back_at = now + MEMORY_GIVE_BACK_INTERVAL;
+        }
+    }
+
+    /// Says goodbye once a draining shard has nothing left to do.
+    fn leave(&mut self, now: Instant) {
+        if self.stage == Stage::Draining && self.service.is_idle() {
+            self.stage = Stage::Leaving(now + LINGER);
+        }
+    }
+
+    /// Ends the sessions once all is said, or has waited long enough.
+    fn has_left(&mut self, now: Instant) -> bool {
+        let Stage::Leaving(until) = self.stage else {
+            return false;
+        };
+        if now < until && !self.callers.is_quiet() {
+            return false;
+        }
+        let reason = format!("{} {} is stopping", self.seat.role, self.seat.name);
+        self.callers.close_all(&reason);
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.close(&reason);
+        }
+        self.flush(now);
+        true
+    }
+
+    /// Its part of a snapshot, without the rows.
+    fn head(&self, now: Instant) -> Snapshot {
+        let mut snapshot = Snapshot {
+            role: self.seat.role.to_owned(),
+            name: self.seat.name.clone(),
+            shards: self.seat.shards,
+            silent_shards: 0,
+            uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
+            sessions: self.callers.session_count() as u64,
+            steering: self.seat.steering.name().to_owned(),
+            ..Snapshot::default()
+        };
+        if let Some(upstreams) = &self.upstreams {
+            snapshot.upstreams = self.service.links(upstreams);
+        }
+        self.callers.count(&mut snapshot);
+        snapshot
+    }
+
+    /// Sleeps until a datagram, a message or a timer.
+    async fn park(&mut self, now: Instant) {
+        let linger = match self.stage {
+            Stage::Leaving(until) => Some(until),
+            _ => None,
+        };
+        let timers = [
+            self.callers.next_timer(),
+            self.upstreams.as_ref().and_then(Upstreams::next_timer),
+            self.service.next_timer(),
+            self.calls.next_timer(),
+            linger,
+        ];
+        let timer = timers.into_iter().flatten().min();
+        let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
+        let datagram = async {
+            self.callers.readable().await;
+            None
+        };
+        let from_upstream = async {
+            match &self.upstreams {
+                Some(upstreams) => upstreams.endpoint().readable().await,
+                None => futures_lite::future::pending().await,
+            }
+            None
+        };
+        let slept = async {
+            glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
+            None
+        };
+        let too_often = async {
+            too_many_wakes().await;
+            None
+        };
+        let message = self.inbox.next();
+        let message = too_often
+            .or(message)
+            .or(datagram)
+            .or(from_upstream)
+            .or(slept)
+            .await;
+        if let Some(message) = message {
+            self.on_message(message, Instant::now());
+        }
+    }
+}
+
+/// Whether a call can be taken, whoever would run it.
+fn check(function: &str, stage: Stage) -> Result<(), CallError> {
+    if stage != Stage::Serving {
+        let error = "this process is stopping and takes no new calls";
+        return Err(CallError::not_run(ErrorKind::Unavailable, error));
+    }
+    if function.len() > FUNCTION_NAME_MAX_BYTES {
+        let error =
+            format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
+        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
+    }
+    if function.starts_with(RESERVED_PREFIX) && ![STATS, FUNCTIONS].contains(&function) {
+        let error = format!(
+            "no reserved function is called `{function}`; there are {FUNCTIONS} and {STATS}"
+        );
+        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
+    }
+    Ok(())
+}
+
+fn too_large(bytes: usize) -> CallError {
+    let error = format!("the arguments have {bytes} bytes, and at most {BODY_MAX_BYTES} are taken");
+    CallError::not_run(ErrorKind::PayloadTooLarge, error)
+}
+
+fn refuse(callers: &mut Endpoint, session: SessionKey, id: u64, error: &CallError) {
+    if let Some(outbox) = callers.outbox(session) {
+        outbox.fail(id, Bill::default(), error);
+    }
+}
