@@ -89,6 +89,18 @@ pub struct Amount {
     pub time: Duration,
 }
 
+impl Amount {
+    /// So many, as fast as they go, in ten seconds at the most: for a test.
+    #[must_use]
+    pub const fn of(count: u64) -> Self {
+        Self {
+            count,
+            per_second: None,
+            time: Duration::from_secs(10),
+        }
+    }
+}
+
 /// An attack by its name.
 pub struct Attack {
     /// As the command line calls it.
@@ -124,11 +136,7 @@ impl Attack {
             what,
             setting: Setting::Node,
             node_flags: &[],
-            amount: Amount {
-                count,
-                per_second: None,
-                time: Duration::from_secs(10),
-            },
+            amount: Amount::of(count),
             bounds: match by {
                 By::Strangers => Bounds::STRANGERS,
                 By::Callers | By::Nodes => Bounds::CALLERS,

@@ -9,6 +9,23 @@
 //!
 //! An [`Attack`] knows nothing of how its server was started: the harness (`abuse run`) gives it processes, a test its
 //! own servers and a short [`Amount`]. Everything goes to loopback and is bounded in number and time.
+//!
+//! ```no_run
+//! # use madrpc_abuse::{Amount, Field, attack, fleet::Fleet};
+//! # fn test(address: std::net::SocketAddr, fleet: &Fleet) -> Result<(), madrpc_abuse::AbuseError> {
+//! let field = Field {
+//!     target: address,          // of a node that runs `script::SCRIPT` with a certificate of the fleet
+//!     nodes: &[address],
+//!     fleet,
+//!     amount: Amount::of(200),
+//!     watched: None,            // it is in this process
+//!     bad_node: None,
+//! };
+//! let attack = attack("initial-close-reason").expect("it is listed");
+//! assert!((attack.run)(&field)?.checks.iter().all(|check| check.holds));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod attack;
 mod callers;

@@ -5,7 +5,7 @@ use crate::error::AbuseError;
 use crate::peer::client::{Came, Peer};
 use crate::peer::wire;
 use crate::script::LANES;
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// Calls that wait in front of those that are refused.

@@ -5,7 +5,7 @@ use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
 use crate::peer::client::{Came, Peer};
 use crate::peer::wire;
-use madrpc_core::error::ErrorKind;
+use madrpc_core::call::ErrorKind;
 use madrpc_core::limits::{FUNCTION_NAME_MAX_BYTES, INLINE_FRAME_MAX_BYTES};
 use madrpc_core::value::Value;
 use std::time::{Duration, Instant};

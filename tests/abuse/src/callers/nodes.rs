@@ -7,7 +7,10 @@ use crate::peer::client::{Came, Peer};
 use crate::peer::pace::Pace;
 use crate::peer::socket::Socket;
 use crate::peer::wire;
-use madrpc_core::frame::{self, Bill, Header};
+use madrpc_core::call::{
+    Bill,
+    frame::{self, Header},
+};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
 use crate::peer::client::{CHANNEL, FIRST_BODY, Peer};
 use crate::peer::wire;
-use madrpc_core::frame::NOTHING;
+use madrpc_core::call::frame::NOTHING;
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(30);

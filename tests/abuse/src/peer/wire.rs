@@ -1,6 +1,6 @@
 //! The frames of the protocol, by the project's own encoder.
 
-use madrpc_core::frame::{self, Header};
+use madrpc_core::call::frame::{self, Header};
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::{Value, from_value};
 use std::time::Duration;

@@ -110,16 +110,16 @@ impl Row {
         let bounds = &attack.bounds;
         let mut failed = Vec::new();
         let is_quiet = self.is_quiet();
-        if let Some(min) = bounds.kept_min.filter(|_| is_quiet) {
+        if let Some(min) = bounds.kept_min {
             match self.kept() {
-                Some(kept) if kept >= min => {}
+                Some(kept) if kept >= min || !is_quiet => {}
                 Some(kept) => failed.push(format!("a caller keeps {:.0} %", kept * 100.0)),
                 None => failed.push("a caller got nothing".to_owned()),
             }
         }
-        if let Some(max) = bounds.p99_max.filter(|_| is_quiet) {
+        if let Some(max) = bounds.p99_max {
             match self.p99_ratio() {
-                Some(ratio) if ratio <= max => {}
+                Some(ratio) if ratio <= max || !is_quiet => {}
                 Some(ratio) => {
                     failed.push(format!("a lone caller's p99 is {ratio:.1} times as long"));
                 }

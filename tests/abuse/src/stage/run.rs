@@ -202,20 +202,21 @@ impl Stage<'_> {
         let Some(figures) = seen.figures.filter(|_| self.servers.all[0].is_alive()) else {
             return Ok(None);
         };
+        let effort = seen.attacked.effort;
         let newcomers = seen.newcomers.tried > 0;
-        let beside = self.beside_stand_in(IN_FLIGHT, newcomers, seen.attacked.effort, row)?;
+        let beside = self.beside_stand_in(IN_FLIGHT, newcomers, effort, row)?;
         row.calls_per_s = Some([beside.calls_per_s, figures.calls_per_s]);
+        // Before the attack is made again: a server that still works on it is no measure.
+        let beside = self.beside_stand_in(1, false, effort, row)?;
         self.wait_until_quiet()?;
         let watched = self.watched();
-        let caller = self.caller(1)?;
         let others = Others::since_now(&watched)?;
+        let caller = self.caller(1)?;
         let again = self.attack()?;
-        row.others_share = others.share(&watched)?.max(row.others_share);
         let lone = caller.stop()?;
-        if self.servers.all[0].is_alive() {
-            let beside = self.beside_stand_in(1, false, again.effort, row)?;
-            row.p99_us = beside.p99_us.zip(lone.p99_us).map(|(a, b)| [a, b]);
-        }
+        // The caller counts as another until it has ended.
+        row.others_share = others.share(&watched)?.max(row.others_share);
+        row.p99_us = beside.p99_us.zip(lone.p99_us).map(|(a, b)| [a, b]);
         Ok(Some(again))
     }
 
