@@ -21,7 +21,7 @@ CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
 	tests/deploy/run tests/deploy/series.sh tests/aioquic/install
 
-.PHONY: help demo test test-deploy check bench soak build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
+.PHONY: help demo test test-deploy check bench soak abuse build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ test: deps aioquic ## every test of the workspace, and their count; ARGS="NAME" 
 
 test-deploy: ## the package and its units in a Debian that systemd-nspawn boots; needs root; ARGS="NAME" for some of them
 	@setpriv --pdeathsig TERM tests/deploy/run $(ARGS)
+
+abuse: build ## what strangers and callers do to a server, measured, one attack after the other; ARGS="hello- --markdown" for some of them
+	cargo run $(LOCKED) --release -p madrpc-abuse -- run $(if $(ARGS),$(ARGS),all)
 
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
