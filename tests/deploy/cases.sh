@@ -299,10 +299,10 @@ attempts_are() {
 }
 
 case_sandbox() {
-    local found
-    mkdir -p "$ROOT/home/ann"
-    echo secret | tee "$ROOT/home/ann/secret" >"$ROOT/root/secret"
-    chmod 644 "$ROOT/home/ann/secret" "$ROOT/root/secret"
+    local found homes="$ROOT/home"
+    mkdir -p "$homes/ann"
+    echo secret | tee "$homes/ann/secret" >"$ROOT/root/secret"
+    chmod 644 "$homes/ann/secret" "$ROOT/root/secret"
     inside systemd-run --quiet --unit=free sleep 60
     found=$(target/release/examples/attempt "$(outer_pid free)" /root)
     attempts_are 3 <<<"$found"
