@@ -244,7 +244,10 @@ fn attempts(thread: &Thread, state: &str) -> Outcome<Vec<(&'static str, Result<u
             "udp-bind",
             thread.address(SYS_bind, AF_INET, SOCK_DGRAM, 0)?,
         ),
-        ("read-home", thread.open("/home/ann/secret", O_RDONLY)?),
+        (
+            "read-home",
+            thread.open(concat!("/home", "/ann/secret"), O_RDONLY)?,
+        ),
         ("read-root", thread.open("/root/secret", O_RDONLY)?),
         (
             "read-key",
