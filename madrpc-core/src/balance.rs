@@ -79,6 +79,9 @@ impl FewestInFlight {
         count: usize,
         mut in_flight: impl FnMut(usize) -> Option<usize>,
     ) -> Option<usize> {
+        if count == 1 {
+            return in_flight(0).map(|_| 0);
+        }
         let mut best: Option<(usize, usize)> = None;
         for step in 0..count {
             let index = (self.next + step) % count;

@@ -62,14 +62,19 @@ pub(super) struct Running {
     pub(super) started: Instant,
     pub(super) cpu: Duration,
     pub(super) slices: u32,
-    /// The calls that it waits for.
-    pub(super) children: Children,
-    /// What has come for it from its children and it has not seen.
-    pub(super) answers: Held,
+    /// The calls that it waits for, where it has asked for any.
+    pub(super) asked: Option<Box<Asked>>,
     /// Its deadline has passed, or nobody waits for it.
     pub(super) has_to_end: bool,
     /// When it was set aside, counted in slices of the shard.
     pub(super) since_slice: u64,
+}
+
+/// What a call has asked for.
+pub(super) struct Asked {
+    pub(super) children: Children,
+    /// What has come from them and it has not seen.
+    pub(super) answers: Held,
 }
 
 impl Running {

@@ -1,7 +1,7 @@
 //! Calls of calls: what a running call asks for, and what becomes of it when its parent ends.
 
 use super::Node;
-use super::call::{CallKey, Origin, Parent, Running, Ticket};
+use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::Answer;
 use crate::net::dial::{CallId, Request};
 use crate::net::service::Io;
@@ -33,9 +33,9 @@ impl Orphans {
     }
 
     /// Takes over what a call that is over has asked for.
-    pub(super) fn adopt(&mut self, children: &mut Children) {
+    pub(super) fn adopt(&mut self, children: Children) {
         if !children.is_empty() {
-            self.0.push_back(std::mem::take(children).into_values());
+            self.0.push_back(children.into_values());
         }
     }
 
@@ -69,12 +69,19 @@ impl Node {
                 depth: depth.saturating_add(1),
             };
             let sent = self.send_child(&request, Parent { call, token }, io);
+            let held = self.calls.held(0);
             let Some(running) = self.calls.running_mut(call) else {
                 break;
             };
             match sent {
                 Ok(child) => {
-                    running.children.insert(token, child);
+                    let asked = running.asked.get_or_insert_with(|| {
+                        Box::new(Asked {
+                            children: Children::default(),
+                            answers: held,
+                        })
+                    });
+                    asked.children.insert(token, child);
                 }
                 Err(error) => {
                     running.lane.answer(token, Err(error));
@@ -115,14 +122,14 @@ impl Node {
     pub(super) fn answer(&mut self, parent: Parent, answer: Answer) {
         let Parent { call, token } = parent;
         if let Some(Running {
-            children,
+            asked: Some(asked),
             lane,
-            answers,
             ..
         }) = self.calls.running_mut(call)
-            && children.remove(&token).is_some()
+            && asked.children.remove(&token).is_some()
         {
             // Until the lane takes them, which it does when it goes on.
+            let answers = &mut asked.answers;
             answers.set(answers.bytes() + answer.as_ref().map_or(0, Vec::len));
             lane.answer(token, answer);
             self.calls.wake(call);

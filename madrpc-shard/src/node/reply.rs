@@ -20,7 +20,9 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) {
         let result = result.map_err(|error| running.explain(error));
-        self.orphans.adopt(&mut running.children);
+        if let Some(asked) = running.asked.take() {
+            self.orphans.adopt(asked.children);
+        }
         let key = running.key;
         if let Some(key) = key {
             self.calls.remove(key);

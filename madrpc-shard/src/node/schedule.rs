@@ -3,7 +3,6 @@
 use super::Node;
 use super::call::{CallKey, Origin, Queued, Running, Ticket};
 use super::calls::{Due, Row};
-use super::children::Children;
 use super::functions::Registered;
 use super::lanes::{LANES_MAX, Making};
 use crate::engine::{Lane, Progress};
@@ -286,8 +285,7 @@ impl Node {
             started: now,
             cpu: Duration::ZERO,
             slices: 0,
-            children: Children::default(),
-            answers: self.calls.held(0),
+            asked: None,
             has_to_end: false,
             since_slice: 0,
         };
@@ -301,7 +299,9 @@ impl Node {
         self.beacon.end();
         let now = Instant::now();
         self.turns.last_end = now;
-        running.answers.set(0);
+        if let Some(asked) = &mut running.asked {
+            asked.answers.set(0);
+        }
         running.cpu += now.duration_since(begun);
         running.slices += 1;
         running.since_slice = self.turns.slices_given;

@@ -117,9 +117,11 @@ impl Endpoint {
     /// Whether this session may be given a reply with a body of so many bytes: one whose peer does not take what it has
     /// gets only small ones.
     pub(crate) fn has_room(&self, key: SessionKey, bytes: usize) -> bool {
-        let entry = self.sessions.get(key);
-        bytes <= INLINE_BODY_MAX_BYTES
-            || entry.is_some_and(|entry| !entry.held.is_over(entry.own_bytes() + bytes))
+        let has_room = || {
+            let entry = self.sessions.get(key);
+            entry.is_some_and(|entry| !entry.held.is_over(entry.own_bytes() + bytes))
+        };
+        bytes <= INLINE_BODY_MAX_BYTES || has_room()
     }
 
     /// Whether this session's peer takes so little of its replies that its further calls are not started.
