@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the kernel picks the shard | [`steer`] |
 //! | a batch is read or written | `socket` |
-//! | one that belongs to another shard goes there | `relay` |
+//! | one that belongs to another shard goes there | `relay`, `bell` |
 //! | its session is found, or opened | `endpoint` |
 //! | our own sessions to others, and the calls on them | `dial` |
 //!
@@ -13,6 +13,7 @@
 pub mod address;
 pub mod steer;
 
+mod bell;
 pub(crate) mod budget;
 pub(crate) mod dial;
 pub(crate) mod endpoint;
@@ -25,3 +26,10 @@ pub(crate) mod socket;
 pub(crate) mod spin;
 pub(crate) mod transport;
 pub(crate) mod wake;
+
+/// What `bell` stands on. The model in `tests/bell` puts loom's in its place.
+mod sync {
+    pub(super) use atomic_waker::AtomicWaker;
+    pub(super) use std::sync::Arc;
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}

@@ -9,15 +9,12 @@
 //! once a turn, which wakes it where it is parked. (glommio's own shared channel cannot be looked into without waiting,
 //! and keeps a waker for each look; its `spsc_queue` is unsound, glommio#700.)
 
+use super::bell::{Bell, Listener};
 use super::socket::Datagram;
-use atomic_waker::AtomicWaker;
 use madrpc_core::limits::{DATAGRAM_MAX_BYTES, RELAYED_MAX, RELAYED_MIN};
 use rtrb::{Consumer, Producer, RingBuffer};
-use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 
 /// A datagram on its way to its shard.
 pub(crate) struct Parcel {
@@ -36,13 +33,6 @@ impl Parcel {
             to: self.to,
         }
     }
-}
-
-/// Says that there is mail.
-#[derive(Default)]
-struct Bell {
-    rung: AtomicBool,
-    sleeper: AtomicWaker,
 }
 
 /// The way to another shard.
@@ -66,9 +56,7 @@ pub(crate) struct Relay {
     /// By shard; none to itself.
     outgoing: Vec<Option<Outgoing>>,
     arriving: Vec<Arriving>,
-    bell: Arc<Bell>,
-    /// The bell was rung, and the rings have not all been found empty since.
-    has_mail: bool,
+    listener: Listener,
     /// The ring to look into next, so that each has its turn.
     next: usize,
     relayed: u64,
@@ -92,7 +80,7 @@ pub(crate) fn mesh(shards: u16) -> Vec<Relay> {
                 Outgoing {
                     parcels,
                     emptied,
-                    bell: Arc::clone(&relays[to].bell),
+                    bell: Arc::clone(relays[to].listener.bell()),
                     unannounced: false,
                 }
             });
@@ -147,30 +135,29 @@ impl Relay {
     pub(crate) fn announce(&mut self) {
         for way in self.outgoing.iter_mut().flatten() {
             if std::mem::take(&mut way.unannounced) {
-                // Before the waker, so that a shard about to park sees it.
-                way.bell.rung.store(true, Ordering::Release);
-                way.bell.sleeper.wake();
+                way.bell.ring();
             }
         }
     }
 
     /// The next datagram that another shard has handed over, and the way by which [`Relay::give_back`] returns it.
     pub(crate) fn receive(&mut self) -> Option<(usize, Box<Parcel>)> {
-        if !self.has_mail {
-            self.has_mail = self.bell.rung.swap(false, Ordering::Acquire);
-        }
-        if !self.has_mail {
-            return None;
-        }
-        for _ in 0..self.arriving.len() {
-            let at = self.next;
-            self.next = (at + 1) % self.arriving.len();
-            if let Ok(parcel) = self.arriving[at].parcels.pop() {
-                return Some((at, parcel));
+        let Self {
+            listener,
+            arriving,
+            next,
+            ..
+        } = self;
+        listener.receive(|| {
+            for _ in 0..arriving.len() {
+                let at = *next;
+                *next = (at + 1) % arriving.len();
+                if let Ok(parcel) = arriving[at].parcels.pop() {
+                    return Some((at, parcel));
+                }
             }
-        }
-        self.has_mail = false;
-        None
+            None
+        })
     }
 
     /// Returns a parcel to be filled anew.
@@ -181,15 +168,7 @@ impl Relay {
 
     /// Waits until another shard hands something over.
     pub(crate) async fn readable(&self) {
-        poll_fn(|context| {
-            self.bell.sleeper.register(context.waker());
-            // After the registration: what is rung from here on wakes.
-            match self.has_mail || self.bell.rung.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
+        self.listener.readable().await;
     }
 }
 
