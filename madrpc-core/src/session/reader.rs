@@ -64,7 +64,7 @@ pub(super) struct Reader {
     pub(super) partial: Vec<u8>,
     /// Bodies that are coming in, by stream: as many as a peer may have open at the same time.
     pub(super) arriving: HashMap<u64, Arriving>,
-    /// Bytes of those.
+    /// Memory that those take.
     arriving_bytes: usize,
     /// Bytes read in the life of the session.
     pub(super) read_bytes: u64,
@@ -110,9 +110,17 @@ impl Reader {
         !self.unread.is_empty()
     }
 
-    /// Bytes of frames that have not arrived whole.
+    /// Memory that frames take which have not arrived whole.
     pub(super) fn held_bytes(&self) -> usize {
         self.partial.len() + self.arriving_bytes
+    }
+
+    /// Bytes read of frames that have not arrived whole.
+    #[cfg(test)]
+    pub(super) fn arrived_bytes(&self) -> usize {
+        let bodies = self.arriving.values();
+        let bodies = bodies.filter_map(|arriving| Some(arriving.bytes.as_ref()?.len()));
+        self.partial.len() + bodies.sum::<usize>()
     }
 
     /// When the next of the bodies that are coming in is late.
@@ -127,7 +135,7 @@ impl Reader {
         let mut arriving = self.arriving.values_mut();
         let late = arriving.find(|arriving| arriving.bytes.is_some() && arriving.until <= now)?;
         let bytes = late.bytes.take()?;
-        self.arriving_bytes -= bytes.len();
+        self.arriving_bytes -= bytes.capacity();
         Some(match frame::read_header(&bytes) {
             Ok(Header::Call { id, .. }) => Some(id),
             _ => None,
@@ -269,7 +277,7 @@ impl Reader {
             until: self.now + BODY_HEADER_TIMEOUT,
             is_known: false,
         });
-        self.arriving_bytes -= arriving.bytes.as_ref().map_or(0, Vec::len);
+        self.arriving_bytes -= arriving.bytes.as_ref().map_or(0, Vec::capacity);
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
             let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
@@ -291,6 +299,7 @@ impl Reader {
                 }
                 continue;
             };
+            make_room(bytes, read);
             bytes.extend_from_slice(&buffer.bytes[..read]);
             let announced = frame::announced(bytes).unwrap_or_default();
             let is_too_large = announced > limit;
@@ -324,8 +333,19 @@ impl Reader {
     }
 
     fn keep(&mut self, stream: u64, arriving: Arriving) {
-        self.arriving_bytes += arriving.bytes.as_ref().map_or(0, Vec::len);
+        self.arriving_bytes += arriving.bytes.as_ref().map_or(0, Vec::capacity);
         self.arriving.insert(stream, arriving);
+    }
+}
+
+/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
+fn make_room(bytes: &mut Vec<u8>, more: usize) {
+    let needed = bytes.len() + more;
+    if needed > bytes.capacity() {
+        let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
+        let doubled = needed.max(2 * bytes.capacity());
+        let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
+        bytes.reserve_exact(wanted - bytes.len());
     }
 }
 

@@ -136,7 +136,7 @@ fn a_peer_that_never_reads_lets_frames_wait_and_no_more() {
             break;
         }
     }
-    arrived += server.reader.held_bytes();
+    arrived += server.reader.arrived_bytes();
     assert_eq!(arrived + waiting, put);
 
     // And the rest follows as soon as it is read.
@@ -174,7 +174,7 @@ fn a_turn_reads_no_more_than_its_budget() {
         buffer,
         ..
     } = &mut pipe;
-    let held = |server: &Session| server.reader.held_bytes();
+    let held = |server: &Session| server.reader.arrived_bytes();
     let (mut turns, mut small, mut large) = (0, 0, 0);
     let mut before = 0;
     loop {
