@@ -82,7 +82,7 @@ pub const CHANNEL_BITE_BYTES: usize = 8 * KIB;
 /// The deadline of a call whose caller names none.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long after its deadline a call still waits for the reply of whoever enforces the deadline, who knows more.
+/// How long after its deadline a call still waits for the reply of the node, which enforces it and can say more.
 pub const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
 /// The longest deadline; a longer one is cut to it.
@@ -144,7 +144,7 @@ pub const RELAYED_MIN: usize = 16;
 /// Stateless resets that a shard sends in a second, at the most.
 pub const RESETS_PER_SECOND: u32 = 1000;
 
-/// Calls that a shard ends in one turn because their caller, or whoever ran them, is gone.
+/// Calls that a shard ends in one turn because their caller or their node is gone.
 pub const ENDINGS_PER_TURN: usize = 256;
 
 /// Datagrams that a shard takes from the others in one turn.

@@ -1,6 +1,6 @@
 //! Refused handshakes in words.
 //!
-//! Owns what a TLS alert means here, seen from either end; callers are whoever logs or shows a closed connection.
+//! Owns what a TLS alert means here, seen from either end; used where a closed connection is logged or shown.
 //! QUIC carries an alert as the error code `0x100 + alert` (RFC 9001, section 4.8).
 
 struct Alert {

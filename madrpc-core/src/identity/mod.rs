@@ -8,7 +8,7 @@
 //!            --tls-ca --tls-cert --tls-key ─▶ ┘
 //! ```
 //!
-//! A role is a DNS name in the certificate. Whoever calls says which name it expects; a node's certificate does not
+//! A role is a DNS name in the certificate. A caller says which name it expects; a node's certificate does not
 //! carry the orchestrator's, so no node can pose as one.
 
 mod alert;

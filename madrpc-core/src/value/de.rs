@@ -7,7 +7,7 @@
 //! serde's `flatten` and `untagged`, which know only what JSON knows.
 
 use super::access::{Enum, elements, properties};
-use super::{Value, ValueError, iso_8601, marker};
+use super::{Value, ValueError, iso_8601, serde_value};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -100,7 +100,7 @@ impl<'de> Deserializer<'de> for Source {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ValueError> {
-        if name != marker::NAME {
+        if name != serde_value::NAME {
             return visitor.visit_newtype_struct(self);
         }
         let mut bytes = Vec::new();

@@ -3,8 +3,8 @@
 //! Owns the check of every byte that a peer sent. Allocates nothing itself; what is made of the pieces is the
 //! builder's business. [`Value::decode`](super::Value::decode) is one builder, a node's JavaScript engine the other.
 
-use super::fault::{DecodeError, Fault, Malformed};
 use super::wire::{MAX_DEPTH, tag};
+use super::wire_fault::{DecodeError, Malformed, WireFault};
 use super::{BigInteger, TypedArrayKind};
 
 /// Makes values of some kind out of what [`decode`] reads.
@@ -74,10 +74,10 @@ pub fn decode<B: Build>(bytes: &[u8], builder: &mut B) -> Result<B::Value, Decod
     let mut input = Input { rest: bytes };
     let result = value(&mut input, builder, 0).and_then(|value| match input.rest {
         [] => Ok(value),
-        _ => Err(Fault::TrailingBytes.into()),
+        _ => Err(WireFault::TrailingBytes.into()),
     });
     result.map_err(|stop| match stop {
-        Stop::Fault(fault) => DecodeError::Malformed(Malformed {
+        Stop::WireFault(fault) => DecodeError::Malformed(Malformed {
             at: bytes.len() - input.rest.len(),
             fault,
         }),
@@ -86,14 +86,14 @@ pub fn decode<B: Build>(bytes: &[u8], builder: &mut B) -> Result<B::Value, Decod
 }
 
 enum Stop<E> {
-    Fault(Fault),
+    WireFault(WireFault),
     Build(E),
 }
 
-impl<E> From<Fault> for Stop<E> {
+impl<E> From<WireFault> for Stop<E> {
     #[cold]
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+    fn from(fault: WireFault) -> Self {
+        Self::WireFault(fault)
     }
 }
 
@@ -113,7 +113,8 @@ fn value<B: Build>(
         tag::FLOAT => builder.float(input.float()?),
         tag::BIG_INTEGER => {
             let negative = input.bool()?;
-            let big = BigInteger::from_be_bytes(negative, input.block()?).map_err(Fault::from)?;
+            let big =
+                BigInteger::from_be_bytes(negative, input.block()?).map_err(WireFault::from)?;
             builder.big_integer(big)
         }
         tag::STRING => builder.string(input.text()?),
@@ -121,17 +122,17 @@ fn value<B: Build>(
         tag::TYPED_ARRAY => {
             let number = input.byte()?;
             let kind =
-                TypedArrayKind::from_number(number).ok_or(Fault::UnknownTypedArray(number))?;
+                TypedArrayKind::from_number(number).ok_or(WireFault::UnknownTypedArray(number))?;
             let bytes = input.block()?;
             if !bytes.len().is_multiple_of(kind.element_bytes()) {
-                return Err(Fault::OddLength.into());
+                return Err(WireFault::OddLength.into());
             }
             builder.typed_array(kind, bytes)
         }
         tag::DATE => builder.date(input.float()?),
         tag::ARRAY => return array(input, builder, depth),
         tag::OBJECT => return object(input, builder, depth),
-        unknown => return Err(Fault::UnknownTag(unknown).into()),
+        unknown => return Err(WireFault::UnknownTag(unknown).into()),
     };
     value.map_err(Stop::Build)
 }
@@ -171,30 +172,30 @@ struct Input<'a> {
 
 impl<'a> Input<'a> {
     #[inline]
-    fn byte(&mut self) -> Result<u8, Fault> {
-        let (&byte, rest) = self.rest.split_first().ok_or(Fault::CutOff)?;
+    fn byte(&mut self) -> Result<u8, WireFault> {
+        let (&byte, rest) = self.rest.split_first().ok_or(WireFault::CutOff)?;
         self.rest = rest;
         Ok(byte)
     }
 
     #[inline]
-    fn bool(&mut self) -> Result<bool, Fault> {
+    fn bool(&mut self) -> Result<bool, WireFault> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            other => Err(Fault::BadBool(other)),
+            other => Err(WireFault::BadBool(other)),
         }
     }
 
     #[inline]
-    fn float(&mut self) -> Result<f64, Fault> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Fault::CutOff)?;
+    fn float(&mut self) -> Result<f64, WireFault> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(WireFault::CutOff)?;
         self.rest = rest;
         Ok(f64::from_le_bytes(*bytes))
     }
 
     #[inline]
-    fn varint(&mut self) -> Result<u64, Fault> {
+    fn varint(&mut self) -> Result<u64, WireFault> {
         let first = self.byte()?;
         if first < 0x80 {
             return Ok(first.into());
@@ -202,7 +203,7 @@ impl<'a> Input<'a> {
         self.long_varint(first)
     }
 
-    fn long_varint(&mut self, first: u8) -> Result<u64, Fault> {
+    fn long_varint(&mut self, first: u8) -> Result<u64, WireFault> {
         let mut number = u64::from(first & 0x7f);
         for shift in (7..64).step_by(7) {
             let byte = self.byte()?;
@@ -210,37 +211,37 @@ impl<'a> Input<'a> {
             if byte < 0x80 {
                 // One bit is left for the tenth byte.
                 return if shift == 63 && byte > 1 {
-                    Err(Fault::BadVarint)
+                    Err(WireFault::BadVarint)
                 } else {
                     Ok(number)
                 };
             }
         }
-        Err(Fault::BadVarint)
+        Err(WireFault::BadVarint)
     }
 
     /// A length and that many bytes.
     #[inline]
-    fn block(&mut self) -> Result<&'a [u8], Fault> {
-        let len = usize::try_from(self.varint()?).map_err(|_| Fault::CutOff)?;
-        let (block, rest) = self.rest.split_at_checked(len).ok_or(Fault::CutOff)?;
+    fn block(&mut self) -> Result<&'a [u8], WireFault> {
+        let len = usize::try_from(self.varint()?).map_err(|_| WireFault::CutOff)?;
+        let (block, rest) = self.rest.split_at_checked(len).ok_or(WireFault::CutOff)?;
         self.rest = rest;
         Ok(block)
     }
 
     #[inline]
-    fn text(&mut self) -> Result<&'a str, Fault> {
-        std::str::from_utf8(self.block()?).map_err(|_| Fault::BadUtf8)
+    fn text(&mut self) -> Result<&'a str, WireFault> {
+        std::str::from_utf8(self.block()?).map_err(|_| WireFault::BadUtf8)
     }
 
     /// How many things follow that take at least `least` bytes each, one level below `depth`.
-    fn count(&mut self, depth: usize, least: usize) -> Result<usize, Fault> {
+    fn count(&mut self, depth: usize, least: usize) -> Result<usize, WireFault> {
         if depth == MAX_DEPTH {
-            return Err(Fault::TooDeep);
+            return Err(WireFault::TooDeep);
         }
-        let count = usize::try_from(self.varint()?).map_err(|_| Fault::CutOff)?;
+        let count = usize::try_from(self.varint()?).map_err(|_| WireFault::CutOff)?;
         if count > self.rest.len() / least {
-            return Err(Fault::CutOff);
+            return Err(WireFault::CutOff);
         }
         Ok(count)
     }
@@ -251,7 +252,7 @@ mod tests {
     use super::super::{BigIntegerError, Value};
     use super::*;
 
-    fn fault(bytes: &[u8]) -> (usize, Fault) {
+    fn fault(bytes: &[u8]) -> (usize, WireFault) {
         let Malformed { at, fault } = Value::decode(bytes).unwrap_err();
         (at, fault)
     }
@@ -259,23 +260,26 @@ mod tests {
     #[test]
     fn every_fault_is_named_and_placed() {
         for (bytes, expected) in [
-            (&[][..], (0, Fault::CutOff)),
-            (&[1, 1], (1, Fault::TrailingBytes)),
-            (&[12], (1, Fault::UnknownTag(12))),
-            (&[2, 2], (2, Fault::BadBool(2))),
-            (&[4, 0, 0, 0, 0, 0, 0, 0], (1, Fault::CutOff)),
-            (&[5, 3, 0], (2, Fault::BadBool(3))),
-            (&[6, 2, 0xc3, 0x28], (4, Fault::BadUtf8)),
-            (&[6, 3, b'a', b'b'], (2, Fault::CutOff)),
-            (&[8, 11, 0], (2, Fault::UnknownTypedArray(11))),
-            (&[8, 3, 3, 0, 0, 0], (6, Fault::OddLength)),
-            (&[11, 1, 1, 0xff, 1], (4, Fault::BadUtf8)),
-            (&[10, 2, 1, 12], (4, Fault::UnknownTag(12))),
+            (&[][..], (0, WireFault::CutOff)),
+            (&[1, 1], (1, WireFault::TrailingBytes)),
+            (&[12], (1, WireFault::UnknownTag(12))),
+            (&[2, 2], (2, WireFault::BadBool(2))),
+            (&[4, 0, 0, 0, 0, 0, 0, 0], (1, WireFault::CutOff)),
+            (&[5, 3, 0], (2, WireFault::BadBool(3))),
+            (&[6, 2, 0xc3, 0x28], (4, WireFault::BadUtf8)),
+            (&[6, 3, b'a', b'b'], (2, WireFault::CutOff)),
+            (&[8, 11, 0], (2, WireFault::UnknownTypedArray(11))),
+            (&[8, 3, 3, 0, 0, 0], (6, WireFault::OddLength)),
+            (&[11, 1, 1, 0xff, 1], (4, WireFault::BadUtf8)),
+            (&[10, 2, 1, 12], (4, WireFault::UnknownTag(12))),
         ] {
             assert_eq!(fault(bytes), expected, "{bytes:?}");
         }
         let huge = [&[5, 0, 0x81, 0x20][..], &[1; BigInteger::MAX_BYTES + 1]].concat();
-        assert_eq!(fault(&huge).1, Fault::BigInteger(BigIntegerError::TooBig));
+        assert_eq!(
+            fault(&huge).1,
+            WireFault::BigInteger(BigIntegerError::TooBig)
+        );
         assert_eq!(
             Value::decode(&[10, 2, 1, 12]).unwrap_err().to_string(),
             "no kind of value has the number 12 (at byte 4)"
@@ -286,8 +290,8 @@ mod tests {
     fn varints_end_at_64_bits() {
         let varint = |last: u8| [&[3][..], &[0xff; 9], &[last]].concat();
         assert_eq!(Value::decode(&varint(1)), Ok(Value::Integer(i64::MIN)));
-        assert_eq!(fault(&varint(2)), (11, Fault::BadVarint));
-        assert_eq!(fault(&varint(0x80)), (11, Fault::BadVarint));
+        assert_eq!(fault(&varint(2)), (11, WireFault::BadVarint));
+        assert_eq!(fault(&varint(0x80)), (11, WireFault::BadVarint));
     }
 
     /// Counts what it is asked for, and gives up at text.

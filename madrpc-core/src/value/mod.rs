@@ -14,15 +14,15 @@ mod de;
 mod decode;
 mod encode;
 mod error;
-mod fault;
 #[cfg(test)]
 mod generate;
 pub mod json;
-mod marker;
 mod ser;
+mod serde_value;
 mod tree;
 mod typed;
 pub mod wire;
+mod wire_fault;
 
 pub use big::{BigInteger, BigIntegerError};
 pub use date::iso_8601;
@@ -33,7 +33,7 @@ pub use typed::{OddLength, TypedArray, TypedArrayKind};
 
 /// A JavaScript value that can travel.
 ///
-/// Functions, symbols, and cycles cannot; whoever makes a value from JavaScript refuses them.
+/// Functions, symbols, and cycles cannot; the engine refuses them where it makes a value from JavaScript.
 ///
 /// `==` compares numbers as JavaScript's `===` does: NaN differs from itself, and 0 equals -0.
 /// `Integer(1)` and `Float(1.0)` are not equal here, though JavaScript cannot tell them apart.

@@ -6,7 +6,7 @@
 
 use super::collect::{Array, Object, tagged};
 use super::wire::MAX_DEPTH;
-use super::{Value, ValueError, marker};
+use super::{Value, ValueError, serde_value};
 use serde::ser::{self, Serialize};
 
 /// `from` as a value.
@@ -25,7 +25,7 @@ pub fn to_value<T: Serialize + ?Sized>(from: &T) -> Result<Value, ValueError> {
 #[derive(Clone, Copy)]
 pub(super) struct Serializer {
     depth: usize,
-    /// False only for what is inside [`marker::NAME`], which thereby knows that it need not become JSON.
+    /// False only for what is inside [`serde_value::NAME`], which thereby knows that it need not become JSON.
     human_readable: bool,
 }
 
@@ -138,7 +138,7 @@ impl ser::Serializer for Serializer {
         name: &'static str,
         inner: &T,
     ) -> Result<Value, ValueError> {
-        if name != marker::NAME {
+        if name != serde_value::NAME {
             return inner.serialize(self);
         }
         match inner.serialize(Self {

@@ -25,7 +25,7 @@
 
 pub use super::decode::{Build, decode};
 pub use super::encode::{EncodeError, Encoder};
-pub use super::fault::{DecodeError, Fault, Malformed};
+pub use super::wire_fault::{DecodeError, Malformed, WireFault};
 
 /// How many arrays and objects may be inside each other.
 ///
@@ -193,7 +193,7 @@ mod tests {
             bytes.push(0);
             assert_eq!(
                 Value::decode(&bytes).unwrap_err().fault,
-                Fault::TrailingBytes
+                WireFault::TrailingBytes
             );
         }
     }
@@ -243,7 +243,7 @@ mod tests {
                 Err(EncodeError::TooDeep)
             );
             let bytes = [&[tag::ARRAY, 1], bytes.as_slice()].concat();
-            assert_eq!(Value::decode(&bytes).unwrap_err().fault, Fault::TooDeep);
+            assert_eq!(Value::decode(&bytes).unwrap_err().fault, WireFault::TooDeep);
         };
         std::thread::Builder::new()
             .stack_size(256 << 10)

@@ -309,7 +309,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(replied) = self.replied.take() {
             drop(replied);
-            // Whoever drops the last client does not care either.
+            // It fails where the client thread has ended, and the call with it.
             let _ = self.commands.unbounded_send(Command::Cancel(self.number));
         }
     }

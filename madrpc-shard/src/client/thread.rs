@@ -277,7 +277,7 @@ impl Driver {
             }
             Command::Close(closed) => {
                 self.say_goodbye(now);
-                // Whoever asked may not wait for it.
+                // The client that asked may not wait for it.
                 let _ = closed.send(());
             }
         }

@@ -1,8 +1,8 @@
 //! What the prelude gets from the host: the functions behind `madrpc.call`, timers and the deadline.
 //!
-//! They hold the desk and no JavaScript value: a value held outside of the engine's sight could never be collected.
+//! They hold the exchange and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
-use super::desk::{CHILDREN_MAX, Desk, Yield};
+use super::exchange::{CHILDREN_MAX, Exchange, Yield};
 use super::globals::embedded::OPTIONS;
 use super::values::{self, Builtins};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -12,35 +12,38 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The object that the prelude is called with.
-pub(super) fn object<'js>(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<Object<'js>> {
+pub(super) fn object<'js>(
+    ctx: &Ctx<'js>,
+    exchange: &Rc<Exchange>,
+) -> rquickjs::Result<Object<'js>> {
     let host = Object::new(ctx.clone())?;
-    let of = || Rc::clone(desk);
-    let desk = of();
+    let of = || Rc::clone(exchange);
+    let exchange = of();
     let send =
-        move |ctx, tools, name, args, timeout| send(&desk, &ctx, &tools, name, &args, timeout);
+        move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, name, &args, timeout);
     host.set("send", Function::new(ctx.clone(), send)?)?;
-    let desk = of();
-    let wait = move |ctx, tools, token| wait(&desk, &ctx, &tools, token);
+    let exchange = of();
+    let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
     host.set("wait", Function::new(ctx.clone(), wait)?)?;
-    let desk = of();
+    let exchange = of();
     host.set(
         "touch",
-        Function::new(ctx.clone(), move || desk.is_touched.set(true))?,
+        Function::new(ctx.clone(), move || exchange.is_touched.set(true))?,
     )?;
-    let desk = of();
+    let exchange = of();
     host.set(
         "deadline",
-        Function::new(ctx.clone(), move || desk.deadline_ms())?,
+        Function::new(ctx.clone(), move || exchange.deadline_ms())?,
     )?;
-    let desk = of();
+    let exchange = of();
     host.set(
         "cancelled",
-        Function::new(ctx.clone(), move || desk.must_stop().is_some())?,
+        Function::new(ctx.clone(), move || exchange.must_stop().is_some())?,
     )?;
-    let desk = of();
+    let exchange = of();
     host.set(
         "node",
-        Function::new(ctx.clone(), move || desk.node.clone())?,
+        Function::new(ctx.clone(), move || exchange.node.clone())?,
     )?;
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
@@ -53,14 +56,14 @@ pub(super) fn object<'js>(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<O
 
 /// `host.send(tools, name, args, timeoutMs)`: asks for a call and gives its token.
 fn send<'js>(
-    desk: &Desk,
+    exchange: &Exchange,
     ctx: &Ctx<'js>,
     tools: &Object<'js>,
     name: String,
     args: &Value<'js>,
     timeout_ms: Option<f64>,
 ) -> rquickjs::Result<u32> {
-    if !desk.is_serving.get() {
+    if !exchange.is_serving.get() {
         return Err(Exception::throw_type(
             ctx,
             "madrpc.call: a script cannot call while it loads",
@@ -86,7 +89,7 @@ fn send<'js>(
         )
     })?;
     let timeout = timeout_ms.map(|ms| Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 86_400.0)));
-    desk.ask(name, body, timeout).ok_or_else(|| {
+    exchange.ask(name, body, timeout).ok_or_else(|| {
         let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");
         throw(
             ctx,
@@ -106,27 +109,27 @@ fn kind_of_args(error: &CallError) -> ErrorKind {
 
 /// `host.wait(tools, token)`: suspends the lane until the answer is there, and gives the result.
 fn wait<'js>(
-    desk: &Desk,
+    exchange: &Exchange,
     ctx: &Ctx<'js>,
     tools: &Object<'js>,
     token: u32,
 ) -> rquickjs::Result<Value<'js>> {
     loop {
-        if let Some(answer) = desk.answer_to(token) {
+        if let Some(answer) = exchange.answer_to(token) {
             return match answer {
                 Ok(body) => result(ctx, tools, &body),
                 Err(error) => Err(throw(ctx, tools, &error)),
             };
         }
-        if let Some(kind) = desk.must_stop() {
+        if let Some(kind) = exchange.must_stop() {
             return Err(throw(
                 ctx,
                 tools,
                 &CallError::may_have_run(kind, "the call has to end"),
             ));
         }
-        desk.wake_at.set(None);
-        desk.suspend(Yield::Waiting);
+        exchange.wake_at.set(None);
+        exchange.suspend(Yield::Waiting);
     }
 }
 

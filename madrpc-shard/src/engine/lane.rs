@@ -1,17 +1,17 @@
 //! A lane: one QuickJS runtime with the script loaded, on a stack of its own.
 //!
 //! The runtime is made on that stack and never leaves it. QuickJS calls the interrupt handler every so often, about
-//! each 0.3 ms; there the lane looks at the clock. Its slice is used up: the lane is suspended, and whoever resumed it
+//! each 0.3 ms; there the lane looks at the clock. Its slice is used up: the lane is suspended, and the shard that resumed it
 //! goes on. Its deadline has passed, or it has been cancelled: the handler makes QuickJS throw what no script can catch.
 //!
 //! A lane is resumed until it says [`Progress::Done`]; after that it takes the next call.
 
-use super::desk::{Answer, Desk, Errand, Yield};
+use super::exchange::{Answer, ChildCall, Exchange, Yield};
 use super::heap::Counting;
 use super::limits::{
     CallLimits, GC_THRESHOLD_BYTES, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES,
 };
-use super::modules::Librarian;
+use super::modules::ModuleLoader;
 use super::program::Program;
 use super::{Registration, Script, ScriptError, exception};
 use corosensei::stack::DefaultStack;
@@ -28,7 +28,7 @@ type Fiber = Coroutine<(), Yield, (), DefaultStack>;
 pub(crate) enum Progress {
     /// It wants to go on.
     Running,
-    /// It waits for the answers to its errands, and wants to go on at this time at the latest.
+    /// It waits for the answers to its child_calls, and wants to go on at this time at the latest.
     Waiting(Option<Instant>),
     /// It has a result, see [`Lane::with_output`], or none.
     Done(Result<(), CallError>),
@@ -37,7 +37,7 @@ pub(crate) enum Progress {
 /// A runtime that runs one call at a time.
 pub(crate) struct Lane {
     fiber: Fiber,
-    desk: Rc<Desk>,
+    exchange: Rc<Exchange>,
     script: Script,
     config: LaneConfig,
     /// By the functions' places.
@@ -76,7 +76,7 @@ impl Loading {
         node: &str,
         config: &LaneConfig,
     ) -> Result<Self, ScriptError> {
-        let desk = Rc::new(Desk::new(node, config));
+        let exchange = Rc::new(Exchange::new(node, config));
         let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
             ScriptError::new(format!(
                 "script {}: no memory for a lane: {error}",
@@ -84,17 +84,17 @@ impl Loading {
             ))
         })?;
         let fiber = {
-            let (desk, script) = (Rc::clone(&desk), script.clone());
+            let (exchange, script) = (Rc::clone(&exchange), script.clone());
             let grown_max = config.grown_max_bytes();
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
-                desk.enter(yielder);
-                live(&desk, &script, grown_max);
-                desk.leave();
+                exchange.enter(yielder);
+                live(&exchange, &script, grown_max);
+                exchange.leave();
             })
         };
         let lane = Lane {
             fiber,
-            desk,
+            exchange,
             script: script.clone(),
             config: config.clone(),
             terms: Vec::new(),
@@ -106,12 +106,12 @@ impl Loading {
 
     /// Goes on for one slice.
     pub(crate) fn resume(mut self, now: Instant, slice: Duration) -> Loaded {
-        let desk = &self.0.desk;
-        desk.slice_end.set(now + slice);
-        desk.meter.on_resume(now);
+        let exchange = &self.0.exchange;
+        exchange.slice_end.set(now + slice);
+        exchange.meter.on_resume(now);
         match self.0.fiber.resume(()) {
             CoroutineResult::Yield(Yield::Slice) => {
-                self.0.desk.meter.on_suspend();
+                self.0.exchange.meter.on_suspend();
                 Loaded::Not(self)
             }
             CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => {
@@ -158,42 +158,42 @@ impl Lane {
 
     /// Says which call the next one is, for the log.
     pub(crate) fn set_call_number(&mut self, number: u64) {
-        self.desk.call.set(number);
+        self.exchange.call.set(number);
     }
 
-    /// Puts a call on the lane's desk: the function by its place among the registered ones, and its arguments.
+    /// Puts a call on the lane's exchange: the function by its place among the registered ones, and its arguments.
     pub(crate) fn assign(&mut self, function: usize, body: &[u8], deadline: Instant) {
-        self.desk.function.set(function);
-        self.desk.deadline.set(deadline);
-        self.desk.stop.set(None);
+        self.exchange.function.set(function);
+        self.exchange.deadline.set(deadline);
+        self.exchange.stop.set(None);
         if let Some(terms) = self.terms.get(function) {
-            self.desk.meter.begin(terms.limits);
-            self.desk.heap.begin(terms.limits.memory_bytes);
+            self.exchange.meter.begin(terms.limits);
+            self.exchange.heap.begin(terms.limits.memory_bytes);
         }
         self.calls += 1;
-        let mut input = self.desk.input.borrow_mut();
+        let mut input = self.exchange.input.borrow_mut();
         input.clear();
         input.extend_from_slice(body);
     }
 
     /// Goes on with the call for one slice.
     pub(crate) fn resume(&mut self, now: Instant, slice: Duration) -> Progress {
-        self.desk.slice_end.set(now + slice);
-        self.desk.meter.on_resume(now);
+        self.exchange.slice_end.set(now + slice);
+        self.exchange.meter.on_resume(now);
         match self.fiber.resume(()) {
             CoroutineResult::Yield(Yield::Slice) => {
-                self.desk.meter.on_suspend();
+                self.exchange.meter.on_suspend();
                 Progress::Running
             }
             CoroutineResult::Yield(Yield::Waiting) => {
-                self.desk.meter.on_suspend();
-                Progress::Waiting(self.desk.wake_at.get())
+                self.exchange.meter.on_suspend();
+                Progress::Waiting(self.exchange.wake_at.get())
             }
             CoroutineResult::Yield(Yield::Done(result)) => {
                 self.spoilt =
                     self.is_worn() || result.as_ref().is_err_and(|error| is_cut_off(error.kind));
                 if result.is_err() {
-                    self.desk.release_output();
+                    self.exchange.release_output();
                 }
                 Progress::Done(result)
             }
@@ -207,34 +207,34 @@ impl Lane {
 
     /// Makes the call end with this error as soon as the engine looks; it still has to be resumed.
     pub(crate) fn stop(&mut self, kind: ErrorKind) {
-        self.desk.stop.set(Some(kind));
+        self.exchange.stop.set(Some(kind));
     }
 
     /// The calls that the call has asked for since the last time.
-    pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
-        self.desk.take_errands()
+    pub(crate) fn take_child_calls(&mut self) -> Vec<ChildCall> {
+        self.exchange.take_child_calls()
     }
 
-    /// Brings the answer to an errand; a waiting lane has to be resumed for it.
+    /// Brings the answer to a child call; a waiting lane has to be resumed for it.
     pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
-        self.desk.answer(token, answer);
+        self.exchange.answer(token, answer);
     }
 
     /// Bytes of the result of the call that is done; 0 where it has none.
     pub(crate) fn output_bytes(&self) -> usize {
-        self.desk.output.borrow().len()
+        self.exchange.output.borrow().len()
     }
 
     /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
-        let used = use_it(&self.desk.output.borrow());
-        self.desk.release_output();
+        let used = use_it(&self.exchange.output.borrow());
+        self.exchange.release_output();
         used
     }
 
     /// The most heap that the call held, with what the script and the engine hold, in bytes.
     pub(crate) fn heap_peak_bytes(&self) -> u64 {
-        self.desk.heap.peak() as u64
+        self.exchange.heap.peak() as u64
     }
 
     /// Whether the lane must be replaced before the next call: the call was cut off in the middle of something, or is
@@ -256,21 +256,21 @@ impl Lane {
     fn is_worn(&self) -> bool {
         let is_isolated = self
             .terms
-            .get(self.desk.function.get())
+            .get(self.exchange.function.get())
             .is_some_and(|terms| terms.isolate);
         let is_old = self
             .config
             .recycle_after
             .is_some_and(|calls| self.calls >= calls);
-        is_isolated || is_old || self.desk.heap.grown() > self.config.grown_max_bytes()
+        is_isolated || is_old || self.exchange.heap.grown() > self.config.grown_max_bytes()
     }
 }
 
 impl Drop for Lane {
     /// Lets the lane end by itself: unwinding its stack through the engine's C frames is no option.
     fn drop(&mut self) {
-        self.desk.retired.set(true);
-        self.desk.stop.set(Some(ErrorKind::Cancelled));
+        self.exchange.retired.set(true);
+        self.exchange.stop.set(Some(ErrorKind::Cancelled));
         while !self.fiber.done() {
             let _ = self.fiber.resume(());
         }
@@ -290,8 +290,8 @@ fn is_cut_off(kind: ErrorKind) -> bool {
 }
 
 /// The life of a lane, on its own stack.
-fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
-    let made = Runtime::new_with_alloc(Counting(Rc::clone(&desk.heap))).and_then(|runtime| {
+fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
+    let made = Runtime::new_with_alloc(Counting(Rc::clone(&exchange.heap))).and_then(|runtime| {
         let context = Context::full(&runtime)?;
         Ok((runtime, context))
     });
@@ -299,62 +299,62 @@ fn live(desk: &Rc<Desk>, script: &Script, grown_max: usize) {
         Ok(made) => made,
         Err(error) => {
             let error = format!("script {}: no engine for it: {error}", script.name);
-            return desk.suspend(Yield::Loaded(Err(ScriptError::new(error))));
+            return exchange.suspend(Yield::Loaded(Err(ScriptError::new(error))));
         }
     };
     runtime.set_max_stack_size(JS_STACK_BYTES);
     // What the engine begins with is less than what a fresh lane holds, none of which is garbage.
     runtime.set_gc_threshold(GC_THRESHOLD_BYTES);
-    let librarian = Librarian::install(&runtime, script);
-    runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(desk))));
-    runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(desk))));
-    context.with(|ctx| desk.heap.attach(&ctx));
-    context.with(|ctx| match Program::load(&ctx, desk, script) {
+    let module_loader = ModuleLoader::install(&runtime, script);
+    runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(exchange))));
+    runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(exchange))));
+    context.with(|ctx| exchange.heap.attach(&ctx));
+    context.with(|ctx| match Program::load(&ctx, exchange, script) {
         Ok(program) => {
-            librarian.close();
-            desk.heap.on_loaded();
-            desk.suspend(Yield::Loaded(Ok(program.registrations())));
-            while !desk.retired.get() {
-                let result = program.call(desk);
+            module_loader.close();
+            exchange.heap.on_loaded();
+            exchange.suspend(Yield::Loaded(Ok(program.registrations())));
+            while !exchange.retired.get() {
+                let result = program.call(exchange);
                 // Only garbage with cycles waits for it; all else is gone already.
-                if desk.heap.grown() > grown_max {
+                if exchange.heap.grown() > grown_max {
                     ctx.run_gc();
                 }
-                desk.suspend(Yield::Done(result));
+                exchange.suspend(Yield::Done(result));
             }
         }
-        Err(error) => desk.suspend(Yield::Loaded(Err(error))),
+        Err(error) => exchange.suspend(Yield::Loaded(Err(error))),
     });
-    desk.heap.detach();
+    exchange.heap.detach();
 }
 
 /// What QuickJS asks every so often: `true` ends the call.
-fn interrupt_handler(desk: Rc<Desk>) -> Box<dyn FnMut() -> bool> {
+fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
     Box::new(move || {
-        if desk.stop.get().is_some() {
+        if exchange.stop.get().is_some() {
             return true;
         }
         let now = Instant::now();
-        if let Some(kind) = desk.limit_passed(now) {
-            desk.stop.set(Some(kind));
+        if let Some(kind) = exchange.limit_passed(now) {
+            exchange.stop.set(Some(kind));
             return true;
         }
-        if now >= desk.slice_end.get() {
-            desk.suspend(Yield::Slice);
+        if now >= exchange.slice_end.get() {
+            exchange.suspend(Yield::Slice);
         }
-        desk.stop.get().is_some()
+        exchange.stop.get().is_some()
     })
 }
 
 /// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.
-fn rejection_tracker(desk: Rc<Desk>) -> RejectionTracker {
+fn rejection_tracker(exchange: Rc<Exchange>) -> RejectionTracker {
     Box::new(move |ctx, promise, reason, is_handled| {
         // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
         let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
         if is_handled {
-            desk.rejection_handled(promise);
+            exchange.rejection_handled(promise);
         } else {
-            desk.rejected(promise, exception::of_value(&ctx, &reason));
+            exchange.rejected(promise, exception::of_value(&ctx, &reason));
         }
     })
 }

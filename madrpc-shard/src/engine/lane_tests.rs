@@ -221,7 +221,7 @@ fn a_result_that_a_getter_makes_is_bound_by_the_deadline() {
 #[test]
 fn a_lane_takes_little_heap() {
     let lane = lane("madrpc.register('f', () => 1);");
-    let held = lane.desk.heap.loaded();
+    let held = lane.exchange.heap.loaded();
     assert!(held > 50_000 && held < 350 << 10, "{held} bytes");
 }
 
@@ -235,6 +235,6 @@ fn a_lane_keeps_no_large_body() {
     assert_eq!(call(&mut lane, 0, &large), Ok(large.clone()));
     // It is found out in the middle of writing it.
     call(&mut lane, 1, &Value::Null).unwrap_err();
-    let kept = lane.desk.input.borrow().capacity() + lane.desk.output.borrow().capacity();
+    let kept = lane.exchange.input.borrow().capacity() + lane.exchange.output.borrow().capacity();
     assert!(kept <= 128 << 10, "{kept} bytes");
 }

@@ -9,8 +9,8 @@
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
 //! one runtime. Nothing here knows sessions or shards.
 
-mod desk;
 mod exception;
+mod exchange;
 mod globals;
 mod harden;
 mod heap;
@@ -23,7 +23,7 @@ mod program;
 mod script;
 mod values;
 
-pub(crate) use desk::Answer;
+pub(crate) use exchange::Answer;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};

@@ -20,14 +20,14 @@ const MODULE_MAX_BYTES: u64 = 8 << 20;
 
 /// Where a script's modules are, and what the first load has read. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Library {
+pub(super) struct Modules {
     /// A script from text has none, and imports nothing.
-    place: Option<Arc<Place>>,
-    shelf: Arc<OnceLock<Shelf>>,
+    place: Option<Arc<ScriptDirectory>>,
+    read: Arc<OnceLock<ReadModules>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct ScriptDirectory {
     /// Both without symbolic links.
     script: PathBuf,
     directory: PathBuf,
@@ -37,14 +37,14 @@ struct Place {
 
 /// What has been read.
 #[derive(Debug, Clone, Default)]
-struct Shelf {
+struct ReadModules {
     /// Names of modules by that of the importing one and the specifier.
     names: BTreeMap<(String, String), String>,
     texts: BTreeMap<String, Arc<str>>,
 }
 
-impl Library {
-    /// The library of the script in this file.
+impl Modules {
+    /// The modules of the script in this file.
     pub(super) fn beside(script: &Path) -> std::io::Result<Self> {
         let real = script.canonicalize()?;
         let directory = real.parent().unwrap_or(&real).to_owned();
@@ -63,23 +63,23 @@ impl Library {
         };
         let prefix = shown.join("").to_string_lossy().into_owned();
         Ok(Self {
-            place: Some(Arc::new(Place {
+            place: Some(Arc::new(ScriptDirectory {
                 script: real,
                 directory,
                 prefix,
             })),
-            shelf: Arc::default(),
+            read: Arc::default(),
         })
     }
 }
 
-impl Library {
+impl Modules {
     /// The modules that have been read, and the script, each with its path and its text; none of a script from text.
     pub(super) fn files(&self, script: &Arc<str>) -> Vec<(PathBuf, Arc<str>)> {
         let Some(place) = &self.place else {
             return Vec::new();
         };
-        let texts = self.shelf.get().into_iter().flat_map(|shelf| &shelf.texts);
+        let texts = self.read.get().into_iter().flat_map(|read| &read.texts);
         let modules = texts.filter_map(|(name, text)| Some((place.path(name)?, Arc::clone(text))));
         std::iter::once((place.script.clone(), Arc::clone(script)))
             .chain(modules)
@@ -89,39 +89,39 @@ impl Library {
 
 /// What reads, or finds, the modules of one lane.
 #[derive(Clone)]
-pub(super) struct Librarian {
+pub(super) struct ModuleLoader {
     script: Script,
     /// What this lane has read, where it is the first.
-    read: Rc<RefCell<Shelf>>,
+    read: Rc<RefCell<ReadModules>>,
 }
 
-impl Librarian {
+impl ModuleLoader {
     /// Sets it to work in a runtime.
     pub(super) fn install(runtime: &Runtime, script: &Script) -> Self {
-        let librarian = Self {
+        let module_loader = Self {
             script: script.clone(),
             read: Rc::default(),
         };
-        runtime.set_loader(librarian.clone(), librarian.clone());
-        librarian
+        runtime.set_loader(module_loader.clone(), module_loader.clone());
+        module_loader
     }
 
     /// The script is loaded: what has been read is all there is, for every lane.
     pub(super) fn close(&self) {
         // Where another lane was faster, its texts count.
-        let _ = self.script.library.shelf.set(self.read.take());
+        let _ = self.script.modules.read.set(self.read.take());
     }
 
     /// The module's name that `specifier` leads to, or in words why it leads nowhere.
     fn find(&self, base: &str, specifier: &str) -> Result<String, String> {
-        let library = &self.script.library;
+        let modules = &self.script.modules;
         let key = (base.to_owned(), specifier.to_owned());
         check(specifier)?;
-        let Some(place) = &library.place else {
+        let Some(place) = &modules.place else {
             return Err("a script that is no file has no directory to import from".to_owned());
         };
-        if let Some(shelf) = library.shelf.get() {
-            let name = shelf.names.get(&key).cloned();
+        if let Some(read) = modules.read.get() {
+            let name = read.names.get(&key).cloned();
             return name.ok_or_else(|| {
                 "it was not imported while the script loaded, and files are read only then; import it at the top level"
                     .to_owned()
@@ -133,14 +133,14 @@ impl Librarian {
     }
 
     fn text(&self, name: &str) -> Result<Arc<str>, String> {
-        let library = &self.script.library;
-        if let Some(text) = library.shelf.get().and_then(|shelf| shelf.texts.get(name)) {
+        let modules = &self.script.modules;
+        if let Some(text) = modules.read.get().and_then(|read| read.texts.get(name)) {
             return Ok(Arc::clone(text));
         }
-        let Some(path) = library.place.as_ref().and_then(|place| place.path(name)) else {
+        let Some(path) = modules.place.as_ref().and_then(|place| place.path(name)) else {
             return Err("it is not in the script's directory".to_owned());
         };
-        if library.shelf.get().is_some() {
+        if modules.read.get().is_some() {
             return Err("it was not read while the script loaded".to_owned());
         }
         let text: Arc<str> = read(&path)?.into();
@@ -152,7 +152,7 @@ impl Librarian {
     }
 }
 
-impl Place {
+impl ScriptDirectory {
     fn resolve(&self, script: &str, base: &str, specifier: &str) -> Result<String, String> {
         let importer = if base == script {
             self.script.clone()
@@ -224,7 +224,7 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(cannot)
 }
 
-impl Resolver for Librarian {
+impl Resolver for ModuleLoader {
     fn resolve<'js>(
         &mut self,
         ctx: &Ctx<'js>,
@@ -238,7 +238,7 @@ impl Resolver for Librarian {
     }
 }
 
-impl Loader for Librarian {
+impl Loader for ModuleLoader {
     fn load<'js>(
         &mut self,
         ctx: &Ctx<'js>,

@@ -199,8 +199,8 @@ fn a_script_from_text_imports_nothing() {
 
 #[test]
 fn a_name_without_a_directory_is_in_this_one() {
-    let library = super::Library::beside(Path::new("Cargo.toml")).unwrap();
-    let place = library.place.unwrap();
+    let modules = super::Modules::beside(Path::new("Cargo.toml")).unwrap();
+    let place = modules.place.unwrap();
     assert_eq!(place.prefix, "");
     assert_eq!(
         place

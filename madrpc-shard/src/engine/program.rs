@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on the lane's stack.
 
-use super::desk::{Desk, Yield};
+use super::exchange::{Exchange, Yield};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::values::{self, Builtins};
@@ -37,9 +37,9 @@ struct Prelude<'js> {
 }
 
 impl<'js> Prelude<'js> {
-    fn new(ctx: &Ctx<'js>, desk: &Rc<Desk>) -> rquickjs::Result<Self> {
+    fn new(ctx: &Ctx<'js>, exchange: &Rc<Exchange>) -> rquickjs::Result<Self> {
         let make: Function<'js> = PRELUDE.evaluate(ctx)?;
-        let tools: Object<'js> = make.call((host::object(ctx, desk)?,))?;
+        let tools: Object<'js> = make.call((host::object(ctx, exchange)?,))?;
         Ok(Self {
             builtins: Builtins::new(ctx, &tools)?,
             poll: tools.get("poll")?,
@@ -54,7 +54,7 @@ impl<'js> Program<'js> {
     /// Evaluates the prelude and the script.
     pub(super) fn load(
         ctx: &Ctx<'js>,
-        desk: &Rc<Desk>,
+        exchange: &Rc<Exchange>,
         script: &Script,
     ) -> Result<Self, ScriptError> {
         let name = &script.name;
@@ -63,21 +63,22 @@ impl<'js> Program<'js> {
         };
         let mut program = Self {
             ctx: ctx.clone(),
-            prelude: Prelude::new(ctx, desk).map_err(engine)?,
+            prelude: Prelude::new(ctx, exchange).map_err(engine)?,
             functions: Vec::new(),
             stack_bytes: Cell::new(JS_STACK_BYTES),
         };
-        let voice = globals::install(ctx, desk, name, &program.prelude.tools).map_err(engine)?;
+        let console_log =
+            globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
         let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
         evaluated
             .map_err(|_| exception::pending(ctx))
-            .and_then(|promise| program.settle(desk, &promise))
-            .map_err(|error| load_error(name, desk, &error))?;
-        if let Some(error) = desk.unhandled_rejection() {
-            return Err(load_error(name, desk, &error));
+            .and_then(|promise| program.settle(exchange, &promise))
+            .map_err(|error| load_error(name, exchange, &error))?;
+        if let Some(error) = exchange.unhandled_rejection() {
+            return Err(load_error(name, exchange, &error));
         }
         program.functions = program.close().map_err(engine)?;
-        voice.know_functions(
+        console_log.know_functions(
             program
                 .functions
                 .iter()
@@ -89,8 +90,8 @@ impl<'js> Program<'js> {
                 "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
             )));
         }
-        program.clear(desk);
-        desk.is_serving.set(true);
+        program.clear(exchange);
+        exchange.is_serving.set(true);
         Ok(program)
     }
 
@@ -115,32 +116,32 @@ impl<'js> Program<'js> {
             .collect()
     }
 
-    /// Runs the call that lies on the desk.
-    pub(super) fn call(&self, desk: &Desk) -> Result<(), CallError> {
-        self.bound_stack(desk.meter.limits().stack_bytes);
-        let result = self.attempt(desk).map_err(|error| match error.kind {
+    /// Runs the call that lies on the exchange.
+    pub(super) fn call(&self, exchange: &Exchange) -> Result<(), CallError> {
+        self.bound_stack(exchange.meter.limits().stack_bytes);
+        let result = self.attempt(exchange).map_err(|error| match error.kind {
             ErrorKind::StackLimit => CallError {
-                message: desk.stopped(ErrorKind::StackLimit).message,
+                message: exchange.stopped(ErrorKind::StackLimit).message,
                 ..error
             },
             _ => error,
         });
         // Whatever the script made of the exception.
-        if desk.stop.get().is_none() && desk.heap.refused().is_some() {
-            desk.stop.set(Some(ErrorKind::MemoryLimit));
+        if exchange.stop.get().is_none() && exchange.heap.refused().is_some() {
+            exchange.stop.set(Some(ErrorKind::MemoryLimit));
         }
         // Work that the call left behind must not run in the next one.
-        while desk.stop.get().is_none() && self.ctx.execute_pending_job() {}
-        let result = match (desk.must_stop(), desk.unhandled_rejection()) {
+        while exchange.stop.get().is_none() && self.ctx.execute_pending_job() {}
+        let result = match (exchange.must_stop(), exchange.unhandled_rejection()) {
             // Whatever the script made of the interrupt.
             (Some(kind), _) => {
                 self.ctx.catch();
-                Err(desk.stopped(kind))
+                Err(exchange.stopped(kind))
             }
             (None, Some(rejection)) if result.is_ok() => Err(rejection),
             (None, _) => result,
         };
-        self.clear(desk);
+        self.clear(exchange);
         result
     }
 
@@ -157,48 +158,48 @@ impl<'js> Program<'js> {
     }
 
     /// Forgets what the call has left behind.
-    fn clear(&self, desk: &Desk) {
-        if desk.is_touched.get() && self.prelude.reset.call::<_, ()>(()).is_err() {
+    fn clear(&self, exchange: &Exchange) {
+        if exchange.is_touched.get() && self.prelude.reset.call::<_, ()>(()).is_err() {
             self.ctx.catch();
         }
-        desk.clear();
+        exchange.clear();
     }
 
-    fn attempt(&self, desk: &Desk) -> Result<(), CallError> {
+    fn attempt(&self, exchange: &Exchange) -> Result<(), CallError> {
         let ctx = &self.ctx;
-        let Some((_, function)) = self.functions.get(desk.function.get()) else {
+        let Some((_, function)) = self.functions.get(exchange.function.get()) else {
             return Err(CallError::not_run(
                 ErrorKind::NoSuchFunction,
                 "the lane does not have this function",
             ));
         };
-        let argument = values::from_wire(ctx, &self.prelude.builtins, &desk.input.borrow());
-        desk.release_input();
+        let argument = values::from_wire(ctx, &self.prelude.builtins, &exchange.input.borrow());
+        exchange.release_input();
         let argument = argument?;
         let returned: Value<'js> = function
             .call((argument,))
             .map_err(|error| thrown(ctx, &error))?;
         let result = match values::as_promise(&returned) {
-            Some(promise) => self.settle(desk, promise)?,
+            Some(promise) => self.settle(exchange, promise)?,
             None => returned,
         };
-        let mut output = desk.output.borrow_mut();
+        let mut output = exchange.output.borrow_mut();
         output.clear();
         values::to_wire(
             ctx,
             &self.prelude.builtins,
             &result,
             &mut output,
-            desk.meter.limits().body_bytes,
+            exchange.meter.limits().body_bytes,
         )
     }
 
     /// Runs what a promise waits for, and gives what it settles to.
-    fn settle(&self, desk: &Desk, promise: &Promise<'js>) -> Result<Value<'js>, CallError> {
+    fn settle(&self, exchange: &Exchange, promise: &Promise<'js>) -> Result<Value<'js>, CallError> {
         let ctx = &self.ctx;
         loop {
             while promise.state() == PromiseState::Pending
-                && desk.stop.get().is_none()
+                && exchange.stop.get().is_none()
                 && ctx.execute_pending_job()
             {}
             match promise.result::<Value<'js>>() {
@@ -206,20 +207,20 @@ impl<'js> Program<'js> {
                 Some(Err(error)) => return Err(thrown(ctx, &error)),
                 None => {}
             }
-            if let Some(kind) = desk.must_stop() {
-                return Err(desk.stopped(kind));
+            if let Some(kind) = exchange.must_stop() {
+                return Err(exchange.stopped(kind));
             }
-            let waits = self.go_on(desk).map_err(|error| thrown(ctx, &error))?;
+            let waits = self.go_on(exchange).map_err(|error| thrown(ctx, &error))?;
             let Some(wait) = waits else {
                 continue;
             };
-            if wait == NO_TIMER && !desk.has_open_errands() {
+            if wait == NO_TIMER && !exchange.has_open_child_calls() {
                 return Err(CallError::may_have_run(
                     ErrorKind::JavaScript,
                     "the function returned a promise that nothing is left to settle",
                 ));
             }
-            if !desk.is_serving.get() {
+            if !exchange.is_serving.get() {
                 return Err(CallError::may_have_run(
                     ErrorKind::JavaScript,
                     "a script cannot wait for a timer while it loads",
@@ -227,21 +228,21 @@ impl<'js> Program<'js> {
             }
             let timer =
                 (wait != NO_TIMER).then(|| Instant::now() + Duration::from_secs_f64(wait / 1000.0));
-            desk.wake_at.set(timer);
-            desk.suspend(Yield::Waiting);
+            exchange.wake_at.set(timer);
+            exchange.suspend(Yield::Waiting);
         }
     }
 
     /// Hands over the next answer, or runs the next timer that is due; where there is neither, gives the milliseconds
     /// until the next timer, or [`NO_TIMER`].
-    fn go_on(&self, desk: &Desk) -> rquickjs::Result<Option<f64>> {
+    fn go_on(&self, exchange: &Exchange) -> rquickjs::Result<Option<f64>> {
         let Prelude {
             tools,
             poll,
             settle,
             ..
         } = &self.prelude;
-        if let Some((token, answer)) = desk.next_answer() {
+        if let Some((token, answer)) = exchange.next_answer() {
             let (is_result, value) = match answer {
                 Ok(body) => match host::result(&self.ctx, tools, &body) {
                     Ok(value) => (true, value),
@@ -258,9 +259,9 @@ impl<'js> Program<'js> {
     }
 }
 
-fn load_error(name: &str, desk: &Desk, error: &CallError) -> ScriptError {
-    if desk.heap.refused().is_some() {
-        let error = desk.stopped(ErrorKind::MemoryLimit);
+fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError {
+    if exchange.heap.refused().is_some() {
+        let error = exchange.stopped(ErrorKind::MemoryLimit);
         return ScriptError::new(format!("script {name}: while it loads, {}", error.message));
     }
     match &error.exception {

@@ -2,7 +2,7 @@
 
 use super::lane::Lane;
 use super::limits::LaneConfig;
-use super::modules::Library;
+use super::modules::Modules;
 use super::options::Registration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct Script {
     pub(super) name: Arc<str>,
     pub(super) source: Arc<str>,
-    pub(super) library: Library,
+    pub(super) modules: Modules,
 }
 
 /// Why a script cannot be used: one line, and the JavaScript stack where it threw.
@@ -64,14 +64,14 @@ impl Script {
                 path.display()
             ))
         })?;
-        let library = Library::beside(path).map_err(|error| {
+        let modules = Modules::beside(path).map_err(|error| {
             ScriptError::new(format!(
                 "script {}: its directory cannot be found: {error}",
                 path.display()
             ))
         })?;
         Ok(Self {
-            library,
+            modules,
             ..Self::new(&path.to_string_lossy(), &source)
         })
     }
@@ -82,7 +82,7 @@ impl Script {
         Self {
             name: name.into(),
             source: source.into(),
-            library: Library::default(),
+            modules: Modules::default(),
         }
     }
 
@@ -95,7 +95,7 @@ impl Script {
     /// The files that it was read from, each with the text that was found there: itself, and once it has been loaded the
     /// modules that it imports. None for a script from text.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Arc<str>)> {
-        self.library.files(&self.source)
+        self.modules.files(&self.source)
     }
 
     /// Whether the other is this script, and not only one of the same name or text.

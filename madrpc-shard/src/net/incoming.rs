@@ -19,7 +19,7 @@ pub(crate) struct Incoming<'a> {
     pub(crate) arrived: Instant,
 }
 
-/// The calls under way of each caller, by the caller's numbers for them. `C` names such a call to whoever runs it, and
+/// The calls under way of each caller, by the caller's numbers for them. `C` names such a call to the service, and
 /// never a later one: a call may end while it is among those of a caller that has gone.
 ///
 /// To find one costs the same however many there are, and so does the end of a caller: its calls are given back one

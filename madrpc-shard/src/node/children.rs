@@ -53,18 +53,18 @@ impl Orphans {
 impl Node {
     /// Sends the calls that a call has asked for, which is set aside under this key; says whether it has an answer
     /// already.
-    pub(super) fn run_errands(&mut self, call: CallKey, io: &mut Io<'_, Self>) -> bool {
+    pub(super) fn send_child_calls(&mut self, call: CallKey, io: &mut Io<'_, Self>) -> bool {
         let Some(running) = self.calls.running_mut(call) else {
             return false;
         };
         let (limit, depth) = (running.ticket.deadline, running.ticket.depth);
         let mut is_answered = false;
-        for errand in running.lane.take_errands() {
-            let token = errand.token;
-            let timeout = errand.timeout;
+        for child_call in running.lane.take_child_calls() {
+            let token = child_call.token;
+            let timeout = child_call.timeout;
             let request = Request {
-                function: &errand.function,
-                body: &errand.body,
+                function: &child_call.function,
+                body: &child_call.body,
                 deadline: timeout.map_or(limit, |timeout| limit.min(io.now + timeout)),
                 depth: depth.saturating_add(1),
             };

@@ -36,7 +36,7 @@ impl Staged {
     fn prepare(&mut self, script: Script, node: &str, config: &LaneConfig, prepared: Prepared) {
         match Loading::begin(&script, node, config) {
             Ok(loading) => self.0 = Some((script, Stage::Loading(loading, prepared))),
-            // Whoever asked may have given up.
+            // The thread that wants to know may have given up.
             Err(error) => drop(prepared.send(Err(error))),
         }
     }

@@ -1,4 +1,4 @@
-//! The end of a call: it is counted, and whoever waits for it is told.
+//! The end of a call: it is counted, and its caller or its parent is told.
 
 use super::Node;
 use super::call::{Origin, Running, Ticket};
@@ -11,7 +11,7 @@ use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::time::{Duration, Instant};
 
 impl Node {
-    /// Ends a call: counts it, tells whoever waits for it, gives its lane back, and gives up what it has asked for.
+    /// Ends a call: counts it, tells its caller or its parent, gives its lane back, and gives up what it has asked for.
     pub(super) fn finish(
         &mut self,
         mut running: Running,

@@ -29,7 +29,7 @@ const SHARE_OF_NEW_CALLS: u32 = 2;
 /// Held calls that are looked at in one turn.
 const HELD_PER_TURN: usize = 16;
 
-/// Every so many slices the longest waiting call goes on, whoever else is there.
+/// Every so many slices the longest waiting call goes on, however many slices it has had.
 const TURN_OF_THE_OLDEST: u64 = 4;
 
 /// When what has the core.
@@ -162,7 +162,7 @@ impl Node {
                     self.start(ticket, Some(key), begun, lane, &body, io);
                 }
             } else if let Some(error) = self.make_lane(begun) {
-                // Whoever runs will make room; nobody else would.
+                // A running call will end and make room; where none runs, nothing would.
                 if self.calls.running() > 0 {
                     break;
                 }
@@ -311,7 +311,7 @@ impl Node {
             }
             Progress::Waiting(until) => {
                 let key = self.set_aside(running, Some(until), io);
-                if self.run_errands(key, io) {
+                if self.send_child_calls(key, io) {
                     self.calls.wake(key);
                 }
             }

@@ -1,6 +1,6 @@
 //! The heartbeat: whether every shard of a server still answers.
 //!
-//! The control thread asks all shards again and again, and tells what it hears; whoever listens feeds a watchdog by it. A
+//! The control thread asks all shards again and again, and tells what it hears; the command feeds systemd's watchdog by it. A
 //! shard can be silent for a good reason: a built-in of JavaScript that cannot be interrupted holds its core. Its beacon
 //! tells that from a shard that is dead, and a bound says how long it counts as a reason.
 

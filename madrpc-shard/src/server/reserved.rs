@@ -9,7 +9,7 @@ use madrpc_core::stats::STATS;
 /// Names that begin so are answered by the process itself; scripts cannot register them.
 const RESERVED_PREFIX: &str = "madrpc.";
 
-/// Whether a call can be taken, whoever would run it.
+/// Whether a call can be taken, whichever service would get it.
 pub(super) fn check(function: &str, is_serving: bool) -> Result<(), CallError> {
     if !is_serving {
         let error = "this process is stopping and takes no new calls";

@@ -3,7 +3,7 @@
 //! Each line has the function's name and the call's number, or the script's name while it loads. A lane may say so many
 //! lines a second, and no line is long: a script must not fill a disk.
 
-use super::super::desk::Desk;
+use super::super::exchange::Exchange;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -19,8 +19,8 @@ const LINES_MAX: u32 = 200;
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// What speaks in a lane, and how much it has said.
-pub(in super::super) struct Voice {
-    desk: Rc<Desk>,
+pub(in super::super) struct ConsoleLog {
+    exchange: Rc<Exchange>,
     script: Arc<str>,
     functions: OnceCell<Vec<String>>,
     window_end: Cell<Instant>,
@@ -40,10 +40,10 @@ macro_rules! event_at {
     };
 }
 
-impl Voice {
-    pub(super) fn new(desk: Rc<Desk>, script: Arc<str>) -> Self {
+impl ConsoleLog {
+    pub(super) fn new(exchange: Rc<Exchange>, script: Arc<str>) -> Self {
         Self {
-            desk,
+            exchange,
             script,
             functions: OnceCell::new(),
             window_end: Cell::new(Instant::now() + WINDOW),
@@ -85,12 +85,12 @@ impl Voice {
         let function = self
             .functions
             .get()
-            .and_then(|names| names.get(self.desk.function.get()));
+            .and_then(|names| names.get(self.exchange.function.get()));
         match function {
             Some(function) => {
                 event_at!(
                     level,
-                    call = self.desk.call.get(),
+                    call = self.exchange.call.get(),
                     function = function.as_str(),
                     "{line}"
                 );
@@ -100,7 +100,7 @@ impl Voice {
     }
 }
 
-/// The text, cut where it is too long. Whoever writes the log escapes what could end a line in it, as in all others.
+/// The text, cut where it is too long. The writer of the log escapes what could end a line in it, as in all others.
 fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= LINE_MAX_BYTES {
         return text.into();

@@ -47,7 +47,7 @@ impl Embedded {
         module.get("default")
     }
 
-    /// The bytecode; compiled by whoever is first to ask, in an engine of its own.
+    /// The bytecode; compiled by the first lane that needs it, in an engine of its own.
     pub(super) fn compiled(&self) -> rquickjs::Result<&[u8]> {
         if let Some(compiled) = self.compiled.get() {
             return Ok(compiled);

@@ -8,9 +8,9 @@ pub(super) mod embedded;
 mod text;
 mod url;
 
-pub(super) use console::Voice;
+pub(super) use console::ConsoleLog;
 
-use super::desk::Desk;
+use super::exchange::Exchange;
 use super::harden::Plan;
 use embedded::Embedded;
 use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
@@ -43,14 +43,17 @@ static PARTS: [Part; 3] = [
 /// `tools`, the script has not.
 pub(super) fn install<'js>(
     ctx: &Ctx<'js>,
-    desk: &Rc<Desk>,
+    exchange: &Rc<Exchange>,
     script: &Arc<str>,
     tools: &Object<'js>,
-) -> rquickjs::Result<Rc<Voice>> {
-    let voice = Rc::new(Voice::new(Rc::clone(desk), Arc::clone(script)));
+) -> rquickjs::Result<Rc<ConsoleLog>> {
+    let console_log = Rc::new(ConsoleLog::new(Rc::clone(exchange), Arc::clone(script)));
     let host = Object::new(ctx.clone())?;
-    host.set("isLogged", Function::new(ctx.clone(), Voice::is_logged)?)?;
-    let speaker = Rc::clone(&voice);
+    host.set(
+        "isLogged",
+        Function::new(ctx.clone(), ConsoleLog::is_logged)?,
+    )?;
+    let speaker = Rc::clone(&console_log);
     let log = move |level: u8, line: rquickjs::String<'_>| {
         speaker.say(level, line.to_cstring()?.as_str());
         rquickjs::Result::Ok(())
@@ -74,7 +77,7 @@ pub(super) fn install<'js>(
         bring.call::<_, ()>((names, at, make.clone(), host.clone(), plan.object()))?;
     }
     plan.freeze_all(ctx)?;
-    Ok(voice)
+    Ok(console_log)
 }
 
 /// Makes the globals of a part, frozen. No script can have changed anything that this uses.

@@ -90,7 +90,7 @@ impl<'js> Keys<'js> {
         used.ok_or(Error::Unknown)
     }
 
-    /// Puts a key in its place, whoever was there.
+    /// Puts a key in its place; the one that was there is forgotten.
     fn keep(&self, table: &Table, place: usize, atom: qjs::JSAtom, text: &str) {
         if text.len() > KEPT_MAX_BYTES {
             return;

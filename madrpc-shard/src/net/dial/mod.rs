@@ -1,7 +1,7 @@
 //! Upstreams: the sessions that we open, and the calls waiting on them.
 //!
 //! An orchestrator's shard has sessions to each of its nodes, a client's thread has a few to one server. Here a call
-//! gets its session, its number and its deadline, and its reply finds whoever waits for it. Whoever waits is a tag `T`
+//! gets its session, its number and its deadline, and its reply finds its caller. The caller is a tag `T`
 //! that is given back with the outcome, exactly once.
 //!
 //! Its driver asks, each turn in this order: [`receive`], [`next_frame`] until it is `None`, with [`on_frame`] for each,

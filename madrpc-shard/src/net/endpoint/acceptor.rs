@@ -210,7 +210,7 @@ impl Acceptor {
     }
 }
 
-/// The packet that offers the one version there is (RFC 9000, section 17.2.1), to whoever has the ID `to`.
+/// The packet that offers the one version there is (RFC 9000, section 17.2.1), to the client with the ID `to`.
 fn version_negotiation(to: &[u8], from: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x80, 0, 0, 0, 0];
     for id in [to, from] {

@@ -47,7 +47,7 @@ pub(super) enum Phase {
     Handshaking,
     /// It carries frames.
     Open,
-    /// It has ended, and its last packet may have to be sent again for whoever has not heard.
+    /// It has ended, and its last packet may have to be sent again, where it was lost.
     Closing,
 }
 

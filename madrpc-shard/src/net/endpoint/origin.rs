@@ -16,7 +16,7 @@ pub(super) enum Origin {
         refusals: LogLimit,
         failed_handshakes: usize,
     },
-    /// We; whoever wants to know of failures is told.
+    /// We; the driver is told how they end.
     Opened {
         peers: PeerIndex,
         /// Those whose handshake is over, until they are asked for.

@@ -6,7 +6,7 @@
 //! answers looks like a packet, and ends with the token; its connection ID is random, so it is the token that leads to
 //! the session.
 //!
-//! The address is part of it because servers of one authority may have the same key: whoever asked one of them about an
+//! The address is part of it because servers of one authority may have the same key: a stranger who asked one of them about an
 //! ID of another's would else be given what ends the other's session (RFC 9000, section 21.11).
 
 use crate::net::socket::Datagram;

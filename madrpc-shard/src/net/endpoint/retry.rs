@@ -1,6 +1,6 @@
 //! Address validation under a flood of handshakes (RFC 9000, section 8.1.2).
 //!
-//! A half-open handshake costs tens of KiB, and whoever starts it may have written any source address on it. So when
+//! A half-open handshake costs tens of KiB, and the source address on its first datagram can be forged. So when
 //! many are open, a client is not given one: it gets a Retry packet with a token, and only who comes back with the
 //! token from the same address is. Nothing is kept in between; what has to be known again is in the token: the time,
 //! the first connection ID, and a code over both, the address and the connection ID that the Retry gave, by a key that

@@ -1,4 +1,4 @@
-//! The desk: what lies between a lane and whoever resumes it.
+//! The exchange: what lies between a lane and the shard that resumes it.
 //!
 //! Both are on one thread and never run at the same time. The lane finds its call here and leaves its result, and asks
 //! here for calls to others, whose answers are brought here.
@@ -26,14 +26,14 @@ pub(super) enum Yield {
     Loaded(Result<Vec<Registration>, ScriptError>),
     /// The slice is used up, the call is not over.
     Slice,
-    /// The call waits for an answer, or for a timer, see [`Desk::wake_at`].
+    /// The call waits for an answer, or for a timer, see [`Exchange::wake_at`].
     Waiting,
     /// The call is over.
     Done(Result<(), CallError>),
 }
 
 /// A call that a call makes.
-pub(crate) struct Errand {
+pub(crate) struct ChildCall {
     /// The lane's number for it.
     pub(crate) token: u32,
     pub(crate) function: String,
@@ -43,10 +43,10 @@ pub(crate) struct Errand {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What came of an errand: the encoded result, or why there is none.
+/// What came of such a call: the encoded result, or why there is none.
 pub(crate) type Answer = Result<Vec<u8>, CallError>;
 
-pub(super) struct Desk {
+pub(super) struct Exchange {
     yielder: Cell<*const Yielder<(), Yield>>,
     pub(super) node: String,
     /// Whether a call runs, and not the script's top level.
@@ -67,16 +67,16 @@ pub(super) struct Desk {
     pub(super) is_touched: Cell<bool>,
     /// When a waiting call wants to go on at the latest.
     pub(super) wake_at: Cell<Option<Instant>>,
-    errands: RefCell<Vec<Errand>>,
+    child_calls: RefCell<Vec<ChildCall>>,
     answers: RefCell<VecDeque<(u32, Answer)>>,
     /// Errands without an answer.
-    open_errands: Cell<usize>,
+    open_child_calls: Cell<usize>,
     last_token: Cell<u32>,
     /// Rejected promises that nothing handles, by their addresses.
     rejections: RefCell<Vec<(usize, CallError)>>,
 }
 
-impl Desk {
+impl Exchange {
     pub(super) fn new(node: &str, config: &LaneConfig) -> Self {
         let now = Instant::now();
         Self {
@@ -95,15 +95,15 @@ impl Desk {
             retired: Cell::new(false),
             is_touched: Cell::new(false),
             wake_at: Cell::new(None),
-            errands: RefCell::default(),
+            child_calls: RefCell::default(),
             answers: RefCell::default(),
-            open_errands: Cell::new(0),
+            open_child_calls: Cell::new(0),
             last_token: Cell::new(0),
             rejections: RefCell::default(),
         }
     }
 
-    /// Names the lane's way back; it must be cleared by [`Desk::leave`] before the yielder goes.
+    /// Names the lane's way back; it must be cleared by [`Exchange::leave`] before the yielder goes.
     pub(super) fn enter(&self, yielder: &Yielder<(), Yield>) {
         self.yielder.set(yielder);
     }
@@ -165,14 +165,14 @@ impl Desk {
         body: Vec<u8>,
         timeout: Option<Duration>,
     ) -> Option<u32> {
-        if self.open_errands.get() >= CHILDREN_MAX {
+        if self.open_child_calls.get() >= CHILDREN_MAX {
             return None;
         }
         self.is_touched.set(true);
         let token = self.last_token.get().wrapping_add(1);
         self.last_token.set(token);
-        self.open_errands.set(self.open_errands.get() + 1);
-        self.errands.borrow_mut().push(Errand {
+        self.open_child_calls.set(self.open_child_calls.get() + 1);
+        self.child_calls.borrow_mut().push(ChildCall {
             token,
             function,
             body,
@@ -182,14 +182,14 @@ impl Desk {
     }
 
     /// The calls asked for since the last time.
-    pub(super) fn take_errands(&self) -> Vec<Errand> {
-        self.errands.take()
+    pub(super) fn take_child_calls(&self) -> Vec<ChildCall> {
+        self.child_calls.take()
     }
 
     /// Brings an answer.
     pub(super) fn answer(&self, token: u32, answer: Answer) {
-        self.open_errands
-            .set(self.open_errands.get().saturating_sub(1));
+        self.open_child_calls
+            .set(self.open_child_calls.get().saturating_sub(1));
         self.answers.borrow_mut().push_back((token, answer));
     }
 
@@ -203,8 +203,8 @@ impl Desk {
         answers.remove(at).map(|(_, answer)| answer)
     }
 
-    pub(super) fn has_open_errands(&self) -> bool {
-        self.open_errands.get() > 0
+    pub(super) fn has_open_child_calls(&self) -> bool {
+        self.open_child_calls.get() > 0
     }
 
     pub(super) fn rejected(&self, promise: usize, error: CallError) {
@@ -240,9 +240,9 @@ impl Desk {
         self.stop.set(None);
         self.is_touched.set(false);
         self.wake_at.set(None);
-        self.errands.borrow_mut().clear();
+        self.child_calls.borrow_mut().clear();
         self.answers.borrow_mut().clear();
-        self.open_errands.set(0);
+        self.open_child_calls.set(0);
         self.rejections.borrow_mut().clear();
     }
 }

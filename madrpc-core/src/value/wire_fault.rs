@@ -6,7 +6,7 @@ use std::fmt;
 
 /// What is wrong with the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum WireFault {
     /// They end within the value, or a length says more than is there.
     #[error("the value is cut off")]
     CutOff,
@@ -46,7 +46,7 @@ pub struct Malformed {
     /// How many bytes were read until then.
     pub at: usize,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: WireFault,
 }
 
 /// Why [`decode`](super::wire::decode) has no result.
