@@ -40,6 +40,10 @@ struct Document<'a> {
     retries: u64,
     /// Peers told that their session is not known any more.
     resets: u64,
+    /// Bytes held for callers and nodes.
+    memory_used_bytes: u64,
+    /// Those that may be (`--memory-max`).
+    memory_max_bytes: u64,
     /// How often a core was stuck for half a second or more, by the function that held it.
     stalls: BTreeMap<&'a str, u64>,
     /// An orchestrator's nodes.
@@ -111,6 +115,8 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         migrations: snapshot.migrations,
         retries: snapshot.retries,
         resets: snapshot.resets,
+        memory_used_bytes: snapshot.memory_used_bytes,
+        memory_max_bytes: snapshot.memory_max_bytes,
         stalls: snapshot
             .stalls
             .iter()
@@ -196,7 +202,8 @@ mod tests {
         let expected = serde_json::json!({
             "role": "orchestrator", "name": "here:8080", "uptime_ms": 1000, "shards": 2, "silent_shards": 0,
             "sessions": 3, "steering": "kernel", "open_handshakes": 0, "misrouted_datagrams": 0,
-            "relayed_datagrams": 0, "relay_dropped_datagrams": 0, "migrations": 0, "retries": 0, "resets": 0, "stalls": {},
+            "relayed_datagrams": 0, "relay_dropped_datagrams": 0, "migrations": 0, "retries": 0, "resets": 0,
+            "memory_used_bytes": 0, "memory_max_bytes": 0, "stalls": {},
             "upstreams": [{"node": "a:1", "connected_shards": 2}, {"node": "b:1", "connected_shards": 0}],
             "functions": [
                 {"node": "a:1", "function": "add", "calls": 5, "errors": 2, "errors_by_kind": {"JavaScript": 2},

@@ -60,6 +60,10 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
             plural(snapshot.resets, "unknown session")
         ));
     }
+    if snapshot.memory_max_bytes > 0 {
+        let [used, max] = [snapshot.memory_used_bytes, snapshot.memory_max_bytes].map(mebibytes);
+        parts.push(format!("holds {used} of {max} MiB"));
+    }
     if !snapshot.stalls.is_empty() {
         let stalls = snapshot.stalls.iter().map(|(_, count)| count).sum();
         let holders: Vec<&str> = snapshot
@@ -71,6 +75,11 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
         parts.push(format!("{stalls} of a core by {}", holders.join(", ")));
     }
     parts
+}
+
+/// Rounded up: what is held is not nothing.
+fn mebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
 }
 
 /// What is wrong with its shards, if anything.
@@ -165,6 +174,8 @@ mod tests {
             server(&here)[4],
             "4 datagrams at the wrong shard, 3 relayed and 1 dropped"
         );
+        (here.memory_used_bytes, here.memory_max_bytes) = (5 << 20 | 1, 1 << 30);
+        assert_eq!(server(&here)[7], "holds 6 of 1024 MiB");
         let text = silent(&here).unwrap();
         assert_eq!(text, "1 shard did not answer: counts are missing");
         // The one shard that answers has a session to each.
