@@ -14,6 +14,7 @@ use madrpc_core::identity::Role;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig, SESSIONS_MAX};
+use madrpc_shard::net::address::Addresses;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::collections::BTreeMap;
@@ -357,11 +358,37 @@ fn a_server_without_a_nodes_certificate_gets_no_calls() {
 }
 
 #[test]
-fn mixed_address_families_are_refused_in_words() {
+fn a_server_of_several_addresses_is_reached_at_the_one_that_answers() {
     let fleet = Fleet::new();
-    let nodes: [SocketAddr; 2] = ["127.0.0.1:1".parse().unwrap(), "[::1]:1".parse().unwrap()];
-    let error = Server::orchestrator(&fleet.config(Role::Orchestrator, 1), &nodes)
-        .err()
-        .unwrap();
-    assert!(error.to_string().contains("IPv6"), "{error}");
+    let node = fleet.node(SCRIPT);
+    // Nobody listens at the first two, of which one is of the other family, as `localhost` is on many machines.
+    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = node.address().port();
+    let v6 = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port));
+    let dead_port = dead.local_addr().unwrap();
+    drop(dead);
+    let addresses = Addresses::try_from(vec![v6, dead_port, node.address()]).unwrap();
+    let config = fleet.config(Role::Orchestrator, 1);
+    let front = Server::orchestrator(&config, &[addresses]).unwrap();
+    let client = fleet.client(front.address());
+    eventually("a call", || {
+        let echoed = client.call_blocking::<_, i64>("echo", &1);
+        echoed.is_ok_and(|echoed| echoed == 1)
+    });
+    drop(node);
+    eventually("the loss is noticed", || {
+        client.call_blocking::<_, i64>("echo", &1).is_err()
+    });
+}
+
+#[test]
+fn the_first_call_to_a_name_waits_for_the_address_that_answers() {
+    let fleet = Fleet::new();
+    let node = fleet.node(SCRIPT);
+    let config = ClientConfig::with_identity(
+        &format!("localhost:{}", node.address().port()),
+        fleet.identity(Role::Client),
+    );
+    let client = Client::new(&config).unwrap();
+    assert_eq!(client.call_blocking::<_, i64>("echo", &1).unwrap(), 1);
 }

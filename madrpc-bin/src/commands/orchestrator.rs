@@ -9,15 +9,14 @@ use crate::service_manager;
 use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
-use madrpc_shard::net::address::{AddressError, resolve_target};
+use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
 use madrpc_shard::server::Server;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
-    let nodes: Vec<SocketAddr> = nodes.collect::<Result<_, AddressError>>()?;
-    let names: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    let nodes: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
+    let names: Vec<_> = nodes.iter().map(|node| node.first().to_string()).collect();
     let names = names.join(", ");
     if args.server.check {
         let more = format!("nodes: {names}");

@@ -143,13 +143,13 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
-        let address = resolve_target(&config.address)?;
+        let addresses = resolve_target(&config.address)?;
         let server_name = config
             .expect
             .and_then(Role::server_name)
             .unwrap_or(SERVER_NAME_ANY);
         let commands = thread::open(thread::Pool {
-            address,
+            addresses,
             identity: config.identity.clone(),
             sessions: match config.connections {
                 Some(connections) => Sessions::Fixed(connections),

@@ -1,6 +1,7 @@
 //! The client thread: one executor for all clients of the process, with a task for each pool of sessions.
 
 use super::{ClientError, RawReply};
+use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
 use crate::net::spin::{DEFAULT_SPIN, Spin};
@@ -16,7 +17,6 @@ use madrpc_core::identity::Identity;
 use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
 use madrpc_core::session::FrameBuffer;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const COMMANDS_PER_TURN: usize = 1024;
 
 /// Whose sessions a pool holds.
 pub(super) struct Pool {
-    pub(super) address: SocketAddr,
+    pub(super) addresses: Addresses,
     pub(super) identity: Identity,
     pub(super) sessions: Sessions,
     pub(super) server_name: &'static str,
@@ -112,7 +112,7 @@ fn start() -> Result<UnboundedSender<Opening>, String> {
 
 async fn serve(opening: Opening) {
     let Pool {
-        address,
+        addresses,
         identity,
         sessions,
         server_name,
@@ -120,7 +120,7 @@ async fn serve(opening: Opening) {
     let now = Instant::now();
     let endpoint = match dialing_endpoint(
         &identity,
-        address,
+        addresses.all(),
         CLIENT_IDLE_TIMEOUT,
         &Budget::unlimited(),
         now,
@@ -132,7 +132,7 @@ async fn serve(opening: Opening) {
     // Clients with one session each spread over the server's shards by chance.
     let sessions = (sessions, fastrand::u16(..));
     let keep = Keep::WhileCalling;
-    let upstreams = Upstreams::new(endpoint, &[address], sessions, server_name, keep, now);
+    let upstreams = Upstreams::new(endpoint, &[addresses], sessions, server_name, keep, now);
     let driver = Driver {
         upstreams,
         sent: HashMap::new(),

@@ -1,4 +1,4 @@
-//! Addresses as people write them: `HOST:PORT`, resolved once, at the start.
+//! Addresses as people write them: `HOST:PORT`, resolved at the start. A name may have several.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -10,11 +10,76 @@ pub struct AddressError {
     reason: String,
 }
 
+/// The addresses of one server, of which the first that answers is used: never none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses(Vec<SocketAddr>);
+
+impl From<SocketAddr> for Addresses {
+    fn from(address: SocketAddr) -> Self {
+        Self(vec![address])
+    }
+}
+
+impl TryFrom<Vec<SocketAddr>> for Addresses {
+    type Error = AddressError;
+
+    /// In the order in which they are to be tried.
+    fn try_from(addresses: Vec<SocketAddr>) -> Result<Self, AddressError> {
+        match addresses.is_empty() {
+            true => Err(AddressError {
+                text: String::new(),
+                reason: "a server has at least one address".into(),
+            }),
+            false => Ok(Self(addresses)),
+        }
+    }
+}
+
+impl Addresses {
+    /// All of them, in the order in which they are tried.
+    #[must_use]
+    pub fn all(&self) -> &[SocketAddr] {
+        &self.0
+    }
+
+    /// The first.
+    #[must_use]
+    pub fn first(&self) -> SocketAddr {
+        self.0[0]
+    }
+}
+
 /// The address to listen on that `text` names.
 ///
 /// # Errors
 /// Where it is no `HOST:PORT`, or the host cannot be resolved.
 pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
+    Ok(resolve(text)?.first())
+}
+
+/// The addresses to send to that `text` names; `0.0.0.0` and `[::]` mean this machine.
+///
+/// # Errors
+/// As [`resolve_bind`], and where the port is 0.
+pub fn resolve_target(text: &str) -> Result<Addresses, AddressError> {
+    let mut addresses = resolve(text)?;
+    for address in &mut addresses.0 {
+        if address.port() == 0 {
+            return Err(AddressError {
+                text: text.to_owned(),
+                reason: "port 0 cannot be called".into(),
+            });
+        }
+        address.set_ip(match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        });
+    }
+    Ok(addresses)
+}
+
+fn resolve(text: &str) -> Result<Addresses, AddressError> {
     let refuse = |reason: String| AddressError {
         text: text.to_owned(),
         reason,
@@ -23,34 +88,21 @@ pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
     if port.is_none_or(|port| port.parse::<u16>().is_err()) {
         return Err(refuse("expected HOST:PORT, as in 127.0.0.1:9001".into()));
     }
-    let mut found = text.to_socket_addrs().map_err(|error| {
+    let found = text.to_socket_addrs().map_err(|error| {
         refuse(format!(
             "cannot be resolved ({error}): check the name, or give an IP address"
         ))
     })?;
-    found
-        .next()
-        .ok_or_else(|| refuse("the name has no address".into()))
-}
-
-/// The address to send to that `text` names; `0.0.0.0` and `[::]` mean this machine.
-///
-/// # Errors
-/// As [`resolve_bind`], and where the port is 0.
-pub fn resolve_target(text: &str) -> Result<SocketAddr, AddressError> {
-    let mut address = resolve_bind(text)?;
-    if address.port() == 0 {
-        return Err(AddressError {
-            text: text.to_owned(),
-            reason: "port 0 cannot be called".into(),
-        });
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
     }
-    address.set_ip(match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    });
-    Ok(address)
+    match addresses.is_empty() {
+        true => Err(refuse("the name has no address".into())),
+        false => Ok(Addresses(addresses)),
+    }
 }
 
 #[cfg(test)]
@@ -62,8 +114,9 @@ mod tests {
         let bind = resolve_bind("0.0.0.0:9001").unwrap();
         assert_eq!(bind.to_string(), "0.0.0.0:9001");
         let target = resolve_target("0.0.0.0:9001").unwrap();
-        assert_eq!(target.to_string(), "127.0.0.1:9001");
-        assert_eq!(resolve_target("[::]:1").unwrap().to_string(), "[::1]:1");
+        assert_eq!(target.first().to_string(), "127.0.0.1:9001");
+        let all = resolve_target("[::]:1").unwrap();
+        assert_eq!(all.all(), ["[::1]:1".parse().unwrap()]);
     }
 
     #[test]

@@ -226,18 +226,28 @@ fn bind_member(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A socket for sessions that we open: a free port, of the family of the addresses it will reach.
-pub(crate) fn bind_dialer(target: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = if target.is_ipv4() {
-        (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+/// A socket for sessions that we open: a free port, for all families of these addresses where the system has them.
+pub(crate) fn bind_dialer(targets: &[SocketAddr]) -> io::Result<UdpSocket> {
+    let bind = |any: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
+        if any.is_ipv6() {
+            // IPv4 too, in addresses that are mapped (RFC 4291, section 2.5.5.2).
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&any.into())?;
+        set_buffers(&socket);
+        Ok(socket.into())
     };
-    let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&any.into())?;
-    set_buffers(&socket);
-    Ok(socket.into())
+    let v4 = || bind((std::net::Ipv4Addr::UNSPECIFIED, 0).into());
+    match targets.iter().any(SocketAddr::is_ipv6) {
+        false => v4(),
+        true => match bind((std::net::Ipv6Addr::UNSPECIFIED, 0).into()) {
+            // A machine without IPv6; the other addresses may do.
+            Err(_) if targets.iter().any(SocketAddr::is_ipv4) => v4(),
+            bound => bound,
+        },
+    }
 }
 
 fn set_buffers(socket: &Socket) {

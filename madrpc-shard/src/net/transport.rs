@@ -42,17 +42,19 @@ pub(crate) fn dialing_config(
     Ok(config)
 }
 
-/// An endpoint for sessions that a shard or a client opens, to addresses of the family of `target`.
+/// An endpoint for sessions that a shard or a client opens to these addresses.
 pub(crate) fn dialing_endpoint(
     identity: &Identity,
-    target: SocketAddr,
+    targets: &[SocketAddr],
     idle: Duration,
     budget: &Rc<Budget>,
     now: Instant,
 ) -> Result<Endpoint, TransportError> {
     let config = dialing_config(identity, idle)?;
-    let socket = bind_dialer(target).and_then(Socket::new);
+    let socket = bind_dialer(targets).and_then(Socket::new);
     let endpoint =
         socket.and_then(|socket| Endpoint::dialing(socket, config, Rc::clone(budget), now));
-    endpoint.map_err(|error| TransportError::Socket(target, error))
+    let first = targets.first().copied();
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    endpoint.map_err(|error| TransportError::Socket(first.unwrap_or(unknown), error))
 }

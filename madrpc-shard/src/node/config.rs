@@ -1,7 +1,7 @@
 //! What a node can be told beside what every server is told.
 
 use crate::engine::LaneConfig;
-use std::net::SocketAddr;
+use crate::net::address::Addresses;
 use std::time::Duration;
 
 /// Lanes of each shard of a node that is not told how many.
@@ -27,7 +27,7 @@ pub struct NodeConfig {
     /// What each call may use, and when its lane is replaced.
     pub lane: LaneConfig,
     /// The orchestrator that the calls of calls go through; default: they stay on the shard of their caller.
-    pub orchestrator: Option<SocketAddr>,
+    pub orchestrator: Option<Addresses>,
 }
 
 impl Default for NodeConfig {

@@ -30,6 +30,7 @@ pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
 pub(crate) use reload::ScriptChange;
 
 use crate::engine::{Script, ScriptError};
+use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
@@ -50,7 +51,6 @@ use reload::Staged;
 use reply::body_too_large;
 use schedule::{TURN, Turns, UNSLICED};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -117,16 +117,16 @@ impl Node {
         })
     }
 
-    /// The way of the calls of calls, for the shard at this seat: through the orchestrator at this address.
+    /// The way of the calls of calls, for the shard at this seat: through this orchestrator.
     pub(crate) fn through(
         seat: &Seat,
-        orchestrator: SocketAddr,
+        orchestrator: Addresses,
         endpoint: Endpoint,
         now: Instant,
     ) -> Upstreams<Parent> {
         let (sessions, keep) = (seat.sessions(), Keep::WhileCalling);
-        let addresses = &[orchestrator];
-        Upstreams::new(endpoint, addresses, sessions, ORCHESTRATOR_NAME, keep, now)
+        let targets = &[orchestrator];
+        Upstreams::new(endpoint, targets, sessions, ORCHESTRATOR_NAME, keep, now)
     }
 
     /// Ends a call that nobody waits for any more.

@@ -5,6 +5,7 @@
 
 mod inquiry;
 
+use crate::net::address::Addresses;
 use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, not_taken};
@@ -16,7 +17,6 @@ use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 /// What a node's certificate must be for: nobody but a node can take its calls.
@@ -76,10 +76,10 @@ impl Orchestrator {
     pub(crate) fn new(
         seat: &Seat,
         endpoint: Endpoint,
-        nodes: &[SocketAddr],
+        nodes: &[Addresses],
         now: Instant,
     ) -> (Self, Upstreams<Tag>) {
-        let names = nodes.iter().map(ToString::to_string);
+        let names = nodes.iter().map(|node| node.first().to_string());
         let names = names.chain([NO_NODE.to_owned()]);
         let orchestrator = Self {
             counters: Counters::new(names),

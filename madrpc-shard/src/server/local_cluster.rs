@@ -2,6 +2,7 @@
 
 use super::{Server, ServerConfig, StartError, bind};
 use crate::engine::{Script, ScriptError};
+use crate::net::address::Addresses;
 use crate::node::NodeConfig;
 use crate::runtime::cpus::{self, CpuSet};
 use madrpc_core::identity::{Identity, Role};
@@ -45,7 +46,7 @@ impl Cluster {
         let front = config(Role::Orchestrator, None, Some(1))?;
         let sockets = bind(&front, 1)?;
         let settings = NodeConfig {
-            orchestrator: Some(sockets.address),
+            orchestrator: Some(sockets.address.into()),
             ..settings.clone()
         };
         let mut started = Vec::with_capacity(nodes);
@@ -55,7 +56,8 @@ impl Cluster {
             let config = config(Role::Node, Some(share.collect()), None)?;
             started.push(Server::node(&config, script, &settings)?);
         }
-        let addresses: Vec<SocketAddr> = started.iter().map(Server::address).collect();
+        let addresses = started.iter().map(|node| node.address().into());
+        let addresses: Vec<Addresses> = addresses.collect();
         let cores = cpus::choose(None, front.shards)?;
         let orchestrator = Server::orchestrator_at(sockets, &front, &cores, &addresses)?;
         Ok(Self {

@@ -70,10 +70,15 @@ impl Server {
                 (script.clone(), node.clone(), config.identity.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, budget: &Rc<Budget>, now| {
-                let upstreams = settings.orchestrator.map(|address| {
-                    let endpoint =
-                        dialing_endpoint(&identity, address, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
-                    Ok::<_, StartError>(Node::through(seat, address, endpoint, now))
+                let upstreams = settings.orchestrator.clone().map(|addresses| {
+                    let endpoint = dialing_endpoint(
+                        &identity,
+                        addresses.all(),
+                        UPSTREAM_IDLE_TIMEOUT,
+                        budget,
+                        now,
+                    )?;
+                    Ok::<_, StartError>(Node::through(seat, addresses, endpoint, now))
                 });
                 let node = Node::new(seat, &script, &settings, share, changed, budget, now)?;
                 Ok::<_, StartError>((node, upstreams.transpose()?))

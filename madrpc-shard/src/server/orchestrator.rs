@@ -1,6 +1,7 @@
 //! Starting an orchestrator.
 
 use super::{Server, ServerConfig, StartError, bind};
+use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::steer::SocketGroup;
@@ -17,10 +18,14 @@ impl Server {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn orchestrator(config: &ServerConfig, nodes: &[SocketAddr]) -> Result<Self, StartError> {
+    pub fn orchestrator<A>(config: &ServerConfig, nodes: &[A]) -> Result<Self, StartError>
+    where
+        A: Clone + Into<Addresses>,
+    {
+        let nodes: Vec<Addresses> = nodes.iter().cloned().map(Into::into).collect();
         let cores = cpus::choose(config.cpus.as_ref(), config.shards)?;
         let sockets = bind(config, cores.len())?;
-        Self::orchestrator_at(sockets, config, &cores, nodes)
+        Self::orchestrator_at(sockets, config, &cores, &nodes)
     }
 
     /// As [`Server::orchestrator`], with sockets that are bound already.
@@ -28,25 +33,21 @@ impl Server {
         sockets: SocketGroup,
         config: &ServerConfig,
         cores: &[CoreId],
-        nodes: &[SocketAddr],
+        nodes: &[Addresses],
     ) -> Result<Self, StartError> {
-        let Some(&first) = nodes.first() else {
+        if nodes.is_empty() {
             return Err(StartError::Settings(
                 "an orchestrator needs at least one node".into(),
             ));
-        };
-        if let Some(other) = nodes.iter().find(|node| node.is_ipv4() != first.is_ipv4()) {
-            return Err(StartError::Settings(format!(
-                "nodes {first} and {other}: use IPv4 addresses for all nodes, or IPv6 for all"
-            )));
         }
         preflight::check(cores.len())?;
         let identity = config.identity.clone();
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             move |seat: &Seat, budget: &Rc<Budget>, now| {
+                let all: Vec<SocketAddr> = nodes.iter().flat_map(Addresses::all).copied().collect();
                 let endpoint =
-                    dialing_endpoint(&identity, first, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
+                    dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (orchestrator, upstreams) = Orchestrator::new(seat, endpoint, &nodes, now);
                 Ok::<_, TransportError>((orchestrator, Some(upstreams)))
             }

@@ -279,8 +279,8 @@ impl<S: Service> Shard<S> {
 
     /// Ends the calls of callers that have gone, a bounded number.
     fn end_calls(&mut self, now: Instant) {
-        while let Some((session, _)) = self.callers.next_ended() {
-            self.calls.end(session);
+        while let Some(ended) = self.callers.next_ended() {
+            self.calls.end(ended.session);
         }
         while let Some(session) = self.calls.next_watched(now) {
             self.callers.probe(session, now);

@@ -136,7 +136,7 @@ pub fn measure(
     stop: Receiver<()>,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Report, LoadError> {
-    let address = resolve_target(&plan.address)?;
+    let addresses = resolve_target(&plan.address)?;
     preflight::check(1)?;
     let wanted = plan.core.map(|core| [core].into_iter().collect());
     let allowed = cpus::choose(wanted.as_ref(), None)?;
@@ -151,7 +151,7 @@ pub fn measure(
         let now = Instant::now();
         match dialing_endpoint(
             &plan.identity,
-            address,
+            addresses.all(),
             CLIENT_IDLE_TIMEOUT,
             &Budget::unlimited(),
             now,
@@ -162,7 +162,7 @@ pub fn measure(
                 let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
                 let upstreams = Upstreams::new(
                     endpoint,
-                    &[address],
+                    &[addresses],
                     sessions,
                     SERVER_NAME_ANY,
                     Keep::WhileCalling,

@@ -4,6 +4,7 @@
 //! choose the shard that it lands on. So a caller has a session to each shard of a server, however few calls it makes;
 //! where the callers are the shards of one process, they share the server's shards among them instead.
 
+use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -51,7 +52,11 @@ impl Keep {
 
 /// A server and the sessions to it.
 pub(super) struct Target {
-    pub(super) address: SocketAddr,
+    addresses: Addresses,
+    /// Which of them is used, or tried.
+    at: usize,
+    /// How many have failed since one has answered.
+    failed: usize,
     pub(super) links: Vec<Link>,
     balance: FewestInFlight,
     /// Links that calls can take, with the handshake over, or going on.
@@ -66,6 +71,10 @@ pub(super) struct Link {
     /// Whether the server still has the shard that it was for.
     pub(super) wanted: bool,
     pub(super) state: State,
+    /// Where its session goes, or went.
+    pub(super) address: SocketAddr,
+    /// Counts the sessions that calls were lost with: an answer counts only for the calls of the present one.
+    pub(super) epoch: u64,
     pub(super) backoff: Backoff,
     /// The calls on it without an outcome.
     pub(super) calls: ListKey,
@@ -98,6 +107,8 @@ impl Link {
         Self {
             prefix,
             wanted: true,
+            address,
+            epoch: 0,
             state: State::Down {
                 why: CallError::not_run(ErrorKind::Unavailable, why),
             },
@@ -118,14 +129,38 @@ impl Link {
 
 impl Target {
     /// A server without links.
-    pub(super) fn new(address: SocketAddr) -> Self {
+    pub(super) fn new(addresses: Addresses) -> Self {
         Self {
-            address,
+            addresses,
+            at: 0,
+            failed: 0,
             links: Vec::new(),
             balance: FewestInFlight::default(),
             open: 0,
             connecting: 0,
         }
+    }
+
+    /// The address that is used, or tried.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.addresses.all()[self.at]
+    }
+
+    /// A session to the address is open.
+    pub(super) fn has_answered(&mut self) {
+        self.failed = 0;
+    }
+
+    /// No session to `address` came about; says whether there is another to be tried at once.
+    pub(super) fn has_failed(&mut self, address: SocketAddr) -> bool {
+        let count = self.addresses.all().len();
+        if address == self.address() {
+            self.at = (self.at + 1) % count;
+            self.failed += 1;
+        }
+        // Of several links to one address only the first one's failure counts; the others go where it goes.
+        let is_left = self.failed % count != 0;
+        count > 1 && (is_left || address != self.address() && self.failed == 0)
     }
 
     /// A link enters another state.
@@ -186,7 +221,7 @@ mod tests {
     fn shards(first: u16, callers: u16, shards: u16) -> Vec<u16> {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut lists = Lists::<()>::default();
-        let mut target = Target::new(address);
+        let mut target = Target::new(address.into());
         target
             .links
             .push(Link::new(address, first, lists.add_list()));

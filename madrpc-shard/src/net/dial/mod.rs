@@ -22,6 +22,7 @@ pub use links::SESSIONS_MAX;
 pub(crate) use links::{Keep, Sessions};
 pub(crate) use request::{Outcome, Request};
 
+use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
 use links::{Link, Place, State, Target};
 use madrpc_core::balance::RoundRobin;
@@ -32,7 +33,6 @@ use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Instant;
 use unreachable::why_none;
 
@@ -65,7 +65,8 @@ pub(crate) struct Upstreams<T> {
 /// A call without an outcome.
 struct Pending<T> {
     place: Place,
-    session: SessionKey,
+    /// That of the link, when it was sent.
+    epoch: u64,
     deadline: TimerKey,
     tag: T,
 }
@@ -116,11 +117,11 @@ impl<T> Upstreams<T> {
 
 /// Handlers: what the driver tells.
 impl<T> Upstreams<T> {
-    /// Sessions to `addresses`, whose certificates must be for `server_name`. `first` is where the first session to each
+    /// Sessions to `targets`, whose certificates must be for `server_name`. `first` is where the first session to each
     /// lands, modulo the server's shards.
     pub(crate) fn new(
         endpoint: Endpoint,
-        addresses: &[SocketAddr],
+        targets: &[Addresses],
         (sessions, first): (Sessions, u16),
         server_name: &'static str,
         keep: Keep,
@@ -141,19 +142,19 @@ impl<T> Upstreams<T> {
             due: Vec::new(),
             unreachable: None,
         };
-        for &address in addresses {
-            upstreams.add(address, first);
+        for addresses in targets {
+            upstreams.add(addresses.clone(), first);
         }
         upstreams
     }
 
-    fn add(&mut self, address: SocketAddr, first: u16) {
+    fn add(&mut self, addresses: Addresses, first: u16) {
         let count = match self.sessions {
             Sessions::Fixed(count) => count.max(1),
             Sessions::PerShard { .. } => 1,
         };
         let target = self.targets.len();
-        self.targets.push(Target::new(address));
+        self.targets.push(Target::new(addresses));
         for number in 0..count {
             self.add_link(target, first.wrapping_add(number as u16));
         }
@@ -163,7 +164,9 @@ impl<T> Upstreams<T> {
         let calls = self.calls.add_list();
         let picked = &mut self.targets[target];
         let link = picked.links.len();
-        picked.links.push(Link::new(picked.address, prefix, calls));
+        picked
+            .links
+            .push(Link::new(picked.address(), prefix, calls));
         self.due.push(Place { target, link });
     }
 
@@ -221,7 +224,7 @@ impl<T> Upstreams<T> {
         let timeout = request.deadline.saturating_duration_since(now);
         let target = &mut self.targets[place.target];
         let Some(outbox) = self.endpoint.outbox(session) else {
-            let error = format!("{}: the session has just ended", target.address);
+            let error = format!("{}: the session has just ended", target.address());
             return Err((tag, CallError::not_run(ErrorKind::Unavailable, error)));
         };
         let id = self.calls.next_key();
@@ -239,7 +242,7 @@ impl<T> Upstreams<T> {
         let deadline = request.deadline + DEADLINE_GRACE;
         let pending = Pending {
             place,
-            session,
+            epoch: link.epoch,
             deadline: self.timers.insert(deadline, Due::Deadline(id)),
             tag,
         };
@@ -260,7 +263,11 @@ impl<T> Upstreams<T> {
     }
 
     fn tell_cancelled(&mut self, pending: &Pending<T>, key: ItemKey) {
-        if let Some(outbox) = self.endpoint.outbox(pending.session) {
+        let link = &self.targets[pending.place.target].links[pending.place.link];
+        let session = link.session().filter(|_| link.epoch == pending.epoch);
+        if let Some(session) = session
+            && let Some(outbox) = self.endpoint.outbox(session)
+        {
             let id = key.to_number();
             outbox.send(&Header::Cancel { id }, &[]);
         }
@@ -305,9 +312,10 @@ impl<T> Upstreams<T> {
         };
         let key = ItemKey::from_number(id);
         // A peer may answer what it was asked, and nobody else's calls.
-        self.calls
-            .get(key)
-            .filter(|pending| pending.session == session)?;
+        let place = self.place_of(session)?;
+        let epoch = self.targets[place.target].links[place.link].epoch;
+        let is_its = |pending: &&Pending<T>| (pending.place, pending.epoch) == (place, epoch);
+        self.calls.get(key).filter(is_its)?;
         let pending = self.take(key)?;
         Some((pending.tag, pending.place.target, outcome))
     }
@@ -411,12 +419,13 @@ impl<T> Upstreams<T> {
             if let Some(place) = self.place_of(session)
                 && let State::Connecting(_) = self.targets[place.target].links[place.link].state
             {
+                self.targets[place.target].has_answered();
                 self.enter(place, State::Open(session));
                 self.begin_pinging(place, now);
             }
         }
-        while let Some((session, error)) = self.endpoint.next_ended() {
-            self.on_session_ended(session, error, now);
+        while let Some(ended) = self.endpoint.next_ended() {
+            self.on_session_ended(ended, now);
         }
         while let Some((list, target, error)) = self.lost.front() {
             if let Some((key, _)) = self.calls.front(*list) {
@@ -435,7 +444,7 @@ impl<T> Upstreams<T> {
                     if let Some(pending) = self.calls.remove(key) {
                         self.tell_cancelled(&pending, key);
                         let target = pending.place.target;
-                        let address = self.targets[target].address;
+                        let address = self.targets[target].address();
                         let error = format!("{address} did not answer by the deadline");
                         let error = CallError::may_have_run(ErrorKind::DeadlineExceeded, error);
                         return Some((pending.tag, target, error));

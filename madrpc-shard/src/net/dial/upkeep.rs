@@ -3,7 +3,7 @@
 
 use super::links::{Keep, Place, Sessions, State};
 use super::{Due, Upstreams};
-use crate::net::endpoint::SessionKey;
+use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::CallError;
 use madrpc_core::limits::KEEP_ALIVE;
 use std::time::{Duration, Instant};
@@ -50,40 +50,69 @@ impl<T> Upstreams<T> {
     /// Dials the links that are down and due.
     pub(super) fn dial(&mut self, now: Instant) {
         for place in std::mem::take(&mut self.due) {
-            let target = &mut self.targets[place.target];
-            let link = &mut target.links[place.link];
-            if !link.wanted || !matches!(link.state, State::Down { .. }) {
-                continue;
+            self.dial_link(place, now);
+        }
+    }
+
+    fn dial_link(&mut self, place: Place, now: Instant) {
+        let target = &mut self.targets[place.target];
+        let address = target.address();
+        let link = &mut target.links[place.link];
+        if !link.wanted || !matches!(link.state, State::Down { .. }) {
+            return;
+        }
+        link.address = address;
+        match self
+            .endpoint
+            .connect(address, self.server_name, link.prefix, now)
+        {
+            Ok(session) => {
+                let at = session.place();
+                if at >= self.places.len() {
+                    self.places.resize(at + 1, None);
+                }
+                self.places[at] = Some((session, place));
+                self.enter(place, State::Connecting(session));
             }
-            let (address, prefix) = (target.address, link.prefix);
-            match self
-                .endpoint
-                .connect(address, self.server_name, prefix, now)
-            {
-                Ok(session) => {
-                    let at = session.place();
-                    if at >= self.places.len() {
-                        self.places.resize(at + 1, None);
-                    }
-                    self.places[at] = Some((session, place));
-                    self.enter(place, State::Connecting(session));
-                }
-                Err(why) => {
-                    let retry_at = now + link.backoff.failed(fastrand::f64());
-                    self.timers.insert(retry_at, Due::Dial(place));
-                    self.enter(place, State::Down { why });
-                }
+            Err(why) => {
+                let wait = match target.has_failed(address) {
+                    true => Duration::ZERO,
+                    false => target.links[place.link].backoff.failed(fastrand::f64()),
+                };
+                self.timers.insert(now + wait, Due::Dial(place));
+                self.enter(place, State::Down { why });
             }
         }
     }
 
-    pub(super) fn on_session_ended(&mut self, session: SessionKey, error: CallError, now: Instant) {
+    pub(super) fn on_session_ended(&mut self, ended: Ended, now: Instant) {
+        let Ended {
+            session,
+            why: error,
+            unsent,
+        } = ended;
         let Some(place) = self.place_of(session) else {
             return;
         };
         self.places[session.place()] = None;
         let target = &mut self.targets[place.target];
-        let address = target.address;
+        let address = target.links[place.link].address;
+        // Nothing of a handshake that failed has arrived: the calls go to the server's next address, if it has one.
+        if let Some(unsent) = unsent
+            && target.has_failed(address)
+        {
+            let why = CallError {
+                message: format!("{address}: {}", error.message),
+                ..error
+            };
+            self.enter(place, State::Down { why });
+            self.dial_link(place, now);
+            if let Some(session) = self.targets[place.target].links[place.link].session() {
+                return self.endpoint.set_outbox(session, unsent);
+            }
+            // The last resort: they are lost with the reason of that.
+            return self.lose_calls(place, now, Duration::ZERO);
+        }
         let link = &mut target.links[place.link];
         let was_open = error.may_have_run;
         let was_leaving = matches!(link.state, State::Leaving(_));
@@ -104,16 +133,24 @@ impl<T> Upstreams<T> {
                 false => warn!("{}; trying again in {again} ms", why.message),
             }
         }
+        self.enter(place, State::Down { why });
+        self.lose_calls(place, now, wait);
+    }
+
+    /// The calls of a link that is down will have no answer, for the reason for which it is; it is dialled again after a
+    /// while.
+    fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
+        let link = &mut self.targets[place.target].links[place.link];
+        link.epoch += 1;
         let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);
         }
-        self.lost.push_back((calls, place.target, why.clone()));
-        let why = CallError {
-            may_have_run: false,
-            ..why
-        };
-        self.enter(place, State::Down { why });
+        if let State::Down { why } = &mut link.state {
+            self.lost.push_back((calls, place.target, why.clone()));
+            // Those that come now are not sent at all.
+            why.may_have_run = false;
+        }
         match wait.is_zero() {
             true => self.due.push(place),
             false => {

@@ -1,9 +1,10 @@
 //! A session as its endpoint keeps it, and the names by which it is found.
 
 use crate::net::budget::Held;
+use madrpc_core::call::CallError;
 use madrpc_core::identity::PeerCertificate;
 use madrpc_core::limits::{OUTBOX_HIGH_BYTES, SESSION_COST_BYTES, STUCK_TIMEOUT};
-use madrpc_core::session::{FrameBuffer, Goodbye, Session};
+use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -38,6 +39,14 @@ impl ConnectionKey {
             bytes,
         })
     }
+}
+
+/// A session that has ended.
+pub(crate) struct Ended {
+    pub(crate) session: SessionKey,
+    pub(crate) why: CallError,
+    /// What it had to say, of which nothing was sent; `None` where the handshake had come to its end.
+    pub(crate) unsent: Option<Outbox>,
 }
 
 /// How far a session has come.

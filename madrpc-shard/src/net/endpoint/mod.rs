@@ -30,7 +30,7 @@ mod sessions;
 mod wire;
 
 pub(crate) use acceptor::Accepting;
-pub(crate) use entry::SessionKey;
+pub(crate) use entry::{Ended, SessionKey};
 pub(crate) use reset::Resets;
 pub(crate) use retry::Tokens;
 
@@ -219,6 +219,16 @@ impl Endpoint {
         first[..2].copy_from_slice(&shard.to_be_bytes());
         let first = quiche::ConnectionId::from_ref(&first);
         let local = self.wire.socket.local();
+        let peer = match (local, peer) {
+            (SocketAddr::V6(_), SocketAddr::V4(v4)) => {
+                SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
+            }
+            (SocketAddr::V4(_), SocketAddr::V6(_)) => {
+                let error = format!("{peer}: this machine has no IPv6");
+                return Err(CallError::not_run(ErrorKind::Unavailable, error));
+            }
+            _ => peer,
+        };
         let quic =
             quiche::connect_with_dcid(Some(server_name), &source, &first, local, peer, config)
                 .map_err(|error| {
@@ -270,6 +280,15 @@ impl Endpoint {
         self.sessions.mark(key.index);
         let entry = self.sessions.at(key.index);
         entry.map(|entry| entry.session.outbox())
+    }
+
+    /// Gives a session that has just been opened the frames of another that came to nothing.
+    pub(crate) fn set_outbox(&mut self, key: SessionKey, outbox: Outbox) {
+        if self.sessions.get(key).is_some()
+            && let Some(entry) = self.sessions.at(key.index)
+        {
+            *entry.session.outbox() = outbox;
+        }
     }
 
     /// Where frames for every open session's peer are put.
@@ -377,8 +396,8 @@ impl Endpoint {
         self.sessions.next_opened()
     }
 
-    /// A session that has ended, and why; each is told once.
-    pub(crate) fn next_ended(&mut self) -> Option<(SessionKey, CallError)> {
+    /// A session that has ended, and why, with the frames of one whose handshake never came to its end; each is told once.
+    pub(crate) fn next_ended(&mut self) -> Option<Ended> {
         self.sessions.next_ended()
     }
 }

@@ -1,6 +1,6 @@
 //! How a session goes from one phase to the next: opened, open, closing, gone; and what is noted on the way.
 
-use super::entry::{Phase, SessionKey};
+use super::entry::{Ended, Phase, SessionKey};
 use super::origin::{Origin, log_end};
 use super::sessions::Sessions;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -174,10 +174,18 @@ impl Sessions {
         if std::mem::take(&mut entry.waits) {
             self.waiting -= 1;
         }
-        let generation = entry.generation;
+        let session = SessionKey {
+            index,
+            generation: entry.generation,
+        };
+        let is_new = entry.phase == Phase::Handshaking;
+        let unsent = is_new.then(|| std::mem::take(entry.session.outbox()));
         self.enter(index, Phase::Closing);
-        self.ended
-            .push_back((SessionKey { index, generation }, error));
+        self.ended.push_back(Ended {
+            session,
+            why: error,
+            unsent,
+        });
     }
 
     /// Ends a session at once, without a word to its peer.

@@ -6,7 +6,7 @@
 //! [`settle`]: Sessions::settle
 
 use super::certificates::Certificates;
-use super::entry::{ConnectionKey, Entry, NewSession, Phase, Reading, SessionKey};
+use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, Reading, SessionKey};
 use super::origin::{Counts, Origin};
 use super::peers::PeerIndex;
 use crate::net::budget::{Budget, Held};
@@ -34,7 +34,7 @@ pub(super) struct Sessions {
     /// Those with something to read or to send, each once.
     pub(super) dirty: Vec<usize>,
     pub(super) reading: Reading,
-    pub(super) ended: VecDeque<(SessionKey, CallError)>,
+    pub(super) ended: VecDeque<Ended>,
     /// How many are in each phase.
     pub(super) counts: Counts,
     /// How many have frames that QUIC has not taken.
@@ -364,7 +364,7 @@ impl Sessions {
     }
 
     /// A session that has ended, and why; each is told once.
-    pub(super) fn next_ended(&mut self) -> Option<(SessionKey, CallError)> {
+    pub(super) fn next_ended(&mut self) -> Option<Ended> {
         self.ended.pop_front()
     }
 }
