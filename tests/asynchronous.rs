@@ -67,7 +67,7 @@ madrpc.register("about", () => [Math.abs(madrpc.deadline - Date.now() - 5000) < 
 fn node(fleet: &Fleet, pool_size: usize, orchestrator: Option<SocketAddr>) -> Server {
     let settings = NodeConfig {
         pool_size: Some(pool_size),
-        orchestrator,
+        orchestrator: orchestrator.map(Into::into),
         ..NodeConfig::default()
     };
     let script = Script::new("test.js", SCRIPT);

@@ -159,7 +159,7 @@ impl Target {
             self.failed += 1;
         }
         // Of several links to one address only the first one's failure counts; the others go where it goes.
-        let is_left = self.failed % count != 0;
+        let is_left = !self.failed.is_multiple_of(count);
         count > 1 && (is_left || address != self.address() && self.failed == 0)
     }
 
