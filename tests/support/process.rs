@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -167,12 +168,18 @@ impl Drop for Served {
     }
 }
 
+/// A port at which nobody listens. The system gives it to nobody who asks for any, as tests beside this one do.
 pub fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Below what Linux takes by itself, 32,768 and up (ip(7), ip_local_port_range); each process begins elsewhere.
+    let first = std::process::id().wrapping_mul(37) as u16;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + first.wrapping_add(step) % 10_000;
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn stdout(output: &Output) -> String {
