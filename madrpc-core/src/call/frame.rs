@@ -127,6 +127,7 @@ pub fn announced(input: &[u8]) -> Option<usize> {
 ///
 /// # Errors
 /// Where the frame announces more than `limit` bytes.
+#[inline]
 pub fn whole(input: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
     match announced(input) {
         Some(announced) if announced > limit => Err(FrameError::TooLong { announced, limit }),
@@ -139,6 +140,7 @@ pub fn whole(input: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
 ///
 /// # Errors
 /// Where its header cannot be read.
+#[inline]
 pub fn read_whole(input: &[u8]) -> Result<(Frame<'_>, usize), FrameError> {
     let announced = announced(input).ok_or(FrameError::Torn)?;
     let end = PREFIX_BYTES + announced;

@@ -290,6 +290,7 @@ impl Session {
     /// [`Session::frame`] gives it, before anything else is asked of the session.
     ///
     /// The buffer may be shared by all sessions of a thread, of which one is read to its end before the next.
+    #[inline]
     pub fn advance(&mut self, buffer: &mut FrameBuffer) -> bool {
         // What follows a broken frame cannot be told apart from frames.
         if self.quic.local_error().is_some() {
@@ -304,6 +305,7 @@ impl Session {
     }
 
     /// The frame that [`Session::advance`] has found. A peer that breaks the protocol has its session ended.
+    #[inline]
     pub fn frame<'b>(&mut self, buffer: &'b mut FrameBuffer) -> Event<'b> {
         match self.reader.frame(buffer) {
             Ok(event) => event,

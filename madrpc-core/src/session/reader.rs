@@ -148,6 +148,7 @@ impl Reader {
     }
 
     /// Looks for the next frame; says whether there is one for this turn, which [`Reader::frame`] then gives.
+    #[inline]
     pub(super) fn advance(
         &mut self,
         quic: &mut quiche::Connection,
@@ -158,6 +159,7 @@ impl Reader {
     }
 
     /// The frame that was found.
+    #[inline]
     pub(super) fn frame<'b>(&self, buffer: &'b mut FrameBuffer) -> Result<Event<'b>, FrameError> {
         let (frame, used) = match buffer.found.take() {
             Some(Found::Inline(range)) => frame::read_whole(&buffer.bytes[range])?,
@@ -203,6 +205,7 @@ impl Reader {
     }
 
     /// Where the next whole frame of the channel's bytes is. What is no whole frame is put aside for when the rest comes.
+    #[inline]
     fn next_inline(
         &mut self,
         buffer: &mut FrameBuffer,

@@ -357,6 +357,7 @@ impl Endpoint {
     /// The next frame that has come, in any session: a bounded number from each in a turn.
     ///
     /// A session that holds more than its part of the budget is not read.
+    #[inline]
     pub(crate) fn next_frame<'b>(
         &mut self,
         buffer: &'b mut FrameBuffer,

@@ -297,6 +297,7 @@ impl Sessions {
 impl Sessions {
     /// The next frame that has come, a bounded number for each session in a turn. A session that holds too much is not
     /// read.
+    #[inline]
     pub(super) fn next_frame<'b>(
         &mut self,
         buffer: &'b mut FrameBuffer,
