@@ -23,6 +23,10 @@ pub const PREFIX_BYTES: usize = 4;
 pub const NOTHING: [u8; PREFIX_BYTES] = [0; PREFIX_BYTES];
 
 /// What a frame says.
+///
+/// Its number takes a whole word: with a byte, what follows is copied in odd pieces each time a header is handed on, and the
+/// processor waits for each (store forwarding across pieces), which took an orchestrator a seventh of its throughput.
+#[repr(u64)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Header<'a> {
     /// Run a function; the body holds its arguments.
@@ -136,28 +140,17 @@ pub fn whole(input: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
     }
 }
 
-/// The frame that `input` holds whole, and its bytes there.
-///
-/// # Errors
-/// Where its header cannot be read.
-#[inline]
-pub fn read_whole(input: &[u8]) -> Result<(Frame<'_>, usize), FrameError> {
-    let announced = announced(input).ok_or(FrameError::Torn)?;
-    let end = PREFIX_BYTES + announced;
-    let content = input.get(PREFIX_BYTES..end).ok_or(FrameError::Torn)?;
-    let (header, body) = postcard::take_from_bytes(content).map_err(|_| FrameError::BadHeader)?;
-    Ok((Frame { header, body }, end))
-}
-
 /// The first frame of `input` and the bytes it takes there, or `None` where it is not whole.
 ///
 /// # Errors
 /// Where the frame announces more than `limit` bytes, or its header cannot be read.
 pub fn read(input: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, FrameError> {
-    match whole(input, limit)? {
-        Some(_) => read_whole(input).map(Some),
-        None => Ok(None),
-    }
+    let Some(end) = whole(input, limit)? else {
+        return Ok(None);
+    };
+    let content = &input[PREFIX_BYTES..end];
+    let (header, body) = postcard::take_from_bytes(content).map_err(|_| FrameError::BadHeader)?;
+    Ok(Some((Frame { header, body }, end)))
 }
 
 /// The header of a frame of which only the beginning is there: enough to say whose body is too large.

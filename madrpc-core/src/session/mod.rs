@@ -307,13 +307,11 @@ impl Session {
     /// The frame that [`Session::advance`] has found. A peer that breaks the protocol has its session ended.
     #[inline]
     pub fn frame<'b>(&mut self, buffer: &'b mut FrameBuffer) -> Event<'b> {
-        match self.reader.frame(buffer) {
-            Ok(event) => event,
-            Err(error) => {
-                self.break_off(&error);
-                Event::Broken(error)
-            }
+        let event = self.reader.frame(buffer);
+        if let Event::Broken(error) = &event {
+            self.break_off(error);
         }
+        event
     }
 
     fn break_off(&mut self, error: &FrameError) {

@@ -4,7 +4,7 @@
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
 use super::{CHANNEL, Event};
-use crate::call::frame::{self, FrameError, Header};
+use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
     INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
@@ -23,7 +23,7 @@ pub struct FrameBuffer {
     /// A frame that had a stream of its own.
     body: Vec<u8>,
     /// The next frame.
-    found: Option<Found>,
+    found: Found,
 }
 
 impl Default for FrameBuffer {
@@ -32,19 +32,39 @@ impl Default for FrameBuffer {
             bytes: vec![0; READ_PER_TURN_BYTES].into_boxed_slice(),
             channel: 0..0,
             body: Vec::new(),
-            found: None,
+            found: Found::NOTHING,
         }
     }
 }
 
-/// Where in the buffer the next frame is.
-enum Found {
+/// Where in the buffer the next frame is. Plain numbers, and no enum: the pieces of that are copied in odd sizes, for each
+/// of which the processor waits, and this is done for every frame.
+#[derive(Clone, Copy)]
+struct Found {
+    kind: FoundKind,
+    /// Of an inline frame: where it begins among the channel's bytes.
+    start: usize,
+    /// Its bytes; of one that is too large, those that it announces.
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FoundKind {
+    Nothing,
     /// Whole, among the channel's bytes.
-    Inline(Range<usize>),
+    Inline,
     /// Whole, from a stream of its own.
     Body,
-    /// From a stream of its own, of so many bytes; only the beginning is there.
-    TooLarge(usize),
+    /// From a stream of its own; only the beginning is there.
+    TooLarge,
+}
+
+impl Found {
+    const NOTHING: Self = Self::new(FoundKind::Nothing, 0, 0);
+
+    const fn new(kind: FoundKind, start: usize, bytes: usize) -> Self {
+        Self { kind, start, bytes }
+    }
 }
 
 /// A body that is coming in.
@@ -154,66 +174,70 @@ impl Reader {
         quic: &mut quiche::Connection,
         buffer: &mut FrameBuffer,
     ) -> Result<bool, FrameError> {
-        buffer.found = self.find(quic, buffer)?;
-        Ok(buffer.found.is_some())
+        buffer.found = Found::NOTHING;
+        self.find(quic, buffer)?;
+        Ok(buffer.found.kind != FoundKind::Nothing)
     }
 
-    /// The frame that was found.
+    /// The frame that was found. Made here as it is handed out: to pack it anew on the way costs as much as to read it.
     #[inline]
-    pub(super) fn frame<'b>(&self, buffer: &'b mut FrameBuffer) -> Result<Event<'b>, FrameError> {
-        let (frame, used) = match buffer.found.take() {
-            Some(Found::Inline(range)) => frame::read_whole(&buffer.bytes[range])?,
-            Some(Found::Body) => frame::read_whole(&buffer.body)?,
-            Some(Found::TooLarge(bytes)) => {
-                let header = frame::read_header(&buffer.body)?;
-                return Ok(Event::TooLarge { header, bytes });
+    pub(super) fn frame<'b>(&self, buffer: &'b mut FrameBuffer) -> Event<'b> {
+        let Found { kind, start, bytes } = buffer.found;
+        buffer.found = Found::NOTHING;
+        let content = match kind {
+            FoundKind::Inline => &buffer.bytes[start..start + bytes],
+            FoundKind::Body => &buffer.body,
+            FoundKind::TooLarge => {
+                return match frame::read_header(&buffer.body) {
+                    Ok(header) => Event::TooLarge { header, bytes },
+                    Err(error) => Event::Broken(error),
+                };
             }
-            None => return Err(FrameError::Torn),
+            FoundKind::Nothing => return Event::Broken(FrameError::Torn),
         };
-        Ok(match frame.body.len() <= self.body_max_bytes {
-            true => Event::Frame(frame),
-            false => Event::TooLarge {
-                header: frame.header,
-                bytes: used - frame::PREFIX_BYTES,
+        match postcard::take_from_bytes(&content[frame::PREFIX_BYTES..]) {
+            Ok((header, body)) if body.len() <= self.body_max_bytes => {
+                Event::Frame(Frame { header, body })
+            }
+            Ok((header, _)) => Event::TooLarge {
+                header,
+                bytes: content.len() - frame::PREFIX_BYTES,
             },
-        })
+            Err(_) => Event::Broken(FrameError::BadHeader),
+        }
     }
 
     fn find(
         &mut self,
         quic: &mut quiche::Connection,
         buffer: &mut FrameBuffer,
-    ) -> Result<Option<Found>, FrameError> {
-        loop {
-            if let Some(range) = self.next_inline(buffer)? {
-                return Ok(Some(Found::Inline(range)));
-            }
-            if self.bytes_left == 0 {
-                return Ok(None);
-            }
+    ) -> Result<(), FrameError> {
+        while !self.next_inline(buffer)? && self.bytes_left > 0 {
             let next = quic.stream_readable_next();
             let Some(stream) = next.or_else(|| self.unread.pop_front()) else {
-                return Ok(None);
+                break;
             };
             self.unread.retain(|other| *other != stream);
             if stream == CHANNEL {
                 self.read_channel(quic, buffer)?;
-            } else if let Some(found) = self.read_body(stream, quic, buffer)? {
-                return Ok(Some(found));
+            } else {
+                self.read_body(stream, quic, buffer)?;
+                if buffer.found.kind != FoundKind::Nothing {
+                    break;
+                }
             }
         }
+        Ok(())
     }
 
-    /// Where the next whole frame of the channel's bytes is. What is no whole frame is put aside for when the rest comes.
+    /// Finds the next whole frame of the channel's bytes; says whether there is one. What is no whole frame is put aside for
+    /// when the rest comes.
     #[inline]
-    fn next_inline(
-        &mut self,
-        buffer: &mut FrameBuffer,
-    ) -> Result<Option<Range<usize>>, FrameError> {
+    fn next_inline(&mut self, buffer: &mut FrameBuffer) -> Result<bool, FrameError> {
         if buffer.channel.is_empty() {
             return match self.channel_ended {
                 true => Err(FrameError::Torn),
-                false => Ok(None),
+                false => Ok(false),
             };
         }
         let Range { start, end } = buffer.channel;
@@ -222,7 +246,8 @@ impl Reader {
         if let Some(used) = frame::whole(rest, INLINE_FRAME_MAX_BYTES)? {
             buffer.channel = start + used..end;
             self.frames_left = self.frames_left.saturating_sub(1);
-            return Ok(Some(start..start + used));
+            buffer.found = Found::new(FoundKind::Inline, start, used);
+            return Ok(true);
         }
         self.partial.extend_from_slice(rest);
         buffer.channel = 0..0;
@@ -232,7 +257,7 @@ impl Reader {
         if self.frames_left == 0 {
             self.bytes_left = 0;
         }
-        Ok(None)
+        Ok(false)
     }
 
     /// Reads a bite of the channel.
@@ -273,7 +298,7 @@ impl Reader {
         stream: u64,
         quic: &mut quiche::Connection,
         buffer: &mut FrameBuffer,
-    ) -> Result<Option<Found>, FrameError> {
+    ) -> Result<(), FrameError> {
         let limit = HEADER_MAX_BYTES + self.body_max_bytes;
         let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
             bytes: Some(Vec::new()),
@@ -287,10 +312,10 @@ impl Reader {
                 Ok(read) => read,
                 Err(quiche::Error::Done) => {
                     self.keep(stream, arriving);
-                    return Ok(None);
+                    return Ok(());
                 }
                 // Reset by the peer: it no longer wants the call.
-                Err(_) => return Ok(None),
+                Err(_) => return Ok(()),
             };
             self.bytes_left -= read;
             self.read_bytes += read as u64;
@@ -298,7 +323,7 @@ impl Reader {
                 // It is read to its end: a stream that we shut down never counts as closed (quiche collects a peer's
                 // stream only where it is read to its end), and the peer has few.
                 if fin {
-                    return Ok(None);
+                    return Ok(());
                 }
                 continue;
             };
@@ -316,12 +341,15 @@ impl Reader {
                     self.keep(stream, arriving);
                     self.unread.push_back(stream);
                 }
-                return Ok(Some(Found::TooLarge(announced)));
+                buffer.found = Found::new(FoundKind::TooLarge, 0, announced);
+                return Ok(());
             }
             if fin {
                 let whole = frame::whole(bytes, limit)?;
                 buffer.body = std::mem::take(bytes);
-                return whole.map(|_| Some(Found::Body)).ok_or(FrameError::Torn);
+                let bytes = whole.ok_or(FrameError::Torn)?;
+                buffer.found = Found::new(FoundKind::Body, 0, bytes);
+                return Ok(());
             }
             if !arriving.is_known
                 && let Ok(header) = frame::read_header(bytes)
@@ -332,7 +360,7 @@ impl Reader {
         }
         self.keep(stream, arriving);
         self.unread.push_back(stream);
-        Ok(None)
+        Ok(())
     }
 
     fn keep(&mut self, stream: u64, arriving: Arriving) {
