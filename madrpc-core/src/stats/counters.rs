@@ -6,6 +6,7 @@
 
 use super::Latency;
 use crate::call::ErrorKind;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -79,7 +80,8 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Counters {
     nodes: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, usize>,
+    /// Only names that are registered are in it, so nobody can make it slow.
+    numbers: HashMap<Arc<str>, usize, RandomState>,
     functions: Vec<Function>,
     tallies: Vec<Tally>,
     /// Of the rows, those of [`UNKNOWN`] and [`OTHER`].
@@ -99,7 +101,7 @@ impl Counters {
     pub fn new<N: Into<Arc<str>>>(nodes: impl IntoIterator<Item = N>) -> Self {
         let mut counters = Self {
             nodes: nodes.into_iter().map(Into::into).collect(),
-            numbers: HashMap::new(),
+            numbers: HashMap::default(),
             functions: Vec::new(),
             tallies: Vec::new(),
             shared: 0,

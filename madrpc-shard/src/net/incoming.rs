@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::KEEP_ALIVE;
 use madrpc_core::wheel::Wheel;
-use std::collections::hash_map::IntoValues;
+use std::collections::hash_map::{Entry, IntoValues};
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
@@ -62,8 +62,9 @@ impl<C: Copy> CallsOfCallers<C> {
         }
     }
 
-    /// Notes a call; the caller has none of that number under way.
-    pub(crate) fn insert(&mut self, session: SessionKey, id: u64, call: C, now: Instant) {
+    /// Notes a call; `false` where the caller has one of that number under way, which stays.
+    #[must_use]
+    pub(crate) fn insert(&mut self, session: SessionKey, id: u64, call: C, now: Instant) -> bool {
         let place = session.place();
         if place >= self.callers.len() {
             self.callers.resize_with(place + 1, || Caller {
@@ -78,11 +79,15 @@ impl<C: Copy> CallsOfCallers<C> {
             caller.calls.clear();
             caller.is_watched = false;
         }
-        caller.calls.insert(id, call);
+        let Entry::Vacant(free) = caller.calls.entry(id) else {
+            return false;
+        };
+        free.insert(call);
         if !caller.is_watched {
             caller.is_watched = true;
             self.watches.insert(now + KEEP_ALIVE, session);
         }
+        true
     }
 
     /// A caller that has calls under way and of which it is to be found out whether it is there: about once in a second.
@@ -140,4 +145,9 @@ impl<C: Copy> CallsOfCallers<C> {
 pub(crate) fn not_taken() -> CallError {
     let error = "the call has ended, and its result was dropped: the caller has too many results that it does not read";
     CallError::may_have_run(ErrorKind::Overloaded, error)
+}
+
+/// Why a session ends whose caller has given two calls the same number.
+pub(crate) fn number_taken(id: u64) -> String {
+    format!("call {id} is under way already")
 }

@@ -27,7 +27,7 @@ pub(crate) trait Service: Sized + 'static {
     type Tag;
 
     /// A caller calls. The reply goes to its outbox, now or later; a call that gets it later is noted among the
-    /// [`Io::calls`] until then.
+    /// [`Io::calls`] until then. A session whose caller has a call of that number under way is ended.
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>);
 
     /// A caller asks what can be called; the reply goes to its outbox, now or later.

@@ -34,7 +34,7 @@ use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
-use crate::net::incoming::Incoming;
+use crate::net::incoming::{Incoming, number_taken};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
@@ -148,6 +148,9 @@ impl Service for Node {
     type Tag = Parent;
 
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
+        if io.calls.get(call.session, call.id).is_some() {
+            return io.callers.break_off(call.session, &number_taken(call.id));
+        }
         let name = call.request.function;
         let function = match self.functions.named(name) {
             Ok(function) => function,
@@ -183,7 +186,7 @@ impl Service for Node {
             self.fail(&ticket, now, error, io);
         } else {
             let key = self.calls.enqueue(ticket, body);
-            io.calls.insert(session, id, key, io.now);
+            let _ = io.calls.insert(session, id, key, io.now);
         }
     }
 

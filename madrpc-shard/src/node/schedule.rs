@@ -328,7 +328,8 @@ impl Node {
         let (origin, is_new) = (running.ticket.origin, running.key.is_none());
         let key = self.calls.set_aside(running, waits);
         if is_new && let Origin::Session { session, id } = origin {
-            io.calls.insert(session, id, key, io.now);
+            // It was not there when the call came, and no other frame of its caller has been read since.
+            let _ = io.calls.insert(session, id, key, io.now);
         }
         key
     }

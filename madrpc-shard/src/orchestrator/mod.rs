@@ -8,7 +8,7 @@ mod inquiry;
 use crate::net::address::Addresses;
 use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
-use crate::net::incoming::{Incoming, not_taken};
+use crate::net::incoming::{Incoming, not_taken, number_taken};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use inquiry::Inquiries;
@@ -131,8 +131,13 @@ impl Service for Orchestrator {
         match upstreams.call(io.now, &call.request, Tag::Call(waiting)) {
             Ok(sent) => {
                 let passed_on = Call::PassedOn(sent);
-                io.calls.insert(call.session, call.id, passed_on, io.now);
-                self.passed_on += 1;
+                // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
+                if io.calls.insert(call.session, call.id, passed_on, io.now) {
+                    self.passed_on += 1;
+                } else {
+                    upstreams.cancel(sent);
+                    io.callers.break_off(call.session, &number_taken(call.id));
+                }
             }
             Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, io),
             Err((Tag::Inquiry(_), _)) => {}
@@ -144,9 +149,12 @@ impl Service for Orchestrator {
         // The last of the names stands for no node.
         let nodes = self.counters.nodes();
         let nodes = &nodes[..nodes.len() - 1];
+        if io.calls.get(call.session, call.id).is_some() {
+            return io.callers.break_off(call.session, &number_taken(call.id));
+        }
         if let Some(number) = self.inquiries.open(call, catalog, nodes, io) {
             let inquiry = Call::Inquiry(number);
-            io.calls.insert(call.session, call.id, inquiry, io.now);
+            let _ = io.calls.insert(call.session, call.id, inquiry, io.now);
         }
     }
 

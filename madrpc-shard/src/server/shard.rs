@@ -199,11 +199,6 @@ impl<S: Service> Shard<S> {
                 | Header::Failure { .. }
                 | Header::Welcome { .. } => continue,
             };
-            if io.calls.get(session, id).is_some() {
-                let reason = format!("call {id} is under way already");
-                io.callers.break_off(session, &reason);
-                continue;
-            }
             if let Err(error) = check(function, *stage == Stage::Serving) {
                 refuse(io.callers, session, id, &error);
                 continue;
