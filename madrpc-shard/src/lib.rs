@@ -65,6 +65,8 @@
 pub mod client;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "internals")]
+pub mod internals;
 pub mod net;
 #[cfg(feature = "engine")]
 pub mod node;
