@@ -27,9 +27,10 @@ use reader::Reader;
 use crate::call::frame::{Frame, FrameError, Header};
 use crate::call::{Bill, CallError, ErrorKind};
 use crate::limits::{
-    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES, PEER_PATHS_MAX,
-    SESSION_WINDOW_BYTES, SESSION_WINDOW_MAX_BYTES,
+    BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
+    INITIAL_MIN_BYTES, PEER_PATHS_MAX, SESSION_WINDOW_BYTES, SESSION_WINDOW_MAX_BYTES,
 };
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,9 @@ pub const PROTOCOL: &[u8] = b"madrpc/1";
 const CHANNEL: u64 = 0;
 const FIRST_UNI_OF_CLIENT: u64 = 2;
 const FIRST_UNI_OF_SERVER: u64 = 3;
+
+/// Probes at a time, two in each space that a handshake has (RFC 9002, section 6.2.4), and what comes after them.
+const HANDSHAKE_PROBES_MAX: usize = 5;
 
 /// What a peer is shown of a reason: quiche never sends a close that does not fit into one datagram.
 pub const REASON_MAX_BYTES: usize = 512;
@@ -87,6 +91,8 @@ pub struct Session {
     channel_opened: bool,
     next_uni: u64,
     outbox: Outbox,
+    /// What goes before the close, see [`Session::close`].
+    probes: VecDeque<(Vec<u8>, SocketAddr)>,
 }
 
 /// Sets what both sides of a session agree on, apart from who they are.
@@ -162,9 +168,11 @@ impl Session {
         let waiting = self.outbox.waiting_bytes();
         let mut held = self.reader.held_bytes() + waiting;
         if waiting > 0 {
-            // QUIC takes no more than it may send, and keeps that until it is acknowledged.
+            // QUIC takes no more than it may send, and keeps that until it is acknowledged. Of a peer that has not opened the
+            // channel it has taken nothing yet.
             let path = self.quic.path_stats().find(|path| path.active);
-            held += path.map_or(0, |path| path.cwnd);
+            let taken = usize::try_from(self.outbox.taken_bytes()).unwrap_or(usize::MAX);
+            held += path.map_or(0, |path| path.cwnd).min(taken);
         }
         if self.reader.has_unread() || self.unread_since.is_some() {
             let since = self.unread_since.unwrap_or_default();
@@ -217,6 +225,7 @@ impl Session {
                 FIRST_UNI_OF_CLIENT
             },
             outbox: Outbox::default(),
+            probes: VecDeque::new(),
         }
     }
 
@@ -241,8 +250,29 @@ impl Session {
     /// Ends the session; `reason` is shown to the peer, up to [`REASON_MAX_BYTES`] of it.
     pub fn close(&mut self, goodbye: Goodbye, reason: &str) {
         let reason = &reason[..reason.floor_char_boundary(REASON_MAX_BYTES)];
+        self.send_probes();
         // It fails only where the connection is closed already.
         let _ = self.quic.close(true, goodbye as u64, reason.as_bytes());
+    }
+
+    /// Makes the probes of the handshake that are due. A client whose server has not confirmed the handshake may have some,
+    /// and quiche 0.30 sends no close before them: it sends packets of no use instead, without end.
+    fn send_probes(&mut self) {
+        if self.quic.is_server() || self.quic.local_error().is_some() {
+            return;
+        }
+        while self.probes.len() < HANDSHAKE_PROBES_MAX {
+            let mut datagram = vec![0; INITIAL_MIN_BYTES];
+            let Ok((length, to)) = self.whereabouts.send(&mut self.quic, &mut datagram) else {
+                return;
+            };
+            datagram.truncate(length);
+            let is_of_handshake = datagram.first().is_some_and(|first| first & 0x80 != 0);
+            self.probes.push_back((datagram, to));
+            if !is_of_handshake {
+                return;
+            }
+        }
     }
 
     /// Ends a handshake before it is over; `reason` is shown to the peer.
@@ -321,6 +351,10 @@ impl Session {
 
     /// The next datagram to send, written to `out`: its length and where it goes. `None` when there is no more.
     pub fn transmit(&mut self, out: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        if let Some((datagram, to)) = self.probes.pop_front() {
+            out.get_mut(..datagram.len())?.copy_from_slice(&datagram);
+            return Some((datagram.len(), to));
+        }
         self.offer();
         self.whereabouts.send(&mut self.quic, out).ok()
     }

@@ -1,2 +1,8 @@
 //! What lies behind the interface, for the benches and the fuzzing of this repository. No promise: it changes with any commit,
 //! and no program needs it.
+
+#[cfg(feature = "engine")]
+mod node_shard;
+
+#[cfg(feature = "engine")]
+pub use node_shard::NodeShard;

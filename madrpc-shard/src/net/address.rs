@@ -1,5 +1,7 @@
-//! Addresses as people write them: `HOST:PORT`, resolved at the start. A name may have several.
+//! Addresses as people write them: `HOST:PORT`, resolved at the start, and again when none of a name's addresses answers. A
+//! name may have several.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 /// An address that cannot be used; the message says which and why.
@@ -12,11 +14,28 @@ pub struct AddressError {
 
 /// The addresses of one server, of which the first that answers is used: never none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Addresses(Vec<SocketAddr>);
+pub struct Addresses {
+    all: Vec<SocketAddr>,
+    /// What they were resolved from, where that may have others another time.
+    name: Option<String>,
+}
 
 impl From<SocketAddr> for Addresses {
     fn from(address: SocketAddr) -> Self {
-        Self(vec![address])
+        Self {
+            all: vec![address],
+            name: None,
+        }
+    }
+}
+
+impl fmt::Display for Addresses {
+    /// The name, or the only address there is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => self.first().fmt(f),
+        }
     }
 }
 
@@ -30,7 +49,10 @@ impl TryFrom<Vec<SocketAddr>> for Addresses {
                 text: String::new(),
                 reason: "a server has at least one address".into(),
             }),
-            false => Ok(Self(addresses)),
+            false => Ok(Self {
+                all: addresses,
+                name: None,
+            }),
         }
     }
 }
@@ -39,13 +61,19 @@ impl Addresses {
     /// All of them, in the order in which they are tried.
     #[must_use]
     pub fn all(&self) -> &[SocketAddr] {
-        &self.0
+        &self.all
     }
 
     /// The first.
     #[must_use]
     pub fn first(&self) -> SocketAddr {
-        self.0[0]
+        self.all[0]
+    }
+
+    /// The name that they were resolved from.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 }
 
@@ -63,7 +91,7 @@ pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
 /// As [`resolve_bind`], and where the port is 0.
 pub fn resolve_target(text: &str) -> Result<Addresses, AddressError> {
     let mut addresses = resolve(text)?;
-    for address in &mut addresses.0 {
+    for address in &mut addresses.all {
         if address.port() == 0 {
             return Err(AddressError {
                 text: text.to_owned(),
@@ -101,7 +129,10 @@ fn resolve(text: &str) -> Result<Addresses, AddressError> {
     }
     match addresses.is_empty() {
         true => Err(refuse("the name has no address".into())),
-        false => Ok(Addresses(addresses)),
+        false => Ok(Addresses {
+            all: addresses,
+            name: text.parse::<SocketAddr>().is_err().then(|| text.to_owned()),
+        }),
     }
 }
 

@@ -6,7 +6,7 @@
 //! | a batch is read or written | `socket` |
 //! | one that belongs to another shard goes there | `relay`, `bell` |
 //! | its session is found, or opened | `endpoint` |
-//! | our own sessions to others, and the calls on them | `dial` |
+//! | our own sessions to others, and the calls on them | `dial`; `resolver` finds them again |
 //!
 //! Nothing here knows what a call means, nor JavaScript.
 
@@ -20,6 +20,7 @@ pub(crate) mod endpoint;
 pub(crate) mod incoming;
 pub(crate) mod log_limit;
 pub(crate) mod relay;
+mod resolver;
 pub(crate) mod seat;
 pub(crate) mod service;
 pub(crate) mod socket;

@@ -79,7 +79,7 @@ impl Orchestrator {
         nodes: &[Addresses],
         now: Instant,
     ) -> (Self, Upstreams<Tag>) {
-        let names = nodes.iter().map(|node| node.first().to_string());
+        let names = nodes.iter().map(ToString::to_string);
         let names = names.chain([NO_NODE.to_owned()]);
         let orchestrator = Self {
             counters: Counters::new(names),

@@ -20,13 +20,13 @@ pub mod script_watch;
 
 mod askers;
 mod config;
-mod control;
-mod messages;
+pub(crate) mod control;
+pub(crate) mod messages;
 #[cfg(feature = "engine")]
 mod node;
 mod orchestrator;
 mod reserved;
-mod shard;
+pub(crate) mod shard;
 
 pub use crate::net::spin::DEFAULT_SPIN;
 pub use config::{ServerConfig, StartError};

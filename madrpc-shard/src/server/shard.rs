@@ -64,6 +64,17 @@ pub(crate) struct Shard<S: Service> {
     stage: Stage,
 }
 
+/// What comes after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another one at once.
+    Turn,
+    /// Another one when a datagram or a message comes, or a timer is over.
+    Sleep,
+    /// None: the shard has ended.
+    Nothing,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Serving,
@@ -73,7 +84,7 @@ enum Stage {
 }
 
 impl<S: Service> Shard<S> {
-    pub(super) fn new(
+    pub(crate) fn new(
         seat: Seat,
         callers: Endpoint,
         (service, upstreams): (S, Option<Upstreams<S::Tag>>),
@@ -104,38 +115,51 @@ impl<S: Service> Shard<S> {
     pub(super) async fn run(mut self) {
         loop {
             let now = Instant::now();
-            while let Ok(message) = self.inbox.try_recv() {
-                self.on_message(message, now);
+            match self.turn(now) {
+                Next::Turn => glommio::executor().yield_if_needed().await,
+                Next::Sleep if self.spin.looks_again(now) => {
+                    glommio::executor().yield_if_needed().await;
+                }
+                Next::Sleep => {
+                    self.give_back(now);
+                    self.park(now).await;
+                }
+                Next::Nothing => return,
             }
-            let mut received = self.callers.receive(now);
-            if let Some(upstreams) = &mut self.upstreams {
-                received += upstreams.receive(now);
-            }
-            self.take_calls(now);
-            self.take_outcomes(now);
-            self.end_calls(now);
-            let (service, mut io) = self.split(now);
-            service.turn(&mut io);
-            if service.wants_core() {
-                // Replies must not wait for a slice to end: their callers would send nothing meanwhile.
-                io.callers.flush(now);
-                service.hold_core(&mut io);
-            }
-            self.tell_functions();
-            self.leave(now);
-            self.flush(now);
-            if self.has_left(now) {
-                return;
-            }
-            if received > 0 {
-                self.spin.on_work(now);
-            }
-            if received > 0 || self.has_work() || self.spin.looks_again(now) {
-                glommio::executor().yield_if_needed().await;
-            } else {
-                self.give_back(now);
-                self.park(now).await;
-            }
+        }
+    }
+
+    /// Does what there is to do, for a bounded time; gives what comes next.
+    pub(crate) fn turn(&mut self, now: Instant) -> Next {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.on_message(message, now);
+        }
+        let mut received = self.callers.receive(now);
+        if let Some(upstreams) = &mut self.upstreams {
+            received += upstreams.receive(now);
+        }
+        self.take_calls(now);
+        self.take_outcomes(now);
+        self.end_calls(now);
+        let (service, mut io) = self.split(now);
+        service.turn(&mut io);
+        if service.wants_core() {
+            // Replies must not wait for a slice to end: their callers would send nothing meanwhile.
+            io.callers.flush(now);
+            service.hold_core(&mut io);
+        }
+        self.tell_functions();
+        self.leave(now);
+        self.flush(now);
+        if self.has_left(now) {
+            return Next::Nothing;
+        }
+        if received > 0 {
+            self.spin.on_work(now);
+        }
+        match received > 0 || self.has_work() {
+            true => Next::Turn,
+            false => Next::Sleep,
         }
     }
 
@@ -350,6 +374,12 @@ impl<S: Service> Shard<S> {
         }
     }
 
+    /// Whether no call is under way, and none of a caller that has gone is left to be ended.
+    #[cfg(feature = "internals")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.service.is_idle() && !self.calls.has_orphans()
+    }
+
     fn has_work(&self) -> bool {
         let upstreams = self.upstreams.as_ref();
         self.callers.has_work()
@@ -401,7 +431,7 @@ impl<S: Service> Shard<S> {
     }
 
     /// Its part of a snapshot, without the rows.
-    fn head(&self, now: Instant) -> Snapshot {
+    pub(crate) fn head(&self, now: Instant) -> Snapshot {
         let mut snapshot = Snapshot {
             role: self.seat.role.to_owned(),
             name: self.seat.name.clone(),

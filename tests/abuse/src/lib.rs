@@ -31,7 +31,7 @@ pub mod attack;
 mod callers;
 pub mod error;
 pub mod fleet;
-mod peer;
+pub mod peer;
 pub mod script;
 pub mod stage;
 mod strangers;

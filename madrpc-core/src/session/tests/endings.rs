@@ -37,6 +37,42 @@ fn every_goodbye_is_seen_by_the_peer_with_its_words() {
 }
 
 #[test]
+fn a_client_that_leaves_while_its_handshake_is_probed_says_so_and_stops() {
+    let mut pipe = Pipe::new(CLEAR);
+    // What the server says once it has the client's certificate, which confirms the handshake, does not arrive.
+    while !pipe.client().is_established() {
+        pipe.turn(|_, _, _| ());
+    }
+    pipe.carry(End::Client);
+    let mut datagrams = std::mem::take(&mut pipe.wires[End::Server as usize]);
+    for datagram in &mut datagrams {
+        let (from, to) = (End::Client.address(), End::Server.address());
+        pipe.server().receive(datagram, from, to);
+    }
+    assert!(pipe.server().is_established());
+    // The client's timer for the handshake is over, and it has nothing else to say.
+    let timer = pipe.client().timeout().unwrap();
+    sleep(timer.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+    pipe.client().on_timeout();
+    pipe.client().close(Goodbye::Done, "the reason");
+    let mut sent = Vec::new();
+    let mut out = [0; 2048];
+    while let Some((length, _)) = pipe.client().transmit(&mut out) {
+        sent.push(out[..length].to_vec());
+        assert!(sent.len() < 10, "there is no end to it");
+    }
+    for mut datagram in sent {
+        let (from, to) = (End::Client.address(), End::Server.address());
+        pipe.server().receive(&mut datagram, from, to);
+    }
+    let ended = pipe.server().ended().map(|error| error.message);
+    assert_eq!(
+        ended.as_deref(),
+        Some("the peer ended the session: the reason")
+    );
+}
+
+#[test]
 fn a_reason_too_long_for_a_datagram_is_cut_at_a_letter() {
     let mut pipe = Pipe::new(CLEAR);
     pipe.establish();

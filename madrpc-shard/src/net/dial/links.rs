@@ -163,6 +163,35 @@ impl Target {
         count > 1 && (is_left || address != self.address() && self.failed == 0)
     }
 
+    /// The name to be resolved again, where all of its addresses have failed.
+    pub(super) fn lost_name(&self) -> Option<&str> {
+        let have_failed = self.failed > 0 && self.failed.is_multiple_of(self.addresses.all().len());
+        self.addresses.name().filter(|_| have_failed)
+    }
+
+    /// Its name has these addresses; gives whether there is another among them.
+    pub(super) fn resolved(&mut self, addresses: Addresses) -> bool {
+        let known = self.addresses.all();
+        let is_known = |address: &SocketAddr| known.contains(address);
+        if known.len() == addresses.all().len() && addresses.all().iter().all(is_known) {
+            return false;
+        }
+        let current = self.address();
+        let at = addresses
+            .all()
+            .iter()
+            .position(|address| *address == current);
+        self.at = at.unwrap_or_default();
+        self.failed = 0;
+        self.addresses = addresses;
+        true
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> String {
+        self.addresses.to_string()
+    }
+
     /// A link enters another state.
     pub(super) fn enter(&mut self, link: usize, state: State) {
         let link = &mut self.links[link];

@@ -24,6 +24,7 @@ pub(crate) use request::{Outcome, Request};
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
+use super::resolver::Resolver;
 use links::{Link, Place, State, Target};
 use madrpc_core::balance::RoundRobin;
 use madrpc_core::call::frame::{Frame, Header};
@@ -47,6 +48,7 @@ pub(crate) struct Upstreams<T> {
     keep: Keep,
     sessions: Sessions,
     targets: Vec<Target>,
+    resolver: Resolver,
     /// The targets with a session whose handshake is over, and those where one is going on.
     open: RoundRobin,
     connecting: RoundRobin,
@@ -133,6 +135,7 @@ impl<T> Upstreams<T> {
             keep,
             sessions,
             targets: Vec::new(),
+            resolver: Resolver::new(),
             open: RoundRobin::default(),
             connecting: RoundRobin::default(),
             places: Vec::new(),

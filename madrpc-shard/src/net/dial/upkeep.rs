@@ -49,6 +49,17 @@ impl<T> Upstreams<T> {
 
     /// Dials the links that are down and due.
     pub(super) fn dial(&mut self, now: Instant) {
+        while let Some((target, addresses)) = self.resolver.next() {
+            if let Some(target) = self.targets.get_mut(target)
+                && target.resolved(addresses)
+            {
+                info!(
+                    "{} has another address: {}",
+                    target.name(),
+                    target.address()
+                );
+            }
+        }
         for place in std::mem::take(&mut self.due) {
             self.dial_link(place, now);
         }
@@ -81,7 +92,15 @@ impl<T> Upstreams<T> {
                 };
                 self.timers.insert(now + wait, Due::Dial(place));
                 self.enter(place, State::Down { why });
+                self.resolve_lost(place.target);
             }
+        }
+    }
+
+    /// Has the name of a target resolved again, where none of its addresses has answered.
+    fn resolve_lost(&mut self, target: usize) {
+        if let Some(name) = self.targets[target].lost_name() {
+            self.resolver.ask(target, name);
         }
     }
 
@@ -113,7 +132,8 @@ impl<T> Upstreams<T> {
             // The last resort: they are lost with the reason of that.
             return self.lose_calls(place, now, Duration::ZERO);
         }
-        let link = &mut target.links[place.link];
+        self.resolve_lost(place.target);
+        let link = &mut self.targets[place.target].links[place.link];
         let was_open = error.may_have_run;
         let was_leaving = matches!(link.state, State::Leaving(_));
         let is_idle = self.calls.length(link.calls) == 0;

@@ -20,10 +20,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// The stream of the small frames.
-pub(crate) const CHANNEL: u64 = 0;
+pub const CHANNEL: u64 = 0;
 
 /// The first stream of a client's large frames; each further one is four more.
-pub(crate) const FIRST_BODY: u64 = 2;
+pub const FIRST_BODY: u64 = 2;
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ const SENDS_MAX: u64 = 20_000;
 
 /// What came for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Came {
+pub enum Came {
     /// Its result, encoded.
     Reply(Vec<u8>),
     /// It has none.
@@ -52,9 +52,10 @@ struct Body {
 }
 
 /// One end of a connection.
-pub(crate) struct Peer {
+pub struct Peer {
     socket: Socket,
-    pub(crate) quic: quiche::Connection,
+    /// The connection, to do with it what a session would not.
+    pub quic: quiche::Connection,
     server: SocketAddr,
     secrets: Receiver<Vec<u8>>,
     channel: Vec<u8>,
@@ -69,10 +70,7 @@ impl Peer {
     ///
     /// # Errors
     /// [`AbuseError::NotMade`] with the server's words where it lets nobody in.
-    pub(crate) fn connect(
-        server: SocketAddr,
-        config: &mut quiche::Config,
-    ) -> Result<Self, AbuseError> {
+    pub fn connect(server: SocketAddr, config: &mut quiche::Config) -> Result<Self, AbuseError> {
         let mut peer = Self::begin(server, config)?;
         let end = Instant::now() + PATIENCE;
         while !peer.quic.is_established() {
@@ -85,10 +83,7 @@ impl Peer {
     }
 
     /// Begins to connect; [`Self::turn`] goes on with it.
-    pub(crate) fn begin(
-        server: SocketAddr,
-        config: &mut quiche::Config,
-    ) -> Result<Self, AbuseError> {
+    pub fn begin(server: SocketAddr, config: &mut quiche::Config) -> Result<Self, AbuseError> {
         let socket = Socket::new()?;
         let id: [u8; 16] = std::array::from_fn(|_| fastrand::u8(..));
         let id = quiche::ConnectionId::from_ref(&id);
@@ -99,7 +94,7 @@ impl Peer {
     }
 
     /// One end of a connection that was begun elsewhere; the first stream it opens for bodies is `next_body`.
-    pub(crate) fn over(
+    pub fn over(
         socket: Socket,
         mut quic: quiche::Connection,
         server: SocketAddr,
@@ -122,7 +117,7 @@ impl Peer {
 
     /// Sends what there is and takes in what has come; waits for so long where nothing has. What came is acknowledged,
     /// and not read.
-    pub(crate) fn turn(&mut self, wait: Duration) -> Result<(), AbuseError> {
+    pub fn turn(&mut self, wait: Duration) -> Result<(), AbuseError> {
         self.offer();
         self.flush();
         let mut received = self.take_in();
@@ -137,7 +132,7 @@ impl Peer {
     }
 
     /// Turns until `done`, for at most this long; whether it came about.
-    pub(crate) fn turn_until(
+    pub fn turn_until(
         &mut self,
         patience: Duration,
         mut done: impl FnMut(&mut Self) -> bool,
@@ -153,19 +148,19 @@ impl Peer {
     }
 
     /// Whether the connection is no more.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.quic.is_closed() || self.quic.is_draining()
     }
 
     /// Bytes that have not been given to QUIC.
-    pub(crate) fn waiting_bytes(&self) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         let bodies = self.bodies.iter();
         let bodies: usize = bodies.map(|body| body.bytes.len() - body.taken).sum();
         self.channel.len() + bodies
     }
 
     /// A call, on the channel or with a large body on a stream of its own.
-    pub(crate) fn call(&mut self, id: u64, function: &str, body: &[u8], timeout: Duration) {
+    pub fn call(&mut self, id: u64, function: &str, body: &[u8], timeout: Duration) {
         if body.len() <= INLINE_BODY_MAX_BYTES {
             wire::call(&mut self.channel, id, function, body, timeout);
             return;
@@ -175,17 +170,18 @@ impl Peer {
         self.send_body(bytes.into(), true);
     }
 
-    pub(crate) fn cancel(&mut self, id: u64) {
+    /// Gives a call up.
+    pub fn cancel(&mut self, id: u64) {
         wire::cancel(&mut self.channel, id);
     }
 
     /// Any bytes on the channel.
-    pub(crate) fn send_channel(&mut self, bytes: &[u8]) {
+    pub fn send_channel(&mut self, bytes: &[u8]) {
         self.channel.extend_from_slice(bytes);
     }
 
     /// Any bytes on a stream of their own, which ends after them or stays open.
-    pub(crate) fn send_body(&mut self, bytes: Rc<[u8]>, ends: bool) {
+    pub fn send_body(&mut self, bytes: Rc<[u8]>, ends: bool) {
         self.bodies.push_back(Body {
             bytes,
             taken: 0,
@@ -195,7 +191,7 @@ impl Peer {
     }
 
     /// Reads what has come: what it is for each call.
-    pub(crate) fn read(&mut self) -> Vec<(u64, Came)> {
+    pub fn read(&mut self) -> Vec<(u64, Came)> {
         let mut came = Vec::new();
         self.read_frames(|frame| match frame.header {
             Header::Reply { id, .. } => came.push((id, Came::Reply(frame.body.to_vec()))),
@@ -206,7 +202,7 @@ impl Peer {
     }
 
     /// Reads what has come, frame by frame.
-    pub(crate) fn read_frames(&mut self, mut on_frame: impl FnMut(Frame<'_>)) {
+    pub fn read_frames(&mut self, mut on_frame: impl FnMut(Frame<'_>)) {
         while let Some(stream) = self.quic.stream_readable_next() {
             let mut bytes = self.arriving.remove(&stream).unwrap_or_default();
             while let Ok((length, _)) = self.quic.stream_recv(stream, &mut self.buffer) {
@@ -225,7 +221,7 @@ impl Peer {
     }
 
     /// Calls, and waits for the answer, reading everything else away; `None` where none comes.
-    pub(crate) fn ask(
+    pub fn ask(
         &mut self,
         id: u64,
         function: &str,
@@ -243,7 +239,7 @@ impl Peer {
     }
 
     /// The server's statistics, where it answers.
-    pub(crate) fn statistics(&mut self) -> Result<Option<Snapshot>, AbuseError> {
+    pub fn statistics(&mut self) -> Result<Option<Snapshot>, AbuseError> {
         let answer = self.ask(u64::MAX, wire::STATISTICS, &[], Duration::from_secs(5))?;
         Ok(answer.and_then(|came| match came {
             Came::Reply(body) => wire::snapshot(&body),
@@ -252,14 +248,16 @@ impl Peer {
     }
 
     /// Says goodbye.
-    pub(crate) fn close(mut self) {
+    pub fn close(mut self) {
+        // quiche 0.30 sends no close before the probes of a handshake that are due.
+        self.flush();
         // It fails only where the connection is closed already.
         let _ = self.quic.close(true, 0, b"");
         self.flush();
     }
 
     /// Keeps the connection with as little as it needs.
-    pub(crate) fn hold(self) -> Held {
+    pub fn hold(self) -> Held {
         Held {
             socket: self.socket,
             quic: self.quic,
@@ -267,7 +265,7 @@ impl Peer {
     }
 
     /// Why the connection is over, in the server's words or ours.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         match self.quic.peer_error().or(self.quic.local_error()) {
             Some(error) => format!(
                 "{:#x} {}",
@@ -283,7 +281,7 @@ impl Peer {
     ///
     /// # Errors
     /// Where the handshake is not over, or was made with another cipher than AES-128-GCM.
-    pub(crate) fn into_parts(self) -> Result<(Socket, SocketAddr, Vec<u8>, Keys), AbuseError> {
+    pub fn into_parts(self) -> Result<(Socket, SocketAddr, Vec<u8>, Keys), AbuseError> {
         let lines: Vec<u8> = self.secrets.try_iter().flatten().collect();
         let lines = String::from_utf8_lossy(&lines);
         let secret = lines.lines().find_map(|line| {
@@ -325,7 +323,8 @@ impl Peer {
         }
     }
 
-    pub(crate) fn flush(&mut self) {
+    /// Sends what there is to send.
+    pub fn flush(&mut self) {
         if let Some(at) = self.quic.timeout_instant()
             && at <= Instant::now()
         {
@@ -366,14 +365,14 @@ impl Peer {
 }
 
 /// A connection that is only held.
-pub(crate) struct Held {
+pub struct Held {
     socket: Socket,
     quic: quiche::Connection,
 }
 
 impl Held {
     /// Says goodbye.
-    pub(crate) fn close(mut self) {
+    pub fn close(mut self) {
         let mut buffer = [0; 2048];
         // What has come is of no interest, but that the server has not closed it first.
         while let Some((length, from)) = self.socket.receive(&mut buffer) {

@@ -20,13 +20,13 @@ const NONCE_BYTES: usize = 12;
 const SECRET_BYTES: usize = 32;
 
 /// Bytes that protection adds to a packet.
-pub(crate) const TAG_BYTES: usize = 16;
+pub const TAG_BYTES: usize = 16;
 
 /// Bytes of the packet numbers written here: always the longest form.
-pub(crate) const NUMBER_BYTES: usize = 4;
+pub const NUMBER_BYTES: usize = 4;
 
 /// One direction's protection.
-pub(crate) struct Keys {
+pub struct Keys {
     aead: AeadCtx,
     nonce: [u8; NONCE_BYTES],
     mask: Crypter,
@@ -37,7 +37,7 @@ impl Keys {
     ///
     /// # Errors
     /// Where the TLS library fails.
-    pub(crate) fn of_client(first_id: &[u8]) -> Result<Self, AbuseError> {
+    pub fn of_client(first_id: &[u8]) -> Result<Self, AbuseError> {
         let secret = HkdfSuite::new(MessageDigest::sha256()).extract(&SALT, first_id)?;
         Self::from_secret(&expand::<SECRET_BYTES>(&secret, "client in")?)
     }
@@ -46,7 +46,7 @@ impl Keys {
     ///
     /// # Errors
     /// Where the TLS library fails, or the secret is shorter than that cipher's.
-    pub(crate) fn from_secret(secret: &[u8]) -> Result<Self, AbuseError> {
+    pub fn from_secret(secret: &[u8]) -> Result<Self, AbuseError> {
         let key: [u8; KEY_BYTES] = expand(secret, "quic key")?;
         let mask: [u8; KEY_BYTES] = expand(secret, "quic hp")?;
         let mut mask = Crypter::new(Cipher::aes_128_ecb(), Mode::Encrypt, &mask, None)?;
@@ -60,7 +60,7 @@ impl Keys {
 
     /// Protects a packet: `packet` holds header, packet number (of [`NUMBER_BYTES`] bytes, at `number_at`) and payload,
     /// and is left as it goes on the wire, [`TAG_BYTES`] longer.
-    pub(crate) fn seal(
+    pub fn seal(
         &mut self,
         packet: &mut Vec<u8>,
         number_at: usize,
@@ -78,7 +78,7 @@ impl Keys {
 
     /// Takes the protection off a packet that ends with `packet`: its number and its payload. `None` where it is not
     /// protected by this.
-    pub(crate) fn open<'a>(
+    pub fn open<'a>(
         &mut self,
         packet: &'a mut [u8],
         number_at: usize,

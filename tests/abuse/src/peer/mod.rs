@@ -1,12 +1,12 @@
 //! Peers that keep to the rules only where they have to: sockets, packets by hand, and QUIC without our session on it.
 
-pub(crate) mod client;
+pub mod client;
 pub(crate) mod crafted;
 pub(crate) mod hello;
-pub(crate) mod keys;
+pub mod keys;
 pub(crate) mod pace;
-pub(crate) mod packet;
-pub(crate) mod socket;
+pub mod packet;
+pub mod socket;
 pub(crate) mod wire;
 
 pub use socket::{Traffic, traffic};

@@ -6,7 +6,7 @@ use crate::error::AbuseError;
 const VERSION_1: u32 = 1;
 
 /// The smallest datagram that may carry a client's Initial packet.
-pub(crate) const INITIAL_BYTES: usize = 1200;
+pub const INITIAL_BYTES: usize = 1200;
 
 /// The type bits of a long header, with the two that are always set.
 const INITIAL: u8 = 0xc0;
@@ -17,7 +17,7 @@ const TYPE_BITS: u8 = 0xf0;
 const RETRY_TAG_BYTES: usize = 16;
 
 /// Appends a variable-length integer in its shortest form (RFC 9000, section 16).
-pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
+pub fn varint(out: &mut Vec<u8>, value: u64) {
     match value {
         0..=0x3f => out.push(value as u8),
         0x40..=0x3fff => out.extend_from_slice(&(value as u16 | 0x4000).to_be_bytes()),
@@ -27,7 +27,7 @@ pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Reads a variable-length integer and goes past it.
-pub(crate) fn read_varint(input: &mut &[u8]) -> Option<u64> {
+pub fn read_varint(input: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = input.split_first()?;
     let more = (1usize << (first >> 6)) - 1;
     let mut value = u64::from(first & 0x3f);
@@ -40,39 +40,43 @@ pub(crate) fn read_varint(input: &mut &[u8]) -> Option<u64> {
 
 /// Frames, one after the other.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Frames(pub(crate) Vec<u8>);
+pub struct Frames(pub Vec<u8>);
 
 impl Frames {
-    pub(crate) fn ping(&mut self) -> &mut Self {
+    /// Asks for an acknowledgement.
+    pub fn ping(&mut self) -> &mut Self {
         self.0.push(0x01);
         self
     }
 
     /// Acknowledges the packets up to `largest`, all of them.
-    pub(crate) fn ack(&mut self, largest: u64) -> &mut Self {
+    pub fn ack(&mut self, largest: u64) -> &mut Self {
         self.numbers(0x02, &[largest, 0, 0, largest])
     }
 
-    pub(crate) fn crypto(&mut self, offset: u64, data: &[u8]) -> &mut Self {
+    /// A piece of the TLS handshake.
+    pub fn crypto(&mut self, offset: u64, data: &[u8]) -> &mut Self {
         self.numbers(0x06, &[offset, data.len() as u64]);
         self.0.extend_from_slice(data);
         self
     }
 
-    pub(crate) fn stream(&mut self, stream: u64, offset: u64, data: &[u8]) -> &mut Self {
+    /// A piece of a stream.
+    pub fn stream(&mut self, stream: u64, offset: u64, data: &[u8]) -> &mut Self {
         self.numbers(0x0e, &[stream, offset, data.len() as u64]);
         self.0.extend_from_slice(data);
         self
     }
 
-    pub(crate) fn path_challenge(&mut self, data: [u8; 8]) -> &mut Self {
+    /// Asks whether the peer is at the address that the packet goes to.
+    pub fn path_challenge(&mut self, data: [u8; 8]) -> &mut Self {
         self.0.push(0x1a);
         self.0.extend_from_slice(&data);
         self
     }
 
     /// Issues a connection ID and asks for all before it to be retired.
-    pub(crate) fn new_connection_id(&mut self, sequence: u64, id: &[u8; 16]) -> &mut Self {
+    pub fn new_connection_id(&mut self, sequence: u64, id: &[u8; 16]) -> &mut Self {
         self.numbers(0x18, &[sequence, sequence, id.len() as u64]);
         self.0.extend_from_slice(id);
         self.0.extend_from_slice(id);
@@ -80,7 +84,7 @@ impl Frames {
     }
 
     /// QUIC's own close, not the application's.
-    pub(crate) fn close(&mut self, code: u64, reason: &str) -> &mut Self {
+    pub fn close(&mut self, code: u64, reason: &str) -> &mut Self {
         self.numbers(0x1c, &[code, 0, reason.len() as u64]);
         self.0.extend_from_slice(reason.as_bytes());
         self
@@ -97,22 +101,25 @@ impl Frames {
 
 /// The connection IDs and the token in the header of a client's Initial.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct InitialHeader<'a> {
-    pub(crate) destination: &'a [u8],
-    pub(crate) source: &'a [u8],
-    pub(crate) token: &'a [u8],
+pub struct InitialHeader<'a> {
+    /// Destination connection ID.
+    pub destination: &'a [u8],
+    /// Source connection ID.
+    pub source: &'a [u8],
+    /// Token; empty where there is none.
+    pub token: &'a [u8],
 }
 
 impl InitialHeader<'_> {
     /// Bytes that frames may take in one datagram of [`INITIAL_BYTES`].
-    pub(crate) fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         let mut header = Vec::new();
         self.write(&mut header, 0);
         INITIAL_BYTES - header.len() - NUMBER_BYTES - TAG_BYTES
     }
 
     /// An Initial packet with these frames, padded to a whole datagram of [`INITIAL_BYTES`].
-    pub(crate) fn seal(
+    pub fn seal(
         &self,
         keys: &mut Keys,
         number: u32,
@@ -125,7 +132,7 @@ impl InitialHeader<'_> {
     }
 
     /// An Initial packet as [`Self::seal`] makes it, with bytes of chance where its protected payload would be.
-    pub(crate) fn broken(&self, random: &mut fastrand::Rng) -> Vec<u8> {
+    pub fn broken(&self, random: &mut fastrand::Rng) -> Vec<u8> {
         let mut packet = Vec::with_capacity(INITIAL_BYTES);
         let number_at = self.begin(&mut packet, 0, &[]);
         packet.extend_from_slice(&[0; TAG_BYTES]);
@@ -158,7 +165,7 @@ impl InitialHeader<'_> {
 }
 
 /// A packet with a short header and these frames.
-pub(crate) fn seal_short(
+pub fn seal_short(
     keys: &mut Keys,
     destination: &[u8],
     number: u32,
@@ -174,7 +181,7 @@ pub(crate) fn seal_short(
 }
 
 /// The server's connection ID and its token, if the datagram is a Retry packet (RFC 9000, section 17.2.5).
-pub(crate) fn read_retry(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
+pub fn read_retry(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, rest) = datagram.split_first()?;
     if first & TYPE_BITS != RETRY {
         return None;
@@ -190,7 +197,7 @@ pub(crate) fn read_retry(datagram: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Where the packet number of an Initial packet is, where its packet ends, and the source ID.
-pub(crate) fn read_initial(datagram: &[u8]) -> Option<(usize, usize, &[u8])> {
+pub fn read_initial(datagram: &[u8]) -> Option<(usize, usize, &[u8])> {
     let (first, mut rest) = datagram.split_first()?;
     if first & TYPE_BITS != INITIAL {
         return None;

@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
 
 /// The most that one datagram holds.
-pub(crate) const DATAGRAM_BYTES: usize = 65_535;
+pub const DATAGRAM_BYTES: usize = 65_535;
 
 /// What a thread's sockets have carried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,19 +37,19 @@ pub fn traffic() -> Traffic {
 }
 
 /// A socket for one peer.
-pub(crate) struct Socket {
+pub struct Socket {
     socket: UdpSocket,
     local: SocketAddr,
 }
 
 impl Socket {
     /// A socket on loopback.
-    pub(crate) fn new() -> Result<Self, AbuseError> {
+    pub fn new() -> Result<Self, AbuseError> {
         Self::of(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?)
     }
 
     /// Takes over a bound socket.
-    pub(crate) fn of(socket: UdpSocket) -> Result<Self, AbuseError> {
+    pub fn of(socket: UdpSocket) -> Result<Self, AbuseError> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         // What a peer is sent in bursts must not be lost here. The kernel cuts it to what it allows.
@@ -57,23 +57,25 @@ impl Socket {
         Ok(Self { socket, local })
     }
 
-    pub(crate) fn local(&self) -> SocketAddr {
+    /// Its address.
+    pub fn local(&self) -> SocketAddr {
         self.local
     }
 
-    pub(crate) fn descriptor(&self) -> &UdpSocket {
+    /// The system's socket.
+    pub fn descriptor(&self) -> &UdpSocket {
         &self.socket
     }
 
     /// Sends a datagram, or loses it.
-    pub(crate) fn send(&self, bytes: &[u8], to: SocketAddr) {
+    pub fn send(&self, bytes: &[u8], to: SocketAddr) {
         // A full socket is a lost datagram to QUIC, and a refusal of the peer is no news.
         let _ = self.socket.send_to(bytes, to);
         count_sent(bytes.len());
     }
 
     /// A datagram, where there is one.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    pub fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let (length, from) = self.socket.recv_from(buffer).ok()?;
         count_received(length);
         Some((length, from))
@@ -82,7 +84,7 @@ impl Socket {
 
 /// From where a flood comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum From {
+pub enum From {
     /// One address and port.
     One,
     /// A different address for each.
@@ -90,13 +92,14 @@ pub(crate) enum From {
 }
 
 /// A socket whose datagrams come from as many addresses of 127.0.0.0/8 as are wanted.
-pub(crate) struct Sources {
+pub struct Sources {
     socket: UdpSocket,
     from: From,
 }
 
 impl Sources {
-    pub(crate) fn new(from: From) -> Result<Self, AbuseError> {
+    /// A socket that sends from one address, or from many.
+    pub fn new(from: From) -> Result<Self, AbuseError> {
         let any = match from {
             From::One => Ipv4Addr::LOCALHOST,
             From::Many => Ipv4Addr::UNSPECIFIED,
@@ -109,7 +112,7 @@ impl Sources {
     }
 
     /// The address of the n-th source; after 16 million they come again.
-    pub(crate) fn address(&self, number: u64) -> Ipv4Addr {
+    pub fn address(&self, number: u64) -> Ipv4Addr {
         match self.from {
             From::One => Ipv4Addr::LOCALHOST,
             From::Many => {
@@ -120,7 +123,7 @@ impl Sources {
     }
 
     /// Sends a datagram from this address, or loses it.
-    pub(crate) fn send(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddr) {
+    pub fn send(&self, bytes: &[u8], from: Ipv4Addr, to: SocketAddr) {
         let SocketAddr::V4(to) = to else {
             return;
         };
@@ -142,7 +145,7 @@ impl Sources {
     }
 
     /// A datagram, where there is one: its length, and which of the addresses it came to.
-    pub(crate) fn receive(
+    pub fn receive(
         &self,
         buffer: &mut [u8],
     ) -> Result<Option<(usize, Ipv4Addr, SocketAddr)>, AbuseError> {

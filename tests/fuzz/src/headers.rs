@@ -1,0 +1,48 @@
+//! A frame, an error, a catalogue, a snapshot: what is read without looking any further.
+
+use madrpc_core::call::CallError;
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::frame::{self, FrameError};
+use madrpc_core::limits::INLINE_FRAME_MAX_BYTES;
+use madrpc_core::stats::Snapshot;
+
+/// A whole frame is read as it was written; a header is the same whether its body has come or not; what has come of a
+/// frame is none yet, and not another one.
+pub fn run(input: &[u8]) {
+    let rest = frame::skip_nothing(input);
+    match frame::read(rest, INLINE_FRAME_MAX_BYTES) {
+        Ok(Some((read, used))) => {
+            assert!((frame::PREFIX_BYTES..=rest.len()).contains(&used));
+            let mut again = Vec::new();
+            frame::write(&mut again, &read.header, read.body);
+            let (second, length) = frame::read(&again, usize::MAX).unwrap().unwrap();
+            assert_eq!((second, length), (read, again.len()));
+            if used == again.len() {
+                assert_eq!(frame::read_header(&rest[..used]), Ok(read.header));
+            }
+            for cut in [used - 1, used / 2] {
+                assert_eq!(frame::read(&rest[..cut], INLINE_FRAME_MAX_BYTES), Ok(None));
+            }
+        }
+        Ok(None) => {
+            let announced = frame::announced(rest);
+            assert!(announced.is_none_or(|bytes| rest.len() < frame::PREFIX_BYTES + bytes));
+        }
+        Err(FrameError::TooLong { announced, limit }) => assert!(announced > limit),
+        Err(_) => {}
+    }
+    let error = CallError::from_body(input);
+    let written = postcard::to_stdvec(&error).unwrap();
+    assert_eq!(CallError::from_body(&written), error);
+    let mut catalog = Catalog::new("orchestrator", "here");
+    if catalog.add_answer("there", input).is_ok() {
+        catalog.encode().unwrap();
+    }
+    if let Ok(snapshot) = postcard::from_bytes::<Snapshot>(input) {
+        // What `top` makes of it.
+        for row in &snapshot.rows {
+            assert_eq!(row.since(row).error_count(), 0);
+            assert!(row.latency().quantile_us(0.5) <= row.latency().quantile_us(0.99));
+        }
+    }
+}
