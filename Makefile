@@ -22,10 +22,15 @@ CARGO_FUZZ := $(TOOLS)/cargo-fuzz-0.13.1/bin/cargo-fuzz
 # How long a target is fuzzed.
 FUZZ_SECONDS ?= 60
 
+# Where the linker would find C libraries.
+UNLINKED := target/miri/unlinked
+
+SANITIZED := steering calls orchestrator refused_filter
+
 SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
 	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/fuzz/run
 
-.PHONY: help demo test test-deploy check bench soak abuse fuzz build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
+.PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +56,25 @@ fuzz: deps $(CARGO_FUZZ) ## each fuzz target for a minute; FUZZ_SECONDS=3600 ARG
 
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"
+
+# Nothing is linked under Miri, so empty archives stand for BoringSSL, which would take minutes to compile; boring has a
+# switch for that, by the name of its first user. What reaches C code is left out, see tests/README.md.
+miri: deps ## undefined behaviour in madrpc-core, by Miri; needs a nightly toolchain; ARGS="NAME" for some of them
+	@rustup run nightly rustc --version >/dev/null 2>&1 || rustup toolchain install nightly --profile minimal >/dev/null 2>&1 \
+		|| { echo "miri: there is no nightly toolchain, and it could not be had (rustup toolchain install nightly)"; exit 1; }
+	@rustup run nightly cargo miri --version >/dev/null 2>&1 || rustup component add --toolchain nightly miri rust-src \
+		|| { echo "miri: this nightly toolchain has no Miri; another may (rustup update nightly)"; exit 1; }
+	@mkdir -p $(UNLINKED) && ar rcs $(UNLINKED)/libssl.a && ar rcs $(UNLINKED)/libcrypto.a
+	DOCS_RS=1 RUSTFLAGS="-L native=$(CURDIR)/$(UNLINKED)" MIRIFLAGS="-Zmiri-strict-provenance" \
+		cargo +nightly miri test $(LOCKED) -p madrpc-core --lib -- --skip identity:: --skip session::tests:: $(ARGS)
+
+# The toolchain has the sanitizer's runtime, and calls the flag unstable. With --target, build scripts go without.
+# What coroutines leave behind on a stack of their own looks like use after return; leaks are not looked for, as servers
+# end with what they hold.
+sanitize: deps ## memory errors around system calls, by AddressSanitizer; ARGS="NAME" for some of them
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 \
+		cargo test $(LOCKED) --target x86_64-unknown-linux-gnu --target-dir target/sanitize --no-fail-fast \
+		-p madrpc-shard -p madrpc-bin --lib $(addprefix --test ,$(SANITIZED)) $(ARGS)
 
 bench: deps ## whole systems side by side, madrpc and its peers: target/bench/report.md; ARGS="--quick" for a short run
 	cargo run $(LOCKED) --release --manifest-path benches/systems/Cargo.toml --target-dir target -- $(ARGS)

@@ -62,11 +62,14 @@ pub fn issue(mut random: [u8; ID_BYTES], shard: u16, shards: u16) -> [u8; ID_BYT
 mod tests {
     use super::*;
 
+    /// Miri takes a thousand times as long: there, not every key has its turn.
+    const KEY_STEP: usize = if cfg!(miri) { 1021 } else { 1 };
+
     #[test]
     fn an_issued_id_leads_back_for_every_key() {
         for shards in [1, 2, 3, 7, 64, 1000, SHARDS_MAX] {
             for shard in [0, shards / 2, shards - 1] {
-                for key in 0..=u16::MAX {
+                for key in (0..=u16::MAX).step_by(KEY_STEP) {
                     let mut random = [0xab; ID_BYTES];
                     random[..2].copy_from_slice(&key.to_be_bytes());
                     let id = issue(random, shard, shards);

@@ -171,6 +171,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of rows are minutes")]
     fn a_snapshot_is_bounded_where_each_shard_has_other_functions() {
         let shards: Vec<Counters> = (0..3)
             .map(|shard| {

@@ -256,6 +256,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "ten thousand digits are minutes")]
     fn the_size_is_bounded() {
         let digits = "f".repeat(2 * BigInteger::MAX_BYTES);
         let largest = BigInteger::from_hex(&digits).unwrap();

@@ -265,7 +265,7 @@ impl Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generate::{Random, random_value};
+    use super::super::generate::{Random, random_value, rounds};
     use super::*;
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_limit_is_exact_and_an_error_leaves_nothing_behind() {
         let mut random = Random(5);
-        for _ in 0..300 {
+        for _ in 0..rounds(300) {
             let value = random_value(&mut random, 3);
             let mut whole = b"before".to_vec();
             value.encode(&mut whole, usize::MAX).unwrap();

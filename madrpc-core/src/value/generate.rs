@@ -2,6 +2,11 @@
 
 use super::{BigInteger, TypedArray, TypedArrayKind, Value};
 
+/// How often a test repeats what it does; seldom under Miri, which takes a thousand times as long.
+pub(super) const fn rounds(many: usize) -> usize {
+    if cfg!(miri) { many / 100 } else { many }
+}
+
 /// The splitmix64 generator.
 pub(super) struct Random(pub(super) u64);
 

@@ -79,7 +79,7 @@ impl Visitor<'_> for WireVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generate::{Random, exact, random_value};
+    use super::super::generate::{Random, exact, random_value, rounds};
     use super::super::wire::MAX_DEPTH;
     use super::super::{from_value, to_value};
     use super::*;
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_value_passes_unchanged() {
         let mut random = Random(6);
-        for _ in 0..1000 {
+        for _ in 0..rounds(1000) {
             let value = random_value(&mut random, 3);
             assert_eq!(exact(&to_value(&value).unwrap()), exact(&value));
             assert_eq!(

@@ -49,7 +49,7 @@ pub(super) mod tag {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generate::{Random, exact, random_value};
+    use super::super::generate::{Random, exact, random_value, rounds};
     use super::super::{BigInteger, TypedArrayKind, Value};
     use super::*;
     use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn the_bytes_are_postcards() {
         let mut random = Random(1);
-        for _ in 0..3000 {
+        for _ in 0..rounds(3000) {
             let value = random_value(&mut random, 4);
             let bytes = encoded(&value);
             assert_eq!(
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn what_was_encoded_decodes_to_the_same() {
         let mut random = Random(2);
-        for _ in 0..3000 {
+        for _ in 0..rounds(3000) {
             let value = random_value(&mut random, 4);
             assert_eq!(
                 exact(&Value::decode(&encoded(&value)).unwrap()),
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_value_that_is_cut_off_or_longer_is_an_error() {
         let mut random = Random(3);
-        for _ in 0..500 {
+        for _ in 0..rounds(500) {
             let mut bytes = encoded(&random_value(&mut random, 3));
             for end in 0..bytes.len() {
                 assert!(Value::decode(&bytes[..end]).is_err(), "{end} of {bytes:?}");
@@ -202,7 +202,7 @@ mod tests {
     fn random_and_spoiled_bytes_are_values_or_errors() {
         let mut random = Random(4);
         let mut good = 0;
-        for _ in 0..50_000 {
+        for _ in 0..rounds(50_000) {
             let mut bytes = if random.below(2) == 0 {
                 encoded(&random_value(&mut random, 3))
             } else {
@@ -223,7 +223,7 @@ mod tests {
             }
         }
         assert!(
-            good > 1000,
+            good > rounds(1000),
             "{good} decoded: the bytes are too random to test much"
         );
     }
