@@ -27,7 +27,7 @@ UNLINKED := target/miri/unlinked
 
 SANITIZED := steering calls orchestrator refused_filter
 
-SCRIPTS := .ci/run deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
+SCRIPTS := .ci/run .ci/rustc-asan deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
 	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/fuzz/run
 
 .PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
@@ -68,13 +68,11 @@ miri: deps ## undefined behaviour in madrpc-core, by Miri; needs a nightly toolc
 	DOCS_RS=1 RUSTFLAGS="-L native=$(CURDIR)/$(UNLINKED)" MIRIFLAGS="-Zmiri-strict-provenance" \
 		cargo +nightly miri test $(LOCKED) -p madrpc-core --lib -- --skip identity:: --skip session::tests:: $(ARGS)
 
-# The toolchain has the sanitizer's runtime, and calls the flag unstable. With --target, build scripts go without.
-# What coroutines leave behind on a stack of their own looks like use after return; leaks are not looked for, as servers
-# end with what they hold.
-sanitize: deps ## memory errors around system calls, by AddressSanitizer; ARGS="NAME" for some of them
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 \
-		cargo test $(LOCKED) --target x86_64-unknown-linux-gnu --target-dir target/sanitize --no-fail-fast \
-		-p madrpc-shard -p madrpc-bin --lib $(addprefix --test ,$(SANITIZED)) $(ARGS)
+# corosensei tells the sanitizer when the engine changes stacks. Leaks are not looked for: a server ends with what it holds.
+sanitize: deps ## memory errors around system calls and the engine, by AddressSanitizer; ARGS="NAME" for some of them
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/.ci/rustc-asan ASAN_OPTIONS=detect_stack_use_after_return=0:detect_leaks=0 \
+		cargo test $(LOCKED) --no-fail-fast -p madrpc-shard -p madrpc-bin --features corosensei/sanitizer \
+		--lib $(addprefix --test ,$(SANITIZED)) $(ARGS)
 
 bench: deps ## whole systems side by side, madrpc and its peers: target/bench/report.md; ARGS="--quick" for a short run
 	cargo run $(LOCKED) --release --manifest-path benches/systems/Cargo.toml --target-dir target -- $(ARGS)

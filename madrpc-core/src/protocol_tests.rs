@@ -110,7 +110,10 @@ fn row(cells: &[&str]) {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the page is long, and looking through it takes minutes")]
+#[cfg_attr(
+    miri,
+    ignore = "the page is long, and looking through it takes minutes"
+)]
 fn the_numbers_are_the_pages() {
     for kind in ErrorKind::ALL {
         row(&[&kind.number().to_string(), &format!("`{kind}`")]);
@@ -174,7 +177,10 @@ fn grouped(number: u64) -> String {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the page is long, and looking through it takes minutes")]
+#[cfg_attr(
+    miri,
+    ignore = "the page is long, and looking through it takes minutes"
+)]
 fn the_bounds_are_the_pages() {
     let bytes = |bytes: usize| format!("{} bytes", grouped(bytes as u64));
     let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());

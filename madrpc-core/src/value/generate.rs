@@ -4,7 +4,7 @@ use super::{BigInteger, TypedArray, TypedArrayKind, Value};
 
 /// How often a test repeats what it does; seldom under Miri, which takes a thousand times as long.
 pub(super) const fn rounds(many: usize) -> usize {
-    if cfg!(miri) { many / 100 } else { many }
+    if cfg!(miri) { many.div_ceil(250) } else { many }
 }
 
 /// The splitmix64 generator.

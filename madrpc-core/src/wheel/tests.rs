@@ -150,7 +150,16 @@ fn timers_fire_in_their_millisecond_and_never_early() {
     let start = Instant::now();
     let mut wheel = Wheel::new(start);
     let delays_us = [
-        0, 1, 999, 1000, 1001, 5000, 1_023_000, 1_024_000, 1_025_000, LAST_MS * 1000,
+        0,
+        1,
+        999,
+        1000,
+        1001,
+        5000,
+        1_023_000,
+        1_024_000,
+        1_025_000,
+        LAST_MS * 1000,
     ];
     for delay in delays_us {
         wheel.insert(start + Duration::from_micros(delay), delay);

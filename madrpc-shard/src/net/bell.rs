@@ -18,8 +18,11 @@ pub(crate) struct Bell {
 impl Bell {
     /// Wakes the reader; call it when all is written.
     pub(crate) fn ring(&self) {
-        // Before the waker, so that a shard about to park sees it. With a store in place of the swap the model finds an order
-        // in which the reader sleeps on; a swap for each turn that has written something costs nothing beside a datagram.
+        // Before the waker, so that a shard about to park sees it. A store would end the chain (C11's release sequence) that
+        // another shard's store had begun: who reads the later one need not see what the earlier has put, and sleeps on it.
+        // With two that ring, that is a real fault by the memory model, though neither x86 nor ARMv8 shows it; with one it is
+        // none, and loom's complaint there comes from its letting a store slip in between a swap and what the swap has read.
+        // A swap goes on with the chain. One for each turn that has written something costs nothing beside a datagram.
         self.rung.swap(true, Ordering::AcqRel);
         self.sleeper.wake();
     }
