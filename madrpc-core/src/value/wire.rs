@@ -154,6 +154,13 @@ mod tests {
         }
     }
 
+    /// Fewer under Miri: the digits of the largest are minutes there.
+    const BIG_BYTES: usize = if cfg!(miri) {
+        64
+    } else {
+        BigInteger::MAX_BYTES
+    };
+
     #[test]
     fn what_was_encoded_decodes_to_the_same() {
         let mut random = Random(2);
@@ -170,9 +177,7 @@ mod tests {
             Value::Float(f64::NAN),
             Value::Float(-0.0),
             Value::Date(f64::NAN),
-            Value::BigInteger(
-                BigInteger::from_be_bytes(true, &[255; BigInteger::MAX_BYTES]).unwrap(),
-            ),
+            Value::BigInteger(BigInteger::from_be_bytes(true, &[255; BIG_BYTES]).unwrap()),
             Value::object([("", Value::Null), ("", "\0 é 😀".into())]),
         ] {
             assert_eq!(
