@@ -85,6 +85,47 @@ impl Stage {
 
     fn act(&mut self, input: &mut Unstructured<'_>) -> Result<()> {
         let caller = input.int_in_range(0..=CALLERS - 1)?;
+        match input.int_in_range(0..=11)? {
+            0..=2 => {
+                let function = input.choose(&FUNCTIONS)?;
+                let body = argument(input.int_in_range(0..=TIMEOUT_MAX_MS)?);
+                let timeout = input.int_in_range(0..=TIMEOUT_MAX_MS)?;
+                self.call(caller, function, &body, timeout, true);
+            }
+            3 => {
+                let length = input.int_in_range(0..=63)?;
+                let body = input.bytes(length.min(input.len()))?;
+                let is_read = Value::decode(body).is_ok();
+                self.call(caller, "echo", body, TIMEOUT_MAX_MS, is_read);
+            }
+            4 => {
+                let id = self.last_id.saturating_sub(input.int_in_range(0..=7)?);
+                self.callers[caller].peer.cancel(id);
+            }
+            5 => self.call_twice(caller),
+            6 => self.leave(caller),
+            7 => {
+                for _ in 0..input.int_in_range(0..=7)? {
+                    self.turn();
+                }
+            }
+            8 => {
+                let until = Instant::now() + Duration::from_micros(input.int_in_range(0..=4000)?);
+                while Instant::now() < until {
+                    self.turn();
+                }
+            }
+            9 => {
+                let source = match input.int_in_range(0..=2)? {
+                    0 => SCRIPT.to_owned(),
+                    1 => format!("{SCRIPT}\nmadrpc.register('missing', () => 'is there');"),
+                    _ => format!("{SCRIPT}\nthrow new Error('no');"),
+                };
+                let _ = self.node.prepare(&Script::new("functions.js", &source));
+            }
+            10 => self.node.adopt(),
+            _ => self.half_body(caller, input.int_in_range(0..=TIMEOUT_MAX_MS)?),
+        }
         Ok(())
     }
 
@@ -97,17 +138,15 @@ impl Stage {
 
     /// Two calls of one number at the same time: the session ends.
     fn call_twice(&mut self, caller: usize) {
-        self.call(caller, "never", &[], 5 * TIMEOUT_MAX_MS, true);
+        let timeout = 10 * TIMEOUT_MAX_MS;
+        let body = argument(timeout);
+        self.call(caller, "sleeps", &body, timeout, true);
         let Caller {
             peer, is_doomed, ..
         } = &mut self.callers[caller];
         *is_doomed = true;
-        peer.call(
-            self.last_id,
-            "never",
-            &[],
-            Duration::from_millis(TIMEOUT_MAX_MS),
-        );
+        let timeout = Duration::from_millis(timeout);
+        peer.call(self.last_id, "sleeps", &body, timeout);
     }
 
     /// A call whose arguments begin to come.
@@ -226,4 +265,11 @@ impl Caller {
             false => self.calls.is_empty(),
         }
     }
+}
+
+fn argument(number: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    let value = Value::from(number as i64);
+    value.encode(&mut body, usize::MAX).unwrap();
+    body
 }
