@@ -41,7 +41,8 @@ impl Row {
     /// All errors together.
     #[must_use]
     pub fn error_count(&self) -> u64 {
-        self.errors.iter().map(|(_, count)| count).sum()
+        let counts = self.errors.iter().map(|(_, count)| *count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// The latencies, for their percentiles.

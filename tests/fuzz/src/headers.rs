@@ -41,7 +41,7 @@ pub fn run(input: &[u8]) {
     if let Ok(snapshot) = postcard::from_bytes::<Snapshot>(input) {
         // What `top` makes of it.
         for row in &snapshot.rows {
-            assert_eq!(row.since(row).error_count(), 0);
+            assert!(row.since(row).error_count() <= row.error_count());
             assert!(row.latency().quantile_us(0.5) <= row.latency().quantile_us(0.99));
         }
     }

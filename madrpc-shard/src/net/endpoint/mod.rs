@@ -51,7 +51,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
-use wire::Wire;
+use wire::{Sent, Wire};
 
 /// Batches received in one turn, so that a flood does not keep the shard from its calls.
 const BATCHES_PER_TURN: usize = 8;
@@ -375,16 +375,22 @@ impl Endpoint {
             ..
         } = self;
         let dirty = sessions.take_dirty();
+        let mut unfinished = Vec::new();
         for &index in &dirty {
             let Some(entry) = sessions.at(index) else {
                 continue;
             };
             let from = entry.local_ip;
-            if wire.send(&mut entry.session, from) {
-                sessions.settle(index, now);
+            match wire.send(&mut entry.session, from) {
+                Sent::All => sessions.settle(index, now),
+                Sent::Part => unfinished.push(index),
+                Sent::Blocked => {}
             }
         }
         sessions.keep_dirty(dirty, wire.is_full());
+        for index in unfinished {
+            sessions.mark(index);
+        }
         if let Side::Server(acceptor) = side {
             acceptor
                 .admission

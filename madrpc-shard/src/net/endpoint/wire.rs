@@ -9,6 +9,20 @@ use std::net::{IpAddr, SocketAddr};
 /// What one system call may send: as much as the kernel takes for one datagram.
 const SEND_BYTES: usize = 65_000;
 
+/// System calls for one session in a turn, so that no peer with a large window, and no session that finds no end, keeps the
+/// others waiting: a mebibyte, some half a millisecond.
+const SENDS_PER_TURN: usize = 16;
+
+/// What was sent of what a session has to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    All,
+    /// As much as it may send in a turn.
+    Part,
+    /// The kernel has no room.
+    Blocked,
+}
+
 /// A socket, what it is given to send, and the way to the other shards.
 pub(super) struct Wire {
     pub(super) socket: Socket,
@@ -43,8 +57,8 @@ impl Wire {
         self.unsent.is_some()
     }
 
-    /// Sends all that one session has to say, from this address of ours; `false` where the kernel has no room.
-    pub(super) fn send(&mut self, session: &mut Session, from: Option<IpAddr>) -> bool {
+    /// Sends what one session has to say, from this address of ours.
+    pub(super) fn send(&mut self, session: &mut Session, from: Option<IpAddr>) -> Sent {
         if let Some(unsent) = self.unsent.take()
             && !self.socket.send(
                 &self.buffer[..unsent.bytes],
@@ -54,17 +68,20 @@ impl Wire {
             )
         {
             self.unsent = Some(unsent);
-            return false;
+            return Sent::Blocked;
         }
         let segments = self.socket.send_segments();
         // The packet that opened the next batch because it is longer than those of the last.
         let mut first: Option<(usize, SocketAddr)> = None;
-        loop {
+        let mut sends = 0;
+        // A packet that is in the buffer already goes in any case.
+        while sends < SENDS_PER_TURN || first.is_some() {
+            sends += 1;
             let next = first
                 .take()
                 .or_else(|| session.transmit(&mut self.buffer[..DATAGRAM_MAX_BYTES]));
             let Some((segment, to)) = next else {
-                return true;
+                return Sent::All;
             };
             let mut filled = segment;
             let mut count = 1;
@@ -91,11 +108,12 @@ impl Wire {
                     from,
                 });
                 // The packet after it is lost, which QUIC mends; keeping it would need a second buffer.
-                return false;
+                return Sent::Blocked;
             }
             if let Some((length, _)) = first {
                 self.buffer.copy_within(filled..filled + length, 0);
             }
         }
+        Sent::Part
     }
 }
