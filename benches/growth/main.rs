@@ -11,10 +11,15 @@
 //! `cargo bench -p madrpc-benches --bench growth`, with a part of a case's name for some of them.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
+mod lists;
+mod serving;
+mod sessions;
 mod statistics;
 mod steps;
+mod upstreams;
 mod wheel;
 
+use madrpc_shard::internals::growth::{self, Failure};
 use std::error::Error;
 use steps::Gauge;
 
@@ -57,7 +62,19 @@ const WALK: Case = Case {
 };
 
 fn cases() -> impl Iterator<Item = Case> {
-    wheel::CASES.into_iter().chain(statistics::CASES)
+    let cases = wheel::CASES.into_iter().chain(statistics::CASES);
+    let cases = cases.chain(lists::CASES).chain(sessions::CASES);
+    cases.chain(upstreams::CASES).chain(serving::CASES)
+}
+
+/// Runs a case that has sockets.
+fn on_executor(case: impl FnOnce() -> Result<(), Failure>) {
+    growth::on_executor(case).expect("the case can be set up");
+}
+
+/// Some places among `size` that are far from each other.
+fn spread(size: usize) -> impl Iterator<Item = usize> {
+    (0..8).map(move |number| number * 7919 % size)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

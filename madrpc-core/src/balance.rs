@@ -7,17 +7,16 @@ use std::time::Duration;
 /// The most candidates that a choice looks at, so that it costs the same among many.
 const LOOKS_MAX: usize = 32;
 
-/// A set of upstreams, by their numbers, that takes turns.
+/// A set of small numbers. To put one in or take it out costs the same however many there are.
 #[derive(Debug, Default)]
-pub struct RoundRobin {
+pub struct Members {
     members: Vec<usize>,
     /// Where each number is among the members.
     places: Vec<Option<usize>>,
-    next: usize,
 }
 
-impl RoundRobin {
-    /// Puts an upstream in the set, or takes it out.
+impl Members {
+    /// Puts a number in the set, or takes it out.
     pub fn set(&mut self, number: usize, is_member: bool) {
         if number >= self.places.len() {
             self.places.resize(number + 1, None);
@@ -38,7 +37,13 @@ impl RoundRobin {
         }
     }
 
-    /// Upstreams in the set.
+    /// The numbers in the set.
+    #[must_use]
+    pub fn all(&self) -> &[usize] {
+        &self.members
+    }
+
+    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.members.len()
@@ -49,16 +54,42 @@ impl RoundRobin {
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
+}
 
-    /// What `usable` makes of the next upstream that it accepts, or `None` where it accepts none of the next 32.
+/// A set of upstreams, by their numbers, that takes turns.
+#[derive(Debug, Default)]
+pub struct RoundRobin {
+    upstreams: Members,
+    next: usize,
+}
+
+impl RoundRobin {
+    /// Puts an upstream in the set, or takes it out.
+    pub fn set(&mut self, number: usize, is_member: bool) {
+        self.upstreams.set(number, is_member);
+    }
+
+    /// Upstreams in the set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.upstreams.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.upstreams.is_empty()
+    }
+
+    /// What `usable` makes of the next upstream that it accepts, or `None` where it accepts none of the next 32; then those
+    /// after them come next.
     pub fn pick<P>(&mut self, mut usable: impl FnMut(usize) -> Option<P>) -> Option<(usize, P)> {
-        let count = self.members.len();
-        for step in 0..count.min(LOOKS_MAX) {
-            let place = (self.next + step) % count;
-            let number = self.members[place];
-            if let Some(picked) = usable(number) {
-                self.next = (place + 1) % count;
-                return Some((number, picked));
+        let members = self.upstreams.all();
+        for _ in 0..members.len().min(LOOKS_MAX) {
+            let place = self.next % members.len();
+            self.next = place + 1;
+            if let Some(picked) = usable(members[place]) {
+                return Some((members[place], picked));
             }
         }
         None
@@ -72,8 +103,8 @@ pub struct FewestInFlight {
 }
 
 impl FewestInFlight {
-    /// The one of `count` with the fewest calls, among 32 where there are more; `in_flight` gives `None` for one that
-    /// cannot be used. Where none of the 32 can, all others are looked at.
+    /// The one of `count` with the fewest calls, among the next 32 where there are more; `in_flight` gives `None` for one
+    /// that cannot be used. Where none of the 32 can, there is none, and those after them come next.
     pub fn pick(
         &mut self,
         count: usize,
@@ -83,20 +114,18 @@ impl FewestInFlight {
             return in_flight(0).map(|_| 0);
         }
         let mut best: Option<(usize, usize)> = None;
-        for step in 0..count {
+        let looks = count.min(LOOKS_MAX);
+        for step in 0..looks {
             let index = (self.next + step) % count;
-            if step >= LOOKS_MAX && best.is_some() {
-                break;
-            }
             if let Some(calls) = in_flight(index)
                 && best.is_none_or(|(fewest, _)| calls < fewest)
             {
                 best = Some((calls, index));
             }
         }
-        let (_, index) = best?;
-        self.next = (index + 1) % count;
-        Some(index)
+        let best = best.map(|(_, index)| index);
+        self.next = best.map_or(self.next + looks, |index| index + 1) % count.max(1);
+        best
     }
 }
 
@@ -193,6 +222,22 @@ mod tests {
             });
         }
         assert_eq!(looks, 2 * 100 * LOOKS_MAX);
+    }
+
+    #[test]
+    fn the_only_usable_one_of_many_is_found_in_a_few_picks() {
+        let usable = 100;
+        let mut turns = RoundRobin::default();
+        (0..=usable).for_each(|number| turns.set(number, true));
+        let mut fewest = FewestInFlight::default();
+        let mut picked = [0; 2];
+        for _ in 0..2 * usable / LOOKS_MAX {
+            let turn = turns.pick(|number| (number == usable).then_some(()));
+            picked[0] += usize::from(turn.is_some());
+            let pick = fewest.pick(usable + 1, |index| (index == usable).then_some(1));
+            picked[1] += usize::from(pick.is_some());
+        }
+        assert!(picked.iter().all(|&count| count > 0), "{picked:?}");
     }
 
     #[test]

@@ -84,25 +84,36 @@ impl Catalog {
         node: &str,
         functions: impl IntoIterator<Item = (String, FunctionOptions)>,
     ) {
+        // Sorted up to here, so that a look for one costs little however many there are.
+        let known = self.functions.len();
         for (name, options) in functions {
-            let known = self
-                .functions
-                .iter_mut()
-                .find(|entry| entry.name == name && entry.options == options);
-            match known {
-                Some(entry) => {
-                    entry.nodes.push(node.to_owned());
-                    entry.nodes.sort();
+            let place = self.functions[..known]
+                .binary_search_by(|entry| (&entry.name, &entry.options).cmp(&(&name, &options)));
+            match place {
+                Ok(at) => {
+                    let nodes = &mut self.functions[at].nodes;
+                    let after = nodes.partition_point(|other| other.as_str() <= node);
+                    nodes.insert(after, node.to_owned());
                 }
-                None => self.functions.push(Entry {
+                Err(_) => self.functions.push(Entry {
                     name,
                     options,
                     nodes: vec![node.to_owned()],
                 }),
             }
         }
-        self.functions
-            .sort_by(|a, b| (&a.name, &a.options).cmp(&(&b.name, &b.options)));
+        if self.functions.len() > known {
+            self.functions
+                .sort_by(|a, b| (&a.name, &a.options).cmp(&(&b.name, &b.options)));
+            // A node may name a function twice.
+            self.functions.dedup_by(|later, first| {
+                let is_same = (&later.name, &later.options) == (&first.name, &first.options);
+                if is_same {
+                    first.nodes.append(&mut later.nodes);
+                }
+                is_same
+            });
+        }
     }
 
     /// Adds what `node` answered, itself a catalogue.

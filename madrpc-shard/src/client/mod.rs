@@ -15,7 +15,7 @@
 
 pub mod load;
 
-mod thread;
+pub(crate) mod thread;
 
 use crate::net::address::{AddressError, resolve_target};
 use crate::net::dial::Sessions;
@@ -275,7 +275,7 @@ impl Call<'_> {
 
 /// A reply as it came.
 #[derive(Debug)]
-struct RawReply {
+pub(crate) struct RawReply {
     body: Vec<u8>,
     bill: Bill<String>,
 }

@@ -40,7 +40,7 @@ pub(super) struct Pool {
 
 /// What a client tells its pool.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(crate) enum Command {
     Call {
         /// Tells it from all others of this pool.
         number: u64,
@@ -55,7 +55,7 @@ pub(super) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
+pub(crate) type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
 
 /// A pool to be opened, and where to say what became of it.
 struct Opening {
@@ -137,22 +137,17 @@ async fn serve(opening: Opening) {
     let sessions = (sessions, fastrand::u16(..));
     let keep = Keep::WhileCalling;
     let upstreams = Upstreams::new(endpoint, &[addresses], sessions, server_name, keep, now);
-    let driver = Driver {
-        upstreams,
-        sent: HashMap::new(),
-        buffer: FrameBuffer::default(),
-    };
-    driver.run(opening.commands).await;
+    Driver::new(upstreams).run(opening.commands).await;
 }
 
 /// A caller of the pool who waits.
-struct Waiting {
+pub(crate) struct Waiting {
     number: u64,
     reply: ReplySender,
 }
 
 /// Drives a pool until its last client is gone.
-struct Driver {
+pub(crate) struct Driver {
     upstreams: Upstreams<Waiting>,
     /// The calls under way, for those who give one up.
     sent: HashMap<u64, CallId>,
@@ -166,6 +161,14 @@ enum Woken {
 }
 
 impl Driver {
+    pub(crate) fn new(upstreams: Upstreams<Waiting>) -> Self {
+        Self {
+            upstreams,
+            sent: HashMap::new(),
+            buffer: FrameBuffer::default(),
+        }
+    }
+
     async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
         let mut spin = Spin::new(DEFAULT_SPIN);
         loop {
@@ -250,7 +253,7 @@ impl Driver {
         too_often.or(command).or(datagram).or(slept).await
     }
 
-    fn on_command(&mut self, command: Command, now: Instant) {
+    pub(crate) fn on_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Call {
                 number,

@@ -19,6 +19,8 @@
   const strangers = [Map, Set, WeakMap, WeakSet, RegExp, Promise, DataView, WeakRef];
 
   const functions = [];
+  // Their names: a script may register very many, and every lane loads it.
+  const known = Object.create(null);
   let open = true;
   let checkOptions;
   const register = (name, fn, options) => {
@@ -26,11 +28,10 @@
     if (typeof name !== "string" || name === "") throw new TypeError("madrpc.register: the name must be a string with a character or more");
     if (name.startsWith("madrpc.")) throw new TypeError(`madrpc.register: names that begin with "madrpc." are reserved: ${name}`);
     if (typeof fn !== "function") throw new TypeError(`madrpc.register: what is registered as "${name}" is no function`);
-    for (const known of functions) {
-      if (known[0] === name) throw new TypeError(`madrpc.register: "${name}" is registered twice`);
-    }
+    if (name in known) throw new TypeError(`madrpc.register: "${name}" is registered twice`);
     if (options !== undefined) checkOptions ??= host.optionsChecker();
     functions.push([name, fn, options === undefined ? [] : checkOptions(name, options)]);
+    known[name] = true;
   };
 
   // Calls to others: the promise of each by its token.

@@ -1,6 +1,8 @@
 //! What lies behind the interface, for the benches and the fuzzing of this repository. No promise: it changes with any commit,
 //! and no program needs it.
 
+pub mod growth;
+
 #[cfg(feature = "engine")]
 mod node_shard;
 

@@ -116,11 +116,12 @@ impl<C: Copy> CallsOfCallers<C> {
 
     /// A caller is gone.
     pub(crate) fn end(&mut self, session: SessionKey) {
-        if let Some(caller) = self.caller(session)
-            && !caller.calls.is_empty()
-        {
+        if let Some(caller) = self.caller(session) {
+            // Without calls too: the next one at the place would pay for the room of this one's, which is walked at its end.
             let calls = std::mem::take(&mut caller.calls);
-            self.orphans.push_back(calls.into_values());
+            if !calls.is_empty() {
+                self.orphans.push_back(calls.into_values());
+            }
         }
     }
 

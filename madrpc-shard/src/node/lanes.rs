@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 pub(super) const LANES_MAX: usize = 1024;
 
 /// How often it is looked whether there are lanes that nobody needed since the last time.
-const RETURN_INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const RETURN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What has come of making a lane.
-pub(super) enum Making {
+pub(crate) enum Making {
     /// It is there.
     Ready,
     /// It takes another slice.
@@ -32,7 +32,7 @@ pub(super) enum Making {
     clippy::vec_box,
     reason = "a lane moves from here to a call and back, for each call"
 )]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     script: Script,
     registrations: Vec<Registration>,
     node: String,
@@ -57,7 +57,7 @@ impl Lanes {
     ///
     /// # Errors
     /// Where a lane cannot load it, or a later one registers other functions than the first.
-    pub(super) fn new(
+    pub(crate) fn new(
         seat: &Seat,
         script: &Script,
         config: &LaneConfig,
@@ -136,7 +136,7 @@ impl Lanes {
     }
 
     /// Makes a lane, for one slice.
-    pub(super) fn make(&mut self, now: Instant, slice: Duration) -> Making {
+    pub(crate) fn make(&mut self, now: Instant, slice: Duration) -> Making {
         let begun = match self.loading.take() {
             Some(loading) => Ok(loading),
             None if self.free.len() + self.in_use >= LANES_MAX => return Making::Full,
@@ -175,13 +175,15 @@ impl Lanes {
     }
 
     /// Gives back those beyond the pool that nobody has needed for a while: waiting calls can take many.
-    pub(super) fn give_back(&mut self, now: Instant) {
+    pub(crate) fn give_back(&mut self, now: Instant) {
         if now < self.next_return {
             return;
         }
         self.next_return = now + RETURN_INTERVAL;
         let beyond = (self.free.len() + self.in_use).saturating_sub(self.pool);
-        self.free.drain(..beyond.min(self.free_min));
+        // One by one, when there is time: to drop many takes as long as they are many.
+        self.retired
+            .extend(self.free.drain(..beyond.min(self.free_min)));
         self.free_min = self.free.len();
     }
 }

@@ -21,7 +21,7 @@ mod calls;
 mod children;
 mod config;
 mod functions;
-mod lanes;
+pub(crate) mod lanes;
 mod reload;
 mod reply;
 mod schedule;

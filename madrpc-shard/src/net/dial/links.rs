@@ -6,7 +6,7 @@
 
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
-use madrpc_core::balance::{Backoff, FewestInFlight};
+use madrpc_core::balance::{Backoff, FewestInFlight, Members};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BACKLOG_MAX_BYTES, FORWARD_BACKLOG_MAX_BYTES};
 use madrpc_core::lists::ListKey;
@@ -60,8 +60,12 @@ pub(super) struct Target {
     pub(super) links: Vec<Link>,
     balance: FewestInFlight,
     /// Links that calls can take, with the handshake over, or going on.
-    pub(super) open: usize,
-    pub(super) connecting: usize,
+    pub(super) open: Members,
+    pub(super) connecting: Members,
+    /// Links without a session.
+    down: Members,
+    /// Those of them whose certificate was refused.
+    refused: usize,
 }
 
 /// A session, or the place of one.
@@ -82,7 +86,7 @@ pub(super) struct Link {
     pub(super) ping: Option<TimerKey>,
 }
 
-pub(super) enum State {
+pub(crate) enum State {
     /// There is none, and why; it is dialled once it is due.
     Down {
         why: CallError,
@@ -96,9 +100,9 @@ pub(super) enum State {
 
 /// Where a link is: its target's number, and its own among the target's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) target: usize,
-    pub(super) link: usize,
+pub(crate) struct Place {
+    pub(crate) target: usize,
+    pub(crate) link: usize,
 }
 
 impl Link {
@@ -136,9 +140,36 @@ impl Target {
             failed: 0,
             links: Vec::new(),
             balance: FewestInFlight::default(),
-            open: 0,
-            connecting: 0,
+            open: Members::default(),
+            connecting: Members::default(),
+            down: Members::default(),
+            refused: 0,
         }
+    }
+
+    /// Adds a link, which is down.
+    pub(super) fn add(&mut self, link: Link) {
+        self.down.set(self.links.len(), true);
+        self.links.push(link);
+    }
+
+    /// Whether a link is down.
+    pub(super) fn is_down(&self) -> bool {
+        !self.down.is_empty()
+    }
+
+    /// Whether a link is down for a reason that may pass. A refused certificate is the caller's to mend.
+    pub(super) fn may_come_back(&self) -> bool {
+        self.down.len() > self.refused
+    }
+
+    /// Why links are down.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &str> {
+        let down = self.down.all().iter();
+        down.filter_map(|&link| match &self.links[link].state {
+            State::Down { why } => Some(why.message.as_str()),
+            _ => None,
+        })
     }
 
     /// The address that is used, or tried.
@@ -194,15 +225,20 @@ impl Target {
 
     /// A link enters another state.
     pub(super) fn enter(&mut self, link: usize, state: State) {
-        let link = &mut self.links[link];
-        let mut count = |state: &State, by: isize| match state {
-            State::Open(_) => self.open = self.open.wrapping_add_signed(by),
-            State::Connecting(_) => self.connecting = self.connecting.wrapping_add_signed(by),
-            State::Down { .. } | State::Leaving(_) => {}
+        let mut note = |state: &State, is_in: bool| match state {
+            State::Open(_) => self.open.set(link, is_in),
+            State::Connecting(_) => self.connecting.set(link, is_in),
+            State::Down { why } => {
+                self.down.set(link, is_in);
+                if why.kind == ErrorKind::Unauthorized {
+                    self.refused = self.refused.wrapping_add_signed(if is_in { 1 } else { -1 });
+                }
+            }
+            State::Leaving(_) => {}
         };
-        count(&link.state, -1);
-        count(&state, 1);
-        link.state = state;
+        note(&self.links[link].state, false);
+        note(&state, true);
+        self.links[link].state = state;
     }
 
     /// The prefixes of the links that there should be, beside the first one, where the server has so many shards.
@@ -211,8 +247,10 @@ impl Target {
             return Vec::new();
         };
         let own = first.prefix % shards;
-        let ours = (0..shards).filter(|shard| *shard != own && shard % callers == own % callers);
-        ours.take(SESSIONS_MAX - 1).collect()
+        // By steps: a server may say that it has very many, any number of times.
+        let ours = (own % callers..shards).step_by(usize::from(callers));
+        let others = ours.filter(|shard| *shard != own);
+        others.take(SESSIONS_MAX - 1).collect()
     }
 
     /// Whether a further link may be added.
@@ -227,17 +265,16 @@ impl Target {
         is_open: bool,
         mut calls: impl FnMut(SessionKey, ListKey) -> Option<usize>,
     ) -> Option<(usize, SessionKey)> {
-        let links = &self.links;
-        let session = |link: &Link| match link.state {
-            State::Open(key) if is_open => Some(key),
-            State::Connecting(key) if !is_open => Some(key),
-            _ => None,
+        let usable = match is_open {
+            true => self.open.all(),
+            false => self.connecting.all(),
         };
-        let index = self.balance.pick(links.len(), |index| {
-            let link = &links[index];
-            calls(session(link)?, link.calls)
+        let links = &self.links;
+        let at = self.balance.pick(usable.len(), |at| {
+            let link = &links[usable[at]];
+            calls(link.session()?, link.calls)
         })?;
-        Some((index, session(&links[index])?))
+        Some((usable[at], links[usable[at]].session()?))
     }
 }
 

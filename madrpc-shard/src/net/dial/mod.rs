@@ -19,14 +19,14 @@ mod unreachable;
 mod upkeep;
 
 pub use links::SESSIONS_MAX;
-pub(crate) use links::{Keep, Sessions};
+pub(crate) use links::{Keep, Place, Sessions, State};
 pub(crate) use request::{Outcome, Request};
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
-use links::{Link, Place, State, Target};
-use madrpc_core::balance::RoundRobin;
+use links::{Link, Target};
+use madrpc_core::balance::{Members, RoundRobin};
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, KEEP_ALIVE};
@@ -39,11 +39,11 @@ use unreachable::why_none;
 
 /// Names a call until its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct CallId(ItemKey);
+pub(crate) struct CallId(pub(crate) ItemKey);
 
 /// Sessions to a fixed list of servers, and the calls on them.
 pub(crate) struct Upstreams<T> {
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     server_name: &'static str,
     keep: Keep,
     sessions: Sessions,
@@ -52,6 +52,9 @@ pub(crate) struct Upstreams<T> {
     /// The targets with a session whose handshake is over, and those where one is going on.
     open: RoundRobin,
     connecting: RoundRobin,
+    /// The targets with a link that is down, and those with one that is so for a reason that may pass.
+    down: Members,
+    passing: Members,
     /// The links of the sessions, by the sessions' places.
     places: Vec<Option<(SessionKey, Place)>>,
     calls: Lists<Pending<T>>,
@@ -113,7 +116,7 @@ impl<T> Upstreams<T> {
 
     /// Whether each target has an open session, in their order.
     pub(crate) fn open(&self) -> impl Iterator<Item = bool> {
-        self.targets.iter().map(|target| target.open > 0)
+        self.targets.iter().map(|target| !target.open.is_empty())
     }
 }
 
@@ -138,6 +141,8 @@ impl<T> Upstreams<T> {
             resolver: Resolver::new(),
             open: RoundRobin::default(),
             connecting: RoundRobin::default(),
+            down: Members::default(),
+            passing: Members::default(),
             places: Vec::new(),
             calls: Lists::default(),
             lost: VecDeque::new(),
@@ -167,10 +172,9 @@ impl<T> Upstreams<T> {
         let calls = self.calls.add_list();
         let picked = &mut self.targets[target];
         let link = picked.links.len();
-        picked
-            .links
-            .push(Link::new(picked.address(), prefix, calls));
+        picked.add(Link::new(picked.address(), prefix, calls));
         self.due.push(Place { target, link });
+        self.note(target);
     }
 
     /// Sends a call; its outcome comes from [`Upstreams::on_frame`] or [`Upstreams::next_lost`] with the tag.
@@ -206,7 +210,9 @@ impl<T> Upstreams<T> {
                 return self.send(now, Place { target, link }, key, request, tag);
             }
         }
-        Err((tag, why_none(self.targets.get(target))))
+        let down = self.targets.get(target).filter(|target| target.is_down());
+        let is_passing = down.is_some_and(Target::may_come_back);
+        Err((tag, why_none(down.into_iter(), is_passing)))
     }
 
     fn send(
@@ -328,11 +334,18 @@ impl<T> Upstreams<T> {
         known.and_then(|(key, place)| (key == session).then_some(place))
     }
 
-    fn enter(&mut self, place: Place, state: State) {
-        let target = &mut self.targets[place.target];
-        target.enter(place.link, state);
-        self.open.set(place.target, target.open > 0);
-        self.connecting.set(place.target, target.connecting > 0);
+    pub(crate) fn enter(&mut self, place: Place, state: State) {
+        self.targets[place.target].enter(place.link, state);
+        self.note(place.target);
+    }
+
+    /// Notes that the links of a target have changed.
+    fn note(&mut self, number: usize) {
+        let target = &self.targets[number];
+        self.open.set(number, !target.open.is_empty());
+        self.connecting.set(number, !target.connecting.is_empty());
+        self.down.set(number, target.is_down());
+        self.passing.set(number, target.may_come_back());
         self.unreachable = None;
     }
 
@@ -370,8 +383,11 @@ impl<T> Upstreams<T> {
             );
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
-        let targets = &self.targets;
-        let unreachable = self.unreachable.get_or_insert_with(|| why_none(targets));
+        let down = self.down.all().iter();
+        let down = down.map(|&number| &self.targets[number]);
+        let is_passing = !self.passing.is_empty();
+        let unreachable = &mut self.unreachable;
+        let unreachable = unreachable.get_or_insert_with(|| why_none(down, is_passing));
         Err(unreachable.clone())
     }
 

@@ -1,38 +1,41 @@
 //! Why there is nobody to call.
 
-use super::links::{State, Target};
+use super::links::Target;
 use madrpc_core::call::{CallError, ErrorKind};
 
 /// Reasons that an error names, where no upstream can be reached.
 const REASONS_MAX: usize = 3;
 
-/// Why none of these can be called: the reasons of the first few that are down.
-pub(super) fn why_none<'a>(targets: impl IntoIterator<Item = &'a Target>) -> CallError {
-    let mut is_unauthorized = None;
+/// Links, and upstreams, that are looked at for reasons: several may have the same.
+const LOOKS_MAX: usize = 32;
+
+/// Why none of these can be called, of which each has links that are down: the reasons of the first few. `is_passing` where
+/// one of them is down for a reason that may pass.
+pub(super) fn why_none<'a>(
+    mut down: impl ExactSizeIterator<Item = &'a Target>,
+    is_passing: bool,
+) -> CallError {
+    // A refused certificate is the caller's to mend; anything else may pass.
+    let kind = match down.len() > 0 && !is_passing {
+        true => ErrorKind::Unauthorized,
+        false => ErrorKind::Unavailable,
+    };
     let mut reasons: Vec<&str> = Vec::new();
-    let mut others = 0;
-    let links = targets.into_iter().flat_map(|target| &target.links);
-    for link in links {
-        let State::Down { why } = &link.state else {
-            continue;
-        };
-        let refused = why.kind == ErrorKind::Unauthorized;
-        is_unauthorized = Some(is_unauthorized.unwrap_or(true) && refused);
-        match reasons.len() < REASONS_MAX {
-            _ if reasons.contains(&why.message.as_str()) => {}
-            true => reasons.push(&why.message),
-            false => others += 1,
+    for target in down.by_ref().take(LOOKS_MAX) {
+        for why in target.reasons().take(LOOKS_MAX) {
+            if reasons.len() < REASONS_MAX && !reasons.contains(&why) {
+                reasons.push(why);
+            }
+        }
+        if reasons.len() == REASONS_MAX {
+            break;
         }
     }
-    // A refused certificate is the caller's to mend; anything else may pass.
-    let kind = match is_unauthorized {
-        Some(true) => ErrorKind::Unauthorized,
-        _ => ErrorKind::Unavailable,
-    };
     let mut message = match reasons.is_empty() {
         true => "all upstreams are stopping".to_owned(),
         false => reasons.join("; "),
     };
+    let others = down.len();
     if others > 0 {
         message.push_str(&format!("; and {others} more"));
     }

@@ -22,7 +22,7 @@ mod admission;
 mod certificates;
 mod entry;
 mod origin;
-mod peers;
+pub(crate) mod peers;
 mod phases;
 mod reset;
 mod retry;

@@ -2,40 +2,39 @@
 
 use super::reset::token_of;
 use crate::net::socket::Datagram;
-use madrpc_core::session::Session;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 /// Finds the places of sessions.
 #[derive(Default)]
-pub(super) struct PeerIndex {
+pub(crate) struct PeerIndex {
     /// By what their servers would end them with.
     by_token: HashMap<u128, usize>,
-    by_peer: HashMap<SocketAddr, Vec<usize>>,
+    by_peer: HashMap<SocketAddr, HashSet<usize>>,
 }
 
 impl PeerIndex {
     /// A session to this peer is opened.
-    pub(super) fn opened(&mut self, index: usize, peer: SocketAddr) {
-        self.by_peer.entry(peer).or_default().push(index);
+    pub(crate) fn opened(&mut self, index: usize, peer: SocketAddr) {
+        self.by_peer.entry(peer).or_default().insert(index);
     }
 
-    /// Its handshake is over, so its server has told the token of resets.
-    pub(super) fn established(&mut self, index: usize, session: &Session) {
-        if let Some(token) = session.reset_token() {
+    /// Its handshake is over, so its server has told the token of resets, if it has one.
+    pub(crate) fn established(&mut self, index: usize, token: Option<u128>) {
+        if let Some(token) = token {
             self.by_token.insert(token, index);
         }
     }
 
-    /// It is gone.
-    pub(super) fn gone(&mut self, index: usize, peer: SocketAddr, session: &Session) {
-        if let Some(token) = session.reset_token()
+    /// It is gone, which had this token.
+    pub(crate) fn gone(&mut self, index: usize, peer: SocketAddr, token: Option<u128>) {
+        if let Some(token) = token
             && self.by_token.get(&token) == Some(&index)
         {
             self.by_token.remove(&token);
         }
         if let Some(same) = self.by_peer.get_mut(&peer) {
-            same.retain(|other| *other != index);
+            same.remove(&index);
             if same.is_empty() {
                 self.by_peer.remove(&peer);
             }
@@ -44,11 +43,12 @@ impl PeerIndex {
 
     /// The sessions to this peer: a few, as a server has shards.
     pub(super) fn to(&self, peer: SocketAddr) -> Vec<usize> {
-        self.by_peer.get(&peer).cloned().unwrap_or_default()
+        let same = self.by_peer.get(&peer).into_iter().flatten();
+        same.copied().collect()
     }
 
     /// The session whose server does not know it any more, if that is what a datagram says that belongs to no session.
-    pub(super) fn reset_by(&self, datagram: &Datagram<'_>) -> Option<usize> {
+    pub(crate) fn reset_by(&self, datagram: &Datagram<'_>) -> Option<usize> {
         let token = u128::from_be_bytes(token_of(datagram.bytes)?);
         self.by_token.get(&token).copied()
     }

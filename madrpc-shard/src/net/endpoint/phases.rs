@@ -60,7 +60,7 @@ impl Sessions {
         }
         debug!("session with {} is open", entry.peer);
         if let Origin::Opened { peers, opened } = &mut self.origin {
-            peers.established(index, &entry.session);
+            peers.established(index, entry.session.reset_token());
             let generation = entry.generation;
             opened.push_back(SessionKey { index, generation });
         }
@@ -207,7 +207,7 @@ impl Sessions {
             self.timers.remove(timer);
         }
         if let Origin::Opened { peers, .. } = &mut self.origin {
-            peers.gone(index, entry.peer, &entry.session);
+            peers.gone(index, entry.peer, entry.session.reset_token());
         }
         if let Some(shown) = entry.certificate {
             self.certificates.remove(shown.fingerprint);
