@@ -1,10 +1,10 @@
 //! Sessions and their calls, as they are found by what comes and as they end.
 
 use super::{Case, Gauge, on_executor, spread};
-use madrpc_shard::internals::growth::{Abandoned, Callers, Peers};
+use madrpc_shard::internals::growth::{Abandoned, Callers, Peers, Sessions};
 use std::time::Duration;
 
-pub(crate) const CASES: [Case; 12] = [
+pub(crate) const CASES: [Case; 15] = [
     Case::new("callers: one with n calls is gone", end),
     Case::new("callers: next call of one that had n", next_orphan),
     Case::new("callers: a place where one had n calls", place),
@@ -17,6 +17,19 @@ pub(crate) const CASES: [Case; 12] = [
     Case::new("peers: one of n sessions ends, to one server", close_same),
     Case::new("client: a call is given up, n under way", abandon),
     Case::new("client: a call is made, n under way", make),
+    // These are real, and cost memory.
+    Case {
+        sizes: [10, 100, 1_000],
+        ..Case::new("endpoint: a turn with nothing to do, n sessions", idle)
+    },
+    Case {
+        sizes: [10, 100, 1_000],
+        ..Case::new("endpoint: a turn, one of n has to say something", say)
+    },
+    Case {
+        sizes: [10, 100, 1_000],
+        ..Case::new("endpoint: one of n sessions ends", end_session)
+    },
 ];
 
 fn end(size: usize, gauge: &mut Gauge) {
@@ -111,6 +124,37 @@ fn make(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
         let mut calls = Abandoned::new(size as u64)?;
         (0..8).for_each(|_| gauge.measure(|| calls.call()));
+        Ok(())
+    });
+}
+
+fn idle(size: usize, gauge: &mut Gauge) {
+    on_executor(|| {
+        let mut sessions = Sessions::new(size)?;
+        (0..8).for_each(|_| gauge.measure(|| sessions.turn()));
+        Ok(())
+    });
+}
+
+fn say(size: usize, gauge: &mut Gauge) {
+    on_executor(|| {
+        let mut sessions = Sessions::new(size)?;
+        for session in spread(size) {
+            gauge.measure(|| {
+                sessions.say(session);
+                sessions.turn();
+            });
+        }
+        Ok(())
+    });
+}
+
+fn end_session(size: usize, gauge: &mut Gauge) {
+    on_executor(|| {
+        let mut sessions = Sessions::new(size)?;
+        for session in spread(size) {
+            assert!(gauge.measure(|| sessions.end(session)));
+        }
         Ok(())
     });
 }

@@ -1,7 +1,7 @@
 //! The servers that calls are sent to, the sessions to them, and the calls on those.
 
 use super::{Case, Gauge, on_executor, spread};
-use madrpc_shard::internals::growth::{Sessions, Targets};
+use madrpc_shard::internals::growth::{Pending, Targets};
 use std::time::Duration;
 
 pub(crate) const CASES: [Case; 15] = [
@@ -124,7 +124,7 @@ fn lose_last_link(size: usize, gauge: &mut Gauge) {
 
 fn call(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         (0..MEASUREMENTS).for_each(|_| gauge.measure(|| calls.call()));
         Ok(())
     });
@@ -132,7 +132,7 @@ fn call(size: usize, gauge: &mut Gauge) {
 
 fn cancel(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         for call in spread(size) {
             assert!(gauge.measure(|| calls.cancel(call)));
         }
@@ -142,7 +142,7 @@ fn cancel(size: usize, gauge: &mut Gauge) {
 
 fn answer(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         for call in spread(size) {
             assert!(gauge.measure(|| calls.answer(call)));
         }
@@ -152,7 +152,7 @@ fn answer(size: usize, gauge: &mut Gauge) {
 
 fn late(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         for _ in 0..MEASUREMENTS {
             calls.call_for(Duration::from_millis(100));
             calls.wait(Duration::from_millis(200));
@@ -164,7 +164,7 @@ fn late(size: usize, gauge: &mut Gauge) {
 
 fn lose(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         gauge.measure(|| calls.lose());
         assert!(gauge.measure(|| calls.next_lost()));
         Ok(())
@@ -173,7 +173,7 @@ fn lose(size: usize, gauge: &mut Gauge) {
 
 fn next_lost(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(size)?;
+        let mut calls = Pending::new(size, 1)?;
         calls.lose();
         assert!(calls.next_lost());
         for _ in 0..MEASUREMENTS {
@@ -183,10 +183,10 @@ fn next_lost(size: usize, gauge: &mut Gauge) {
     });
 }
 
-/// Its caller is one of many, so that few of them are its own.
+/// Its caller is one of so many that some eight of the shards are its own.
 fn learn(size: usize, gauge: &mut Gauge) {
     on_executor(|| {
-        let mut calls = Sessions::new(1)?;
+        let mut calls = Pending::new(1, size as u16 / 8)?;
         calls.learn(size as u16);
         for _ in 0..MEASUREMENTS {
             gauge.measure(|| calls.learn(size as u16));

@@ -7,13 +7,15 @@ mod calls;
 #[cfg(feature = "engine")]
 mod node;
 mod orchestrator;
+mod sessions;
 mod upstreams;
 
 pub use calls::{Abandoned, Callers, Peers};
 #[cfg(feature = "engine")]
 pub use node::{Idle, Queue};
 pub use orchestrator::Forwarded;
-pub use upstreams::{Sessions, Targets};
+pub use sessions::Sessions;
+pub use upstreams::{Pending, Targets};
 
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;

@@ -69,22 +69,21 @@ impl Targets {
 }
 
 /// Calls on a session, without an outcome.
-pub struct Sessions {
+pub struct Pending {
     upstreams: Upstreams<usize>,
     calls: Vec<CallId>,
     now: Instant,
     _server: Silent,
 }
 
-impl Sessions {
-    /// So many calls on one session.
+impl Pending {
+    /// So many calls on one session, of one of so many callers who share the server's shards.
     ///
     /// # Errors
     /// Where there can be no session.
-    pub fn new(calls: usize) -> Result<Self, Failure> {
+    pub fn new(calls: usize, callers: u16) -> Result<Self, Failure> {
         let (server, now) = (Silent::new()?, Instant::now());
-        // Many callers, so that few of the server's shards are ours.
-        let sessions = (dial::Sessions::PerShard { callers: 10_000 }, 0);
+        let sessions = (dial::Sessions::PerShard { callers }, 0);
         let upstreams = server.upstreams_with(1, sessions, now)?;
         let mut made = Self {
             upstreams,
