@@ -23,7 +23,7 @@ const SIZE: &str = "MADRPC_GROWTH_SIZE";
 const MARK: Signal = Signal::SIGUSR1;
 
 /// Steps of one measurement after which it is given up, and they are its cost: a quarter of a minute.
-const STEPS_MAX: u64 = 2_000_000;
+pub(crate) const STEPS_MAX: u64 = 2_000_000;
 
 /// What a case measures with.
 pub(crate) struct Gauge {
