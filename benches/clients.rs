@@ -6,7 +6,6 @@
 //! `cargo bench -p madrpc-benches --bench clients`
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use core_affinity::CoreId;
 use futures_lite::future::block_on;
 use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;

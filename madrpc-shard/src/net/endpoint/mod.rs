@@ -374,9 +374,10 @@ impl Endpoint {
             side,
             ..
         } = self;
-        let dirty = sessions.take_dirty();
+        let mut dirty = sessions.take_dirty();
         let mut unfinished = Vec::new();
-        for &index in &dirty {
+        let mut blocked = None;
+        for (at, &index) in dirty.iter().enumerate() {
             let Some(entry) = sessions.at(index) else {
                 continue;
             };
@@ -384,9 +385,14 @@ impl Endpoint {
             match wire.send(&mut entry.session, from) {
                 Sent::All => sessions.settle(index, now),
                 Sent::Part => unfinished.push(index),
-                Sent::Blocked => {}
+                Sent::Blocked => {
+                    blocked = Some(at);
+                    break;
+                }
             }
         }
+        // It goes on with this one when there is room again.
+        dirty.rotate_left(blocked.unwrap_or_default());
         sessions.keep_dirty(dirty, wire.is_full());
         for index in unfinished {
             sessions.mark(index);
