@@ -119,6 +119,12 @@ pub const HANDSHAKE_TIME_SHARE: u32 = 8;
 /// Time that a shard which had no handshakes for a while may spend on them at once: some 1,500 of them.
 pub const HANDSHAKE_BURST: Duration = Duration::from_millis(250);
 
+/// Time that handshakes have in one turn of a shard; then the calls have theirs. One handshake takes about as long.
+pub const HANDSHAKE_TURN: Duration = Duration::from_micros(500);
+
+/// Bytes of strangers' datagrams that wait for a later turn; those beyond are lost, which QUIC mends.
+pub const POSTPONED_MAX_BYTES: usize = 512 * KIB;
+
 /// Handshakes of one address in a second, where a shard has many: half of its time for them is for addresses that have
 /// had fewer.
 pub const HANDSHAKES_PER_ADDRESS: u16 = 32;

@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::entry::{ConnectionKey, NewSession};
+use super::postponed::{Kept, Postponed};
 use super::reset::Resets;
 use super::retry::{Proof, Tokens};
 use crate::net::log_limit::LogLimit;
@@ -31,6 +32,8 @@ pub(super) struct Acceptor {
     tokens: Tokens,
     pub(super) resets: Resets,
     pub(super) admission: Admission,
+    /// What strangers sent beyond their time in a turn.
+    pub(super) postponed: Postponed,
     /// No further session is accepted.
     pub(super) is_closed: bool,
     /// Clients have to prove their address.
@@ -51,6 +54,7 @@ impl Acceptor {
             tokens: accepting.tokens,
             resets: accepting.resets,
             admission: Admission::new(now),
+            postponed: Postponed::default(),
             is_closed: false,
             is_validating: false,
             retries: 0,
@@ -65,6 +69,14 @@ impl Acceptor {
     pub(super) fn set_identity(&mut self, config: quiche::Config, reset_key: [u8; 32]) {
         self.config = config;
         self.resets.set_key(reset_key);
+    }
+
+    /// A stranger's datagram that has waited for its time, while there is some in this turn.
+    pub(super) fn next_postponed(&mut self) -> Option<Kept> {
+        match self.admission.has_turn() {
+            true => self.postponed.pop(),
+            false => None,
+        }
     }
 
     /// The shard that this destination ID belongs to, where that is another.

@@ -6,7 +6,7 @@
 use foldhash::fast::RandomState;
 use madrpc_core::limits::{
     HANDSHAKE_BURST, HANDSHAKE_BYTES_FEW, HANDSHAKE_BYTES_MAX, HANDSHAKE_TIME_SHARE,
-    HANDSHAKE_TIMEOUT, HANDSHAKES_BYTES_MAX, HANDSHAKES_PER_ADDRESS,
+    HANDSHAKE_TIMEOUT, HANDSHAKE_TURN, HANDSHAKES_BYTES_MAX, HANDSHAKES_PER_ADDRESS,
 };
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -27,6 +27,8 @@ pub(super) struct Admission {
     /// Time spent on handshakes beyond their share.
     debt: Duration,
     debt_at: Instant,
+    /// Time spent on them in this turn.
+    in_turn: Duration,
     addresses: Box<[u16; ADDRESS_PLACES]>,
     addresses_since: Instant,
     hasher: RandomState,
@@ -39,6 +41,7 @@ impl Admission {
             failed_since: now,
             debt: Duration::ZERO,
             debt_at: now,
+            in_turn: Duration::ZERO,
             addresses: Box::new([0; ADDRESS_PLACES]),
             addresses_since: now,
             hasher: RandomState::default(),
@@ -71,8 +74,19 @@ impl Admission {
         self.failed_since = now;
     }
 
+    /// A turn of the shard begins.
+    pub(super) fn begin_turn(&mut self) {
+        self.in_turn = Duration::ZERO;
+    }
+
+    /// Whether there is time for strangers in this turn.
+    pub(super) fn has_turn(&self) -> bool {
+        self.in_turn < HANDSHAKE_TURN
+    }
+
     /// Work for a handshake took so long.
     pub(super) fn spent(&mut self, time: Duration) {
+        self.in_turn += time;
         self.debt = (self.debt + time).min(HANDSHAKE_BURST * 2);
     }
 

@@ -19,11 +19,13 @@
 
 mod acceptor;
 mod admission;
+mod arrivals;
 mod certificates;
 mod entry;
 mod origin;
 pub(crate) mod peers;
 mod phases;
+mod postponed;
 mod reset;
 mod retry;
 mod sessions;
@@ -36,14 +38,13 @@ pub(crate) use retry::Tokens;
 
 use super::budget::Budget;
 use super::relay::Relay;
-use super::socket::{Datagram, Inbound, Socket};
+use super::socket::{Inbound, Socket};
 use acceptor::{Acceptor, issue_id};
-use admission::has_too_many_bytes;
+use arrivals::{on_datagram, on_unreachable};
 use entry::{ConnectionKey, NewSession, Phase};
 use futures_lite::FutureExt;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
-use madrpc_core::session::cid;
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
 use madrpc_core::stats::Snapshot;
 use sessions::Sessions;
@@ -100,7 +101,11 @@ impl Endpoint {
 
     /// Whether the next turn has something to do without anything new from outside.
     pub(crate) fn has_work(&self) -> bool {
-        self.sessions.has_work() || self.wire.is_full()
+        let has_waiting = match &self.side {
+            Side::Server(acceptor) => !acceptor.postponed.is_empty(),
+            Side::Client(_) => false,
+        };
+        self.sessions.has_work() || self.wire.is_full() || has_waiting
     }
 
     /// When to take the next turn at the latest.
@@ -325,6 +330,14 @@ impl Endpoint {
             sessions,
             side,
         } = self;
+        if let Side::Server(acceptor) = side {
+            acceptor.admission.begin_turn();
+        }
+        while let Side::Server(acceptor) = side
+            && let Some(mut kept) = acceptor.next_postponed()
+        {
+            on_datagram(wire, sessions, side, kept.datagram(), now);
+        }
         let mut count = 0;
         for _ in 0..BATCHES_PER_TURN {
             let (filled, more) = wire.socket.receive(inbound);
@@ -412,83 +425,5 @@ impl Endpoint {
     /// A session that has ended, and why, with the frames of one whose handshake never came to its end; each is told once.
     pub(crate) fn next_ended(&mut self) -> Option<Ended> {
         self.sessions.next_ended()
-    }
-}
-
-fn on_datagram(
-    wire: &mut Wire,
-    sessions: &mut Sessions,
-    side: &mut Side,
-    mut datagram: Datagram<'_>,
-    now: Instant,
-) {
-    let id = cid::destination_of(datagram.bytes);
-    let key = id.and_then(ConnectionKey::new);
-    let known = key.and_then(|key| sessions.with_id(&key));
-    match side {
-        Side::Client(_) => match known {
-            Some(index) => {
-                sessions.receive(index, &mut datagram, wire.socket.local(), now);
-            }
-            None => sessions.heed_reset(&datagram),
-        },
-        Side::Server(acceptor) => {
-            if known.is_none()
-                && let Some(shard) = id.and_then(|id| acceptor.elsewhere(id))
-            {
-                wire.misrouted += 1;
-                wire.relay.send(shard, &datagram);
-                return;
-            }
-            if let Some(index) = known
-                && sessions.phase(index) == Some(Phase::Open)
-            {
-                sessions.receive(index, &mut datagram, wire.socket.local(), now);
-                return;
-            }
-            let begun = Instant::now();
-            let handshaking = sessions.counts.handshaking;
-            let has_room = sessions.has_room();
-            let index = known.or_else(|| {
-                let new = acceptor.accept(&mut datagram, handshaking, &wire.socket, now)?;
-                Some(sessions.accept(new, acceptor.shards, now))
-            });
-            if let Some(index) = index {
-                let received = sessions.receive(index, &mut datagram, wire.socket.local(), now);
-                if has_too_many_bytes(received, sessions.counts.handshake_bytes) {
-                    let error = format!("{received} bytes came and the handshake is not over");
-                    sessions.abandon(index, CallError::not_run(ErrorKind::Protocol, error));
-                } else if acceptor.is_closed {
-                    sessions.refuse(index, "it is stopping");
-                } else if known.is_none() && !has_room {
-                    sessions.refuse(index, "it has as many sessions as its memory has room for");
-                }
-            }
-            acceptor.admission.spent(begun.elapsed());
-        }
-    }
-}
-
-/// The network says that nothing listens at `peer`.
-fn on_unreachable(sessions: &mut Sessions, peer: SocketAddr) {
-    for index in sessions.to(peer) {
-        let Some(entry) = sessions
-            .at(index)
-            .filter(|entry| entry.phase != Phase::Closing)
-        else {
-            continue;
-        };
-        entry.unreachable += 1;
-        let is_open = entry.phase == Phase::Open;
-        if is_open && entry.unreachable < UNREACHABLE_MAX {
-            entry.session.ping();
-            sessions.mark(index);
-            continue;
-        }
-        let error = CallError {
-            may_have_run: is_open,
-            ..CallError::not_run(ErrorKind::Unavailable, "no process listens there")
-        };
-        sessions.abandon(index, error);
     }
 }

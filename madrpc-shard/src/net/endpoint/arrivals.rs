@@ -1,0 +1,95 @@
+//! What becomes of what the network brings: a datagram for a session, one that opens one, the word that nobody is there.
+
+use super::admission::has_too_many_bytes;
+use super::entry::{ConnectionKey, Phase};
+use super::sessions::Sessions;
+use super::wire::Wire;
+use super::{Side, UNREACHABLE_MAX};
+use crate::net::socket::Datagram;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::session::cid;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+/// A datagram has come.
+pub(super) fn on_datagram(
+    wire: &mut Wire,
+    sessions: &mut Sessions,
+    side: &mut Side,
+    mut datagram: Datagram<'_>,
+    now: Instant,
+) {
+    let id = cid::destination_of(datagram.bytes);
+    let key = id.and_then(ConnectionKey::new);
+    let known = key.and_then(|key| sessions.with_id(&key));
+    match side {
+        Side::Client(_) => match known {
+            Some(index) => {
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
+            }
+            None => sessions.heed_reset(&datagram),
+        },
+        Side::Server(acceptor) => {
+            if known.is_none()
+                && let Some(shard) = id.and_then(|id| acceptor.elsewhere(id))
+            {
+                wire.misrouted += 1;
+                wire.relay.send(shard, &datagram);
+                return;
+            }
+            if let Some(index) = known
+                && sessions.phase(index) == Some(Phase::Open)
+            {
+                sessions.receive(index, &mut datagram, wire.socket.local(), now);
+                return;
+            }
+            if !acceptor.admission.has_turn() {
+                acceptor.postponed.push(&datagram);
+                return;
+            }
+            let begun = Instant::now();
+            let handshaking = sessions.counts.handshaking;
+            let has_room = sessions.has_room();
+            let index = known.or_else(|| {
+                let new = acceptor.accept(&mut datagram, handshaking, &wire.socket, now)?;
+                Some(sessions.accept(new, acceptor.shards, now))
+            });
+            if let Some(index) = index {
+                let received = sessions.receive(index, &mut datagram, wire.socket.local(), now);
+                if has_too_many_bytes(received, sessions.counts.handshake_bytes) {
+                    let error = format!("{received} bytes came and the handshake is not over");
+                    sessions.abandon(index, CallError::not_run(ErrorKind::Protocol, error));
+                } else if acceptor.is_closed {
+                    sessions.refuse(index, "it is stopping");
+                } else if known.is_none() && !has_room {
+                    sessions.refuse(index, "it has as many sessions as its memory has room for");
+                }
+            }
+            acceptor.admission.spent(begun.elapsed());
+        }
+    }
+}
+
+/// The network says that nothing listens at `peer`.
+pub(super) fn on_unreachable(sessions: &mut Sessions, peer: SocketAddr) {
+    for index in sessions.to(peer) {
+        let Some(entry) = sessions
+            .at(index)
+            .filter(|entry| entry.phase != Phase::Closing)
+        else {
+            continue;
+        };
+        entry.unreachable += 1;
+        let is_open = entry.phase == Phase::Open;
+        if is_open && entry.unreachable < UNREACHABLE_MAX {
+            entry.session.ping();
+            sessions.mark(index);
+            continue;
+        }
+        let error = CallError {
+            may_have_run: is_open,
+            ..CallError::not_run(ErrorKind::Unavailable, "no process listens there")
+        };
+        sessions.abandon(index, error);
+    }
+}
