@@ -82,6 +82,10 @@ impl Socket {
     }
 }
 
+/// The one address that a flood comes from. It is not the callers': an address that has very much shares what one address
+/// gets.
+const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
 /// From where a flood comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
@@ -101,7 +105,7 @@ impl Sources {
     /// A socket that sends from one address, or from many.
     pub fn new(from: From) -> Result<Self, AbuseError> {
         let any = match from {
-            From::One => Ipv4Addr::LOCALHOST,
+            From::One => ONE,
             From::Many => Ipv4Addr::UNSPECIFIED,
         };
         let socket = UdpSocket::bind((any, 0))?;
@@ -114,7 +118,7 @@ impl Sources {
     /// The address of the n-th source; after 16 million they come again.
     pub fn address(&self, number: u64) -> Ipv4Addr {
         match self.from {
-            From::One => Ipv4Addr::LOCALHOST,
+            From::One => ONE,
             From::Many => {
                 let [_, a, b, c] = (number as u32 % 0x00ff_fffe + 1).to_be_bytes();
                 Ipv4Addr::new(127, a, b, c)
