@@ -119,8 +119,9 @@ pub const HANDSHAKE_TIME_SHARE: u32 = 8;
 /// Time that a shard which had no handshakes for a while may spend on them at once: some 1,500 of them.
 pub const HANDSHAKE_BURST: Duration = Duration::from_millis(250);
 
-/// Time that handshakes have in one turn of a shard; then the calls have theirs. One handshake takes about as long.
-pub const HANDSHAKE_TURN: Duration = Duration::from_micros(500);
+/// Time that handshakes have in one turn of a shard, but for the last, which ends as it began; then the calls have theirs.
+/// A lone caller waits so long, and its calls take a tenth of a millisecond.
+pub const HANDSHAKE_TURN: Duration = Duration::from_micros(250);
 
 /// Bytes of strangers' datagrams that wait for a later turn; those beyond are lost, which QUIC mends.
 pub const POSTPONED_MAX_BYTES: usize = 512 * KIB;

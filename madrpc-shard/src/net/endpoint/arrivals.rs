@@ -2,7 +2,7 @@
 
 use super::admission::has_too_many_bytes;
 use super::entry::{ConnectionKey, Phase};
-use super::sessions::Sessions;
+use super::sessions::{NO_ROOM, Sessions};
 use super::wire::Wire;
 use super::{Side, UNREACHABLE_MAX};
 use crate::net::socket::Datagram;
@@ -62,7 +62,7 @@ pub(super) fn on_datagram(
                 } else if acceptor.is_closed {
                     sessions.refuse(index, "it is stopping");
                 } else if known.is_none() && !has_room {
-                    sessions.refuse(index, "it has as many sessions as its memory has room for");
+                    sessions.refuse(index, NO_ROOM);
                 }
             }
             acceptor.admission.spent(begun.elapsed());

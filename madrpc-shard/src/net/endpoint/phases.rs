@@ -2,7 +2,7 @@
 
 use super::entry::{Ended, Phase, SessionKey};
 use super::origin::{Origin, log_end};
-use super::sessions::Sessions;
+use super::sessions::{NO_ROOM, Sessions};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
     CALLER_SILENCE_MAX, CLOSING_MAX, HANDSHAKE_TIMEOUT, HELD_UP_RETRY, KEEP_ALIVE,
@@ -65,7 +65,11 @@ impl Sessions {
             opened.push_back(SessionKey { index, generation });
         }
         self.enter(index, Phase::Open);
-        if let Err((goodbye, reason)) = self.identify(index, now) {
+        let admitted = match self.is_server() && self.counts.open > self.sessions_max() {
+            true => Err((Goodbye::Overloaded, NO_ROOM.to_owned())),
+            false => self.identify(index, now),
+        };
+        if let Err((goodbye, reason)) = admitted {
             self.close(index, goodbye, &reason);
         }
         true

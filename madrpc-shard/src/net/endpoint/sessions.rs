@@ -25,6 +25,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+/// Why a session is not let in that there is no room for.
+pub(super) const NO_ROOM: &str = "it has as many sessions as its memory has room for";
+
 /// The sessions of an endpoint.
 pub(super) struct Sessions {
     pub(super) entries: Slab<Entry>,
@@ -86,10 +89,10 @@ impl Sessions {
         }
     }
 
-    /// Whether there is room for the windows of one more session.
+    /// Whether there is room for the windows of one more session. Handshakes have a bound of their own: strangers who begin
+    /// some and say no more must not take the room of those who come in.
     pub(super) fn has_room(&self) -> bool {
-        let sessions = self.counts.handshaking + self.counts.open;
-        sessions < self.sessions_max() && self.budget.used() < self.budget.limit()
+        self.counts.open < self.sessions_max() && self.budget.used() < self.budget.limit()
     }
 
     pub(super) fn sessions_max(&self) -> usize {
