@@ -24,9 +24,6 @@ use std::time::{Duration, Instant};
 /// How long a pool without anything to do sleeps at the most.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
-/// How long a pool that is busy keeps the thread from the others, and from what the system has to say.
-const TURN_MAX: Duration = Duration::from_micros(500);
-
 /// Commands taken in one turn, so that replies have theirs.
 const COMMANDS_PER_TURN: usize = 1024;
 
@@ -89,8 +86,7 @@ fn start() -> Result<UnboundedSender<Opening>, String> {
     let (openings, mut opening) = unbounded::<Opening>();
     let (started, outcome) = channel();
     let body = move || {
-        let executor = LocalExecutorBuilder::new(Placement::Unbound).preempt_timer(TURN_MAX);
-        let executor = match executor.make() {
+        let executor = match LocalExecutorBuilder::new(Placement::Unbound).make() {
             Ok(executor) => executor,
             Err(error) => {
                 return drop(started.send(Err(format!("its executor cannot be started: {error}"))));
