@@ -52,6 +52,8 @@ fn a_name_is_resolved_again_when_none_of_its_addresses_answers() {
     // In place: the file is mounted.
     std::fs::write(&hosts, "127.0.0.2 fleet.test\n").unwrap();
     eventually("the node is found at its other address", is_answered);
-    let moved = format!("fleet.test:{port} has another address: 127.0.0.2:{port}");
+    let moved = format!(
+        "fleet.test:{port} has other addresses now; the next to be tried is 127.0.0.2:{port}"
+    );
     orchestrator.wait_for(&moved);
 }

@@ -55,6 +55,10 @@ impl Resolver {
 
     /// A target whose name has been resolved, and its addresses. Where it could not be resolved, the old ones have to do.
     pub(crate) fn next(&mut self) -> Option<(usize, Addresses)> {
+        // This is asked for each call.
+        if self.asked.is_empty() {
+            return None;
+        }
         let (_, answers) = self.thread.as_ref()?;
         while let Ok((target, answer)) = answers.try_recv() {
             self.asked.remove(&target);

@@ -54,7 +54,7 @@ impl<T> Upstreams<T> {
                 && target.resolved(addresses)
             {
                 info!(
-                    "{} has another address: {}",
+                    "{} has other addresses now; the next to be tried is {}",
                     target.name(),
                     target.address()
                 );

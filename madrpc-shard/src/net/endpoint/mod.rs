@@ -396,13 +396,14 @@ impl Endpoint {
             };
             let from = entry.local_ip;
             match wire.send(&mut entry.session, from) {
-                Sent::All => sessions.settle(index, now),
+                Sent::All => {}
                 Sent::Part => unfinished.push(index),
                 Sent::Blocked => {
                     blocked = Some(at);
                     break;
                 }
             }
+            sessions.settle(index, now);
         }
         // It goes on with this one when there is room again.
         dirty.rotate_left(blocked.unwrap_or_default());
