@@ -392,3 +392,39 @@ fn the_first_call_to_a_name_waits_for_the_address_that_answers() {
     let client = Client::new(&config).unwrap();
     assert_eq!(client.call_blocking::<_, i64>("echo", &1).unwrap(), 1);
 }
+
+/// More than the orchestrator has memory for: once it knows how large the results are, it asks for as much at a time as
+/// there is room for, and every call gets its own. A caller of small things beside it is answered meanwhile.
+#[test]
+fn large_results_come_by_and_by() {
+    const CALLS: usize = 80;
+    const BYTES: usize = 4_000_000;
+    let fleet = Fleet::new();
+    let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));{SCRIPT}");
+    let node = fleet.node(&script);
+    let config = ServerConfig {
+        memory_max_bytes: Some(128 << 20),
+        ..fleet.config(Role::Orchestrator, 1)
+    };
+    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let large = fleet.client(orchestrator.address());
+    let small = fleet.client(orchestrator.address());
+    connected(&large, 1);
+    let call = || {
+        let call = large.prepare("large").timeout(Duration::from_secs(30));
+        match call
+            .send_blocking(Value::Undefined)
+            .map(|reply| reply.result)
+        {
+            Ok(Value::TypedArray(array)) => assert_eq!(array.bytes().len(), BYTES),
+            Ok(other) => panic!("{}", other.kind()),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    call();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..CALLS).map(|_| scope.spawn(call)).collect();
+        assert_eq!(spread(&small, 200).get(node.name()), Some(&200));
+        calls.into_iter().for_each(|call| call.join().unwrap());
+    });
+}

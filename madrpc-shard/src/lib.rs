@@ -58,7 +58,7 @@
 //!  orchestrator      Orchestrator::on_outcome   the reply, with the caller's number, to the caller's outbox
 //! ```
 //!
-//! A client's call is the lower half of that: `client::thread` drives an `Upstreams` of its own.
+//! A client's call is the lower half of that: `client::pool` has an `Upstreams` of its own, driven by `client::thread`.
 //!
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 

@@ -11,25 +11,31 @@ mod bell;
 /// What [`bell`] stands on, as loom has it.
 mod sync {
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Waker;
+    pub(crate) use loom::sync::atomic::{AtomicU8, Ordering};
 
-    #[derive(Debug, Default)]
-    pub(crate) struct AtomicWaker(loom::future::AtomicWaker);
+    /// Stands for the kernel's, which keeps a signal until somebody waits.
+    #[derive(Debug)]
+    pub(crate) struct Event(loom::sync::Notify);
 
-    impl AtomicWaker {
-        pub(crate) fn register(&self, waker: &Waker) {
-            self.0.register_by_ref(waker);
+    impl Event {
+        pub(crate) fn new() -> std::io::Result<Self> {
+            Ok(Self(loom::sync::Notify::new()))
         }
 
-        pub(crate) fn wake(&self) {
-            self.0.wake();
+        pub(crate) fn signal(&self) {
+            self.0.notify();
+        }
+
+        /// Waiting has cleared it.
+        pub(crate) fn clear(&self) {}
+
+        pub(crate) fn wait(&self) {
+            self.0.wait();
         }
     }
 }
 
 use bell::{Bell, Listener};
-use loom::future::block_on;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -60,7 +66,7 @@ fn arrives(puts: &'static [usize]) {
     model.preemption_bound = Some(3);
     model.check(move || {
         let rings: Vec<Ring> = puts.iter().map(|_| Ring::default()).collect();
-        let mut listener = Listener::default();
+        let listener = Listener::new().unwrap();
         let writers: Vec<_> = rings
             .iter()
             .zip(puts)
@@ -75,9 +81,15 @@ fn arrives(puts: &'static [usize]) {
             .collect();
         let mut missing: usize = puts.iter().sum();
         while missing > 0 {
-            match listener.receive(|| take(&rings)) {
-                Some(()) => missing -= 1,
-                None => block_on(listener.readable()),
+            if listener.was_rung() {
+                while take(&rings).is_some() {
+                    missing -= 1;
+                }
+            } else {
+                listener.sleep(|| {
+                    listener.event().wait();
+                    true
+                });
             }
         }
         for writer in writers {

@@ -94,8 +94,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "LIST")]
     pub(crate) cpus: Option<CpuSet>,
 
-    /// How long a shard that has calls all the time looks for more before it sleeps, as 200us; 0s: not at all
-    #[arg(long, value_name = "TIME", default_value = "200us", value_parser = span)]
+    /// How long a shard that has calls all the time looks for more before it sleeps, as 50us; 0s: not at all
+    #[arg(long, value_name = "TIME", default_value = "50us", value_parser = span)]
     pub(crate) spin: Duration,
 
     /// Memory for what callers and nodes send and have not taken, shared by the shards, as 512M or 4G; JavaScript has its own

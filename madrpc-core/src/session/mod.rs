@@ -76,6 +76,13 @@ pub enum Event<'a> {
         /// Bytes it announces, of header and body together.
         bytes: usize,
     },
+    /// A frame for whose body there was no room when it began; what is still to come of it will be thrown away.
+    NoRoom {
+        /// What the frame would have been.
+        header: Header<'a>,
+        /// Bytes it announces, of header and body together.
+        bytes: usize,
+    },
     /// What cannot be read. The session is over.
     Broken(FrameError),
 }
@@ -311,9 +318,10 @@ impl Session {
 
 /// Pollers: what the driver asks for.
 impl Session {
-    /// Begins a turn: a bounded amount of what has arrived is handed out in it, see [`Session::has_unread`].
-    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, now: Instant) {
-        self.reader.begin_turn(buffer, now);
+    /// Begins a turn: a bounded amount of what has arrived is handed out in it, see [`Session::has_unread`]. Large bodies
+    /// that begin in it have so many bytes of `room`; `usize::MAX` is no bound.
+    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: usize, now: Instant) {
+        self.reader.begin_turn(buffer, room, now);
     }
 
     /// Looks for the next frame that has arrived, until there is none for this turn. Where there is one,
@@ -342,6 +350,11 @@ impl Session {
             self.break_off(error);
         }
         event
+    }
+
+    /// Ends a turn early: frames that [`Session::advance`] would find are found in a later one.
+    pub fn set_aside(&mut self, buffer: &mut FrameBuffer) {
+        self.reader.set_aside(buffer);
     }
 
     fn break_off(&mut self, error: &FrameError) {

@@ -57,6 +57,8 @@ enum FoundKind {
     Body,
     /// From a stream of its own; only the beginning is there.
     TooLarge,
+    /// As before, of one for which there is no room now.
+    NoRoom,
 }
 
 impl Found {
@@ -69,12 +71,23 @@ impl Found {
 
 /// A body that is coming in.
 pub(super) struct Arriving {
-    /// What has come; `None` where it is thrown away, as the body is too large, or late.
+    /// What has come; `None` where it is thrown away, as the body is too large, or late, or there is no room.
     pub(super) bytes: Option<Vec<u8>>,
+    /// Bytes of room that it was given.
+    given: usize,
     /// When it is of no use any more.
     until: Instant,
     /// Whether that follows from its header.
     is_known: bool,
+}
+
+impl Arriving {
+    /// Memory that it takes, or may take without asking again.
+    fn size(&self) -> usize {
+        self.bytes
+            .as_ref()
+            .map_or(0, |bytes| bytes.capacity().max(self.given))
+    }
 }
 
 /// The streams of a session as they are read.
@@ -94,6 +107,8 @@ pub(super) struct Reader {
     /// What may still be read in this turn.
     bytes_left: usize,
     frames_left: usize,
+    /// Room for bodies that begin in this turn.
+    room_left: usize,
     /// Whether the peer has written on the channel.
     pub(super) channel_seen: bool,
     /// The peer has ended the channel, which is an error once its last frame is handed out.
@@ -112,15 +127,18 @@ impl Reader {
             unread: VecDeque::new(),
             bytes_left: 0,
             frames_left: 0,
+            room_left: 0,
             channel_seen: false,
             channel_ended: false,
         }
     }
 
-    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, now: Instant) {
+    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: usize, now: Instant) {
         self.now = now;
+        self.room_left = room;
         // A session that broke the protocol has left what followed.
         buffer.channel = 0..0;
+        buffer.body = Vec::new();
         self.bytes_left = READ_PER_TURN_BYTES;
         self.frames_left = FRAMES_PER_TURN;
     }
@@ -154,12 +172,21 @@ impl Reader {
     pub(super) fn drop_late(&mut self, now: Instant) -> Option<Option<u64>> {
         let mut arriving = self.arriving.values_mut();
         let late = arriving.find(|arriving| arriving.bytes.is_some() && arriving.until <= now)?;
+        self.arriving_bytes -= late.size();
         let bytes = late.bytes.take()?;
-        self.arriving_bytes -= bytes.capacity();
         Some(match frame::read_header(&bytes) {
             Ok(Header::Call { id, .. }) => Some(id),
             _ => None,
         })
+    }
+
+    /// Ends the turn: what is in the buffer is handed out in a later one.
+    pub(super) fn set_aside(&mut self, buffer: &mut FrameBuffer) {
+        let Range { start, end } = std::mem::take(&mut buffer.channel);
+        self.partial.extend_from_slice(&buffer.bytes[start..end]);
+        if !self.partial.is_empty() && !self.unread.contains(&CHANNEL) {
+            self.unread.push_back(CHANNEL);
+        }
     }
 
     /// Nothing more is to be read.
@@ -175,6 +202,8 @@ impl Reader {
         buffer: &mut FrameBuffer,
     ) -> Result<bool, FrameError> {
         buffer.found = Found::NOTHING;
+        // It may be large, and nobody counts it any more.
+        buffer.body = Vec::new();
         self.find(quic, buffer)?;
         Ok(buffer.found.kind != FoundKind::Nothing)
     }
@@ -187,8 +216,9 @@ impl Reader {
         let content = match kind {
             FoundKind::Inline => &buffer.bytes[start..start + bytes],
             FoundKind::Body => &buffer.body,
-            FoundKind::TooLarge => {
+            FoundKind::TooLarge | FoundKind::NoRoom => {
                 return match frame::read_header(&buffer.body) {
+                    Ok(header) if kind == FoundKind::NoRoom => Event::NoRoom { header, bytes },
                     Ok(header) => Event::TooLarge { header, bytes },
                     Err(error) => Event::Broken(error),
                 };
@@ -275,7 +305,8 @@ impl Reader {
         let end = buffer.bytes.len().min(kept + bite.min(self.bytes_left));
         let (read, fin) = match quic.stream_recv(CHANNEL, &mut buffer.bytes[kept..end]) {
             Ok(read) => read,
-            Err(quiche::Error::Done) => return Ok(()),
+            // There may be whole frames in what was set aside.
+            Err(quiche::Error::Done) => (0, false),
             // Reset by the peer, which could never be told anything again.
             Err(_) => return Err(FrameError::Torn),
         };
@@ -288,7 +319,9 @@ impl Reader {
             return Err(FrameError::Torn);
         }
         // quiche names a stream once; there may be more on it than was taken.
-        self.unread.push_back(CHANNEL);
+        if read > 0 {
+            self.unread.push_back(CHANNEL);
+        }
         Ok(())
     }
 
@@ -302,10 +335,11 @@ impl Reader {
         let limit = HEADER_MAX_BYTES + self.body_max_bytes;
         let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
             bytes: Some(Vec::new()),
+            given: 0,
             until: self.now + BODY_HEADER_TIMEOUT,
             is_known: false,
         });
-        self.arriving_bytes -= arriving.bytes.as_ref().map_or(0, Vec::capacity);
+        self.arriving_bytes -= arriving.size();
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
             let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
@@ -356,6 +390,18 @@ impl Reader {
             {
                 arriving.is_known = true;
                 arriving.until = self.now + time_of(&header);
+                if announced > self.room_left {
+                    buffer.body = std::mem::take(bytes);
+                    arriving.bytes = None;
+                    self.keep(stream, arriving);
+                    self.unread.push_back(stream);
+                    buffer.found = Found::new(FoundKind::NoRoom, 0, announced);
+                    return Ok(());
+                }
+                if self.room_left != usize::MAX {
+                    self.room_left -= announced;
+                    arriving.given = announced;
+                }
             }
         }
         self.keep(stream, arriving);
@@ -364,7 +410,7 @@ impl Reader {
     }
 
     fn keep(&mut self, stream: u64, arriving: Arriving) {
-        self.arriving_bytes += arriving.bytes.as_ref().map_or(0, Vec::capacity);
+        self.arriving_bytes += arriving.size();
         self.arriving.insert(stream, arriving);
     }
 }

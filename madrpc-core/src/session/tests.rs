@@ -106,6 +106,10 @@ struct Pipe {
     chance: Chance,
     datagrams: usize,
     buffer: FrameBuffer,
+    /// Room for bodies that begin in a turn.
+    room: usize,
+    /// Frames after which a turn's reading ends early.
+    frames_max: usize,
     started: Instant,
 }
 
@@ -154,6 +158,8 @@ impl Pipe {
             chance: Chance(0x9e37_79b9_7f4a_7c15),
             datagrams: 0,
             buffer: FrameBuffer::default(),
+            room: usize::MAX,
+            frames_max: usize::MAX,
             started: Instant::now(),
         }
     }
@@ -226,7 +232,8 @@ impl Pipe {
                 session.on_timeout();
             }
             if self.reads[end as usize] {
-                turn_of(session, &mut self.buffer, |outbox, event| {
+                let bounds = (self.room, self.frames_max);
+                turn_of(session, &mut self.buffer, bounds, |outbox, event| {
                     on_event(end, outbox, event);
                 });
                 moved |= session.has_unread();
@@ -283,19 +290,27 @@ impl Pipe {
     }
 }
 
+/// Any room for bodies, and any number of frames in a turn.
+const UNBOUNDED: (usize, usize) = (usize::MAX, usize::MAX);
+
 /// A turn's reading.
 fn turn_of(
     session: &mut Session,
     buffer: &mut FrameBuffer,
+    (room, frames_max): (usize, usize),
     mut on_event: impl FnMut(&mut Outbox, Event<'_>),
 ) {
-    session.begin_turn(buffer, Instant::now());
-    while session.advance(buffer) {
+    session.begin_turn(buffer, room, Instant::now());
+    for _ in 0..frames_max {
+        if !session.advance(buffer) {
+            return;
+        }
         match session.frame(buffer) {
             Event::Broken(_) => {}
             event => on_event(session.outbox(), event),
         }
     }
+    session.set_aside(buffer);
 }
 
 fn call(id: u64) -> Header<'static> {

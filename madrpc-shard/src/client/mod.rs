@@ -10,18 +10,17 @@
 //! # }
 //! ```
 //!
-//! A process has one client thread, whose executor drives the sessions of all its clients; a [`Client`] only sends it
-//! messages. The thread is started by the first client and lives as long as the process.
+//! A process has one client thread, which drives the sessions of all its clients; a [`Client`] only sends it messages. The
+//! thread is started by the first client and lives as long as the process.
 
 pub mod load;
 
-pub(crate) mod thread;
+pub(crate) mod pool;
+mod thread;
 
 use crate::net::address::{AddressError, resolve_target};
 use crate::net::dial::Sessions;
 use crate::net::transport::TransportError;
-use crate::runtime::preflight::PreflightError;
-use futures_channel::mpsc::UnboundedSender;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
 use madrpc_core::call::Bill;
@@ -30,11 +29,12 @@ use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
+use pool::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use thread::Command;
+use thread::{Ended, ToPool};
 
 pub use crate::net::dial::SESSIONS_MAX;
 
@@ -47,9 +47,6 @@ pub enum ClientError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The machine lacks something.
-    #[error(transparent)]
-    Preflight(#[from] PreflightError),
     /// Sessions cannot be opened from this machine.
     #[error("client: {0}")]
     Transport(#[from] TransportError),
@@ -111,7 +108,7 @@ pub struct Reply<T> {
 /// Calls functions. Clones share their sessions; the last one to go closes them.
 #[derive(Debug, Clone)]
 pub struct Client {
-    commands: UnboundedSender<Command>,
+    pool: ToPool,
     timeout: Duration,
 }
 
@@ -148,7 +145,7 @@ impl Client {
             .expect
             .and_then(Role::server_name)
             .unwrap_or(SERVER_NAME_ANY);
-        let commands = thread::open(thread::Pool {
+        let pool = thread::open(pool::Target {
             addresses,
             identity: config.identity.clone(),
             sessions: match config.connections {
@@ -158,7 +155,7 @@ impl Client {
             server_name,
         })?;
         Ok(Self {
-            commands,
+            pool,
             timeout: config.timeout,
         })
     }
@@ -196,7 +193,7 @@ impl Client {
     /// For a process that is about to end: without it the server holds the sessions until they time out.
     pub fn close_blocking(self) {
         let (closed, done) = oneshot::channel();
-        if self.commands.unbounded_send(Command::Close(closed)).is_ok() {
+        if self.pool.send(Command::Close(closed)).is_ok() {
             // A client thread that has ended holds no sessions.
             let _ = block_on(done);
         }
@@ -241,17 +238,15 @@ impl Call<'_> {
             deadline: Instant::now() + self.timeout.min(TIMEOUT_MAX),
             reply,
         };
-        let ended = || CallError::may_have_run(ErrorKind::Internal, "the client thread has ended");
-        self.client
-            .commands
-            .unbounded_send(command)
-            .map_err(|_| ended())?;
+        let pool = &self.client.pool;
+        let ended = |why: Ended| CallError::may_have_run(ErrorKind::Internal, why.to_string());
+        pool.send(command).map_err(ended)?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
-            commands: &self.client.commands,
+            pool,
         };
-        let raw = waiting.await.unwrap_or_else(|_| Err(ended()))?;
+        let raw = waiting.await.unwrap_or_else(|_| Err(ended(Ended)))?;
         let result = Value::decode(&raw.body).map_err(|error| {
             CallError::may_have_run(
                 ErrorKind::Protocol,
@@ -284,7 +279,7 @@ pub(crate) struct RawReply {
 struct Waiting<'a> {
     number: u64,
     replied: Option<oneshot::Receiver<Result<RawReply, CallError>>>,
-    commands: &'a UnboundedSender<Command>,
+    pool: &'a ToPool,
 }
 
 impl Future for Waiting<'_> {
@@ -310,7 +305,7 @@ impl Drop for Waiting<'_> {
         if let Some(replied) = self.replied.take() {
             drop(replied);
             // It fails where the client thread has ended, and the call with it.
-            let _ = self.commands.unbounded_send(Command::Cancel(self.number));
+            let _ = self.pool.send(Command::Cancel(self.number));
         }
     }
 }

@@ -1,310 +1,282 @@
-//! The client thread: one executor for all clients of the process, with a task for each pool of sessions.
+//! The client thread: drives all pools of the process, one turn after the other.
+//!
+//! A pool that has something to do has a turn in each round. One that has nothing sleeps until its socket can be read, one
+//! of its clients sends a command, or its timer is over; the thread sleeps where all pools do. Nothing here grows with the
+//! pools that sleep.
 
-use super::{ClientError, RawReply};
-use crate::net::address::Addresses;
-use crate::net::budget::Budget;
-use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
-use crate::net::spin::{DEFAULT_SPIN, Spin};
-use crate::net::transport::{TransportError, dialing_endpoint};
-use crate::net::wake::too_many_wakes;
-use crate::runtime::preflight;
+use super::ClientError;
+use super::pool::{Command, Next, Pool, Target};
+use crate::net::bell::{Bell, Listener};
+use crate::net::sleep::{LONGEST_SLEEP, sleep};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use futures_channel::oneshot;
-use futures_lite::{FutureExt, StreamExt};
-use glommio::{LocalExecutorBuilder, Placement};
-use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::identity::Identity;
-use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
-use madrpc_core::session::FrameBuffer;
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use slab::Slab;
+use std::collections::{BTreeSet, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-/// How long a pool without anything to do sleeps at the most.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+/// How long pools that sleep are not looked at while others have something to do: a look costs a system call.
+const LOOK_INTERVAL: Duration = Duration::from_micros(100);
 
-/// Commands taken in one turn, so that replies have theirs.
-const COMMANDS_PER_TURN: usize = 1024;
+/// Pools that one look wakes; the next look wakes more.
+const WOKEN_PER_LOOK: usize = 64;
 
-/// Whose sessions a pool holds.
-pub(super) struct Pool {
-    pub(super) addresses: Addresses,
-    pub(super) identity: Identity,
-    pub(super) sessions: Sessions,
-    pub(super) server_name: &'static str,
+/// What the thread is told.
+enum Message {
+    Open(Box<Opening>),
+    /// There are commands for the pool at this place, or its last client is gone.
+    Wake(usize),
 }
-
-/// What a client tells its pool.
-#[derive(Debug)]
-pub(crate) enum Command {
-    Call {
-        /// Tells it from all others of this pool.
-        number: u64,
-        function: String,
-        body: Vec<u8>,
-        deadline: Instant,
-        reply: ReplySender,
-    },
-    /// Nobody waits for the reply to the call of this number.
-    Cancel(u64),
-    /// End the sessions now, and say so.
-    Close(oneshot::Sender<()>),
-}
-
-pub(crate) type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
 
 /// A pool to be opened, and where to say what became of it.
 struct Opening {
-    pool: Pool,
+    target: Target,
     commands: UnboundedReceiver<Command>,
-    opened: Sender<Result<(), TransportError>>,
+    announced: Arc<AtomicBool>,
+    opened: Sender<Result<usize, ClientError>>,
+}
+
+/// The way to the thread.
+#[derive(Debug, Clone)]
+struct ToThread {
+    messages: UnboundedSender<Message>,
+    bell: Arc<Bell>,
+}
+
+impl ToThread {
+    fn send(&self, message: Message) -> Result<(), Ended> {
+        self.messages.unbounded_send(message).map_err(|_| Ended)?;
+        self.bell.ring();
+        Ok(())
+    }
+}
+
+/// The client thread has ended, which only a panic can do.
+#[derive(Debug, thiserror::Error)]
+#[error("the client thread has ended")]
+pub(super) struct Ended;
+
+impl From<Ended> for ClientError {
+    fn from(ended: Ended) -> Self {
+        Self::System(ended.to_string())
+    }
+}
+
+/// The way to a pool, which ends with the last clone of this.
+#[derive(Debug, Clone)]
+pub(super) struct ToPool(Arc<Line>);
+
+#[derive(Debug)]
+struct Line {
+    commands: UnboundedSender<Command>,
+    /// The thread was told that there are commands, and looks at them until it finds none.
+    announced: Arc<AtomicBool>,
+    pool: usize,
+    thread: ToThread,
+}
+
+impl ToPool {
+    pub(super) fn send(&self, command: Command) -> Result<(), Ended> {
+        let Self(line) = self;
+        line.commands.unbounded_send(command).map_err(|_| Ended)?;
+        line.announce();
+        Ok(())
+    }
+}
+
+impl Line {
+    /// Lets the thread look at the commands: call it after they have changed.
+    fn announce(&self) {
+        if !self.announced.swap(true, Ordering::AcqRel) {
+            // It fails only where the thread has ended.
+            let _ = self.thread.send(Message::Wake(self.pool));
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.commands.close_channel();
+        self.announce();
+    }
 }
 
 /// Opens a pool on the client thread, which is started where it does not run yet.
-pub(super) fn open(pool: Pool) -> Result<UnboundedSender<Command>, ClientError> {
-    static THREAD: OnceLock<Result<UnboundedSender<Opening>, String>> = OnceLock::new();
-    preflight::check(1)?;
-    let thread = THREAD.get_or_init(start);
-    let openings = thread
+pub(super) fn open(target: Target) -> Result<ToPool, ClientError> {
+    static THREAD: OnceLock<Result<ToThread, String>> = OnceLock::new();
+    let thread = THREAD.get_or_init(|| start().map_err(|error| error.to_string()));
+    let thread = thread
         .as_ref()
-        .map_err(|why| ClientError::System(why.clone()))?;
-    let (commands, receiver) = unbounded();
+        .map_err(|why| ClientError::System(format!("its thread cannot be started: {why}")))?;
+    let (to_pool, commands) = unbounded();
+    let announced = Arc::new(AtomicBool::new(false));
     let (opened, outcome) = channel();
     let opening = Opening {
-        pool,
-        commands: receiver,
+        target,
+        commands,
+        announced: Arc::clone(&announced),
         opened,
     };
-    let ended = || ClientError::System("the client thread has ended".into());
-    openings.unbounded_send(opening).map_err(|_| ended())?;
-    outcome.recv().map_err(|_| ended())??;
-    Ok(commands)
+    thread.send(Message::Open(Box::new(opening)))?;
+    let pool = outcome.recv().map_err(|_| Ended)??;
+    Ok(ToPool(Arc::new(Line {
+        commands: to_pool,
+        announced,
+        pool,
+        thread: thread.clone(),
+    })))
 }
 
-fn start() -> Result<UnboundedSender<Opening>, String> {
-    let (openings, mut opening) = unbounded::<Opening>();
-    let (started, outcome) = channel();
-    let body = move || {
-        // A shorter preemption timer would let pools take turns sooner, and loses wake-ups: of 0.5 ms, one run in 15 hung.
-        let executor = match LocalExecutorBuilder::new(Placement::Unbound).make() {
-            Ok(executor) => executor,
-            Err(error) => {
-                return drop(started.send(Err(format!("its executor cannot be started: {error}"))));
-            }
-        };
-        let _ = started.send(Ok(()));
-        executor.run(async {
-            while let Some(opening) = opening.next().await {
-                // One task for each pool, for as long as it lives; none for a call.
-                glommio::spawn_local(serve(opening)).detach();
-            }
-        });
-    };
-    let thread = std::thread::Builder::new()
-        .name("madrpc-client".into())
-        .spawn(body);
-    thread.map_err(|error| format!("its thread cannot be started: {error}"))?;
-    outcome
-        .recv()
-        .unwrap_or_else(|_| Err("its thread has ended".into()))?;
-    Ok(openings)
+fn start() -> std::io::Result<ToThread> {
+    let (to_thread, messages) = unbounded();
+    let listener = Listener::new()?;
+    let sockets = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let bell = Arc::clone(listener.bell());
+    let thread = std::thread::Builder::new().name("madrpc-client".into());
+    thread.spawn(move || Pools::new(messages, listener, sockets).run())?;
+    Ok(ToThread {
+        messages: to_thread,
+        bell,
+    })
 }
 
-async fn serve(opening: Opening) {
-    let Pool {
-        addresses,
-        identity,
-        sessions,
-        server_name,
-    } = opening.pool;
-    let now = Instant::now();
-    let endpoint = match dialing_endpoint(
-        &identity,
-        addresses.all(),
-        CLIENT_IDLE_TIMEOUT,
-        &Budget::unlimited(),
-        now,
-    ) {
-        Ok(endpoint) => endpoint,
-        Err(why) => return drop(opening.opened.send(Err(why))),
-    };
-    let _ = opening.opened.send(Ok(()));
-    // Clients with one session each spread over the server's shards by chance.
-    let sessions = (sessions, fastrand::u16(..));
-    let keep = Keep::WhileCalling;
-    let upstreams = Upstreams::new(endpoint, &[addresses], sessions, server_name, keep, now);
-    Driver::new(upstreams).run(opening.commands).await;
+struct Member {
+    pool: Pool,
+    commands: UnboundedReceiver<Command>,
+    announced: Arc<AtomicBool>,
+    /// Until when it sleeps, if it does.
+    sleeps_until: Option<Instant>,
 }
 
-/// A caller of the pool who waits.
-pub(crate) struct Waiting {
-    number: u64,
-    reply: ReplySender,
+/// All pools.
+struct Pools {
+    messages: UnboundedReceiver<Message>,
+    listener: Listener,
+    /// Says which sockets can be read, by their pools' places.
+    sockets: Epoll,
+    members: Slab<Member>,
+    /// Those that have a turn in the next round.
+    awake: VecDeque<usize>,
+    /// When those that sleep have to wake up.
+    timers: BTreeSet<(Instant, usize)>,
+    /// When to look at those that sleep.
+    look_at: Instant,
 }
 
-/// Drives a pool until its last client is gone.
-pub(crate) struct Driver {
-    upstreams: Upstreams<Waiting>,
-    /// The calls under way, for those who give one up.
-    sent: HashMap<u64, CallId>,
-    buffer: FrameBuffer,
-}
-
-enum Woken {
-    Command(Command),
-    Clientless,
-    Otherwise,
-}
-
-impl Driver {
-    pub(crate) fn new(upstreams: Upstreams<Waiting>) -> Self {
+impl Pools {
+    fn new(messages: UnboundedReceiver<Message>, listener: Listener, sockets: Epoll) -> Self {
         Self {
-            upstreams,
-            sent: HashMap::new(),
-            buffer: FrameBuffer::default(),
+            messages,
+            listener,
+            sockets,
+            members: Slab::new(),
+            awake: VecDeque::new(),
+            timers: BTreeSet::new(),
+            look_at: Instant::now(),
         }
     }
 
-    async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
-        let mut spin = Spin::new(DEFAULT_SPIN);
+    /// For as long as the process lives.
+    fn run(mut self) {
         loop {
-            let now = Instant::now();
-            let mut taken = 0;
-            while taken < COMMANDS_PER_TURN
-                && let Ok(command) = commands.try_recv()
-            {
-                self.on_command(command, now);
-                taken += 1;
-            }
-            let received = self.upstreams.receive(now);
-            self.settle_calls(now);
-            self.upstreams.flush(now);
-            if received > 0 || taken > 0 {
-                spin.on_work(now);
-                glommio::executor().yield_if_needed().await;
-                continue;
-            }
-            let waits = self.upstreams.waiting() > 0;
-            if self.upstreams.has_work() || waits && spin.looks_again(now) {
-                glommio::executor().yield_if_needed().await;
-                continue;
-            }
-            match self.park(&mut commands, now).await {
-                Woken::Command(command) => self.on_command(command, Instant::now()),
-                Woken::Clientless => break,
-                Woken::Otherwise => {}
-            }
-        }
-        self.say_goodbye(Instant::now());
-    }
-
-    fn say_goodbye(&mut self, now: Instant) {
-        self.upstreams.close("the client is done");
-        self.upstreams.flush(now);
-    }
-
-    /// Tells the callers what has become of their calls.
-    fn settle_calls(&mut self, now: Instant) {
-        let Self {
-            upstreams,
-            sent,
-            buffer,
-        } = self;
-        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
-            if let Some((waiting, _, outcome)) = upstreams.on_frame(session, &event, now) {
-                sent.remove(&waiting.number);
-                settle(waiting.reply, outcome);
-            }
-        }
-        for _ in 0..ENDINGS_PER_TURN {
-            let Some((waiting, _, error)) = upstreams.next_lost(now) else {
-                break;
-            };
-            sent.remove(&waiting.number);
-            settle(waiting.reply, Outcome::Lost(error));
-        }
-    }
-
-    async fn park(&self, commands: &mut UnboundedReceiver<Command>, now: Instant) -> Woken {
-        let timer = self.upstreams.next_timer();
-        let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
-        let command = async {
-            match commands.next().await {
-                Some(command) => Woken::Command(command),
-                None => Woken::Clientless,
-            }
-        };
-        let datagram = async {
-            self.upstreams.endpoint().readable().await;
-            Woken::Otherwise
-        };
-        let slept = async {
-            glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
-            Woken::Otherwise
-        };
-        let too_often = async {
-            too_many_wakes().await;
-            Woken::Otherwise
-        };
-        too_often.or(command).or(datagram).or(slept).await
-    }
-
-    pub(crate) fn on_command(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Call {
-                number,
-                function,
-                body,
-                deadline,
-                reply,
-            } => {
-                let request = Request {
-                    function: &function,
-                    body: &body,
-                    deadline,
-                    depth: 0,
-                };
-                let waiting = Waiting { number, reply };
-                match self.upstreams.call(now, &request, waiting) {
-                    Ok(call) => {
-                        self.sent.insert(number, call);
+            if self.listener.was_rung() {
+                while let Ok(message) = self.messages.try_recv() {
+                    match message {
+                        Message::Open(opening) => self.open(*opening),
+                        Message::Wake(place) => self.wake(place),
                     }
-                    // Nobody waits where it cannot be sent.
-                    Err((waiting, error)) => drop(waiting.reply.send(Err(error))),
                 }
             }
-            Command::Cancel(number) => {
-                if let Some(call) = self.sent.remove(&number) {
-                    self.upstreams.cancel(call);
+            for _ in 0..self.awake.len() {
+                if let Some(place) = self.awake.pop_front() {
+                    self.turn(place);
                 }
             }
-            Command::Close(closed) => {
-                self.say_goodbye(now);
-                // The client that asked may not wait for it.
-                let _ = closed.send(());
+            self.sleep();
+        }
+    }
+
+    fn open(&mut self, opening: Opening) {
+        let place = self.members.vacant_key();
+        let pool = Pool::open(opening.target, Instant::now()).and_then(|pool| {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
+            let added = self.sockets.add(&pool, event);
+            added.map_err(|error| ClientError::System(error.to_string()))?;
+            Ok(pool)
+        });
+        let opened = pool.map(|pool| {
+            self.awake.push_back(place);
+            self.members.insert(Member {
+                pool,
+                commands: opening.commands,
+                announced: opening.announced,
+                sleeps_until: None,
+            })
+        });
+        // Who asked waits for it.
+        let _ = opening.opened.send(opened);
+    }
+
+    /// The pool at this place, which may be another one by now, has a turn in the next round.
+    fn wake(&mut self, place: usize) {
+        if let Some(member) = self.members.get_mut(place)
+            && let Some(until) = member.sleeps_until.take()
+        {
+            self.timers.remove(&(until, place));
+            self.awake.push_back(place);
+        }
+    }
+
+    fn turn(&mut self, place: usize) {
+        let Some(member) = self.members.get_mut(place) else {
+            return;
+        };
+        let now = Instant::now();
+        match member.pool.turn(&mut member.commands, now) {
+            Next::Turn => self.awake.push_back(place),
+            // Commands that came since it looked were not announced; those that come from here on are.
+            Next::Sleep if member.announced.swap(false, Ordering::AcqRel) => {
+                self.awake.push_back(place);
+            }
+            Next::Sleep => {
+                let timer = member.pool.next_timer();
+                let until = timer.unwrap_or(now + LONGEST_SLEEP);
+                member.sleeps_until = Some(until);
+                self.timers.insert((until, place));
+            }
+            Next::Nothing => {
+                let member = self.members.remove(place);
+                // It fails only where it was not added.
+                let _ = self.sockets.delete(&member.pool);
             }
         }
     }
-}
 
-fn settle(reply: ReplySender, outcome: Outcome<'_>) {
-    let result = match outcome {
-        Outcome::Reply { bill, body } => Ok(RawReply {
-            body: body.to_vec(),
-            bill: bill.to_owned_bill(),
-        }),
-        Outcome::Failure { bill, body, .. } => Err(CallError {
-            bill: Some(Box::new(bill.to_owned_bill())),
-            ..CallError::from_body(body)
-        }),
-        Outcome::Lost(error) => Err(match error.kind {
-            ErrorKind::DeadlineExceeded => CallError {
-                message: format!("no reply by the deadline: {}", error.message),
-                ..error
-            },
-            _ => error,
-        }),
-    };
-    let _ = reply.send(result);
+    /// Wakes the pools that have something to do; sleeps until there is one.
+    fn sleep(&mut self) {
+        let now = Instant::now();
+        if self.awake.is_empty() {
+            let first = self.timers.first();
+            let time = first.map_or(LONGEST_SLEEP, |(at, _)| at.saturating_duration_since(now));
+            sleep(&self.listener, [self.sockets.0.as_fd()], time);
+        } else if self.timers.is_empty() || now < self.look_at {
+            return;
+        }
+        let mut ready = [EpollEvent::empty(); WOKEN_PER_LOOK];
+        let count = self.sockets.wait(&mut ready, EpollTimeout::ZERO);
+        // Interrupted: the next look finds them.
+        for event in &ready[..count.unwrap_or(0)] {
+            self.wake(event.data() as usize);
+        }
+        let now = Instant::now();
+        while let Some(&(at, place)) = self.timers.first()
+            && at <= now
+        {
+            self.wake(place);
+        }
+        self.look_at = now + LOOK_INTERVAL;
+    }
 }

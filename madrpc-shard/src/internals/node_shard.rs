@@ -1,6 +1,7 @@
 //! A node's shard without a thread: it takes its turns when it is told to.
 
 use crate::engine::{Registration, Script, ScriptError};
+use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::endpoint::{Accepting, Endpoint, Resets, Tokens};
 use crate::net::relay::Relay;
@@ -69,7 +70,9 @@ impl NodeShard {
         };
         let budget = Budget::new(memory_max);
         let (changes, changed) = channel();
-        let (inbox, messages) = unbounded();
+        let (to_shard, messages) = unbounded();
+        let listener = Listener::new()?;
+        let inbox = Inbox::new(to_shard, listener.bell());
         let (to_control, control) = channel();
         let config = NodeConfig::default();
         let node = Node::new(&seat, script, &config, lanes, changed, &budget, now)?;
@@ -82,7 +85,7 @@ impl NodeShard {
             callers,
             (node, None),
             Rc::clone(&budget),
-            messages,
+            (messages, listener),
             to_control,
             Spin::new(Duration::ZERO),
         );
@@ -144,7 +147,7 @@ impl NodeShard {
     fn change(&mut self, change: ScriptChange) {
         // They fail only where the shard is gone.
         let _ = self.changes.send(change);
-        let _ = self.inbox.unbounded_send(ToShard::Wake);
+        let _ = self.inbox.send(ToShard::Wake);
     }
 }
 

@@ -47,6 +47,13 @@ impl Budget {
         self.limit.saturating_sub(self.used.get()) / 2
     }
 
+    /// What one who holds so much may take at once, so as to hold no more than its share after it.
+    pub(crate) fn room(&self, own: usize) -> usize {
+        // own + room = (limit - used - room) / 2.
+        let free = self.limit.saturating_sub(self.used.get());
+        free.saturating_sub(own.saturating_mul(2)) / 3
+    }
+
     /// The most that was used since the last time.
     pub(crate) fn take_peak(&self) -> usize {
         self.peak.replace(self.used.get())
@@ -87,6 +94,11 @@ impl Held {
         }
     }
 
+    /// See [`Budget::room`].
+    pub(crate) fn room(&self, own: usize) -> usize {
+        self.budget.room(own)
+    }
+
     /// Whether this holds more than its part.
     pub(crate) fn is_over(&self, own: usize) -> bool {
         own > self.budget.share()
@@ -114,8 +126,13 @@ mod tests {
         drop(two);
         assert_eq!(budget.used(), 10);
         assert_eq!((budget.take_peak(), budget.take_peak()), (350, 10));
+        // 90 of 990 are held by one, which takes what it may.
+        one.set(90);
+        let room = budget.room(90);
+        one.set(90 + room);
+        assert!(one.bytes().abs_diff(budget.share()) <= 1, "{room}");
         one.set(5000);
-        assert_eq!(budget.share(), 0);
+        assert_eq!((budget.share(), budget.room(5000)), (0, 0));
         drop(one);
         assert_eq!((budget.used(), budget.share()), (0, 500));
     }

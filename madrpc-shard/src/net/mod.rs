@@ -4,7 +4,8 @@
 //! |---|---|
 //! | the kernel picks the shard | [`steer`] |
 //! | a batch is read or written | `socket` |
-//! | one that belongs to another shard goes there | `relay`, `bell` |
+//! | one that belongs to another shard goes there | `relay` |
+//! | until one comes, the thread sleeps | `spin`, `sleep`; others wake it by its `bell` |
 //! | its session is found, or opened | `endpoint` |
 //! | our own sessions to others, and the calls on them | `dial`; `resolver` finds them again |
 //!
@@ -13,24 +14,25 @@
 pub mod address;
 pub mod steer;
 
-mod bell;
+pub(crate) mod bell;
 pub(crate) mod budget;
 pub(crate) mod dial;
 pub(crate) mod endpoint;
+mod event;
 pub(crate) mod incoming;
 pub(crate) mod log_limit;
 pub(crate) mod relay;
 mod resolver;
 pub(crate) mod seat;
 pub(crate) mod service;
+pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod spin;
 pub(crate) mod transport;
-pub(crate) mod wake;
 
 /// What `bell` stands on. The model in `tests/bell` puts loom's in its place.
 mod sync {
-    pub(super) use atomic_waker::AtomicWaker;
+    pub(super) use super::event::Event;
     pub(super) use std::sync::Arc;
-    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::atomic::{AtomicU8, Ordering};
 }

@@ -6,10 +6,9 @@
 //!
 //! Between any two shards there is a ring each way, with one writer and one reader, and a second ring by which the
 //! emptied parcels come back. A full ring drops, as a network would. A shard that has written rings the reader's bell,
-//! once a turn, which wakes it where it is parked. (glommio's own shared channel cannot be looked into without waiting,
-//! and keeps a waker for each look; its `spsc_queue` is unsound, glommio#700.)
+//! once a turn, which wakes it where it sleeps. (glommio's own `spsc_queue` is unsound, glommio#700.)
 
-use super::bell::{Bell, Listener};
+use super::bell::Bell;
 use super::socket::Datagram;
 use madrpc_core::limits::{DATAGRAM_MAX_BYTES, RELAYED_MAX, RELAYED_MIN};
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -56,16 +55,17 @@ pub(crate) struct Relay {
     /// By shard; none to itself.
     outgoing: Vec<Option<Outgoing>>,
     arriving: Vec<Arriving>,
-    listener: Listener,
+    /// Something was announced, and the rings have not all been found empty since.
+    has_mail: bool,
     /// The ring to look into next, so that each has its turn.
     next: usize,
     relayed: u64,
     dropped: u64,
 }
 
-/// The mesh between `shards` shards, an end for each. A single shard has nobody to hand anything to.
-pub(crate) fn mesh(shards: u16) -> Vec<Relay> {
-    let shards = usize::from(shards);
+/// The mesh between the shards that these bells wake, an end for each. A single shard has nobody to hand anything to.
+pub(crate) fn mesh(bells: &[Arc<Bell>]) -> Vec<Relay> {
+    let shards = bells.len();
     let capacity = (RELAYED_MAX / shards.max(1)).max(RELAYED_MIN);
     let mut relays: Vec<Relay> = (0..shards).map(|_| Relay::default()).collect();
     for from in 0..shards {
@@ -80,7 +80,7 @@ pub(crate) fn mesh(shards: u16) -> Vec<Relay> {
                 Outgoing {
                     parcels,
                     emptied,
-                    bell: Arc::clone(relays[to].listener.bell()),
+                    bell: Arc::clone(&bells[to]),
                     unannounced: false,
                 }
             });
@@ -140,24 +140,30 @@ impl Relay {
         }
     }
 
+    /// Another shard has rung: [`Relay::receive`] looks into the rings until they are empty.
+    pub(crate) fn on_bell(&mut self) {
+        self.has_mail = true;
+    }
+
+    /// Whether the rings have not all been found empty since the bell.
+    pub(crate) fn has_mail(&self) -> bool {
+        self.has_mail
+    }
+
     /// The next datagram that another shard has handed over, and the way by which [`Relay::give_back`] returns it.
     pub(crate) fn receive(&mut self) -> Option<(usize, Box<Parcel>)> {
-        let Self {
-            listener,
-            arriving,
-            next,
-            ..
-        } = self;
-        listener.receive(|| {
-            for _ in 0..arriving.len() {
-                let at = *next;
-                *next = (at + 1) % arriving.len();
-                if let Ok(parcel) = arriving[at].parcels.pop() {
-                    return Some((at, parcel));
-                }
+        if !self.has_mail {
+            return None;
+        }
+        for _ in 0..self.arriving.len() {
+            let at = self.next;
+            self.next = (at + 1) % self.arriving.len();
+            if let Ok(parcel) = self.arriving[at].parcels.pop() {
+                return Some((at, parcel));
             }
-            None
-        })
+        }
+        self.has_mail = false;
+        None
     }
 
     /// Returns a parcel to be filled anew.
@@ -165,17 +171,38 @@ impl Relay {
         // There is room for all that the other side can have under way; if not, the parcel is freed.
         let _ = self.arriving[way].emptied.push(parcel);
     }
-
-    /// Waits until another shard hands something over.
-    pub(crate) async fn readable(&self) {
-        self.listener.readable().await;
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_lite::future::block_on;
+    use crate::net::bell::Listener;
+    use crate::net::sleep::{LONGEST_SLEEP, sleep};
+
+    /// A shard of a mesh, as far as this is concerned.
+    struct Shard {
+        relay: Relay,
+        listener: Listener,
+    }
+
+    impl Shard {
+        fn receive(&mut self) -> Option<(usize, Box<Parcel>)> {
+            if self.listener.was_rung() {
+                self.relay.on_bell();
+            }
+            self.relay.receive()
+        }
+    }
+
+    fn shards(count: usize) -> Vec<Shard> {
+        let listeners: Vec<_> = (0..count).map(|_| Listener::new().unwrap()).collect();
+        let bells = listeners.iter().map(|listener| Arc::clone(listener.bell()));
+        let relays = mesh(&bells.collect::<Vec<_>>()).into_iter();
+        relays
+            .zip(listeners)
+            .map(|(relay, listener)| Shard { relay, listener })
+            .collect()
+    }
 
     fn from(port: u16) -> SocketAddr {
         ([127, 0, 0, 1], port).into()
@@ -189,12 +216,12 @@ mod tests {
 
     #[test]
     fn a_datagram_arrives_as_it_came_and_its_parcel_is_used_again() {
-        let mut shards = mesh(3);
+        let mut shards = shards(3);
         let mut seen = Vec::new();
         for round in 0..3u8 {
-            send(&mut shards[0], 2, &mut [round, 7], 1000);
+            send(&mut shards[0].relay, 2, &mut [round, 7], 1000);
             assert!(shards[2].receive().is_none(), "not announced yet");
-            shards[0].announce();
+            shards[0].relay.announce();
             assert!(shards[1].receive().is_none(), "another's");
             let (way, mut parcel) = shards[2].receive().unwrap();
             let datagram = parcel.datagram();
@@ -202,47 +229,55 @@ mod tests {
             assert_eq!(datagram.from, from(1000));
             assert_eq!(datagram.to, Some([127, 0, 0, 2].into()));
             seen.push(std::ptr::from_ref(&*parcel));
-            shards[2].give_back(way, parcel);
+            shards[2].relay.give_back(way, parcel);
             assert!(shards[2].receive().is_none());
         }
         assert!(seen.iter().all(|parcel| *parcel == seen[0]));
-        assert_eq!((shards[0].relayed(), shards[0].dropped()), (3, 0));
+        assert_eq!(
+            (shards[0].relay.relayed(), shards[0].relay.dropped()),
+            (3, 0)
+        );
     }
 
     #[test]
     fn what_has_no_room_is_dropped_and_counted() {
-        let mut shards = mesh(2);
+        let mut shards = shards(2);
         let room = RELAYED_MAX / 2;
         for _ in 0..room + 5 {
-            send(&mut shards[0], 1, &mut [1], 1000);
+            send(&mut shards[0].relay, 1, &mut [1], 1000);
         }
-        send(&mut shards[0], 1, &mut [0; DATAGRAM_MAX_BYTES + 1], 1000);
-        shards[0].announce();
-        assert_eq!(shards[0].relayed(), room as u64);
-        assert_eq!(shards[0].dropped(), 6);
+        send(
+            &mut shards[0].relay,
+            1,
+            &mut [0; DATAGRAM_MAX_BYTES + 1],
+            1000,
+        );
+        shards[0].relay.announce();
+        assert_eq!(shards[0].relay.relayed(), room as u64);
+        assert_eq!(shards[0].relay.dropped(), 6);
         let mut received = 0;
         while let Some((way, parcel)) = shards[1].receive() {
-            shards[1].give_back(way, parcel);
+            shards[1].relay.give_back(way, parcel);
             received += 1;
         }
         assert_eq!(received, room);
     }
 
     #[test]
-    fn a_parked_shard_wakes_up() {
-        let mut shards = mesh(2);
+    fn a_sleeping_shard_wakes_up() {
+        let mut shards = shards(2);
         let mut reader = shards.pop().unwrap();
-        let mut writer = shards.pop().unwrap();
+        let mut writer = shards.pop().unwrap().relay;
         let reading = std::thread::spawn(move || {
             for expected in 0..1000u32 {
                 let (way, mut parcel) = loop {
                     match reader.receive() {
                         Some(received) => break received,
-                        None => block_on(reader.readable()),
+                        None => sleep(&reader.listener, [], LONGEST_SLEEP),
                     }
                 };
                 assert_eq!(parcel.datagram().bytes, expected.to_be_bytes());
-                reader.give_back(way, parcel);
+                reader.relay.give_back(way, parcel);
             }
         });
         for number in 0..1000u32 {
@@ -258,13 +293,13 @@ mod tests {
 
     #[test]
     fn each_shard_has_its_turn() {
-        let mut shards = mesh(3);
+        let mut shards = shards(3);
         for port in 0..10 {
-            send(&mut shards[0], 2, &mut [0], port);
+            send(&mut shards[0].relay, 2, &mut [0], port);
         }
-        send(&mut shards[1], 2, &mut [1], 1000);
-        shards[0].announce();
-        shards[1].announce();
+        send(&mut shards[1].relay, 2, &mut [1], 1000);
+        shards[0].relay.announce();
+        shards[1].relay.announce();
         let mut first: Vec<u8> = (0..2)
             .filter_map(|_| shards[2].receive())
             .map(|(_, mut parcel)| parcel.datagram().bytes[0])

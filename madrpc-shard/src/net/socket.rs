@@ -1,12 +1,13 @@
 //! A UDP socket that moves datagrams in batches: `recvmmsg` and GRO in, GSO out.
 //!
-//! glommio's own socket moves one datagram a call and copies it, so it only says here when there is something to read.
+//! glommio's own socket moves one datagram a call, and copies it.
 
 use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// With GRO the kernel hands over as much as one maximal datagram.
 const RECEIVE_BYTES: usize = 65_535;
@@ -23,15 +24,23 @@ pub(crate) struct Datagram<'a> {
 pub(crate) struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
-    /// A duplicate of the descriptor, to wait on.
-    wait: glommio::net::UdpSocket,
     local: SocketAddr,
+    /// A system call has failed: the network may have reported a destination.
+    has_failed: Cell<bool>,
 }
+
+/// Buffers for one system call while they come full.
+const LARGE_BATCH: usize = 4;
+
+/// Bytes of a buffer, on average, from which on they count as full.
+const LARGE_BYTES: usize = 16 * 1024;
 
 /// Where datagrams are received.
 pub(crate) struct Inbound {
     buffers: Vec<Box<[u8]>>,
     metas: Vec<RecvMeta>,
+    /// Buffers for the next system call: few where they come full, as a turn has to end.
+    batch: usize,
 }
 
 impl Inbound {
@@ -39,6 +48,7 @@ impl Inbound {
         Self {
             buffers: vec![vec![0; RECEIVE_BYTES].into_boxed_slice(); BATCH_SIZE],
             metas: vec![RecvMeta::default(); BATCH_SIZE],
+            batch: BATCH_SIZE,
         }
     }
 
@@ -57,20 +67,17 @@ impl Inbound {
 }
 
 impl Socket {
-    /// Takes over a bound socket; call it on the shard's own executor.
+    /// Takes over a bound socket.
     ///
     /// # Errors
     /// Where the system refuses the options for batches.
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
-        let descriptor = socket.try_clone()?.into_raw_fd();
-        // SAFETY: the descriptor is a fresh duplicate which nobody else owns.
-        let wait = unsafe { glommio::net::UdpSocket::from_raw_fd(descriptor) };
         Ok(Self {
             local: socket.local_addr()?,
             socket,
             state,
-            wait,
+            has_failed: Cell::new(false),
         })
     }
 
@@ -86,25 +93,49 @@ impl Socket {
 
     /// Fills buffers with what has come; gives how many are filled, and whether there may be more.
     pub(crate) fn receive(&self, inbound: &mut Inbound) -> (usize, bool) {
+        let batch = inbound.batch;
         let mut buffers = inbound.buffers.iter_mut();
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
             IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| buffer))
         });
-        let received = self
-            .state
-            .recv((&self.socket).into(), &mut slices, &mut inbound.metas);
-        // An error is "nothing there", or one of a peer's, which `unreachable` reports.
-        let filled = received.unwrap_or(0);
-        (filled, filled == BATCH_SIZE)
+        let received = self.state.recv(
+            (&self.socket).into(),
+            &mut slices[..batch],
+            &mut inbound.metas[..batch],
+        );
+        let filled = received.unwrap_or_else(|error| {
+            self.note(&error);
+            0
+        });
+        let bytes: usize = inbound.metas[..filled].iter().map(|meta| meta.len).sum();
+        inbound.batch = match bytes >= filled.max(1) * LARGE_BYTES {
+            true => LARGE_BATCH,
+            false => BATCH_SIZE,
+        };
+        (filled, filled == batch)
     }
 
-    /// Asks the network to report destinations at which nothing listens; see [`Socket::unreachable`].
+    /// Notes an error other than that there is nothing, or no room.
+    fn note(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::WouldBlock {
+            self.has_failed.set(true);
+        }
+    }
+
+    /// Asks the network to report destinations at which nothing listens; see [`Socket::next_unreachable`].
     pub(crate) fn report_unreachable(&self) -> io::Result<()> {
         self.state.enable_transport_errors((&self.socket).into())
     }
 
-    /// A destination at which nothing listens, as the network reports it (ICMP, RFC 1122 section 4.1.3.3).
-    pub(crate) fn unreachable(&self) -> Option<SocketAddr> {
+    /// A destination at which nothing listens, as the network reports it (ICMP, RFC 1122 section 4.1.3.3). The system fails
+    /// the next call on the socket then, so it costs nothing where none has failed.
+    pub(crate) fn next_unreachable(&self) -> Option<SocketAddr> {
+        let reported = self.has_failed.get().then(|| self.unreachable()).flatten();
+        self.has_failed.set(reported.is_some());
+        reported
+    }
+
+    fn unreachable(&self) -> Option<SocketAddr> {
         // quinn-udp names who reported it; the destination, with its port, is the address of the message itself.
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut control = nix::cmsg_space!([u8; 256]);
@@ -143,13 +174,16 @@ impl Socket {
         };
         match self.state.try_send((&self.socket).into(), &transmit) {
             Ok(()) => true,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Err(error) => {
+                self.note(&error);
+                error.kind() != io::ErrorKind::WouldBlock
+            }
         }
     }
+}
 
-    /// Waits until there is something to read.
-    pub(crate) async fn readable(&self) {
-        // `peek` fails at once on a socket without a peer; `peek_from` waits.
-        let _ = self.wait.peek_from(&mut [0]).await;
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -1,13 +1,17 @@
 //! Waiting awake: whether a thread that has nothing to do looks again at once or sleeps until the system wakes it.
 //!
-//! To sleep and be woken costs some 50 µs each time, more than a tiny call takes; to look all the time costs a core. So
-//! a thread stays awake while things to do come closer after each other than the longest look, on average, and no longer
-//! than that after the last. One that serves calls all the time answers at once, one that is idle does not run.
+//! To sleep and be woken takes some 20 to 50 µs each time, and as much of a core; to look all the time costs the whole. So a
+//! thread stays awake while things to do come closer after each other than the longest look, on average, and no longer than
+//! that after the last. One that answers a single caller all the time does so at once; one whose calls come every 200 µs
+//! sleeps in between, as looking would cost more than that.
 
 use std::time::{Duration, Instant};
 
-/// How long to look for more before sleeping, where nothing else is said.
-pub const DEFAULT_SPIN: Duration = Duration::from_micros(200);
+/// How long a shard looks for more before sleeping, where nothing else is said.
+pub const DEFAULT_SPIN: Duration = Duration::from_micros(50);
+
+/// How long who waits for a reply looks for it before sleeping.
+pub(crate) const REPLY_SPIN: Duration = Duration::from_micros(200);
 
 /// A look at the system's scheduler that takes so long has let another thread run, which needs this core more.
 const CONTENDED: Duration = Duration::from_micros(100);
@@ -41,6 +45,11 @@ impl Spin {
         }
     }
 
+    /// Whether things to do come so close after each other that there is no sleeping in between.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.gap < self.longest
+    }
+
     /// There was nothing to do: whether to look again at once. Whoever else wants this core has had it before.
     pub(crate) fn looks_again(&mut self, now: Instant) -> bool {
         let looks = self.is_worth_a_look(now);
@@ -56,7 +65,7 @@ impl Spin {
 
     fn is_worth_a_look(&mut self, now: Instant) -> bool {
         let since = *self.idle_since.get_or_insert(now);
-        self.gap < self.longest && now.duration_since(since) < self.longest
+        self.is_busy() && now.duration_since(since) < self.longest
     }
 }
 

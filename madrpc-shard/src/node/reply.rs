@@ -36,6 +36,9 @@ impl Node {
             ..
         } = &running;
         self.count(ticket, now, result.as_ref().err());
+        if result.is_ok() {
+            ticket.function.note_result(lane.output_bytes());
+        }
         match ticket.origin {
             Origin::Session { session, id } => {
                 if key.is_some() {

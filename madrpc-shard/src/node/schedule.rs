@@ -135,8 +135,11 @@ impl Node {
             if begun >= end || self.calls.running() >= self.pool {
                 break;
             }
+            // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
             if let Origin::Session { session, .. } = first.origin
-                && io.callers.is_behind(session)
+                && io
+                    .callers
+                    .is_behind(session, first.function.has_large_results())
             {
                 self.calls.hold_first();
                 continue;
@@ -178,7 +181,7 @@ impl Node {
             let Some((key, since, session)) = self.calls.first_held() else {
                 return;
             };
-            if !io.callers.is_behind(session) {
+            if !io.callers.is_behind(session, true) {
                 self.calls.release(key);
             } else if io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
                 self.calls.hold(key);

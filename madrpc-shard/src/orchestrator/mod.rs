@@ -4,6 +4,7 @@
 //! of all nodes, see `inquiry`.
 
 mod inquiry;
+mod results;
 
 use crate::net::address::Addresses;
 use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
@@ -17,6 +18,7 @@ use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
+use results::ResultSizes;
 use std::time::Instant;
 
 /// What a node's certificate must be for: nobody but a node can take its calls.
@@ -33,6 +35,7 @@ pub(crate) struct Orchestrator {
     /// By the targets' numbers; one more stands for the calls that found no node.
     counters: Counters,
     inquiries: Inquiries,
+    sizes: ResultSizes,
     /// Calls that were passed on and have no outcome.
     passed_on: usize,
 }
@@ -61,6 +64,8 @@ pub(crate) struct Waiting {
     id: u64,
     function: Function,
     arrived: Instant,
+    /// Bytes that its result is expected to have.
+    expected: usize,
 }
 
 /// A function as the counters have it.
@@ -84,6 +89,7 @@ impl Orchestrator {
         let orchestrator = Self {
             counters: Counters::new(names),
             inquiries: Inquiries::default(),
+            sizes: ResultSizes::default(),
             passed_on: 0,
         };
         let (sessions, keep) = (seat.sessions(), Keep::Always);
@@ -116,14 +122,14 @@ impl Service for Orchestrator {
 
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
         let name = call.request.function;
+        let number = self.counters.find(name);
+        let expected = self.sizes.expected(number);
         let waiting = Waiting {
             session: call.session,
             id: call.id,
-            function: match self.counters.find(name) {
-                Some(number) => Function::Known(number),
-                None => Function::Named(name.into()),
-            },
+            function: number.map_or_else(|| Function::Named(name.into()), Function::Known),
             arrived: call.arrived,
+            expected,
         };
         let Some(upstreams) = &mut io.upstreams else {
             return;
@@ -134,6 +140,7 @@ impl Service for Orchestrator {
                 // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
                 if io.calls.insert(call.session, call.id, passed_on, io.now) {
                     self.passed_on += 1;
+                    io.callers.expect_result(call.session, expected);
                 } else {
                     upstreams.cancel(sent);
                     io.callers.break_off(call.session, &number_taken(call.id));
@@ -167,6 +174,7 @@ impl Service for Orchestrator {
                 {
                     self.passed_on -= 1;
                     io.calls.remove(waiting.session, waiting.id);
+                    io.callers.forget_result(waiting.session, waiting.expected);
                     let error = "the caller has given the call up";
                     let error = CallError::may_have_run(ErrorKind::Cancelled, error);
                     self.fail(&waiting, &error, io);
@@ -187,12 +195,18 @@ impl Service for Orchestrator {
         self.passed_on -= 1;
         let Waiting { session, id, .. } = waiting;
         io.calls.remove(session, id);
+        io.callers.forget_result(session, waiting.expected);
         if let Function::Named(name) = &waiting.function
             && implies_function(&outcome)
         {
             waiting.function = Function::Known(self.counters.number(name));
         }
         self.count(&waiting, node, io.now, outcome.error_kind());
+        if let Function::Known(number) = waiting.function
+            && !matches!(outcome, Outcome::Lost(_))
+        {
+            self.sizes.note(number, outcome.body_bytes());
+        }
         let has_room = io.callers.has_room(session, outcome.body_bytes());
         let Some(outbox) = io.callers.outbox(session) else {
             return;

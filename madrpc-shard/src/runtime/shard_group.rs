@@ -5,7 +5,6 @@
 
 use core_affinity::CoreId;
 use glommio::{LocalExecutorBuilder, Placement};
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -63,10 +62,9 @@ impl ShardGroup {
     ///
     /// # Errors
     /// What the first shard to fail said. The bodies of the others end when the caller drops what they wait on.
-    pub(crate) fn start<B, F>(cores: &[CoreId], bodies: Vec<B>) -> Result<Self, GroupError>
+    pub(crate) fn start<B>(cores: &[CoreId], bodies: Vec<B>) -> Result<Self, GroupError>
     where
-        B: FnOnce(Starting) -> F + Send + 'static,
-        F: Future<Output = ()>,
+        B: FnOnce(Starting) + Send + 'static,
     {
         let (starting, started) = channel();
         let (living, alive) = channel::<()>();
@@ -106,11 +104,7 @@ impl ShardGroup {
     }
 }
 
-fn run_pinned<B, F>(shard: usize, core: CoreId, starting: Starting, body: B)
-where
-    B: FnOnce(Starting) -> F,
-    F: Future<Output = ()>,
-{
+fn run_pinned(shard: usize, core: CoreId, starting: Starting, body: impl FnOnce(Starting)) {
     if !core_affinity::set_for_current(core) {
         return starting.fail(GroupError::Core(shard, core.id));
     }
@@ -122,7 +116,7 @@ where
             return starting.fail(GroupError::Executor(shard, error.to_string()));
         }
     };
-    let ran = catch_unwind(AssertUnwindSafe(|| executor.run(body(starting))));
+    let ran = catch_unwind(AssertUnwindSafe(|| executor.run(async { body(starting) })));
     if ran.is_err() {
         tracing::error!(
             "shard {shard} has panicked; a process that lacks a shard would lose calls, so it ends"
@@ -145,11 +139,8 @@ mod tests {
     fn shards_run_on_their_cores_and_end_together() {
         let (seen, pinned) = channel();
         let body = move |starting: Starting| {
-            let seen = seen.clone();
-            async move {
-                seen.send(core_affinity::get_core_ids().unwrap()).unwrap();
-                starting.ready();
-            }
+            seen.send(core_affinity::get_core_ids().unwrap()).unwrap();
+            starting.ready();
         };
         let cores = cores(2);
         let group = ShardGroup::start(&cores, vec![body.clone(), body]).unwrap();
@@ -162,9 +153,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_cannot_start_fails_the_group() {
-        let body = |starting: Starting| async move {
-            starting.failed(std::io::Error::other("no luck"));
-        };
+        let body = |starting: Starting| starting.failed(std::io::Error::other("no luck"));
         let failed = ShardGroup::start(&cores(1), vec![body]).err();
         assert_eq!(
             failed.map(|error| error.to_string()),
@@ -176,7 +165,7 @@ mod tests {
     fn a_panic_in_a_shard_ends_the_process() {
         const CHILD: &str = "MADRPC_TEST_PANICKING_CHILD";
         if std::env::var_os(CHILD).is_some() {
-            let body = |starting: Starting| async move {
+            let body = |starting: Starting| {
                 starting.ready();
                 panic!("on purpose");
             };

@@ -265,6 +265,6 @@ impl Control {
 pub(crate) fn tell(inboxes: &[Inbox], message: impl Fn() -> ToShard) {
     for inbox in inboxes {
         // A shard that has ended does not listen any more.
-        let _ = inbox.unbounded_send(message());
+        let _ = inbox.send(message());
     }
 }

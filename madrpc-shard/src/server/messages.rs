@@ -1,5 +1,6 @@
 //! What the control thread tells a shard.
 
+use crate::net::bell::Bell;
 use crate::net::endpoint::SessionKey;
 use futures_channel::mpsc::UnboundedSender;
 use madrpc_core::call::CallError;
@@ -27,7 +28,37 @@ pub(crate) enum ToShard {
 }
 
 /// The control thread's end of a shard.
-pub(crate) type Inbox = UnboundedSender<ToShard>;
+#[derive(Debug, Clone)]
+pub(crate) struct Inbox {
+    messages: UnboundedSender<ToShard>,
+    bell: Arc<Bell>,
+}
+
+/// The shard has ended.
+#[derive(Debug)]
+pub(crate) struct Ended;
+
+impl Inbox {
+    pub(crate) fn new(messages: UnboundedSender<ToShard>, bell: &Arc<Bell>) -> Self {
+        Self {
+            messages,
+            bell: Arc::clone(bell),
+        }
+    }
+
+    /// # Errors
+    /// Where the shard has ended.
+    pub(crate) fn send(&self, message: ToShard) -> Result<(), Ended> {
+        self.messages.unbounded_send(message).map_err(|_| Ended)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Whether the shard has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.messages.is_closed()
+    }
+}
 
 /// Who called a reserved function.
 #[derive(Debug, Clone, Copy)]

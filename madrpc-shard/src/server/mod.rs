@@ -31,6 +31,7 @@ pub(crate) mod shard;
 pub use crate::net::spin::DEFAULT_SPIN;
 pub use config::{ServerConfig, StartError};
 
+use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::dial::Upstreams;
 use crate::net::endpoint::{Accepting, Endpoint, Resets, Tokens};
@@ -128,8 +129,13 @@ impl Server {
         let resets = Resets::new(reset_key, &identity_of(&name), started);
         let shards = sockets.len() as u16;
         let memory_max = memory_of_shard(config, shards)?;
-        let members = sockets.into_iter().zip(relay::mesh(shards));
-        for (shard, (socket, relay)) in (0..shards).zip(members) {
+        let listeners = (0..shards).map(|_| Listener::new());
+        let listeners = listeners.collect::<std::io::Result<Vec<_>>>();
+        let listeners = listeners.map_err(system("events"))?;
+        let bells = listeners.iter().map(|listener| Arc::clone(listener.bell()));
+        let relays = relay::mesh(&bells.collect::<Vec<_>>());
+        let members = sockets.into_iter().zip(listeners).zip(relays);
+        for (shard, ((socket, listener), relay)) in (0..shards).zip(members) {
             let seat = Seat {
                 shard,
                 shards,
@@ -140,13 +146,14 @@ impl Server {
                 beacon: Arc::default(),
             };
             beacons.push(Arc::clone(&seat.beacon));
-            let (inbox, messages) = unbounded();
-            inboxes.push(inbox);
+            let (to_shard, messages) = unbounded();
+            inboxes.push(Inbox::new(to_shard, listener.bell()));
+            let inbox = (messages, listener);
             let spin = config.spin;
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             let (tokens, resets) = (tokens.clone(), resets.clone());
-            bodies.push(move |starting: Starting| async move {
+            bodies.push(move |starting: Starting| {
                 let now = Instant::now();
                 let budget = Budget::new(memory_max);
                 let callers = accepting_config(&identity).and_then(|config| {
@@ -169,10 +176,9 @@ impl Server {
                 match make(&seat, &budget, now) {
                     Ok(served) => {
                         let spin = Spin::new(spin);
-                        let shard =
-                            Shard::new(seat, callers, served, budget, messages, control, spin);
+                        let shard = Shard::new(seat, callers, served, budget, inbox, control, spin);
                         starting.ready();
-                        shard.run().await;
+                        shard.run();
                     }
                     Err(why) => starting.failed(why),
                 }

@@ -1,25 +1,25 @@
 //! A shard: one thread, one core, one socket, and everything that its calls touch.
 //!
 //! Owns the loop. Each turn takes in what has come, lets the service work on it for a bounded time, sends what there is
-//! to say, and parks when nothing is left to do. Nothing here is shared with another thread; the control thread sends
+//! to say, and sleeps when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
 use super::askers::Askers;
 use super::control::ToControl;
 use super::messages::{Caller, ToShard};
 use super::reserved::{check, refuse, too_large};
+use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::endpoint::Endpoint;
 use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
+use crate::net::sleep::{LONGEST_SLEEP, sleep};
 use crate::net::spin::Spin;
 use crate::net::transport::{accepting_config, dialing_config};
-use crate::net::wake::too_many_wakes;
 use crate::runtime::memory;
 use futures_channel::mpsc::UnboundedReceiver;
-use futures_lite::{FutureExt, StreamExt};
 use madrpc_core::call::Bill;
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::call::frame::{Frame, Header};
@@ -30,12 +30,11 @@ use madrpc_core::limits::{
 };
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::stats::{STATS, Snapshot};
+use std::iter::once;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
-
-/// How long a parked shard sleeps at the most.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// How long the last frames of a stopping shard may wait for their receivers.
 const LINGER: Duration = Duration::from_millis(500);
@@ -57,6 +56,8 @@ pub(crate) struct Shard<S: Service> {
     peak_bytes: usize,
     give_back_at: Instant,
     inbox: UnboundedReceiver<ToShard>,
+    /// Hears when there is something in the inbox or from another shard.
+    listener: Listener,
     control: Sender<ToControl>,
     /// Who waits for a snapshot.
     askers: Askers,
@@ -89,7 +90,7 @@ impl<S: Service> Shard<S> {
         callers: Endpoint,
         (service, upstreams): (S, Option<Upstreams<S::Tag>>),
         budget: Rc<Budget>,
-        inbox: UnboundedReceiver<ToShard>,
+        (inbox, listener): (UnboundedReceiver<ToShard>, Listener),
         control: Sender<ToControl>,
         spin: Spin,
     ) -> Self {
@@ -104,6 +105,7 @@ impl<S: Service> Shard<S> {
             peak_bytes: 0,
             give_back_at: Instant::now(),
             inbox,
+            listener,
             control,
             askers: Askers::default(),
             spin,
@@ -112,17 +114,15 @@ impl<S: Service> Shard<S> {
     }
 
     /// Serves until told to stop.
-    pub(super) async fn run(mut self) {
+    pub(super) fn run(mut self) {
         loop {
             let now = Instant::now();
             match self.turn(now) {
-                Next::Turn => glommio::executor().yield_if_needed().await,
-                Next::Sleep if self.spin.looks_again(now) => {
-                    glommio::executor().yield_if_needed().await;
-                }
+                Next::Turn => {}
+                Next::Sleep if self.spin.looks_again(now) => {}
                 Next::Sleep => {
                     self.give_back(now);
-                    self.park(now).await;
+                    self.sleep();
                 }
                 Next::Nothing => return,
             }
@@ -131,8 +131,11 @@ impl<S: Service> Shard<S> {
 
     /// Does what there is to do, for a bounded time; gives what comes next.
     pub(crate) fn turn(&mut self, now: Instant) -> Next {
-        while let Ok(message) = self.inbox.try_recv() {
-            self.on_message(message, now);
+        if self.listener.was_rung() {
+            self.callers.on_bell();
+            while let Ok(message) = self.inbox.try_recv() {
+                self.on_message(message, now);
+            }
         }
         let mut received = self.callers.receive(now);
         if let Some(upstreams) = &mut self.upstreams {
@@ -157,7 +160,8 @@ impl<S: Service> Shard<S> {
         if received > 0 {
             self.spin.on_work(now);
         }
-        match received > 0 || self.has_work() {
+        // Where it sleeps after this, the system looks for more.
+        match received > 0 && self.spin.is_busy() || self.has_work() {
             true => Next::Turn,
             false => Next::Sleep,
         }
@@ -202,7 +206,8 @@ impl<S: Service> Shard<S> {
                     }
                     continue;
                 }
-                Event::Broken(_) => continue,
+                // Callers have no bound of that kind.
+                Event::NoRoom { .. } | Event::Broken(_) => continue,
             };
             let (id, function, timeout_us, depth) = match header {
                 Header::Call {
@@ -450,7 +455,7 @@ impl<S: Service> Shard<S> {
     }
 
     /// Sleeps until a datagram, a message or a timer.
-    async fn park(&mut self, now: Instant) {
+    fn sleep(&self) {
         let linger = match self.stage {
             Stage::Leaving(until) => Some(until),
             _ => None,
@@ -463,35 +468,11 @@ impl<S: Service> Shard<S> {
             linger,
         ];
         let timer = timers.into_iter().flatten().min();
-        let sleep = timer.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(now));
-        let datagram = async {
-            self.callers.readable().await;
-            None
-        };
-        let from_upstream = async {
-            match &self.upstreams {
-                Some(upstreams) => upstreams.endpoint().readable().await,
-                None => futures_lite::future::pending().await,
-            }
-            None
-        };
-        let slept = async {
-            glommio::timer::sleep(sleep.min(LONGEST_SLEEP)).await;
-            None
-        };
-        let too_often = async {
-            too_many_wakes().await;
-            None
-        };
-        let message = self.inbox.next();
-        let message = too_often
-            .or(message)
-            .or(datagram)
-            .or(from_upstream)
-            .or(slept)
-            .await;
-        if let Some(message) = message {
-            self.on_message(message, Instant::now());
-        }
+        let time = timer.map_or(LONGEST_SLEEP, |at| {
+            at.saturating_duration_since(Instant::now())
+        });
+        let upstreams = self.upstreams.iter().map(Upstreams::endpoint);
+        let endpoints = once(&self.callers).chain(upstreams);
+        sleep(&self.listener, endpoints.map(AsFd::as_fd), time);
     }
 }

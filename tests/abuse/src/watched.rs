@@ -147,6 +147,7 @@ fn field_of(text: &str, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn a_process_can_be_watched() {
@@ -154,9 +155,16 @@ mod tests {
         let usage = own.usage().unwrap();
         assert!(usage.rss_bytes > KIB && usage.descriptors >= 3, "{usage:?}");
         assert!(own.pss_bytes().unwrap() > KIB);
-        let before = own.wakeups().unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-        assert!(own.wakeups().unwrap() > before);
+        // Not our own: what a thread has counted goes when it ends, and other tests' threads do.
+        let busy = ["-c", "while sleep 0.001; do :; done"];
+        let mut child = Command::new("sh").args(busy).spawn().unwrap();
+        let shell = Watched::new(child.id());
+        let before = shell.wakeups().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let after = shell.wakeups().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(after > before);
         assert!(Watched::new(u32::MAX >> 1).usage().is_err());
     }
 }

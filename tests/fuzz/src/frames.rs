@@ -60,6 +60,7 @@ struct Pair {
 enum Came {
     Frame(String, Vec<u8>),
     TooLarge(String, usize),
+    NoRoom(String, usize),
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -126,7 +127,10 @@ impl Pair {
                 self.reset(index);
             }
             6 => self.exchange(),
-            7 => self.read(Instant::now()),
+            7 => {
+                let frames_max = input.int_in_range(1..=20)?;
+                self.read(Instant::now(), usize::MAX, frames_max);
+            }
             8 => self.answer(input)?,
             _ => self.misbehave(input)?,
         }
@@ -184,7 +188,7 @@ impl Pair {
             2 => {
                 self.is_vague = true;
                 let later = Instant::now() + Duration::from_secs(input.int_in_range(0..=100_000)?);
-                self.read(later);
+                self.read(later, input.int_in_range(0..=100_000)?, usize::MAX);
                 while self.session.drop_late(later) {}
             }
             3 => {
@@ -222,17 +226,23 @@ impl Pair {
         }
     }
 
-    /// A turn of the session.
-    fn read(&mut self, now: Instant) {
-        self.session.begin_turn(&mut self.frames, now);
+    /// A turn of the session, in which bodies have so much room, and which ends after so many frames.
+    fn read(&mut self, now: Instant, room: usize, frames_max: usize) {
+        self.session.begin_turn(&mut self.frames, room, now);
+        let before = self.came.len();
         while self.session.advance(&mut self.frames) {
             self.came.push(match self.session.frame(&mut self.frames) {
                 Event::Frame(frame) => {
                     Came::Frame(format!("{:?}", frame.header), frame.body.to_vec())
                 }
                 Event::TooLarge { header, bytes } => Came::TooLarge(format!("{header:?}"), bytes),
+                Event::NoRoom { header, bytes } => Came::NoRoom(format!("{header:?}"), bytes),
                 Event::Broken(_) => return,
             });
+            if self.came.len() - before >= frames_max {
+                self.session.set_aside(&mut self.frames);
+                break;
+            }
         }
         let held = BODIES.len() * 2 * BODY_MAX_BYTES + (8 << 20);
         assert!(
@@ -246,7 +256,7 @@ impl Pair {
     fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.exchange();
-            self.read(Instant::now());
+            self.read(Instant::now(), usize::MAX, usize::MAX);
             if !self.session.has_unread() || self.session.ended().is_some() {
                 return self.exchange();
             }

@@ -71,6 +71,94 @@ fn a_body_over_the_limit_is_named_and_the_session_goes_on() {
     );
 }
 
+/// Four bodies at a time have room; the others are named and thrown away, and what is small goes on.
+#[test]
+fn a_body_without_room_is_named_and_the_session_goes_on() {
+    const BODIES: u64 = 3 * BODY_STREAMS_MAX;
+    const LENGTH: usize = 700_000;
+    let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
+    pipe.room = 0;
+    for id in 0..BODIES {
+        pipe.client().outbox().send(&call(id), &body(id, LENGTH));
+    }
+    pipe.client().outbox().send(&call(BODIES), b"small");
+    let (mut refused, mut taken, mut most) = (0, Vec::new(), 0);
+    while refused + taken.len() < BODIES as usize + 1 {
+        let held = pipe.server().reader.held_bytes();
+        most = most.max(held);
+        pipe.room = (4 * (LENGTH + 100)).saturating_sub(held);
+        pipe.turn(|_, _, event| match event {
+            Event::NoRoom {
+                header: Header::Call { id, .. },
+                bytes,
+            } => {
+                assert!(id < BODIES && bytes > LENGTH);
+                refused += 1;
+            }
+            Event::Frame(Frame {
+                header: Header::Call { id, .. },
+                body: received,
+            }) => {
+                assert!(received == b"small" || received == body(id, LENGTH));
+                taken.push(id);
+            }
+            other => panic!("{other:?}"),
+        });
+    }
+    assert!(refused > 0 && taken.len() > 3, "{refused} {taken:?}");
+    assert!(taken.contains(&BODIES));
+    // One turn's reading more, of bodies whose headers are not there yet.
+    assert!(most <= 4 * (LENGTH + 100) + READ_PER_TURN_BYTES, "{most}");
+    pipe.rest(|_, _, event| panic!("{event:?}"));
+    assert!(pipe.server().reader.arriving.is_empty());
+    assert_eq!(pipe.server().held_bytes(), 0);
+}
+
+#[test]
+fn what_is_set_aside_comes_in_a_later_turn() {
+    const CALLS: u64 = 1000;
+    for frames_max in [1, 2, 7, FRAMES_PER_TURN] {
+        let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
+        pipe.frames_max = frames_max;
+        // Short ones, long ones, and some with a stream of their own.
+        let length = |id: u64| match id % 100 {
+            0 => 100_000,
+            50 => 60_000,
+            other => other as usize,
+        };
+        for id in 0..CALLS {
+            pipe.client()
+                .outbox()
+                .send(&call(id), &body(id, length(id)));
+        }
+        let mut ids = Vec::new();
+        while ids.len() < CALLS as usize {
+            let before = ids.len();
+            pipe.turn(|_, _, event| {
+                let Event::Frame(Frame {
+                    header: Header::Call { id, .. },
+                    body: received,
+                }) = event
+                else {
+                    panic!("{event:?}");
+                };
+                assert!(received == body(id, length(id)), "{id}");
+                ids.push(id);
+            });
+            assert!(ids.len() - before <= frames_max);
+        }
+        pipe.rest(|_, _, event| panic!("{event:?}"));
+        let small: Vec<u64> = ids
+            .iter()
+            .copied()
+            .filter(|id| length(*id) < 90_000)
+            .collect();
+        assert!(small.is_sorted(), "the channel keeps the order");
+        ids.sort_unstable();
+        assert_eq!(ids, (0..CALLS).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn a_limit_below_the_channel_s_holds_there_too() {
     let mut pipe = Pipe::with(CLEAR, IDLE, 10);
@@ -131,7 +219,9 @@ fn a_peer_that_never_reads_lets_frames_wait_and_no_more() {
         frame_bytes(&call(*id), received)
     };
     loop {
-        turn_of(server, buffer, |_, event| arrived += take(&event));
+        turn_of(server, buffer, UNBOUNDED, |_, event| {
+            arrived += take(&event);
+        });
         if !server.has_unread() {
             break;
         }
@@ -179,7 +269,7 @@ fn a_turn_reads_no_more_than_its_budget() {
     let mut before = 0;
     loop {
         let mut taken = 0;
-        turn_of(server, buffer, |_, event| match event {
+        turn_of(server, buffer, UNBOUNDED, |_, event| match event {
             Event::Frame(Frame { header, body }) => {
                 taken += frame_bytes(&header, body);
                 *if body[0] == 1 { &mut small } else { &mut large } += 1;
@@ -224,7 +314,7 @@ fn a_pile_of_small_frames_is_taken_in_bites() {
     let mut turns = Vec::new();
     loop {
         let mut taken = 0;
-        turn_of(server, buffer, |_, _| taken += 1);
+        turn_of(server, buffer, UNBOUNDED, |_, _| taken += 1);
         turns.push(taken);
         if !server.has_unread() {
             break;
@@ -253,7 +343,7 @@ fn a_body_that_fills_every_turn_lets_the_channel_be_read() {
         buffer,
         ..
     } = &mut pipe;
-    turn_of(server, buffer, |_, event| panic!("{event:?}"));
+    turn_of(server, buffer, UNBOUNDED, |_, event| panic!("{event:?}"));
     assert!(server.has_unread());
     pipe.client().outbox().send(&call(2), b"small");
     pipe.rest(|_, _, event| panic!("{event:?}"));
@@ -264,7 +354,7 @@ fn a_body_that_fills_every_turn_lets_the_channel_be_read() {
     } = &mut pipe;
     let mut heard = Vec::new();
     for _ in 0..2 {
-        turn_of(server, buffer, |_, event| match event {
+        turn_of(server, buffer, UNBOUNDED, |_, event| match event {
             Event::Frame(frame) => heard.push(frame.header == call(2)),
             other => panic!("{other:?}"),
         });

@@ -178,7 +178,7 @@ fn nothing_is_taken_from_a_peer_after_its_misuse() {
         ..
     } = &mut pipe;
     for _ in 0..3 {
-        turn_of(server, buffer, |_, event| panic!("{event:?}"));
+        turn_of(server, buffer, UNBOUNDED, |_, event| panic!("{event:?}"));
         assert!(!server.has_unread());
     }
     assert!(server.quic.local_error().is_some());

@@ -4,12 +4,12 @@ use super::report::{Report, Sent, Tally};
 use super::schedule::Schedule;
 use super::{LoadError, Pace, Plan, Progress, Until};
 use crate::net::dial::{Outcome, Request, Upstreams};
-use crate::net::spin::{DEFAULT_SPIN, Spin};
-use crate::net::wake::too_many_wakes;
-use futures_lite::FutureExt;
+use crate::net::sleep::wait;
+use crate::net::spin::{REPLY_SPIN, Spin};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::session::FrameBuffer;
 use madrpc_core::stats::STATS;
+use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -72,17 +72,17 @@ impl<'a> Generator<'a> {
         }
     }
 
-    pub(super) async fn run(
+    pub(super) fn run(
         mut self,
         stop: &Receiver<()>,
         progress: &Sender<Progress>,
     ) -> Result<Report, LoadError> {
-        self.connect().await?;
+        self.connect()?;
         let started = Instant::now();
         self.schedule = Schedule::new(self.plan, started);
         self.tally = Tally::new(self.core, started);
         let mut told = started;
-        let mut spin = Spin::new(DEFAULT_SPIN);
+        let mut spin = Spin::new(REPLY_SPIN);
         loop {
             let now = Instant::now();
             if now >= told + TICK {
@@ -107,11 +107,9 @@ impl<'a> Generator<'a> {
                 spin.on_work(now);
             }
             let awake = more || received > 0 || spin.looks_again(now);
-            if awake || self.upstreams.has_work() {
-                glommio::executor().yield_if_needed().await;
-                continue;
+            if !awake && !self.upstreams.has_work() {
+                self.sleep(told + TICK);
             }
-            pause(&self.upstreams, self.sleep(now, told + TICK)).await;
         }
         let cut_off = self.upstreams.waiting() as u64;
         self.upstreams.close("the load is over");
@@ -120,7 +118,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Opens the sessions: each has to answer before the first call is sent.
-    async fn connect(&mut self) -> Result<(), CallError> {
+    fn connect(&mut self) -> Result<(), CallError> {
         let now = Instant::now();
         let request = Request {
             function: STATS,
@@ -153,9 +151,8 @@ impl<'a> Generator<'a> {
                 failed.get_or_insert(error);
             }
             self.upstreams.flush(now);
-            match received > 0 || self.upstreams.has_work() {
-                true => glommio::executor().yield_if_needed().await,
-                false => pause(&self.upstreams, self.sleep(now, now + TICK)).await,
+            if received == 0 && !self.upstreams.has_work() {
+                self.sleep(now + TICK);
             }
         }
         match failed {
@@ -245,8 +242,9 @@ impl<'a> Generator<'a> {
         since.is_some_and(|since| now >= since + UNREACHABLE_MAX)
     }
 
-    /// How long there is nothing to do, unless something comes.
-    fn sleep(&self, now: Instant, tick: Instant) -> Duration {
+    /// Sleeps until something comes or is due, at the longest until `tick`.
+    fn sleep(&self, tick: Instant) {
+        let now = Instant::now();
         let due = self.schedule.next_due(self.upstreams.waiting());
         let due = due.map(|due| match self.plan.pace {
             Pace::Closed { .. } => due.max(self.retry_at),
@@ -255,7 +253,10 @@ impl<'a> Generator<'a> {
         let due = due.filter(|_| !self.schedule.is_over(now));
         let times = [self.upstreams.next_timer(), due, Some(tick)];
         let first = times.into_iter().flatten().min().unwrap_or(tick);
-        first.saturating_duration_since(now)
+        let time = first.saturating_duration_since(now);
+        if !time.is_zero() {
+            wait([self.upstreams.endpoint().as_fd()], time);
+        }
     }
 
     fn progress(&mut self, now: Instant, started: Instant, since: Duration) -> Progress {
@@ -270,18 +271,4 @@ impl<'a> Generator<'a> {
             in_flight: self.upstreams.waiting(),
         }
     }
-}
-
-async fn pause(upstreams: &Upstreams<Sent>, sleep: Duration) {
-    if sleep.is_zero() {
-        glommio::executor().yield_if_needed().await;
-        return;
-    }
-    let slept = async {
-        glommio::timer::sleep(sleep).await;
-    };
-    too_many_wakes()
-        .or(upstreams.endpoint().readable())
-        .or(slept)
-        .await;
 }

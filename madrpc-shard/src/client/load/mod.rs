@@ -147,7 +147,7 @@ pub fn measure(
         .map_err(|error| LoadError::Arguments(error.to_string()))?;
     let (tell_progress, progress) = channel();
     let (tell_report, report) = channel();
-    let shard = move |starting: Starting| async move {
+    let shard = move |starting: Starting| {
         let now = Instant::now();
         match dialing_endpoint(
             &plan.identity,
@@ -169,7 +169,7 @@ pub fn measure(
                     now,
                 );
                 let generator = Generator::new(upstreams, &plan, &body, core.id);
-                let outcome = generator.run(&stop, &tell_progress).await;
+                let outcome = generator.run(&stop, &tell_progress);
                 // It fails only where the caller has gone.
                 let _ = tell_report.send(outcome);
             }

@@ -1,7 +1,7 @@
 //! What finds calls and sessions, without any session.
 
 use super::{FOR_LONG, Failure, Silent};
-use crate::client::thread::{Command, Driver, ReplySender};
+use crate::client::pool::{Command, Pool, ReplySender};
 use crate::net::endpoint::SessionKey;
 use crate::net::endpoint::peers::PeerIndex;
 use crate::net::incoming::CallsOfCallers;
@@ -126,7 +126,7 @@ fn token(session: usize) -> u128 {
 
 /// The calls of a client that may be given up.
 pub struct Abandoned {
-    driver: Driver,
+    pool: Pool,
     calls: u64,
     now: Instant,
     _server: Silent,
@@ -141,7 +141,7 @@ impl Abandoned {
         let (server, now) = (Silent::new()?, Instant::now());
         let upstreams = server.upstreams(1, 1, now)?;
         let mut made = Self {
-            driver: Driver::new(upstreams),
+            pool: Pool::new(upstreams),
             calls: 0,
             now,
             _server: server,
@@ -161,12 +161,12 @@ impl Abandoned {
             deadline: self.now + FOR_LONG,
             reply,
         };
-        self.driver.on_command(call, self.now);
+        self.pool.on_command(call, self.now);
         self.calls += 1;
     }
 
     /// Nobody waits for this call any more.
     pub fn give_up(&mut self, call: u64) {
-        self.driver.on_command(Command::Cancel(call), self.now);
+        self.pool.on_command(Command::Cancel(call), self.now);
     }
 }

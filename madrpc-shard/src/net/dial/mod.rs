@@ -317,6 +317,16 @@ impl<T> Upstreams<T> {
                 let error = CallError::may_have_run(ErrorKind::PayloadTooLarge, error);
                 (id, Outcome::Lost(error))
             }
+            Event::NoRoom { header, bytes } => {
+                let (Header::Reply { id, .. } | Header::Failure { id, .. }) = header else {
+                    return None;
+                };
+                let error = format!(
+                    "the result has {bytes} bytes, and other results have the room for it (--memory-max)"
+                );
+                let error = CallError::may_have_run(ErrorKind::Overloaded, error);
+                (id, Outcome::Lost(error))
+            }
             Event::Broken(_) => return None,
         };
         let key = ItemKey::from_number(id);

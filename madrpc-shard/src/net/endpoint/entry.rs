@@ -1,8 +1,9 @@
 //! A session as its endpoint keeps it, and the names by which it is found.
 
+use super::acks::Acks;
 use crate::net::budget::Held;
 use madrpc_core::call::CallError;
-use madrpc_core::identity::PeerCertificate;
+use madrpc_core::identity::{PeerCertificate, Role};
 use madrpc_core::limits::{OUTBOX_HIGH_BYTES, SESSION_COST_BYTES, STUCK_TIMEOUT};
 use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Session};
 use madrpc_core::wheel::TimerKey;
@@ -79,6 +80,7 @@ pub(super) struct Entry {
     pub(super) opened: Instant,
     pub(super) ids: [Option<ConnectionKey>; 2],
     pub(super) timer: Option<(Instant, TimerKey)>,
+    pub(super) acks: Acks,
     /// Whether it is in the list of those with something to read or to send.
     pub(super) dirty: bool,
     /// Whether it has frames that QUIC has not taken.
@@ -90,6 +92,8 @@ pub(super) struct Entry {
     pub(super) handshake_bytes: usize,
     /// What it holds, counted in the shard's budget.
     pub(super) held: Held,
+    /// Bytes of results that its calls under way are expected to have.
+    pub(super) expected: usize,
     /// Whether it is not read for now, as it holds too much.
     pub(super) is_held_up: bool,
     /// How far it had come, and when it last went on, where it holds too much.
@@ -106,11 +110,39 @@ impl Entry {
         self.held.bytes().saturating_sub(SESSION_COST_BYTES)
     }
 
+    /// Whether it holds more than its part of the memory.
+    pub(super) fn is_over(&self) -> bool {
+        self.held.is_over(self.own_bytes())
+    }
+
+    /// Whether the peer does not take its replies.
+    pub(super) fn does_not_read(&self) -> bool {
+        self.session.waiting_bytes() > OUTBOX_HIGH_BYTES
+    }
+
     /// Whether it is not read further: its peer does not take its replies, or it has more than its part of the memory.
+    ///
+    /// Only a caller is held up. On a session that we have opened come the replies to all our callers, and those that have
+    /// come in part would wait for each other. An orchestrator calls for many, too, of whom one may have asked for much.
     pub(super) fn holds_too_much(&self, is_caller: bool) -> bool {
-        // Only a caller is held up by what it does not read: if both sides waited for the other to read, neither would.
-        let does_not_read = is_caller && self.session.waiting_bytes() > OUTBOX_HIGH_BYTES;
-        does_not_read || self.held.is_over(self.own_bytes())
+        let is_one = || {
+            let role = self.certificate.as_ref().and_then(|shown| shown.role);
+            role != Some(Role::Orchestrator)
+        };
+        is_caller && (self.is_over() || self.does_not_read() && is_one())
+    }
+
+    /// Whether the results of the calls that it has made will take its part of the memory: further calls wait for those.
+    pub(super) fn expects_enough(&self) -> bool {
+        self.expected > 0 && self.held.is_over(self.own_bytes() + self.expected)
+    }
+
+    /// Whether there can be nothing to send but acknowledgements that may wait.
+    pub(super) fn can_wait(&mut self, now: Instant) -> bool {
+        self.phase == Phase::Open
+            && self.session.waiting_bytes() == 0
+            && self.session.quic().local_error().is_none()
+            && self.acks.can_wait(now)
     }
 
     /// Begins a turn of reading, unless it holds too much; says which.
@@ -126,10 +158,15 @@ impl Entry {
             self.session.set_held_up(is_held_up);
             self.progress = (self.session.progress(), now);
         }
-        if !is_held_up {
-            self.session.begin_turn(buffer, now);
+        if !is_held_up && !self.expects_enough() {
+            let room = match is_caller {
+                true => usize::MAX,
+                false => self.held.room(self.own_bytes()),
+            };
+            self.session.begin_turn(buffer, room, now);
+            return true;
         }
-        !is_held_up
+        false
     }
 
     /// Notes whether a session that is held up has gone on.

@@ -127,10 +127,18 @@ impl Sessions {
         let handshake = entry.opened + HANDSHAKE_TIMEOUT;
         let handshake = (entry.phase == Phase::Handshaking).then_some(handshake);
         // What it waits for may be somebody else's to give.
-        let retry = entry.is_held_up.then_some(now + HELD_UP_RETRY);
+        let waits = entry.is_held_up || entry.expects_enough();
+        let retry = waits.then_some(now + HELD_UP_RETRY);
         let expiry = entry.certificate.as_ref().map(|shown| shown.valid_until);
         let late = entry.session.next_late();
-        let times = [entry.session.timeout(), handshake, retry, expiry, late];
+        let times = [
+            entry.session.timeout(),
+            entry.acks.due(),
+            handshake,
+            retry,
+            expiry,
+            late,
+        ];
         let due = times.into_iter().flatten();
         let due = due.min().map(|due| due.max(now));
         if let Some((at, timer)) = entry.timer {

@@ -5,6 +5,7 @@
 //!
 //! [`settle`]: Sessions::settle
 
+use super::acks::Acks;
 use super::certificates::Certificates;
 use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, Reading, SessionKey};
 use super::origin::{Counts, Origin};
@@ -173,12 +174,14 @@ impl Sessions {
             opened: now,
             ids: new.ids,
             timer: None,
+            acks: Acks::new(now),
             dirty: false,
             waits: false,
             phase: Phase::Handshaking,
             unreachable: 0,
             handshake_bytes: 0,
             held: Held::new(&self.budget, SESSION_COST_BYTES),
+            expected: 0,
             is_held_up: false,
             progress: (0, now),
             received_at: now,
@@ -195,8 +198,16 @@ impl Sessions {
         SessionKey { index, generation }
     }
 
-    /// Something has happened in this session.
+    /// Something has happened in this session, of which its peer may have to hear.
     pub(super) fn mark(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.acks.hurry();
+        }
+        self.mark_read(index);
+    }
+
+    /// This session may have something to read.
+    pub(super) fn mark_read(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index)
             && !entry.dirty
         {
@@ -228,9 +239,10 @@ impl Sessions {
             entry.handshake_bytes += datagram.bytes.len();
             self.counts.handshake_bytes += datagram.bytes.len();
         }
+        entry.acks.on_datagram(datagram.bytes);
         entry.session.receive(datagram.bytes, datagram.from, local);
         let received = entry.handshake_bytes;
-        self.mark(index);
+        self.mark_read(index);
         match self.enter_if_open(index, now) {
             true => 0,
             false => received,
@@ -314,7 +326,9 @@ impl Sessions {
                 if !self.reading.has_begun {
                     self.reading.has_begun = entry.begin_turn(buffer, is_server, now);
                 }
-                if self.reading.has_begun {
+                if self.reading.has_begun && entry.expects_enough() {
+                    entry.session.set_aside(buffer);
+                } else if self.reading.has_begun {
                     if entry.session.advance(buffer) {
                         break;
                     }
@@ -349,7 +363,8 @@ impl Sessions {
         dirty.retain(|&index| {
             let entry = self.entries.get_mut(index);
             entry.is_some_and(|entry| {
-                let is_read = entry.session.has_unread() && !entry.holds_too_much(is_server);
+                let is_held_up = entry.holds_too_much(is_server) || entry.expects_enough();
+                let is_read = entry.session.has_unread() && !is_held_up;
                 entry.dirty = is_wire_full || is_read;
                 entry.dirty
             })

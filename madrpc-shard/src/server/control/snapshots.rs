@@ -84,7 +84,7 @@ impl Snapshots {
 
     /// Whether a shard has ended.
     pub(super) fn is_gone(&self, shard: usize) -> bool {
-        self.inboxes.get(shard).is_none_or(Inbox::is_closed)
+        self.inboxes.get(shard).is_none_or(Inbox::has_ended)
     }
 
     /// Whether a collection is under way.
@@ -112,7 +112,7 @@ impl Snapshots {
         }
         self.round += 1;
         let round = self.round;
-        let ask = |inbox: &Inbox| match inbox.unbounded_send(ToShard::Count { round, from: 0 }) {
+        let ask = |inbox: &Inbox| match inbox.send(ToShard::Count { round, from: 0 }) {
             Ok(()) => Stage::Asked,
             Err(_) => Stage::Gone,
         };
@@ -151,7 +151,7 @@ impl Snapshots {
         }
         *stage = match part.next {
             None => Stage::Done,
-            Some(from) => match inbox.unbounded_send(ToShard::Count { round, from }) {
+            Some(from) => match inbox.send(ToShard::Count { round, from }) {
                 Ok(()) => Stage::Heard,
                 Err(_) => Stage::Gone,
             },
@@ -204,7 +204,7 @@ impl Snapshots {
             for caller in self.callers.drain(..callers.min(affordable.max(1))) {
                 if let Some(inbox) = self.inboxes.get(usize::from(caller.shard)) {
                     // A shard that has ended has no callers any more.
-                    let _ = inbox.unbounded_send(ToShard::Answer(caller, answer.clone()));
+                    let _ = inbox.send(ToShard::Answer(caller, answer.clone()));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Collections, with shards that are played by the tests and a time that they set.
 
 use super::*;
+use crate::net::bell::Listener;
 use crate::net::endpoint::SessionKey;
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use madrpc_core::stats::{Counters, ROWS_MAX};
@@ -19,9 +20,15 @@ struct Scene {
     answers: Vec<(u64, Answer)>,
 }
 
+fn inbox() -> (Inbox, UnboundedReceiver<ToShard>) {
+    let (to_shard, messages) = unbounded();
+    let listener = Listener::new().unwrap();
+    (Inbox::new(to_shard, listener.bell()), messages)
+}
+
 impl Scene {
     fn new(shards: usize) -> Self {
-        let (inboxes, shards): (Vec<_>, _) = (0..shards).map(|_| unbounded()).unzip();
+        let (inboxes, shards): (Vec<_>, _) = (0..shards).map(|_| inbox()).unzip();
         let mut counters = Counters::new(["n"]);
         let add = counters.number("add");
         counters.record(add, 0, 10, None);
@@ -182,7 +189,7 @@ fn a_shard_that_is_stuck_is_waited_for_and_one_that_has_ended_is_not() {
 #[test]
 fn where_no_shard_is_left_callers_get_an_error() {
     let mut scene = Scene::new(1);
-    scene.snapshots.inboxes.push(unbounded().0);
+    scene.snapshots.inboxes.push(inbox().0);
     scene.want(1);
     scene.snapshots.turn(scene.now);
     scene.now += TIMEOUT;

@@ -1,0 +1,230 @@
+//! A pool of sessions to one server, and the calls of all the clients that share it.
+
+use super::{ClientError, RawReply};
+use crate::net::address::Addresses;
+use crate::net::budget::Budget;
+use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
+use crate::net::spin::{REPLY_SPIN, Spin};
+use crate::net::transport::dialing_endpoint;
+use futures_channel::mpsc::UnboundedReceiver;
+use futures_channel::oneshot;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::identity::Identity;
+use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
+use madrpc_core::session::FrameBuffer;
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+/// Commands taken in one turn, so that replies and other pools have theirs.
+const COMMANDS_PER_TURN: usize = 1024;
+
+/// Whose sessions a pool holds.
+pub(super) struct Target {
+    pub(super) addresses: Addresses,
+    pub(super) identity: Identity,
+    pub(super) sessions: Sessions,
+    pub(super) server_name: &'static str,
+}
+
+/// What a client tells its pool.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Call {
+        /// Tells it from all others of this pool.
+        number: u64,
+        function: String,
+        body: Vec<u8>,
+        deadline: Instant,
+        reply: ReplySender,
+    },
+    /// Nobody waits for the reply to the call of this number.
+    Cancel(u64),
+    /// End the sessions now, and say so.
+    Close(oneshot::Sender<()>),
+}
+
+pub(crate) type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
+
+/// A caller of the pool who waits.
+pub(crate) struct Waiting {
+    number: u64,
+    reply: ReplySender,
+}
+
+/// What comes after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another one soon.
+    Turn,
+    /// Another one when a datagram or a command comes, or a timer is over.
+    Sleep,
+    /// None: its last client is gone.
+    Nothing,
+}
+
+pub(crate) struct Pool {
+    upstreams: Upstreams<Waiting>,
+    /// The calls under way, for those who give one up.
+    sent: HashMap<u64, CallId>,
+    buffer: FrameBuffer,
+    spin: Spin,
+}
+
+impl Pool {
+    /// Nothing is sent before the first call.
+    pub(super) fn open(target: Target, now: Instant) -> Result<Self, ClientError> {
+        let endpoint = dialing_endpoint(
+            &target.identity,
+            target.addresses.all(),
+            CLIENT_IDLE_TIMEOUT,
+            &Budget::unlimited(),
+            now,
+        )?;
+        // Clients with one session each spread over the server's shards by chance.
+        let sessions = (target.sessions, fastrand::u16(..));
+        Ok(Self::new(Upstreams::new(
+            endpoint,
+            &[target.addresses],
+            sessions,
+            target.server_name,
+            Keep::WhileCalling,
+            now,
+        )))
+    }
+
+    pub(crate) fn new(upstreams: Upstreams<Waiting>) -> Self {
+        Self {
+            upstreams,
+            sent: HashMap::new(),
+            buffer: FrameBuffer::default(),
+            spin: Spin::new(REPLY_SPIN),
+        }
+    }
+
+    /// When to take the next turn at the latest.
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.upstreams.next_timer()
+    }
+
+    /// Does what there is to do, for a bounded time; gives what comes next.
+    pub(super) fn turn(&mut self, commands: &mut UnboundedReceiver<Command>, now: Instant) -> Next {
+        let mut taken = 0;
+        while taken < COMMANDS_PER_TURN {
+            match commands.try_recv() {
+                Ok(command) => self.on_command(command, now),
+                Err(why) if why.is_closed() => {
+                    self.say_goodbye(now);
+                    return Next::Nothing;
+                }
+                Err(_) => break,
+            }
+            taken += 1;
+        }
+        let received = self.upstreams.receive(now);
+        self.settle_calls(now);
+        self.upstreams.flush(now);
+        let worked = received > 0 || taken > 0;
+        if worked {
+            self.spin.on_work(now);
+        }
+        let waits = self.upstreams.waiting() > 0;
+        match worked || self.upstreams.has_work() || waits && self.spin.looks_again(now) {
+            true => Next::Turn,
+            false => Next::Sleep,
+        }
+    }
+
+    fn say_goodbye(&mut self, now: Instant) {
+        self.upstreams.close("the client is done");
+        self.upstreams.flush(now);
+    }
+
+    /// Tells the callers what has become of their calls.
+    fn settle_calls(&mut self, now: Instant) {
+        let Self {
+            upstreams,
+            sent,
+            buffer,
+            ..
+        } = self;
+        while let Some((session, event)) = upstreams.next_frame(buffer, now) {
+            if let Some((waiting, _, outcome)) = upstreams.on_frame(session, &event, now) {
+                sent.remove(&waiting.number);
+                settle(waiting.reply, outcome);
+            }
+        }
+        for _ in 0..ENDINGS_PER_TURN {
+            let Some((waiting, _, error)) = upstreams.next_lost(now) else {
+                break;
+            };
+            sent.remove(&waiting.number);
+            settle(waiting.reply, Outcome::Lost(error));
+        }
+    }
+
+    pub(crate) fn on_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Call {
+                number,
+                function,
+                body,
+                deadline,
+                reply,
+            } => {
+                let request = Request {
+                    function: &function,
+                    body: &body,
+                    deadline,
+                    depth: 0,
+                };
+                let waiting = Waiting { number, reply };
+                match self.upstreams.call(now, &request, waiting) {
+                    Ok(call) => {
+                        self.sent.insert(number, call);
+                    }
+                    // Nobody waits where it cannot be sent.
+                    Err((waiting, error)) => drop(waiting.reply.send(Err(error))),
+                }
+            }
+            Command::Cancel(number) => {
+                if let Some(call) = self.sent.remove(&number) {
+                    self.upstreams.cancel(call);
+                }
+            }
+            Command::Close(closed) => {
+                self.say_goodbye(now);
+                // The client that asked may not wait for it.
+                let _ = closed.send(());
+            }
+        }
+    }
+}
+
+/// Its socket, which can be read when there is something to receive.
+impl AsFd for Pool {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.upstreams.endpoint().as_fd()
+    }
+}
+
+fn settle(reply: ReplySender, outcome: Outcome<'_>) {
+    let result = match outcome {
+        Outcome::Reply { bill, body } => Ok(RawReply {
+            body: body.to_vec(),
+            bill: bill.to_owned_bill(),
+        }),
+        Outcome::Failure { bill, body, .. } => Err(CallError {
+            bill: Some(Box::new(bill.to_owned_bill())),
+            ..CallError::from_body(body)
+        }),
+        Outcome::Lost(error) => Err(match error.kind {
+            ErrorKind::DeadlineExceeded => CallError {
+                message: format!("no reply by the deadline: {}", error.message),
+                ..error
+            },
+            _ => error,
+        }),
+    };
+    let _ = reply.send(result);
+}
