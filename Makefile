@@ -17,7 +17,6 @@ TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
 TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
 CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
-CARGO_FUZZ := $(TOOLS)/cargo-fuzz-0.13.1/bin/cargo-fuzz
 
 # How long a target is fuzzed.
 FUZZ_SECONDS ?= 60
@@ -27,7 +26,7 @@ UNLINKED := target/miri/unlinked
 
 SANITIZED := steering calls orchestrator refused_filter
 
-SCRIPTS := .ci/run .ci/rustc-asan deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
+SCRIPTS := .ci/run .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
 	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/fuzz/run
 
 .PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
@@ -51,8 +50,8 @@ test-deploy: ## the package and its units in a Debian that systemd-nspawn boots;
 abuse: build ## what strangers and callers do to a server, measured, one attack after the other; ARGS="hello- --markdown" for some of them
 	cargo run $(LOCKED) --release -p madrpc-abuse -- run $(if $(ARGS),$(ARGS),all)
 
-fuzz: deps $(CARGO_FUZZ) ## each fuzz target for a minute; FUZZ_SECONDS=3600 ARGS="frames values" for some of them and longer
-	@tests/fuzz/run $(CARGO_FUZZ) $(FUZZ_SECONDS) $(ARGS)
+fuzz: deps ## each fuzz target for a minute; FUZZ_SECONDS=3600 ARGS="frames values" for some of them and longer
+	@LOCKED=$(LOCKED) tests/fuzz/run $(FUZZ_SECONDS) $(ARGS)
 
 check: check-deps fmt shell tidy spelling deny clippy doc ## what has to hold before a change lands
 	@echo "every check passed"

@@ -61,6 +61,10 @@ madrpc.register("shorter", async () => {
   try { await madrpc.call("spin", null, { timeoutMs: 50 }); } catch (error) { return error.name; }
 });
 madrpc.register("forget", () => { madrpc.call("spin"); return "gone"; });
+madrpc.register("nap", async (ms) => { const limits = [Infinity, -Infinity, NaN, 1e25, 2 ** 31, Number.MAX_VALUE, -1, "x", undefined, {}];
+  await new Promise((resolve) => setTimeout(resolve, limits[ms])); return "woke"; });
+madrpc.register("within", async (ms) => { const limits = [Infinity, -Infinity, NaN, 1e25, -1];
+  return madrpc.call("echo", 1, { timeoutMs: limits[ms] }); });
 madrpc.register("about", () => [Math.abs(madrpc.deadline - Date.now() - 5000) < 1000, madrpc.cancelled, madrpc.node]);
 "#;
 
@@ -246,5 +250,33 @@ fn calls_of_calls_go_through_the_orchestrator() {
             .unwrap();
         let echoes = own.rows.iter().find(|row| row.function == "echo").unwrap();
         assert!(echoes.calls >= 500, "{echoes:?}");
+    }
+}
+
+/// A time that is none, or none that anybody waits for, is a call's own affair: it fires at once, or waits for its deadline.
+#[test]
+fn timers_take_any_number() {
+    let fleet = Fleet::new();
+    let node = node(&fleet, 2, None);
+    let client = fleet.client(node.address());
+    let call = |function: &str, which: usize| {
+        let call = client.prepare(function).timeout(Duration::from_millis(200));
+        call.send_blocking(Value::Integer(which as i64))
+    };
+    for which in [0, 3, 4, 5] {
+        let error = call("nap", which).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{which}: {error}");
+    }
+    for which in [1, 2, 6, 7, 8, 9] {
+        let reply = call("nap", which).unwrap();
+        assert_eq!(reply.result, Value::String("woke".into()), "{which}");
+    }
+    // Whatever becomes of the calls: the node answers the next one.
+    for which in 0..5 {
+        let _ = call("within", which);
+        assert_eq!(
+            call("echo", which).unwrap().result,
+            Value::Integer(which as i64)
+        );
     }
 }

@@ -126,6 +126,9 @@ pub const HANDSHAKE_TURN: Duration = Duration::from_micros(250);
 /// Bytes of strangers' datagrams that wait for a later turn; those beyond are lost, which QUIC mends.
 pub const POSTPONED_MAX_BYTES: usize = 512 * KIB;
 
+/// Time that a handshake has in any case; one that is older gives way to another where there are too many.
+pub const HANDSHAKE_MIN: Duration = Duration::from_millis(250);
+
 /// Handshakes of one address in a second, where a shard has many: half of its time for them is for addresses that have
 /// had fewer.
 pub const HANDSHAKES_PER_ADDRESS: u16 = 32;

@@ -47,6 +47,9 @@ pub(crate) fn again(subcommand: &str) -> Outcome<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([subcommand, "--parent", &std::process::id().to_string()]);
     command.process_group(0);
+    // Otherwise the C library keeps what one large body took, for each thread that ever had one (mallopt(3)): that is a
+    // caller's own affair, and takes longer to come to an end than a run.
+    command.env("MALLOC_MMAP_THRESHOLD_", "262144");
     Ok(command)
 }
 

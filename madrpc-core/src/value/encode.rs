@@ -158,6 +158,10 @@ impl<'a> Encoder<'a> {
         if self.depth == MAX_DEPTH {
             return Err(EncodeError::TooDeep);
         }
+        // Each takes a byte at least: before they are walked.
+        if len > self.end - self.out.len() {
+            return Err(EncodeError::TooLarge { limit: self.limit });
+        }
         self.depth += 1;
         self.tag_and_varint(tag, len as u64)
     }

@@ -86,6 +86,9 @@ fn random_numbers_are_the_systems() {
          const same = new Int16Array(2); eq(crypto.getRandomValues(same) === same, true); eq(crypto.getRandomValues(new BigInt64Array(0)).length, 0);
          throws('QuotaExceededError', () => crypto.getRandomValues(new Uint8Array(65537))); throws('TypeMismatchError', () => crypto.getRandomValues(new Float32Array(1)));
          throws('TypeMismatchError', () => crypto.getRandomValues({ byteLength: 3 }));
+         throws('TypeError', () => crypto.getRandomValues({ __proto__: Uint8Array.prototype, byteLength: 2 ** 52 }));
+         let asked = 0; const odd = Object.defineProperty(new Uint8Array(4), 'byteLength', { get: () => asked++ ? 2 ** 52 : 1 });
+         throws('RangeError', () => crypto.getRandomValues(odd)); throws('TypeError', () => crypto.getRandomValues(new Proxy(new Uint8Array(4), { get: () => 2e9 })));
          eq(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(crypto.randomUUID()), true); eq(crypto.randomUUID() === crypto.randomUUID(), false);",
     );
 }
@@ -268,6 +271,51 @@ fn what_is_said_is_bounded() {
     let lines =
         logged("madrpc.register('f', () => { for (let i = 0; i < 5000; i++) console.log(i); })");
     assert!((200..1000).contains(&lines.len()), "{}", lines.len());
+}
+
+#[test]
+fn the_console_counts_measures_and_groups() {
+    let lines = logged(
+        "madrpc.register('f', () => { console.count(); console.count('a'); console.count('a'); console.countReset('a'); console.count('a'); console.countReset('b');
+         console.group('outer'); console.log('in'); console.groupCollapsed(); console.log('deeper'); console.groupEnd(); console.groupEnd(); console.groupEnd(); console.log('out');
+         for (let i = 0; i < 100; i++) console.group(); console.log('deep'); for (let i = 0; i < 100; i++) console.groupEnd();
+         console.time('t'); console.time('t'); console.timeLog('t', 1, { a: 2 }); console.timeEnd('t'); console.timeEnd('t'); console.timeLog();
+         console.dirxml(1, 'x'); console.clear(); console.timeStamp('x'); console.profile('x'); console.profileEnd('x'); const { log } = console; [5].forEach((n) => log(n)); })",
+    );
+    let messages: Vec<String> = lines
+        .iter()
+        .filter_map(|line| line.split_once("message=")?.1.split_once(" call="))
+        .map(|(message, _)| {
+            let is_time = |word: &str| word.ends_with("ms") && word.as_bytes()[0].is_ascii_digit();
+            let words = message
+                .split(' ')
+                .map(|word| if is_time(word) { "#ms" } else { word });
+            words.collect::<Vec<_>>().join(" ")
+        })
+        .collect();
+    let deep = format!("{}deep", " ".repeat(40));
+    assert_eq!(
+        messages,
+        [
+            "default: 1",
+            "a: 1",
+            "a: 2",
+            "a: 1",
+            "console.countReset: there is no label \"b\"",
+            "outer",
+            "  in",
+            "    deeper",
+            "out",
+            &deep,
+            "console.time: the label \"t\" is there already",
+            "t: #ms 1 { a: 2 }",
+            "t: #ms",
+            "console.timeEnd: there is no label \"t\"",
+            "console.timeLog: there is no label \"default\"",
+            "1 x",
+            "5",
+        ]
+    );
 }
 
 #[test]

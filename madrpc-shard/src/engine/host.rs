@@ -4,12 +4,13 @@
 
 use super::exchange::{CHILDREN_MAX, Exchange, Yield};
 use super::globals::embedded::OPTIONS;
+use super::numbers::milliseconds;
 use super::values::{self, Builtins};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use rquickjs::{Ctx, Exception, Function, Object, Value};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The object that the prelude is called with.
 pub(super) fn object<'js>(
@@ -88,7 +89,7 @@ fn send<'js>(
             },
         )
     })?;
-    let timeout = timeout_ms.map(|ms| Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 86_400.0)));
+    let timeout = timeout_ms.map(milliseconds);
     exchange.ask(name, body, timeout).ok_or_else(|| {
         let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");
         throw(

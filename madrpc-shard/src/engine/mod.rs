@@ -18,6 +18,7 @@ mod host;
 mod lane;
 mod limits;
 mod modules;
+mod numbers;
 mod options;
 mod program;
 mod script;

@@ -4,6 +4,7 @@
 //! script stands.
 
 use super::limits::{CallLimits, JS_STACK_BYTES, LaneConfig};
+use super::numbers::milliseconds;
 use rquickjs::Array;
 use std::time::Duration;
 
@@ -43,9 +44,7 @@ impl Options {
         let number = |at: usize| list.get::<Option<f64>>(at);
         let flag =
             |at: usize| Ok::<_, rquickjs::Error>(list.get::<Option<bool>>(at)?.unwrap_or(false));
-        let time = |at: usize| {
-            Ok::<_, rquickjs::Error>(number(at)?.map(|ms| Duration::from_micros((ms * 1e3) as u64)))
-        };
+        let time = |at: usize| Ok::<_, rquickjs::Error>(number(at)?.map(milliseconds));
         Ok(Self {
             idempotent: flag(0)?,
             isolate: flag(1)?,

@@ -7,6 +7,7 @@
     Float64Array, BigInt64Array, BigUint64Array,
   ];
   const { isView } = ArrayBuffer;
+  const { isArray } = Array;
   const big = BigInt;
   const bigToString = Function.prototype.call.bind(BigInt.prototype.toString);
   const time = Function.prototype.call.bind(Date.prototype.getTime);
@@ -124,9 +125,10 @@
         Object.defineProperty(globalThis, name, { get: () => (made ?? bringAll())[name], configurable: true });
       }
     },
-    // What an object that is neither plain nor an array is: 0 just an object, 1 a date, 2 an array buffer, 3 and
-    // above a view of a kind, or in words what cannot travel.
+    // What an object that is neither plain nor an array is: -1 an array behind a proxy, 0 just an object, 1 a date, 2 an
+    // array buffer, 3 and above a view of a kind, or in words what cannot travel.
     classify(object) {
+      if (isArray(object)) return -1;
       if (isView(object)) {
         for (let kind = 0; kind < views.length; kind++) if (object instanceof views[kind]) return kind + 3;
       }

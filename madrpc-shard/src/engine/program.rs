@@ -5,6 +5,7 @@
 use super::exchange::{Exchange, Yield};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
+use super::numbers::milliseconds;
 use super::values::{self, Builtins};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -12,7 +13,7 @@ use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the prelude's `poll` says where it has run a timer, and where there is none.
 const RAN: f64 = -2.0;
@@ -226,8 +227,7 @@ impl<'js> Program<'js> {
                     "a script cannot wait for a timer while it loads",
                 ));
             }
-            let timer =
-                (wait != NO_TIMER).then(|| Instant::now() + Duration::from_secs_f64(wait / 1000.0));
+            let timer = (wait != NO_TIMER).then(|| Instant::now() + milliseconds(wait));
             exchange.wake_at.set(timer);
             exchange.suspend(Yield::Waiting);
         }

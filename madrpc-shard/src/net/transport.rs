@@ -11,6 +11,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// The round trip that a client counts with before it knows one: a first datagram that is lost is sent again after three of
+/// them. The usual 333 ms (RFC 9002, section 6.2.2) leave two more tries within a handshake's 3 s, these four; where the round
+/// trip is longer, some are sent in vain.
+const FIRST_RTT: Duration = Duration::from_millis(50);
+
 /// Why an endpoint cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
@@ -39,6 +44,7 @@ pub(crate) fn dialing_config(
 ) -> Result<quiche::Config, TransportError> {
     let mut config = identity.client_config()?;
     set_transport(&mut config, idle)?;
+    config.set_initial_rtt(FIRST_RTT);
     Ok(config)
 }
 

@@ -4,8 +4,9 @@
 
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 
-/// What the results of a function are taken for that has had none: some calls of it go at once, and the rest when it is known.
-const UNKNOWN_BYTES: usize = 1024 * 1024;
+/// What the results of a function are taken for that has had none yet: most are small, and thousands of calls may have to run
+/// before the first has ended.
+const UNKNOWN_BYTES: usize = 16 * 1024;
 
 /// The size of the results of functions, by their numbers in the counters.
 #[derive(Debug, Default)]
@@ -14,12 +15,10 @@ pub(super) struct ResultSizes(Vec<Option<usize>>);
 impl ResultSizes {
     /// Bytes that a result of this function is expected to have; nothing where it travels with others.
     pub(super) fn expected(&self, function: Option<usize>) -> usize {
-        let known = function.and_then(|function| self.0.get(function).copied().flatten());
-        let bytes = known.unwrap_or(UNKNOWN_BYTES);
-        if bytes > INLINE_BODY_MAX_BYTES {
-            bytes
-        } else {
-            0
+        match function.and_then(|function| self.0.get(function).copied().flatten()) {
+            None => UNKNOWN_BYTES,
+            Some(bytes) if bytes > INLINE_BODY_MAX_BYTES => bytes,
+            Some(_) => 0,
         }
     }
 

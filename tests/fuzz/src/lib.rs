@@ -27,13 +27,3 @@ pub mod shard;
 pub mod values;
 
 mod fleet;
-
-/// Runs a target with the files that the command line names.
-///
-/// # Panics
-/// Where a file cannot be read, or is too much for the target.
-pub fn replay(run: fn(&[u8])) {
-    for path in std::env::args_os().skip(1) {
-        run(&std::fs::read(path).unwrap());
-    }
-}

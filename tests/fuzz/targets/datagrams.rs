@@ -1,10 +1,4 @@
-//! `madrpc_fuzz::datagrams`, for cargo-fuzz.
-#![cfg_attr(fuzzing, no_main)]
+//! `madrpc_fuzz::datagrams`, for libFuzzer.
+#![no_main]
 
-#[cfg(fuzzing)]
 libfuzzer_sys::fuzz_target!(|input: &[u8]| madrpc_fuzz::datagrams::run(input));
-
-#[cfg(not(fuzzing))]
-fn main() {
-    madrpc_fuzz::replay(madrpc_fuzz::datagrams::run);
-}

@@ -3,7 +3,7 @@
 // How much of a value is shown is bounded, and no getter is run. A proxy's traps do run, under the call's deadline.
 (host) => {
   "use strict";
-  const ENTRIES = 50, DEPTH = 3, CHARS = 4096;
+  const ENTRIES = 50, DEPTH = 3, CHARS = 4096, GROUPS = 20;
   const view = Object.getPrototypeOf(Uint8Array);
 
   // Of these, harden.rs has made accessors out of properties: reading them is safe. A script's own globals can be removed.
@@ -120,11 +120,28 @@
     return [head, ...values.slice(next).map(text)].join(" ");
   };
 
-  // The levels are those of console.rs.
+  // The levels are those of console.rs. A group indents the lines in it.
+  let indent = "";
   const write = (level, values) => {
-    if (host.isLogged(level)) host.log(level, format(values).slice(0, CHARS * 2).toWellFormed());
+    if (host.isLogged(level)) host.log(level, (indent + format(values)).slice(0, CHARS * 2).toWellFormed());
   };
   const frames = () => new Error().stack.split("\n").slice(2).map((line) => line.trim()).filter(Boolean);
+  const group = (...values) => {
+    if (values.length > 0) write(2, values);
+    if (indent.length < 2 * GROUPS) indent += "  ";
+  };
+
+  // By label. They belong to the lane: one that a call leaves is there for the next.
+  const counts = new Map(), started = new Map();
+  const passed = (label, values) => {
+    const ms = host.now() - started.get(label);
+    write(2, [`${label}: ${ms.toFixed(3)}ms`, ...values]);
+  };
+  const known = (of, label, method) => {
+    if (of.has(label)) return true;
+    write(1, [`console.${method}: there is no label ${JSON.stringify(label)}`]);
+    return false;
+  };
   const console = {
     error(...values) { write(0, values); },
     warn(...values) { write(1, values); },
@@ -135,8 +152,38 @@
     assert(holds, ...values) { if (!holds) write(0, ["assertion failed" + (values.length > 0 ? ":" : ""), ...values]); },
     table(value) { write(2, [value]); },
     dir(value) { write(2, [value]); },
-    group(...values) { if (values.length > 0) write(2, values); },
-    groupEnd() {},
+    dirxml(...values) { write(2, values); },
+    group,
+    groupCollapsed(...values) { group(...values); },
+    groupEnd() { indent = indent.slice(2); },
+    count(label = "default") {
+      label = String(label);
+      counts.set(label, (counts.get(label) ?? 0) + 1);
+      write(2, [`${label}: ${counts.get(label)}`]);
+    },
+    countReset(label = "default") {
+      label = String(label);
+      if (known(counts, label, "countReset")) counts.delete(label);
+    },
+    time(label = "default") {
+      label = String(label);
+      if (started.has(label)) write(1, [`console.time: the label ${JSON.stringify(label)} is there already`]);
+      else started.set(label, host.now());
+    },
+    timeLog(label = "default", ...values) {
+      label = String(label);
+      if (known(started, label, "timeLog")) passed(label, values);
+    },
+    timeEnd(label = "default") {
+      label = String(label);
+      if (known(started, label, "timeEnd")) passed(label, []);
+      started.delete(label);
+    },
+    // Of a screen or an inspector, neither of which is there.
+    clear() {},
+    timeStamp() {},
+    profile() {},
+    profileEnd() {},
   };
   return { console };
 }

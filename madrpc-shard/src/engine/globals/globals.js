@@ -3,6 +3,7 @@
 (host) => {
   "use strict";
   const view = Object.getPrototypeOf(Uint8Array);
+  const byteLengthOf = Function.prototype.call.bind(Object.getOwnPropertyDescriptor(view.prototype, "byteLength").get);
   const bytesOf = (input, what) => {
     if (input instanceof ArrayBuffer || input instanceof SharedArrayBuffer) return new Uint8Array(input);
     if (ArrayBuffer.isView(input)) return new Uint8Array(input.buffer, input.byteOffset, input.byteLength);
@@ -71,10 +72,12 @@
       if (!integers.some((kind) => array instanceof kind)) {
         throw new DOMException("crypto.getRandomValues: a typed array of integers is needed", "TypeMismatchError");
       }
-      if (array.byteLength > 65536) {
-        throw new DOMException(`crypto.getRandomValues: at most 65536 bytes at once, not ${array.byteLength}`, "QuotaExceededError");
+      // What the array itself has, whatever a property of that name says; it throws for what only looks like one.
+      const length = byteLengthOf(array);
+      if (length > 65536) {
+        throw new DOMException(`crypto.getRandomValues: at most 65536 bytes at once, not ${length}`, "QuotaExceededError");
       }
-      bytesOf(array).set(host.random(array.byteLength));
+      bytesOf(array).set(host.random(length));
       return array;
     },
     randomUUID() {

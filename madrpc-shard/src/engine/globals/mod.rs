@@ -16,6 +16,7 @@ use embedded::Embedded;
 use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// JavaScript that makes globals, and which.
 struct Part {
@@ -59,6 +60,9 @@ pub(super) fn install<'js>(
         rquickjs::Result::Ok(())
     };
     host.set("log", Function::new(ctx.clone(), log)?)?;
+    let begun = Instant::now();
+    let now = move || begun.elapsed().as_secs_f64() * 1000.0;
+    host.set("now", Function::new(ctx.clone(), now)?)?;
     host.set("encode", Function::new(ctx.clone(), text::encode)?)?;
     host.set("decode", Function::new(ctx.clone(), text::decode)?)?;
     host.set("parseUrl", Function::new(ctx.clone(), url::parse)?)?;
@@ -79,6 +83,9 @@ pub(super) fn install<'js>(
     plan.freeze_all(ctx)?;
     Ok(console_log)
 }
+
+/// Random bytes at once (Web Cryptography, `getRandomValues`).
+const RANDOM_MAX_BYTES: usize = 65_536;
 
 /// Makes the globals of a part, frozen. No script can have changed anything that this uses.
 #[expect(
@@ -102,6 +109,9 @@ fn make<'js>(
 
 /// `host.random(length)`: bytes from the generator of the TLS library, which the system seeds.
 fn random(ctx: Ctx<'_>, length: usize) -> rquickjs::Result<TypedArray<'_, u8>> {
+    if length > RANDOM_MAX_BYTES {
+        return Err(Exception::throw_range(&ctx, "crypto: too many bytes"));
+    }
     let mut bytes = vec![0; length];
     boring::rand::rand_bytes(&mut bytes).map_err(|error| {
         Exception::throw_internal(&ctx, &format!("crypto: no random numbers: {error}"))

@@ -4,7 +4,7 @@ use super::raw::{Kind, View};
 use super::{Builtins, EXACT};
 use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
-use rquickjs::{Array, ArrayBuffer, TypedArray, Value};
+use rquickjs::{Array, ArrayBuffer, Object, TypedArray, Value};
 
 /// Why a value cannot travel.
 pub(super) enum Unfit {
@@ -84,6 +84,7 @@ impl<'js> Writer<'_, 'js> {
         }
         let class: Value<'js> = self.builtins.classify.call((object.clone(),))?;
         match class.as_int() {
+            Some(-1) => self.elements(object),
             Some(0) => self.entries(view),
             Some(1) => {
                 let ms: f64 = self.builtins.time_of.call((object.clone(),))?;
@@ -112,10 +113,23 @@ impl<'js> Writer<'_, 'js> {
     }
 
     fn array(&mut self, array: &Array<'js>) -> Result<(), Unfit> {
-        let length = array.len();
+        let length = length_of(array.as_object())?;
         self.encoder.begin_array(length)?;
         for index in 0..length {
             let value: Value<'js> = array.get(index)?;
+            self.value(View::of(&value))?;
+        }
+        self.encoder.end();
+        Ok(())
+    }
+
+    /// An array behind a proxy, whose traps say what is in it.
+    fn elements(&mut self, array: &Object<'js>) -> Result<(), Unfit> {
+        let length = length_of(array)?;
+        self.encoder.begin_array(length)?;
+        for index in 0..length {
+            // No array that can travel has more of them.
+            let value: Value<'js> = array.get(u32::try_from(index).unwrap_or(u32::MAX))?;
             self.value(View::of(&value))?;
         }
         self.encoder.end();
@@ -132,4 +146,10 @@ impl<'js> Writer<'_, 'js> {
         self.encoder.end();
         Ok(())
     }
+}
+
+/// Not by `Array::len`, which panics where a script has made the length vast, or a proxy says what it likes.
+fn length_of(array: &Object<'_>) -> rquickjs::Result<usize> {
+    let length: Value<'_> = array.get("length")?;
+    Ok(length.as_number().unwrap_or_default() as usize)
 }

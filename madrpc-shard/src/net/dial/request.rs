@@ -1,5 +1,6 @@
 //! A call as it is sent, and what becomes of it.
 
+use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::time::Instant;
 
@@ -36,6 +37,20 @@ impl Outcome<'_> {
         }
     }
 
+    /// The result has so many bytes.
+    pub(super) fn too_large(bytes: usize) -> Self {
+        let error = format!("the result has {bytes} bytes, more than we take");
+        Self::Lost(CallError::may_have_run(ErrorKind::PayloadTooLarge, error))
+    }
+
+    /// The result has so many bytes, which are not to be had now.
+    pub(super) fn no_room(bytes: usize) -> Self {
+        let error = format!(
+            "the result has {bytes} bytes, and other results have the room for it (--memory-max)"
+        );
+        Self::Lost(CallError::may_have_run(ErrorKind::Overloaded, error))
+    }
+
     /// Why there is no result.
     pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
         match self {
@@ -43,5 +58,13 @@ impl Outcome<'_> {
             Self::Failure { kind, .. } => Some(*kind),
             Self::Lost(error) => Some(error.kind),
         }
+    }
+}
+
+/// The number of the call that a frame answers.
+pub(super) fn answered(header: &Header<'_>) -> Option<u64> {
+    match header {
+        Header::Reply { id, .. } | Header::Failure { id, .. } => Some(*id),
+        _ => None,
     }
 }

@@ -31,7 +31,7 @@ impl<T> Upstreams<T> {
             let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
             match (was_wanted, link.wanted, link.session()) {
                 (_, false, Some(session)) => self.enter(place, State::Leaving(session)),
-                (false, true, None) => self.due.push(place),
+                (false, true, None) => self.due.push_back(place),
                 _ => {}
             }
         }
@@ -47,7 +47,7 @@ impl<T> Upstreams<T> {
         }
     }
 
-    /// Dials the links that are down and due.
+    /// Dials links that are down and due, a bounded number in each turn.
     pub(super) fn dial(&mut self, now: Instant) {
         while let Some((target, addresses)) = self.resolver.next() {
             if let Some(target) = self.targets.get_mut(target)
@@ -60,12 +60,15 @@ impl<T> Upstreams<T> {
                 );
             }
         }
-        for place in std::mem::take(&mut self.due) {
+        while self.dials_left > 0
+            && let Some(place) = self.due.pop_front()
+        {
+            self.dials_left -= 1;
             self.dial_link(place, now);
         }
     }
 
-    fn dial_link(&mut self, place: Place, now: Instant) {
+    pub(super) fn dial_link(&mut self, place: Place, now: Instant) {
         let target = &mut self.targets[place.target];
         let address = target.address();
         let link = &mut target.links[place.link];
@@ -172,7 +175,7 @@ impl<T> Upstreams<T> {
             why.may_have_run = false;
         }
         match wait.is_zero() {
-            true => self.due.push(place),
+            true => self.due.push_back(place),
             false => {
                 self.timers.insert(now + wait, Due::Dial(place));
             }

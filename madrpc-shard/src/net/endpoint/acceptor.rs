@@ -90,11 +90,13 @@ impl Acceptor {
     }
 
     /// The session that a client's first datagram opens, while `handshaking` others are about to be; `None` for any other
-    /// datagram that belongs to no session, which may be answered.
+    /// datagram that belongs to no session, which may be answered. Where there are too many, a client that has proved its
+    /// address takes the place of one that `give_up` finds.
     pub(super) fn accept(
         &mut self,
         datagram: &mut Datagram<'_>,
         handshaking: usize,
+        give_up: impl FnOnce() -> bool,
         socket: &Socket,
         now: Instant,
     ) -> Option<NewSession> {
@@ -139,15 +141,16 @@ impl Acceptor {
                 Proof::Given(quiche::ConnectionId::from_vec(original.to_vec()))
             }
             None if is_validating => {
-                self.ask(&header, datagram, socket, now);
+                if self.admission.has_time_for(from.ip(), now) {
+                    self.ask(&header, datagram, socket, now);
+                }
                 return None;
             }
             None => Proof::Unasked,
         };
         let is_proved = matches!(proof, Proof::Given(_));
-        if handshaking >= HANDSHAKES_MAX
-            || is_proved && !self.admission.has_time_for(from.ip(), now)
-        {
+        let has_time = !is_proved || self.admission.has_time_for(from.ip(), now);
+        if !has_time || handshaking >= HANDSHAKES_MAX && !(is_proved && give_up()) {
             if let Some(count) = self.refusals.tell(now) {
                 warn!(
                     "dropped a handshake from {from}: {handshaking} are open on this shard ({count} since the last such \

@@ -98,8 +98,8 @@ impl Admission {
         self.debt < HANDSHAKE_BURST
     }
 
-    /// Whether an address that its client has proved to have may have another handshake. The second half of the time is for
-    /// addresses that have had few.
+    /// Whether an address may have another handshake, or be asked whether its client has it. The second half of the time is
+    /// for addresses that have had few.
     pub(super) fn has_time_for(&mut self, address: IpAddr, now: Instant) -> bool {
         if now.saturating_duration_since(self.addresses_since) >= ADDRESS_WINDOW {
             self.addresses.fill(0);

@@ -51,7 +51,9 @@ pub(super) fn on_datagram(
             let handshaking = sessions.counts.handshaking;
             let has_room = sessions.has_room();
             let index = known.or_else(|| {
-                let new = acceptor.accept(&mut datagram, handshaking, &wire.socket, now)?;
+                let give_up = || sessions.give_up_oldest(now);
+                let new =
+                    acceptor.accept(&mut datagram, handshaking, give_up, &wire.socket, now)?;
                 Some(sessions.accept(new, acceptor.shards, now))
             });
             if let Some(index) = index {

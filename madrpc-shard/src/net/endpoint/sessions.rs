@@ -16,7 +16,7 @@ use crate::net::socket::Datagram;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
-    BODY_MAX_BYTES, HANDSHAKE_TIMEOUT, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
+    BODY_MAX_BYTES, HANDSHAKE_MIN, HANDSHAKE_TIMEOUT, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
 };
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Session};
 use madrpc_core::wheel::Wheel;
@@ -35,6 +35,8 @@ pub(super) struct Sessions {
     pub(super) last_generation: u64,
     pub(super) by_id: HashMap<ConnectionKey, usize>,
     pub(super) timers: Wheel<usize>,
+    /// Handshakes that peers have begun, the oldest first; some of them may be over.
+    begun: VecDeque<SessionKey>,
     /// Those with something to read or to send, each once.
     pub(super) dirty: Vec<usize>,
     pub(super) reading: Reading,
@@ -140,6 +142,7 @@ impl Sessions {
             last_generation: 0,
             by_id: HashMap::new(),
             timers: Wheel::new(now),
+            begun: VecDeque::new(),
             dirty: Vec::new(),
             reading: Reading::NEW,
             ended: VecDeque::new(),
@@ -154,12 +157,43 @@ impl Sessions {
 
     /// Adds a session that a peer opens, and tells it how many shards there are.
     pub(super) fn accept(&mut self, new: NewSession, shards: u16, now: Instant) -> usize {
-        let SessionKey { index, .. } = self.insert(new, now);
+        let key = self.insert(new, now);
+        self.forget_ended();
+        self.begun.push_back(key);
+        let index = key.index;
         if let Some(entry) = self.entries.get_mut(index) {
             let welcome = Header::Welcome { shards };
             entry.session.outbox().send(&welcome, &[]);
         }
         index
+    }
+
+    /// Drops handshakes that are over from the front of those that were begun.
+    fn forget_ended(&mut self) {
+        while let Some(&key) = self.begun.front()
+            && self
+                .get(key)
+                .is_none_or(|entry| entry.phase != Phase::Handshaking)
+        {
+            self.begun.pop_front();
+        }
+    }
+
+    /// Gives up the oldest handshake that a peer has begun, if it had time enough; says whether there was one. (What a SYN
+    /// cache does: whoever goes on with his handshake is through before he is the oldest.)
+    pub(super) fn give_up_oldest(&mut self, now: Instant) -> bool {
+        self.forget_ended();
+        let oldest = self.begun.front().copied();
+        let Some(oldest) = oldest.filter(|&key| {
+            let entry = self.get(key);
+            entry.is_some_and(|entry| now >= entry.opened + HANDSHAKE_MIN)
+        }) else {
+            return false;
+        };
+        let error = "another has taken its place, as many handshakes are open";
+        let error = CallError::not_run(ErrorKind::Overloaded, error);
+        self.abandon(oldest.index, error);
+        true
     }
 
     /// Adds a session.

@@ -32,7 +32,8 @@ impl Pace {
         }
         let number = self.done;
         if let Some(per_second) = self.per_second {
-            let due = self.started + Duration::from_secs_f64(number as f64 / per_second);
+            let due =
+                self.started + Duration::from_nanos((number as f64 / per_second * 1e9) as u64);
             let wait = due.saturating_duration_since(Instant::now());
             if wait > NAP {
                 std::thread::sleep(wait);
