@@ -9,8 +9,10 @@
 
 mod support;
 
+use futures_lite::future::{block_on, poll_once};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
+use madrpc_core::limits::MEMORY_MIN_BYTES;
 use madrpc_core::stats::Snapshot;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig, SESSIONS_MAX};
@@ -215,7 +217,7 @@ fn a_call_that_was_given_up_frees_the_lane_behind_the_orchestrator() {
             futures_lite::future::yield_now().await;
         };
         let endless = async { drop(call.send(Value::Null).await) };
-        futures_lite::future::block_on(futures_lite::future::or(endless, short));
+        block_on(futures_lite::future::or(endless, short));
     }
     let client = fleet.client(orchestrator.address());
     let call = client.prepare("echo").timeout(Duration::from_secs(10));
@@ -403,7 +405,7 @@ fn large_results_come_by_and_by() {
     let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));{SCRIPT}");
     let node = fleet.node(&script);
     let config = ServerConfig {
-        memory_max_bytes: Some(128 << 20),
+        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
         ..fleet.config(Role::Orchestrator, 1)
     };
     let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
@@ -427,4 +429,66 @@ fn large_results_come_by_and_by() {
         assert_eq!(spread(&small, 200).get(node.name()), Some(&200));
         calls.into_iter().for_each(|call| call.join().unwrap());
     });
+}
+
+/// As little memory as an orchestrator can have, and almost as large a result as there can be.
+#[test]
+fn the_largest_result_has_room_where_it_comes_alone() {
+    const BYTES: usize = 60_000_000;
+    let fleet = Fleet::new();
+    let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));");
+    let node = fleet.node(&script);
+    let config = ServerConfig {
+        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
+        ..fleet.config(Role::Orchestrator, 1)
+    };
+    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 1);
+    for _ in 0..3 {
+        match client.prepare("large").send_blocking(Value::Undefined) {
+            Ok(reply) => match reply.result {
+                Value::TypedArray(array) => assert_eq!(array.bytes().len(), BYTES),
+                other => panic!("{}", other.kind()),
+            },
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A caller whose results would take its part of the memory waits with further calls, and is heard all the same.
+#[test]
+fn calls_are_given_up_though_their_caller_waits_for_results() {
+    const CALLS: usize = 60;
+    let fleet = Fleet::new();
+    let node = fleet.node(
+        "madrpc.register('slow', async (ms) => { await new Promise((done) => setTimeout(done, ms)); return new Uint8Array(4_000_000); });",
+    );
+    let config = ServerConfig {
+        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
+        ..fleet.config(Role::Orchestrator, 1)
+    };
+    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let client = fleet.client(orchestrator.address());
+    connected(&client, 1);
+    let slow = |ms: i64| {
+        let call = client.prepare("slow").timeout(Duration::from_secs(60));
+        Box::pin(call.send(Value::Integer(ms)))
+    };
+    assert!(block_on(slow(0)).is_ok());
+    let mut calls: Vec<_> = (0..CALLS).map(|_| slow(50_000)).collect();
+    for call in &mut calls {
+        assert!(block_on(poll_once(call)).is_none());
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    drop(calls);
+    let observer = fleet.client(node.address());
+    eventually("every call at the node has ended", || {
+        let snapshot: Snapshot = observer
+            .call_blocking(madrpc_core::stats::STATS, &())
+            .unwrap();
+        let rows = snapshot.rows.iter().filter(|row| row.function == "slow");
+        rows.map(|row| row.calls).sum::<u64>() > CALLS as u64 / 2
+    });
+    assert!(block_on(slow(0)).is_ok());
 }

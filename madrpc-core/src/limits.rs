@@ -57,6 +57,10 @@ pub const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long until it is looked whether a session that is not read for now may be read again.
 pub const HELD_UP_RETRY: Duration = Duration::from_millis(10);
 
+/// How long a session is not read, at the longest, because the results of its calls will take its part of the memory: a cancel
+/// among what it says is heard within that time.
+pub const RESULTS_PATIENCE: Duration = Duration::from_millis(100);
+
 /// How long a caller that has calls under way may be silent, pings unanswered.
 pub const CALLER_SILENCE_MAX: Duration = Duration::from_secs(4);
 

@@ -87,6 +87,23 @@ pub enum Event<'a> {
     Broken(FrameError),
 }
 
+/// Room for large bodies that begin in a turn, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// For one, where no other is coming in: so that none is too large for ever.
+    pub first: usize,
+    /// For all others together.
+    pub more: usize,
+}
+
+impl Room {
+    /// No bound.
+    pub const ANY: Self = Self {
+        first: usize::MAX,
+        more: usize::MAX,
+    };
+}
+
 /// One QUIC connection and the frames on it.
 pub struct Session {
     quic: quiche::Connection,
@@ -319,8 +336,8 @@ impl Session {
 /// Pollers: what the driver asks for.
 impl Session {
     /// Begins a turn: a bounded amount of what has arrived is handed out in it, see [`Session::has_unread`]. Large bodies
-    /// that begin in it have so many bytes of `room`; `usize::MAX` is no bound.
-    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: usize, now: Instant) {
+    /// that begin in it have this `room`.
+    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: Room, now: Instant) {
         self.reader.begin_turn(buffer, room, now);
     }
 

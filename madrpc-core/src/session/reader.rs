@@ -3,7 +3,7 @@
 //! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
-use super::{CHANNEL, Event};
+use super::{CHANNEL, Event, Room};
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
@@ -108,7 +108,7 @@ pub(super) struct Reader {
     bytes_left: usize,
     frames_left: usize,
     /// Room for bodies that begin in this turn.
-    room_left: usize,
+    room: Room,
     /// Whether the peer has written on the channel.
     pub(super) channel_seen: bool,
     /// The peer has ended the channel, which is an error once its last frame is handed out.
@@ -127,15 +127,15 @@ impl Reader {
             unread: VecDeque::new(),
             bytes_left: 0,
             frames_left: 0,
-            room_left: 0,
+            room: Room::ANY,
             channel_seen: false,
             channel_ended: false,
         }
     }
 
-    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: usize, now: Instant) {
+    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: Room, now: Instant) {
         self.now = now;
-        self.room_left = room;
+        self.room = room;
         // A session that broke the protocol has left what followed.
         buffer.channel = 0..0;
         buffer.body = Vec::new();
@@ -390,7 +390,7 @@ impl Reader {
             {
                 arriving.is_known = true;
                 arriving.until = self.now + time_of(&header);
-                if announced > self.room_left {
+                if !self.gives_room(announced) {
                     buffer.body = std::mem::take(bytes);
                     arriving.bytes = None;
                     self.keep(stream, arriving);
@@ -398,8 +398,7 @@ impl Reader {
                     buffer.found = Found::new(FoundKind::NoRoom, 0, announced);
                     return Ok(());
                 }
-                if self.room_left != usize::MAX {
-                    self.room_left -= announced;
+                if self.room != Room::ANY {
                     arriving.given = announced;
                 }
             }
@@ -407,6 +406,18 @@ impl Reader {
         self.keep(stream, arriving);
         self.unread.push_back(stream);
         Ok(())
+    }
+
+    /// Whether there is room for a body of so many bytes, which it has then.
+    fn gives_room(&mut self, bytes: usize) -> bool {
+        let is_alone = self.arriving_bytes == 0;
+        if bytes > self.room.more && !(is_alone && bytes <= self.room.first) {
+            return false;
+        }
+        if self.room != Room::ANY {
+            self.room.more = self.room.more.saturating_sub(bytes);
+        }
+        true
     }
 
     fn keep(&mut self, stream: u64, arriving: Arriving) {

@@ -107,7 +107,7 @@ struct Pipe {
     datagrams: usize,
     buffer: FrameBuffer,
     /// Room for bodies that begin in a turn.
-    room: usize,
+    room: Room,
     /// Frames after which a turn's reading ends early.
     frames_max: usize,
     started: Instant,
@@ -158,7 +158,7 @@ impl Pipe {
             chance: Chance(0x9e37_79b9_7f4a_7c15),
             datagrams: 0,
             buffer: FrameBuffer::default(),
-            room: usize::MAX,
+            room: Room::ANY,
             frames_max: usize::MAX,
             started: Instant::now(),
         }
@@ -291,13 +291,13 @@ impl Pipe {
 }
 
 /// Any room for bodies, and any number of frames in a turn.
-const UNBOUNDED: (usize, usize) = (usize::MAX, usize::MAX);
+const UNBOUNDED: (Room, usize) = (Room::ANY, usize::MAX);
 
 /// A turn's reading.
 fn turn_of(
     session: &mut Session,
     buffer: &mut FrameBuffer,
-    (room, frames_max): (usize, usize),
+    (room, frames_max): (Room, usize),
     mut on_event: impl FnMut(&mut Outbox, Event<'_>),
 ) {
     session.begin_turn(buffer, room, Instant::now());

@@ -7,6 +7,7 @@
 //! alone gets a third of all, two get a quarter each, and however many there are, something is left for those that hold
 //! little. (Dynamic thresholds, as switches share their buffers: Choudhury and Hahne, 1998.)
 
+use madrpc_core::session::Room;
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -47,11 +48,15 @@ impl Budget {
         self.limit.saturating_sub(self.used.get()) / 2
     }
 
-    /// What one who holds so much may take at once, so as to hold no more than its share after it.
-    pub(crate) fn room(&self, own: usize) -> usize {
-        // own + room = (limit - used - room) / 2.
+    /// What one who holds so much may take at once: alone all that is free, further bodies so much that it holds no more than
+    /// its share after them.
+    pub(crate) fn room(&self, own: usize) -> Room {
+        // own + more = (limit - used - more) / 2.
         let free = self.limit.saturating_sub(self.used.get());
-        free.saturating_sub(own.saturating_mul(2)) / 3
+        Room {
+            first: free,
+            more: free.saturating_sub(own.saturating_mul(2)) / 3,
+        }
     }
 
     /// The most that was used since the last time.
@@ -95,7 +100,7 @@ impl Held {
     }
 
     /// See [`Budget::room`].
-    pub(crate) fn room(&self, own: usize) -> usize {
+    pub(crate) fn room(&self, own: usize) -> Room {
         self.budget.room(own)
     }
 
@@ -128,11 +133,12 @@ mod tests {
         assert_eq!((budget.take_peak(), budget.take_peak()), (350, 10));
         // 90 of 990 are held by one, which takes what it may.
         one.set(90);
-        let room = budget.room(90);
-        one.set(90 + room);
-        assert!(one.bytes().abs_diff(budget.share()) <= 1, "{room}");
+        let Room { first, more } = budget.room(90);
+        assert_eq!(first, budget.limit() - budget.used());
+        one.set(90 + more);
+        assert!(one.bytes().abs_diff(budget.share()) <= 1, "{more}");
         one.set(5000);
-        assert_eq!((budget.share(), budget.room(5000)), (0, 0));
+        assert_eq!((budget.share(), budget.room(5000).more), (0, 0));
         drop(one);
         assert_eq!((budget.used(), budget.share()), (0, 500));
     }

@@ -1,10 +1,10 @@
 //! What a node can run.
 
 use crate::engine::{LaneConfig, Options, Registration};
+use crate::net::result_size::ResultSize;
 use foldhash::fast::RandomState;
 use madrpc_core::call::catalog::FunctionOptions;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use madrpc_core::stats::Counters;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -31,24 +31,12 @@ pub(super) struct Registered {
     pub(super) isolate: bool,
     /// Its calls that wait for a lane.
     pub(super) queued: Cell<usize>,
-    /// A moving average of the bytes of its results.
-    result_bytes: Cell<usize>,
+    pub(super) result_size: Cell<ResultSize>,
     /// Which of the node's scripts has registered it.
     script: u64,
 }
 
 impl Registered {
-    /// A call has had a result of so many bytes.
-    pub(super) fn note_result(&self, bytes: usize) {
-        self.result_bytes
-            .set((self.result_bytes.get() * 7 + bytes) / 8);
-    }
-
-    /// Whether its results are large, as a rule: its calls do not begin while their caller does not take what it has.
-    pub(super) fn has_large_results(&self) -> bool {
-        self.result_bytes.get() > INLINE_BODY_MAX_BYTES
-    }
-
     /// The deadline of a call whose caller allows it this one.
     pub(super) fn deadline(&self, arrived: Instant, allowed: Instant) -> Instant {
         self.timeout
@@ -105,7 +93,7 @@ impl Functions {
                 queue_max: options.queue_max,
                 isolate: config.isolate || options.isolate,
                 queued: Cell::new(0),
-                result_bytes: Cell::new(0),
+                result_size: Cell::default(),
                 script: self.script,
             };
             self.by_name

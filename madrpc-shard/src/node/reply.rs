@@ -37,7 +37,9 @@ impl Node {
         } = &running;
         self.count(ticket, now, result.as_ref().err());
         if result.is_ok() {
-            ticket.function.note_result(lane.output_bytes());
+            let mut size = ticket.function.result_size.get();
+            size.note(lane.output_bytes());
+            ticket.function.result_size.set(size);
         }
         match ticket.origin {
             Origin::Session { session, id } => {

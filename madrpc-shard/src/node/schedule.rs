@@ -139,7 +139,7 @@ impl Node {
             if let Origin::Session { session, .. } = first.origin
                 && io
                     .callers
-                    .is_behind(session, first.function.has_large_results())
+                    .is_behind(session, first.function.result_size.get().is_large())
             {
                 self.calls.hold_first();
                 continue;

@@ -2,34 +2,34 @@
 //!
 //! A node cannot wait with what an orchestrator's caller does not take: its session is that of all callers.
 
+use crate::net::result_size::ResultSize;
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 
 /// What the results of a function are taken for that has had none yet: most are small, and thousands of calls may have to run
 /// before the first has ended.
 const UNKNOWN_BYTES: usize = 16 * 1024;
 
-/// The size of the results of functions, by their numbers in the counters.
+/// The sizes of the results of functions, by their numbers in the counters.
 #[derive(Debug, Default)]
-pub(super) struct ResultSizes(Vec<Option<usize>>);
+pub(super) struct ResultSizes(Vec<ResultSize>);
 
 impl ResultSizes {
     /// Bytes that a result of this function is expected to have; nothing where it travels with others.
     pub(super) fn expected(&self, function: Option<usize>) -> usize {
-        match function.and_then(|function| self.0.get(function).copied().flatten()) {
+        let known = function.and_then(|function| self.0.get(function));
+        match known.copied().and_then(ResultSize::expected) {
             None => UNKNOWN_BYTES,
             Some(bytes) if bytes > INLINE_BODY_MAX_BYTES => bytes,
             Some(_) => 0,
         }
     }
 
-    /// A result has come. One that is larger than expected counts at once, a smaller one by and by.
+    /// A result has come.
     pub(super) fn note(&mut self, function: usize, bytes: usize) {
         if function >= self.0.len() {
-            self.0.resize(function + 1, None);
+            self.0.resize(function + 1, ResultSize::default());
         }
-        let known = &mut self.0[function];
-        let slowly = |known: usize| known - (known - bytes.min(known)) / 8;
-        *known = Some(known.map_or(bytes, slowly).max(bytes));
+        self.0[function].note(bytes);
     }
 }
 
@@ -38,18 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_result_counts_at_once_and_small_ones_by_and_by() {
+    fn functions_are_told_apart() {
         let mut sizes = ResultSizes::default();
         assert_eq!(sizes.expected(None), UNKNOWN_BYTES);
-        assert_eq!(sizes.expected(Some(3)), UNKNOWN_BYTES);
         sizes.note(3, 10);
         assert_eq!(sizes.expected(Some(3)), 0);
         assert_eq!(sizes.expected(Some(2)), UNKNOWN_BYTES);
-        sizes.note(3, 8_000_000);
-        assert_eq!(sizes.expected(Some(3)), 8_000_000);
-        sizes.note(3, 0);
-        assert_eq!(sizes.expected(Some(3)), 7_000_000);
-        (0..100).for_each(|_| sizes.note(3, 10));
+        sizes.note(2, 8_000_000);
+        assert_eq!(sizes.expected(Some(2)), 8_000_000);
         assert_eq!(sizes.expected(Some(3)), 0);
     }
 }

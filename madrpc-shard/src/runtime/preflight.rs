@@ -12,8 +12,8 @@ pub const LOCKED_MEMORY_BYTES: u64 = 512 * 1024;
 /// opens.
 const FILES: u64 = 16;
 
-/// Files of a shard: three rings and an event of its executor's, its bell, and at most three sockets (an orchestrator's). glommio panics in its first
-/// system call where it cannot open one.
+/// Files of a shard: three rings and an event of its executor's, its bell, and at most three sockets (an orchestrator's).
+/// glommio panics in its first system call where it cannot open one.
 const FILES_PER_EXECUTOR: u64 = 10;
 
 /// Something this machine lacks.

@@ -6,7 +6,7 @@ use madrpc_core::call::frame::{self, FrameError, Header};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::{HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES};
-use madrpc_core::session::{Event, FrameBuffer, Session, set_transport};
+use madrpc_core::session::{Event, FrameBuffer, Room, Session, set_transport};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -129,7 +129,7 @@ impl Pair {
             6 => self.exchange(),
             7 => {
                 let frames_max = input.int_in_range(1..=20)?;
-                self.read(Instant::now(), usize::MAX, frames_max);
+                self.read(Instant::now(), Room::ANY, frames_max);
             }
             8 => self.answer(input)?,
             _ => self.misbehave(input)?,
@@ -188,7 +188,11 @@ impl Pair {
             2 => {
                 self.is_vague = true;
                 let later = Instant::now() + Duration::from_secs(input.int_in_range(0..=100_000)?);
-                self.read(later, input.int_in_range(0..=100_000)?, usize::MAX);
+                let room = Room {
+                    first: input.int_in_range(0..=100_000)?,
+                    more: input.int_in_range(0..=100_000)?,
+                };
+                self.read(later, room, usize::MAX);
                 while self.session.drop_late(later) {}
             }
             3 => {
@@ -227,7 +231,7 @@ impl Pair {
     }
 
     /// A turn of the session, in which bodies have so much room, and which ends after so many frames.
-    fn read(&mut self, now: Instant, room: usize, frames_max: usize) {
+    fn read(&mut self, now: Instant, room: Room, frames_max: usize) {
         self.session.begin_turn(&mut self.frames, room, now);
         let before = self.came.len();
         while self.session.advance(&mut self.frames) {
@@ -256,7 +260,7 @@ impl Pair {
     fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             self.exchange();
-            self.read(Instant::now(), usize::MAX, usize::MAX);
+            self.read(Instant::now(), Room::ANY, usize::MAX);
             if !self.session.has_unread() || self.session.ended().is_some() {
                 return self.exchange();
             }

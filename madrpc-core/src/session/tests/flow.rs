@@ -77,7 +77,7 @@ fn a_body_without_room_is_named_and_the_session_goes_on() {
     const BODIES: u64 = 3 * BODY_STREAMS_MAX;
     const LENGTH: usize = 700_000;
     let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
-    pipe.room = 0;
+    pipe.room = Room { first: 0, more: 0 };
     for id in 0..BODIES {
         pipe.client().outbox().send(&call(id), &body(id, LENGTH));
     }
@@ -86,7 +86,8 @@ fn a_body_without_room_is_named_and_the_session_goes_on() {
     while refused + taken.len() < BODIES as usize + 1 {
         let held = pipe.server().reader.held_bytes();
         most = most.max(held);
-        pipe.room = (4 * (LENGTH + 100)).saturating_sub(held);
+        let more = (4 * (LENGTH + 100)).saturating_sub(held);
+        pipe.room = Room { first: 0, more };
         pipe.turn(|_, _, event| match event {
             Event::NoRoom {
                 header: Header::Call { id, .. },
@@ -112,6 +113,37 @@ fn a_body_without_room_is_named_and_the_session_goes_on() {
     pipe.rest(|_, _, event| panic!("{event:?}"));
     assert!(pipe.server().reader.arriving.is_empty());
     assert_eq!(pipe.server().held_bytes(), 0);
+}
+
+#[test]
+fn a_body_that_comes_alone_has_a_room_of_its_own() {
+    const LENGTH: usize = 700_000;
+    let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
+    let first = LENGTH + 100;
+    pipe.room = Room { first, more: 100 };
+    pipe.client().outbox().send(&call(1), &body(1, LENGTH));
+    pipe.client().outbox().send(&call(2), &body(2, 2 * LENGTH));
+    let (mut taken, mut refused) = (Vec::new(), Vec::new());
+    while taken.len() + refused.len() < 2 {
+        pipe.turn(|_, _, event| match event {
+            Event::NoRoom {
+                header: Header::Call { id, .. },
+                ..
+            } => refused.push(id),
+            Event::Frame(Frame {
+                header: Header::Call { id, .. },
+                ..
+            }) => taken.push(id),
+            other => panic!("{other:?}"),
+        });
+    }
+    // The second is too large even alone.
+    assert_eq!((&taken[..], &refused[..]), (&[1][..], &[2][..]));
+    pipe.client().outbox().send(&call(3), &body(3, LENGTH));
+    let mut taken = 0;
+    while taken == 0 {
+        pipe.turn(|_, _, event| taken += u32::from(matches!(event, Event::Frame(_))));
+    }
 }
 
 #[test]

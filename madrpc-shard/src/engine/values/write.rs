@@ -149,7 +149,12 @@ impl<'js> Writer<'_, 'js> {
 }
 
 /// Not by `Array::len`, which panics where a script has made the length vast, or a proxy says what it likes.
-fn length_of(array: &Object<'_>) -> rquickjs::Result<usize> {
+fn length_of(array: &Object<'_>) -> Result<usize, Unfit> {
     let length: Value<'_> = array.get("length")?;
-    Ok(length.as_number().unwrap_or_default() as usize)
+    let whole = length
+        .as_number()
+        .filter(|length| *length >= 0.0 && length.fract() == 0.0);
+    let whole =
+        whole.ok_or_else(|| Unfit::Kind("proxied array whose length is none".to_owned()))?;
+    Ok(whole as usize)
 }

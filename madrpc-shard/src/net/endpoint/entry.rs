@@ -4,8 +4,8 @@ use super::acks::Acks;
 use crate::net::budget::Held;
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{PeerCertificate, Role};
-use madrpc_core::limits::{OUTBOX_HIGH_BYTES, SESSION_COST_BYTES, STUCK_TIMEOUT};
-use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Session};
+use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, STUCK_TIMEOUT};
+use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Room, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -94,6 +94,10 @@ pub(super) struct Entry {
     pub(super) held: Held,
     /// Bytes of results that its calls under way are expected to have.
     pub(super) expected: usize,
+    /// Since when it is not read for those.
+    pub(super) waits_since: Option<Instant>,
+    /// It is read in this turn all the same.
+    pub(super) is_let_through: bool,
     /// Whether it is not read for now, as it holds too much.
     pub(super) is_held_up: bool,
     /// How far it had come, and when it last went on, where it holds too much.
@@ -137,6 +141,26 @@ impl Entry {
         self.expected > 0 && self.held.is_over(self.own_bytes() + self.expected)
     }
 
+    /// Whether it is not read in this turn, as it waits for results. Now and then it is: it may want to give calls up.
+    fn waits_for_results(&mut self, now: Instant) -> bool {
+        self.is_let_through = false;
+        if !self.expects_enough() {
+            self.waits_since = None;
+            return false;
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        self.is_let_through = now >= since + RESULTS_PATIENCE;
+        if self.is_let_through {
+            self.waits_since = Some(now);
+        }
+        !self.is_let_through
+    }
+
+    /// Whether a turn that has begun is to end for that.
+    pub(super) fn has_asked_enough(&self) -> bool {
+        !self.is_let_through && self.expects_enough()
+    }
+
     /// Whether there can be nothing to send but acknowledgements that may wait.
     pub(super) fn can_wait(&mut self, now: Instant) -> bool {
         self.phase == Phase::Open
@@ -158,9 +182,9 @@ impl Entry {
             self.session.set_held_up(is_held_up);
             self.progress = (self.session.progress(), now);
         }
-        if !is_held_up && !self.expects_enough() {
+        if !is_held_up && !self.waits_for_results(now) {
             let room = match is_caller {
-                true => usize::MAX,
+                true => Room::ANY,
                 false => self.held.room(self.own_bytes()),
             };
             self.session.begin_turn(buffer, room, now);

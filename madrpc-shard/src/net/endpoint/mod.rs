@@ -306,7 +306,7 @@ impl Endpoint {
             && self.sessions.get(key).is_some()
             && let Some(entry) = self.sessions.at(key.index)
         {
-            entry.expected -= bytes;
+            entry.expected = entry.expected.saturating_sub(bytes);
             self.sessions.mark_read(key.index);
         }
     }

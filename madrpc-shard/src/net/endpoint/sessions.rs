@@ -216,6 +216,8 @@ impl Sessions {
             handshake_bytes: 0,
             held: Held::new(&self.budget, SESSION_COST_BYTES),
             expected: 0,
+            waits_since: None,
+            is_let_through: false,
             is_held_up: false,
             progress: (0, now),
             received_at: now,
@@ -360,16 +362,20 @@ impl Sessions {
                 if !self.reading.has_begun {
                     self.reading.has_begun = entry.begin_turn(buffer, is_server, now);
                 }
-                if self.reading.has_begun && entry.expects_enough() {
+                if self.reading.has_begun && entry.has_asked_enough() {
                     entry.session.set_aside(buffer);
                 } else if self.reading.has_begun {
-                    if entry.session.advance(buffer) {
+                    let found = entry.session.advance(buffer);
+                    // At once, and not when it is settled: the sessions after it are to see what it holds. So is the caller's
+                    // whom a body is handed out for: it is held no longer.
+                    if !found || !is_server && entry.own_bytes() > 0 {
+                        entry
+                            .held
+                            .set(SESSION_COST_BYTES + entry.session.held_bytes());
+                    }
+                    if found {
                         break;
                     }
-                    // At once, and not when it is settled: the sessions after it are to see what it holds.
-                    entry
-                        .held
-                        .set(SESSION_COST_BYTES + entry.session.held_bytes());
                 }
             }
             self.reading.at += 1;
@@ -419,5 +425,49 @@ impl Sessions {
     /// A session that has ended, and why; each is told once.
     pub(super) fn next_ended(&mut self) -> Option<Ended> {
         self.ended.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madrpc_core::identity::{Authority, Role};
+    use std::time::Duration;
+
+    /// A handshake that a peer has begun.
+    fn begin(sessions: &mut Sessions, config: &mut quiche::Config, now: Instant) -> usize {
+        let (here, there) = (([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        let id = quiche::ConnectionId::from_ref(&[7; 16]);
+        let quic = quiche::accept(&id, None, here, there, config).unwrap();
+        let new = NewSession {
+            quic,
+            peer: there,
+            local_ip: None,
+            ids: [None; 2],
+        };
+        sessions.accept(new, 1, now)
+    }
+
+    #[test]
+    fn the_oldest_handshake_gives_way_once_it_had_its_time() {
+        let node = Authority::create("test").unwrap().issue(Role::Node);
+        let mut config = node.unwrap().server_config().unwrap();
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut sessions = Sessions::accepted(Budget::new(1 << 30), start);
+        let begun: Vec<_> = [0, 100, 120]
+            .map(|ms| begin(&mut sessions, &mut config, at(ms)))
+            .into();
+        assert!(!sessions.give_up_oldest(at(249)), "it may be on its way");
+        assert!(sessions.give_up_oldest(at(250)));
+        assert_eq!(sessions.phase(begun[0]), None);
+        assert!(!sessions.give_up_oldest(at(300)), "the next is younger");
+        // One that has ended otherwise is not in the way.
+        let error = CallError::not_run(ErrorKind::Unavailable, "gone");
+        sessions.abandon(begun[1], error);
+        assert!(!sessions.give_up_oldest(at(360)));
+        assert!(sessions.give_up_oldest(at(370)));
+        assert!(!sessions.give_up_oldest(at(9999)), "there is none");
+        assert_eq!((sessions.counts.handshaking, sessions.begun.len()), (0, 0));
     }
 }
