@@ -53,6 +53,8 @@ fn unknown(key: &str, keys: &[String]) -> String {
         .min()
         // Half of the letters wrong is no slip of the pen.
         .filter(|(distance, known)| *distance * 2 <= known.len());
+    // A quoted key may have anything in it, and this is to be one line.
+    let key = key.escape_debug();
     match nearest {
         Some((_, known)) => format!("there is no key `{key}`: did you mean `{known}`?"),
         None => {

@@ -5,7 +5,7 @@ use arbitrary::{Result, Unstructured};
 use madrpc_abuse::peer::client::{Came, Peer};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::call::frame::{self, Header};
-use madrpc_core::limits::SESSION_COST_BYTES;
+use madrpc_core::limits::{BODY_STREAMS_MAX, SESSION_COST_BYTES};
 use madrpc_core::session::set_transport;
 use madrpc_core::value::Value;
 use madrpc_shard::engine::Script;
@@ -33,6 +33,9 @@ const TIMEOUT_MAX_MS: u64 = 20;
 
 /// After its last call's time, so long until a shard has nothing left. A machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A caller that waits for longer asks whether its server is there.
+const PING: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Kept between inputs, as nothing is to be left of one.
@@ -64,6 +67,8 @@ struct Caller {
     peer: Peer,
     /// Its calls under way, and whether their arguments can be read.
     calls: HashMap<u64, bool>,
+    /// Bodies that have begun and do not end; a session may have few, and a call beyond them is not even sent.
+    half_bodies: u64,
     /// It has broken the protocol, and its session is to end.
     is_doomed: bool,
 }
@@ -125,7 +130,12 @@ impl Stage {
                 let _ = self.node.prepare(&Script::new("functions.js", &source));
             }
             10 => self.node.adopt(),
-            _ => self.half_body(caller, input.int_in_range(0..=TIMEOUT_MAX_MS)?),
+            _ => {
+                let timeout = input.int_in_range(0..=TIMEOUT_MAX_MS)?;
+                if self.callers[caller].half_bodies < BODY_STREAMS_MAX {
+                    self.half_body(caller, timeout);
+                }
+            }
         }
         Ok(())
     }
@@ -139,15 +149,14 @@ impl Stage {
 
     /// Two calls of one number at the same time: the session ends.
     fn call_twice(&mut self, caller: usize) {
-        let timeout = 10 * TIMEOUT_MAX_MS;
+        let timeout = 2 * PATIENCE.as_millis() as u64;
         let body = argument(timeout);
         self.call(caller, "sleeps", &body, timeout, true);
         let Caller {
             peer, is_doomed, ..
         } = &mut self.callers[caller];
         *is_doomed = true;
-        let timeout = Duration::from_millis(timeout);
-        peer.call(self.last_id, "sleeps", &body, timeout);
+        peer.call(self.last_id, "sleeps", &body, 2 * PATIENCE);
     }
 
     /// A call whose arguments begin to come.
@@ -162,8 +171,14 @@ impl Stage {
         let mut bytes = Vec::new();
         frame::write(&mut bytes, &header, &[0; 100_000]);
         bytes.truncate(90_000);
-        let Caller { peer, calls, .. } = &mut self.callers[caller];
+        let Caller {
+            peer,
+            calls,
+            half_bodies,
+            ..
+        } = &mut self.callers[caller];
         calls.insert(self.last_id, true);
+        *half_bodies += 1;
         peer.send_body(Rc::from(bytes), false);
     }
 
@@ -186,14 +201,28 @@ impl Stage {
     fn settle(&mut self) {
         for caller in 0..CALLERS {
             let begun = Instant::now();
+            let mut pinged = begun;
             while !self.callers[caller].has_all() {
                 self.turn();
-                let left: Vec<_> = self.callers[caller].calls.keys().collect();
+                let Caller {
+                    peer,
+                    calls,
+                    is_doomed,
+                    ..
+                } = &mut self.callers[caller];
+                let left: Vec<_> = calls.keys().collect();
                 assert!(
                     begun.elapsed() < PATIENCE,
-                    "calls without an answer: {left:?}"
+                    "doomed: {is_doomed}, calls without an answer: {left:?}"
                 );
+                // The word that a session has ended is said once, and again to whoever still speaks.
+                if pinged.elapsed() > PING {
+                    pinged = Instant::now();
+                    let _ = peer.quic.send_ack_eliciting();
+                }
             }
+            self.callers[caller].peer.reset_unended();
+            self.callers[caller].half_bodies = 0;
             if self.callers[caller].is_doomed {
                 self.leave(caller);
             }
@@ -231,6 +260,7 @@ impl Caller {
         Self {
             peer,
             calls: HashMap::new(),
+            half_bodies: 0,
             is_doomed: false,
         }
     }

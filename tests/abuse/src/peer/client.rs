@@ -60,6 +60,8 @@ pub struct Peer {
     secrets: Receiver<Vec<u8>>,
     channel: Vec<u8>,
     bodies: VecDeque<Body>,
+    /// Streams whose bodies do not end.
+    unended: Vec<u64>,
     next_body: u64,
     arriving: HashMap<u64, Vec<u8>>,
     buffer: Vec<u8>,
@@ -109,6 +111,7 @@ impl Peer {
             secrets,
             channel: Vec::new(),
             bodies: VecDeque::new(),
+            unended: Vec::new(),
             next_body,
             arriving: HashMap::new(),
             buffer: vec![0; DATAGRAM_BYTES],
@@ -188,6 +191,17 @@ impl Peer {
             stream: None,
             ends,
         });
+    }
+
+    /// Gives up bodies that do not end, and resets their streams.
+    pub fn reset_unended(&mut self) {
+        self.bodies.retain(|body| body.ends);
+        for stream in self.unended.drain(..) {
+            // It fails only where the server has stopped it, or all is over.
+            let _ = self
+                .quic
+                .stream_shutdown(stream, quiche::Shutdown::Write, 0);
+        }
     }
 
     /// Reads what has come: what it is for each call.
@@ -308,6 +322,9 @@ impl Peer {
                     let stream = self.next_body;
                     self.next_body += 4;
                     body.stream = Some(stream);
+                    if !body.ends {
+                        self.unended.push(stream);
+                    }
                     // A stream has to be known before its room can be asked for.
                     let _ = self.quic.stream_send(stream, b"", false);
                     stream
