@@ -170,7 +170,17 @@ impl Session {
     /// When to call [`Session::on_timeout`].
     #[must_use]
     pub fn timeout(&self) -> Option<Instant> {
-        self.quic.timeout_instant()
+        match self.has_goodbye_to_send() {
+            true => None,
+            false => self.quic.timeout_instant(),
+        }
+    }
+
+    /// Whether a client has closed the connection, and the packet that says so is still to be written. No timer of quiche's
+    /// may run out now: it would have a probe of the handshake sent before, see [`Session::send_probes`].
+    fn has_goodbye_to_send(&self) -> bool {
+        let has_closed = !self.quic.is_server() && self.quic.local_error().is_some();
+        has_closed && !self.quic.is_draining() && !self.quic.is_closed()
     }
 
     /// Whether reading ended for this turn with more to read.
@@ -262,6 +272,9 @@ impl Session {
 
     /// The time given by [`Session::timeout`] has come.
     pub fn on_timeout(&mut self) {
+        if self.has_goodbye_to_send() {
+            return;
+        }
         self.whereabouts.on_timeout(&mut self.quic);
     }
 

@@ -34,7 +34,7 @@ const TIMEOUT_MAX_MS: u64 = 20;
 /// After its last call's time, so long until a shard has nothing left. A machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A caller that waits for longer asks whether its server is there.
+/// How often a caller lets its server know that it is there, and hears again that its session has ended.
 const PING: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -71,6 +71,7 @@ struct Caller {
     half_bodies: u64,
     /// It has broken the protocol, and its session is to end.
     is_doomed: bool,
+    pinged: Instant,
 }
 
 impl Stage {
@@ -201,25 +202,16 @@ impl Stage {
     fn settle(&mut self) {
         for caller in 0..CALLERS {
             let begun = Instant::now();
-            let mut pinged = begun;
             while !self.callers[caller].has_all() {
                 self.turn();
                 let Caller {
-                    peer,
-                    calls,
-                    is_doomed,
-                    ..
-                } = &mut self.callers[caller];
+                    calls, is_doomed, ..
+                } = &self.callers[caller];
                 let left: Vec<_> = calls.keys().collect();
                 assert!(
                     begun.elapsed() < PATIENCE,
                     "doomed: {is_doomed}, calls without an answer: {left:?}"
                 );
-                // The word that a session has ended is said once, and again to whoever still speaks.
-                if pinged.elapsed() > PING {
-                    pinged = Instant::now();
-                    let _ = peer.quic.send_ack_eliciting();
-                }
             }
             self.callers[caller].peer.reset_unended();
             self.callers[caller].half_bodies = 0;
@@ -262,10 +254,16 @@ impl Caller {
             calls: HashMap::new(),
             half_bodies: 0,
             is_doomed: false,
+            pinged: begun,
         }
     }
 
     fn turn(&mut self) {
+        if self.pinged.elapsed() > PING {
+            self.pinged = Instant::now();
+            // It fails only where the connection is closed.
+            let _ = self.peer.quic.send_ack_eliciting();
+        }
         self.peer.turn(Duration::ZERO).unwrap();
         for (id, came) in self.peer.read() {
             let is_read = self.calls.remove(&id);

@@ -38,6 +38,22 @@ fn every_goodbye_is_seen_by_the_peer_with_its_words() {
 
 #[test]
 fn a_client_that_leaves_while_its_handshake_is_probed_says_so_and_stops() {
+    leave_while_probed(|client| {
+        client.on_timeout();
+        client.close(Goodbye::Done, "the reason");
+    });
+}
+
+#[test]
+fn a_client_whose_handshake_would_be_probed_after_its_goodbye_says_that_and_stops() {
+    leave_while_probed(|client| {
+        client.close(Goodbye::Done, "the reason");
+        assert_eq!(client.timeout(), None, "its last packet waits for nothing");
+        client.on_timeout();
+    });
+}
+
+fn leave_while_probed(leave: fn(&mut Session)) {
     let mut pipe = Pipe::new(CLEAR);
     // What the server says once it has the client's certificate, which confirms the handshake, does not arrive.
     while !pipe.client().is_established() {
@@ -53,8 +69,7 @@ fn a_client_that_leaves_while_its_handshake_is_probed_says_so_and_stops() {
     // The client's timer for the handshake is over, and it has nothing else to say.
     let timer = pipe.client().timeout().unwrap();
     sleep(timer.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
-    pipe.client().on_timeout();
-    pipe.client().close(Goodbye::Done, "the reason");
+    leave(pipe.client());
     let mut sent = Vec::new();
     let mut out = [0; 2048];
     while let Some((length, _)) = pipe.client().transmit(&mut out) {

@@ -342,12 +342,14 @@ impl Peer {
 
     /// Sends what there is to send.
     pub fn flush(&mut self) {
+        // A probe of the handshake must not become due before the packet that closes the connection: quiche 0.30 would
+        // write packets without end instead.
         if let Some(at) = self.quic.timeout_instant()
             && at <= Instant::now()
+            && self.quic.local_error().is_none()
         {
             self.quic.on_timeout();
         }
-        // Closed while a probe of the handshake is due, quiche 0.30 writes packets without end.
         for _ in 0..SENDS_MAX {
             let Ok((length, info)) = self.quic.send(&mut self.buffer) else {
                 return;
