@@ -9,6 +9,9 @@
 
 mod support;
 
+use madrpc_core::call::ErrorKind;
+use madrpc_core::identity::{Authority, Role};
+use madrpc_shard::client::{Client, ClientConfig};
 use nix::sys::signal::Signal;
 use std::process::Output;
 use std::time::{Duration, Instant};
@@ -117,23 +120,26 @@ fn calls_end_on_the_script_they_began_with_and_later_ones_run_the_new_one() {
 #[test]
 fn calls_that_wait_for_a_lane_run_as_the_new_script_has_them() {
     let mut node = Node::start(&["--shards", "1", "--pool-size", "1"]);
+    // Of one caller: another has lanes of his own.
+    let authority = Authority::load_or_create(&node.home.path("tls")).unwrap();
+    let identity = authority.issue(Role::Client).unwrap();
+    let client = Client::new(&ClientConfig::with_identity(&node.address, identity)).unwrap();
     std::thread::scope(|scope| {
-        let (address, home) = (node.address.clone(), &node.home);
-        let call = |function: &'static str, json: &'static str| {
-            let address = address.clone();
-            let call = scope.spawn(move || home.call(&[&address, function, json]));
+        let (client, home) = (&client, &node.home);
+        let call = |function: &'static str, ms: i64| {
+            let call = scope.spawn(move || client.call_blocking::<_, i64>(function, &ms));
             std::thread::sleep(Duration::from_millis(300));
             call
         };
-        let first = call("work", "3000");
-        let (waits, goes) = (call("edition", "null"), call("only1", "null"));
+        let first = call("work", 3000);
+        let (waits, goes) = (call("edition", 0), call("only1", 0));
         home.write("script.js", &edition(2));
         reload(&mut node.served, "reloaded");
         assert!(!first.is_finished(), "the calls were to wait for it");
-        assert_eq!(stdout(&first.join().unwrap()), "1\n");
-        assert_eq!(stdout(&waits.join().unwrap()), "2\n");
-        let goes = goes.join().unwrap();
-        assert_eq!(goes.status.code(), Some(4), "{}", stderr(&goes));
+        assert_eq!(first.join().unwrap(), Ok(1));
+        assert_eq!(waits.join().unwrap(), Ok(2));
+        let gone = goes.join().unwrap().unwrap_err();
+        assert_eq!(gone.kind, ErrorKind::NoSuchFunction, "{gone}");
     });
 }
 

@@ -142,7 +142,16 @@ impl<T> Lists<T> {
     /// The first item of a list, and its key.
     #[must_use]
     pub fn front(&self, list: ListKey) -> Option<(ItemKey, &T)> {
-        let slot = self.lists.get(list.0)?.first;
+        self.at(self.lists.get(list.0)?.first)
+    }
+
+    /// The last item of a list, and its key.
+    #[must_use]
+    pub fn back(&self, list: ListKey) -> Option<(ItemKey, &T)> {
+        self.at(self.lists.get(list.0)?.last)
+    }
+
+    fn at(&self, slot: usize) -> Option<(ItemKey, &T)> {
         let item = self.items.get(slot)?;
         let key = ItemKey {
             slot: slot as u32,
@@ -270,6 +279,8 @@ mod tests {
             assert_eq!(lists.length(list), models[at].len());
             let front = models[at].front().copied();
             assert_eq!(lists.front(list).map(|(key, value)| (key, *value)), front);
+            let back = models[at].back().copied();
+            assert_eq!(lists.back(list).map(|(key, value)| (key, *value)), back);
         }
         assert_eq!(lists.len(), models.iter().map(VecDeque::len).sum::<usize>());
     }

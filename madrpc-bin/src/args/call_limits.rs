@@ -21,7 +21,7 @@ pub(crate) struct CallLimitArgs {
     #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = body)]
     pub(crate) body_limit: usize,
 
-    /// Calls that wait for a lane of one shard; those beyond are refused at once
+    /// Calls that wait for a lane of one shard; of those beyond, the last of the caller who has most is refused at once
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count)]
     pub(crate) queue_limit: usize,
 

@@ -31,7 +31,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) orchestrator: Option<String>,
 
-    /// Lanes (JavaScript contexts) of the node, spread over its shards; at most 65536 [default: 4 for each shard]
+    /// Lanes (JavaScript contexts) of the node, spread over its shards: so many calls of each caller want the core at the same
+    /// time; at most 65536 [default: 4 for each shard]
     #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
     pub(crate) pool_size: Option<usize>,
 

@@ -104,6 +104,18 @@ impl Room {
     };
 }
 
+/// How much of what has arrived is handed out in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portion {
+    /// [`READ_PER_TURN_BYTES`] and [`FRAMES_PER_TURN`], which pay for a turn.
+    ///
+    /// [`READ_PER_TURN_BYTES`]: crate::limits::READ_PER_TURN_BYTES
+    /// [`FRAMES_PER_TURN`]: crate::limits::FRAMES_PER_TURN
+    Whole,
+    /// An eighth of that: others have something to say too.
+    Small,
+}
+
 /// One QUIC connection and the frames on it.
 pub struct Session {
     quic: quiche::Connection,
@@ -348,10 +360,16 @@ impl Session {
 
 /// Pollers: what the driver asks for.
 impl Session {
-    /// Begins a turn: a bounded amount of what has arrived is handed out in it, see [`Session::has_unread`]. Large bodies
-    /// that begin in it have this `room`.
-    pub fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: Room, now: Instant) {
-        self.reader.begin_turn(buffer, room, now);
+    /// Begins a turn: a portion of what has arrived is handed out in it, see [`Session::has_unread`]. Large bodies that
+    /// begin in it have this `room`.
+    pub fn begin_turn(
+        &mut self,
+        buffer: &mut FrameBuffer,
+        portion: Portion,
+        room: Room,
+        now: Instant,
+    ) {
+        self.reader.begin_turn(buffer, portion, room, now);
     }
 
     /// Looks for the next frame that has arrived, until there is none for this turn. Where there is one,

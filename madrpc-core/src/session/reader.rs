@@ -3,7 +3,7 @@
 //! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
-use super::{CHANNEL, Event, Room};
+use super::{CHANNEL, Event, Portion, Room};
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
@@ -107,6 +107,8 @@ pub(super) struct Reader {
     /// What may still be read in this turn.
     bytes_left: usize,
     frames_left: usize,
+    /// What is read from the channel at once, unless a long frame goes on.
+    bite: usize,
     /// Room for bodies that begin in this turn.
     room: Room,
     /// Whether the peer has written on the channel.
@@ -127,20 +129,32 @@ impl Reader {
             unread: VecDeque::new(),
             bytes_left: 0,
             frames_left: 0,
+            bite: 0,
             room: Room::ANY,
             channel_seen: false,
             channel_ended: false,
         }
     }
 
-    pub(super) fn begin_turn(&mut self, buffer: &mut FrameBuffer, room: Room, now: Instant) {
+    pub(super) fn begin_turn(
+        &mut self,
+        buffer: &mut FrameBuffer,
+        portion: Portion,
+        room: Room,
+        now: Instant,
+    ) {
         self.now = now;
         self.room = room;
         // A session that broke the protocol has left what followed.
         buffer.channel = 0..0;
         buffer.body = Vec::new();
-        self.bytes_left = READ_PER_TURN_BYTES;
-        self.frames_left = FRAMES_PER_TURN;
+        let part = match portion {
+            Portion::Whole => 1,
+            Portion::Small => 8,
+        };
+        self.bytes_left = READ_PER_TURN_BYTES / part;
+        self.frames_left = FRAMES_PER_TURN / part;
+        self.bite = CHANNEL_BITE_BYTES / part;
     }
 
     /// Whether reading ended for this turn with more to read.
@@ -301,7 +315,9 @@ impl Reader {
         buffer.bytes[..kept].copy_from_slice(&self.partial);
         // The rest of a long frame in one go, else a bite: what its frames lead to is on its way before the next.
         let wanted = frame::announced(&self.partial).unwrap_or_default();
-        let bite = CHANNEL_BITE_BYTES.max((frame::PREFIX_BYTES + wanted).saturating_sub(kept));
+        let bite = self
+            .bite
+            .max((frame::PREFIX_BYTES + wanted).saturating_sub(kept));
         let end = buffer.bytes.len().min(kept + bite.min(self.bytes_left));
         let (read, fin) = match quic.stream_recv(CHANNEL, &mut buffer.bytes[kept..end]) {
             Ok(read) => read,

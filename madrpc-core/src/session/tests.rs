@@ -232,7 +232,7 @@ impl Pipe {
                 session.on_timeout();
             }
             if self.reads[end as usize] {
-                let bounds = (self.room, self.frames_max);
+                let bounds = (Portion::Whole, self.room, self.frames_max);
                 turn_of(session, &mut self.buffer, bounds, |outbox, event| {
                     on_event(end, outbox, event);
                 });
@@ -290,17 +290,20 @@ impl Pipe {
     }
 }
 
-/// Any room for bodies, and any number of frames in a turn.
-const UNBOUNDED: (Room, usize) = (Room::ANY, usize::MAX);
+/// What a turn is given, and the frames after which it is ended.
+type Bounds = (Portion, Room, usize);
+
+/// A whole portion, any room for bodies, and any number of frames.
+const UNBOUNDED: Bounds = (Portion::Whole, Room::ANY, usize::MAX);
 
 /// A turn's reading.
 fn turn_of(
     session: &mut Session,
     buffer: &mut FrameBuffer,
-    (room, frames_max): (Room, usize),
+    (portion, room, frames_max): Bounds,
     mut on_event: impl FnMut(&mut Outbox, Event<'_>),
 ) {
-    session.begin_turn(buffer, room, Instant::now());
+    session.begin_turn(buffer, portion, room, Instant::now());
     for _ in 0..frames_max {
         if !session.advance(buffer) {
             return;

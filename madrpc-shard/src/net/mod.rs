@@ -26,6 +26,7 @@ mod resolver;
 pub(crate) mod result_size;
 pub(crate) mod seat;
 pub(crate) mod service;
+pub(crate) mod shares;
 pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod spin;

@@ -38,6 +38,8 @@ pub(crate) struct Parent {
 /// A call and who waits for it.
 pub(super) struct Ticket {
     pub(super) origin: Origin,
+    /// The caller on whose account it runs: that of the first of the calls above it.
+    pub(super) caller: SessionKey,
     pub(super) function: Rc<Registered>,
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,

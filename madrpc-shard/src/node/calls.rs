@@ -2,11 +2,15 @@
 //!
 //! Each has a key for as long as it is here, and is in one row. To find it, to move it to another row and to take the
 //! next of a row costs the same however many there are. A call that ends within its first slice never comes here.
+//!
+//! Those that wait for a lane or want the core are in rows of their caller, and callers with such rows take turns
+//! ([`Rows`]): how many calls one of them has is no matter of the others'.
 
 use super::call::{CallKey, Origin, Queued, Running, Ticket};
+use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
 use crate::net::endpoint::SessionKey;
-use madrpc_core::lists::{ListKey, Lists};
+use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::rc::Rc;
 use std::time::Instant;
@@ -17,26 +21,8 @@ const QUEUED_COST_BYTES: usize = 512;
 /// Slices after which a call is behind those that have used fewer.
 const FEW_SLICES: u32 = 8;
 
-/// What a call waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Row {
-    /// A lane.
-    Queue,
-    /// Its caller, to read the replies that it has got; and then a lane.
-    Held,
-    /// The core, after few slices.
-    Young,
-    /// The core, after many slices.
-    Old,
-    /// An answer or a timer.
-    Waiting,
-    /// The core, to end: its deadline has passed, or nobody waits for it.
-    Ending,
-}
-
 /// A call, in one of the rows.
-struct Entry {
-    row: Row,
+pub(super) struct Entry {
     timer: TimerKey,
     state: State,
 }
@@ -58,53 +44,35 @@ pub(super) enum Due {
 
 /// The calls that are not over.
 pub(super) struct Calls {
-    entries: Lists<Entry>,
-    rows: [ListKey; 6],
+    pub(super) rows: Rows<Entry>,
+    /// One who had most in the queue when it last got longer.
+    longest_queue: Option<SessionKey>,
     budget: Rc<Budget>,
     timers: Wheel<CallKey>,
 }
 
 /// Getters.
 impl Calls {
-    pub(super) fn length(&self, row: Row) -> usize {
-        self.entries.length(self.list(row))
-    }
-
-    /// Calls that have a lane and want the core.
-    pub(super) fn running(&self) -> usize {
-        self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     pub(super) fn next_timer(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// The call that waits for a lane for the longest time.
-    pub(super) fn first_queued(&self) -> Option<&Ticket> {
-        let (_, entry) = self.entries.front(self.list(Row::Queue))?;
+    /// The call of this caller that waits for a lane for the longest time.
+    pub(super) fn first_queued(&self, caller: SessionKey) -> Option<&Ticket> {
+        let (_, entry) = self.rows.front(Row::Queue, caller)?;
         match &entry.state {
             State::Queued(queued) => Some(&queued.ticket),
             State::Running(_) | State::Away => None,
         }
-    }
-
-    fn list(&self, row: Row) -> ListKey {
-        self.rows[row as usize]
     }
 }
 
 /// Handlers.
 impl Calls {
     pub(super) fn new(budget: &Rc<Budget>, now: Instant) -> Self {
-        let mut entries = Lists::default();
-        let rows = std::array::from_fn(|_| entries.add_list());
         Self {
-            entries,
-            rows,
+            rows: Rows::new(),
+            longest_queue: None,
             budget: Rc::clone(budget),
             timers: Wheel::new(now),
         }
@@ -124,18 +92,24 @@ impl Calls {
         };
         let queued_calls = &queued.ticket.function.queued;
         queued_calls.set(queued_calls.get() + 1);
-        let deadline = queued.ticket.deadline;
-        self.insert(Row::Queue, deadline, State::Queued(queued))
+        let (deadline, caller) = (queued.ticket.deadline, queued.ticket.caller);
+        let key = self.insert(Row::Queue, caller, deadline, State::Queued(queued));
+        let longest = self
+            .longest_queue
+            .map_or(0, |longest| self.rows.length_of(Row::Queue, longest));
+        if self.rows.length_of(Row::Queue, caller) > longest {
+            self.longest_queue = Some(caller);
+        }
+        key
     }
 
-    /// Takes the first call out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
+    /// Takes the first call of a caller out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
     /// [`Calls::remove`].
-    pub(super) fn dequeue(&mut self) -> Option<(CallKey, Queued)> {
-        let (key, _) = self.entries.front(self.list(Row::Queue))?;
+    pub(super) fn dequeue(&mut self, caller: SessionKey) -> Option<(CallKey, Queued)> {
+        let (key, _) = self.rows.front(Row::Queue, caller)?;
         // Where it is put back is its own affair; it is in no other's way.
-        self.entries.move_to(key, self.list(Row::Waiting));
-        let entry = self.entries.get_mut(key)?;
-        entry.row = Row::Waiting;
+        self.enter(CallKey(key), Row::Waiting);
+        let entry = self.rows.get_mut(key)?;
         match std::mem::replace(&mut entry.state, State::Away) {
             State::Queued(queued) => {
                 let queued_calls = &queued.ticket.function.queued;
@@ -162,42 +136,38 @@ impl Calls {
             .flatten()
             .map_or(deadline, |until| until.min(deadline));
         let Some(key) = running.key else {
-            let promised = CallKey(self.entries.next_key());
+            let promised = CallKey(self.rows.next_key());
             running.key = Some(promised);
-            return self.insert(row, until, State::Running(running));
+            let caller = running.ticket.caller;
+            return self.insert(row, caller, until, State::Running(running));
         };
         self.set_timer(key, until);
         self.enter(key, row);
-        if let Some(entry) = self.entries.get_mut(key.0) {
+        if let Some(entry) = self.rows.get_mut(key.0) {
             entry.state = State::Running(running);
         }
         key
     }
 
-    fn insert(&mut self, row: Row, until: Instant, state: State) -> CallKey {
-        let key = CallKey(self.entries.next_key());
-        let timer = self.timers.insert(until, key);
-        let entry = Entry { row, timer, state };
-        CallKey(self.entries.push_back(self.list(row), entry))
+    fn insert(&mut self, row: Row, caller: SessionKey, until: Instant, state: State) -> CallKey {
+        let timer = self.timers.insert(until, CallKey(self.rows.next_key()));
+        CallKey(self.rows.push(row, caller, Entry { timer, state }))
     }
 
     fn enter(&mut self, key: CallKey, row: Row) {
-        self.entries.move_to(key.0, self.list(row));
-        if let Some(entry) = self.entries.get_mut(key.0) {
-            entry.row = row;
-        }
+        self.rows.enter(key.0, row);
     }
 
     fn set_timer(&mut self, key: CallKey, until: Instant) {
-        if let Some(entry) = self.entries.get_mut(key.0) {
+        if let Some(entry) = self.rows.get_mut(key.0) {
             self.timers.remove(entry.timer);
             entry.timer = self.timers.insert(until, key);
         }
     }
 
-    /// Puts the first call of the queue aside until its caller reads its replies.
-    pub(super) fn hold_first(&mut self) {
-        if let Some((key, _)) = self.entries.front(self.list(Row::Queue)) {
+    /// Puts the first call that a caller has in the queue aside until it reads its replies.
+    pub(super) fn hold_first(&mut self, caller: SessionKey) {
+        if let Some((key, _)) = self.rows.front(Row::Queue, caller) {
             self.hold(CallKey(key));
         }
     }
@@ -214,7 +184,7 @@ impl Calls {
 
     /// The first call whose caller does not read, when it came, and the caller.
     pub(super) fn first_held(&self) -> Option<(CallKey, Instant, SessionKey)> {
-        let (key, entry) = self.entries.front(self.list(Row::Held))?;
+        let (key, entry) = self.rows.front_of_all(Row::Held)?;
         match &entry.state {
             State::Queued(Queued {
                 ticket:
@@ -231,18 +201,18 @@ impl Calls {
 
     /// Forgets a call that is over.
     pub(super) fn remove(&mut self, key: CallKey) {
-        if let Some(entry) = self.entries.remove(key.0) {
+        if let Some(entry) = self.rows.remove(key.0) {
             self.timers.remove(entry.timer);
         }
     }
 
     /// Takes a call out of the queue, wherever it is in it; `None` where it is not there.
     pub(super) fn take_queued(&mut self, key: CallKey) -> Option<Queued> {
-        let entry = self.entries.get(key.0)?;
+        let entry = self.rows.get(key.0)?;
         if !matches!(entry.state, State::Queued(_)) {
             return None;
         }
-        let entry = self.entries.remove(key.0)?;
+        let entry = self.rows.remove(key.0)?;
         self.timers.remove(entry.timer);
         match entry.state {
             State::Queued(queued) => {
@@ -254,9 +224,19 @@ impl Calls {
         }
     }
 
+    /// Takes the last call out of the queue of the caller who has most there, where that is more than this one has.
+    pub(super) fn drop_from_longest_queue(&mut self, caller: SessionKey) -> Option<Queued> {
+        let longest = self.longest_queue?;
+        if self.rows.length_of(Row::Queue, longest) <= self.rows.length_of(Row::Queue, caller) + 1 {
+            return None;
+        }
+        let (key, _) = self.rows.back(Row::Queue, longest)?;
+        self.take_queued(CallKey(key))
+    }
+
     /// A call that has a lane.
     pub(super) fn running_mut(&mut self, key: CallKey) -> Option<&mut Running> {
-        match &mut self.entries.get_mut(key.0)?.state {
+        match &mut self.rows.get_mut(key.0)?.state {
             State::Running(running) => Some(running),
             State::Queued(_) | State::Away => None,
         }
@@ -264,11 +244,13 @@ impl Calls {
 
     /// Puts a waiting call in the row of those that want the core.
     pub(super) fn wake(&mut self, key: CallKey) {
+        if self.rows.row_of(key.0) != Some(Row::Waiting) {
+            return;
+        }
         let Some(Entry {
-            row: Row::Waiting,
             state: State::Running(running),
             ..
-        }) = self.entries.get(key.0)
+        }) = self.rows.get(key.0)
         else {
             return;
         };
@@ -302,32 +284,37 @@ impl Calls {
         Some(Due::Moved)
     }
 
-    /// Lends out the first call of a row, which is put back by [`Calls::set_aside`] or forgotten by [`Calls::remove`].
-    pub(super) fn lend(&mut self, row: Row) -> Option<Running> {
-        let (key, _) = self.entries.front(self.list(row))?;
-        let entry = self.entries.get_mut(key)?;
+    /// Lends out the first call that has to end, which is put back by [`Calls::set_aside`] or forgotten by
+    /// [`Calls::remove`].
+    pub(super) fn lend_ending(&mut self) -> Option<Running> {
+        let (key, _) = self.rows.front_of_all(Row::Ending)?;
+        self.lend(key)
+    }
+
+    /// Lends out the call of this caller that wants the core for the longest time, where that is wished, else the first of
+    /// those with few slices, if there are any.
+    pub(super) fn lend_next(&mut self, caller: SessionKey, longest: bool) -> Option<Running> {
+        let first = |row: Row| {
+            let (key, entry) = self.rows.front(row, caller)?;
+            match &entry.state {
+                State::Running(running) => Some((key, running.since_slice)),
+                State::Queued(_) | State::Away => None,
+            }
+        };
+        let (key, _) = match (first(Row::Young), first(Row::Old)) {
+            (Some((_, young)), Some(old)) if longest && old.1 < young => Some(old),
+            (Some(young), _) => Some(young),
+            (None, old) => old,
+        }?;
+        self.lend(key)
+    }
+
+    fn lend(&mut self, key: ItemKey) -> Option<Running> {
+        let entry = self.rows.get_mut(key)?;
         match std::mem::replace(&mut entry.state, State::Away) {
             State::Running(running) => Some(running),
             State::Queued(_) | State::Away => None,
         }
-    }
-
-    /// Lends out the call that wants the core for the longest time, where that is wished, else the first of those with few
-    /// slices, if there are any.
-    pub(super) fn lend_next(&mut self, longest: bool) -> Option<Running> {
-        let since = |row: Row| {
-            let (_, entry) = self.entries.front(self.list(row))?;
-            match &entry.state {
-                State::Running(running) => Some(running.since_slice),
-                State::Queued(_) | State::Away => None,
-            }
-        };
-        let row = match (since(Row::Young), since(Row::Old)) {
-            (Some(young), Some(old)) if longest && old < young => Row::Old,
-            (Some(_), _) => Row::Young,
-            (None, _) => Row::Old,
-        };
-        self.lend(row)
     }
 }
 

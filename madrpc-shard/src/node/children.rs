@@ -4,6 +4,7 @@ use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::Answer;
 use crate::net::dial::{CallId, Request};
+use crate::net::endpoint::SessionKey;
 use crate::net::service::Io;
 use foldhash::fast::RandomState;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -57,7 +58,12 @@ impl Node {
         let Some(running) = self.calls.running_mut(call) else {
             return false;
         };
-        let (limit, depth) = (running.ticket.deadline, running.ticket.depth);
+        let Ticket {
+            caller,
+            deadline: limit,
+            depth,
+            ..
+        } = running.ticket;
         let mut is_answered = false;
         for child_call in running.lane.take_child_calls() {
             let token = child_call.token;
@@ -68,7 +74,7 @@ impl Node {
                 deadline: timeout.map_or(limit, |timeout| limit.min(io.now + timeout)),
                 depth: depth.saturating_add(1),
             };
-            let sent = self.send_child(&request, Parent { call, token }, io);
+            let sent = self.send_child(&request, Parent { call, token }, caller, io);
             let held = self.calls.held(0);
             let Some(running) = self.calls.running_mut(call) else {
                 break;
@@ -97,6 +103,7 @@ impl Node {
         &mut self,
         request: &Request<'_>,
         parent: Parent,
+        caller: SessionKey,
         io: &mut Io<'_, Self>,
     ) -> Result<Child, CallError> {
         if request.depth > DEPTH_MAX {
@@ -110,6 +117,7 @@ impl Node {
         let function = self.functions.named(request.function)?;
         let ticket = Ticket {
             origin: Origin::Parent(parent),
+            caller,
             function: function.clone(),
             arrived: io.now,
             deadline: function.deadline(io.now, request.deadline),

@@ -16,13 +16,14 @@ pub const DEFAULT_QUEUE_MAX: usize = 4096;
 /// A node's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
-    /// Lanes of the node, spread over its shards. Default: [`LANES_PER_SHARD`] for each shard.
+    /// Lanes of the node, spread over its shards: so many calls of each caller want the core at the same time, and more are
+    /// made where that takes more. Default: [`LANES_PER_SHARD`] for each shard.
     pub pool_size: Option<usize>,
     /// How long a call holds the core before the network and the other calls have their turn; `None`: until it is
     /// over. Default: [`DEFAULT_SLICE`]. The engine looks at the clock about each 0.3 ms.
     pub slice: Option<Duration>,
-    /// Calls that wait for a lane of one shard; those of callers beyond it are refused at once. Default:
-    /// [`DEFAULT_QUEUE_MAX`].
+    /// Calls that wait for a lane of one shard; those of callers beyond it are refused at once, the last of the caller who has
+    /// most of them first. Default: [`DEFAULT_QUEUE_MAX`].
     pub queue_max: usize,
     /// What each call may use, and when its lane is replaced.
     pub lane: LaneConfig,

@@ -9,8 +9,15 @@ use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, Scr
 use crate::net::seat::Seat;
 use std::time::{Duration, Instant};
 
-/// Lanes of one shard, most of them of waiting calls.
-pub(super) const LANES_MAX: usize = 1024;
+/// Lanes of one shard, most of them of waiting calls, where there is memory for so many.
+const LANES_MAX: usize = 1024;
+
+/// What a lane takes that has loaded a small script, roughly.
+const LANE_COST_BYTES: usize = 350 << 10;
+
+/// What one caller may have of the lanes, for each that is left: four fifths of all where it is alone, and something is left
+/// for those who come (see [`crate::net::budget`]).
+const PART_OF_FREE: usize = 4;
 
 /// How often it is looked whether there are lanes that nobody needed since the last time.
 pub(crate) const RETURN_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,7 +28,7 @@ pub(crate) enum Making {
     Ready,
     /// It takes another slice.
     Going,
-    /// There are [`LANES_MAX`].
+    /// There are as many as there may be.
     Full,
     /// It cannot be made.
     Failed(ScriptError),
@@ -39,6 +46,8 @@ pub(crate) struct Lanes {
     config: LaneConfig,
     /// How many there are at the least, with and without a call.
     pool: usize,
+    /// And at the most.
+    pub(super) max: usize,
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
@@ -53,7 +62,7 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// `pool` lanes that have the script loaded.
+    /// `pool` lanes that have the script loaded, and later as many more as half of so many bytes have room for.
     ///
     /// # Errors
     /// Where a lane cannot load it, or a later one registers other functions than the first.
@@ -62,6 +71,7 @@ impl Lanes {
         script: &Script,
         config: &LaneConfig,
         pool: usize,
+        memory_max: usize,
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let (first, registrations) = Lane::load(script, &seat.name, config)?;
@@ -71,6 +81,9 @@ impl Lanes {
             node: seat.name.clone(),
             config: config.clone(),
             pool,
+            max: (memory_max / 2 / LANE_COST_BYTES)
+                .min(LANES_MAX)
+                .max(2 * pool),
             free: vec![Box::new(first)],
             in_use: 0,
             retired: Vec::new(),
@@ -110,6 +123,11 @@ impl Lanes {
         Some(lane)
     }
 
+    /// Whether a caller who has so many may have one more.
+    pub(super) fn has_part(&self, own: usize) -> bool {
+        own < PART_OF_FREE * self.max.saturating_sub(self.in_use)
+    }
+
     /// Takes back a lane whose call is over.
     pub(super) fn put_back(&mut self, lane: Box<Lane>) {
         self.in_use -= 1;
@@ -139,7 +157,7 @@ impl Lanes {
     pub(crate) fn make(&mut self, now: Instant, slice: Duration) -> Making {
         let begun = match self.loading.take() {
             Some(loading) => Ok(loading),
-            None if self.free.len() + self.in_use >= LANES_MAX => return Making::Full,
+            None if self.free.len() + self.in_use >= self.max => return Making::Full,
             None => Loading::begin(&self.script, &self.node, &self.config),
         };
         let error = match begun.map(|loading| loading.resume(now, slice)) {

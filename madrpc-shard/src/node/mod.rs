@@ -4,7 +4,11 @@
 //! their reply in the same datagram as their neighbours. One that has used up its slice goes to the end of the row of
 //! running calls; one that finds no room waits in the queue, first in, first out.
 //!
-//! **Who gets the core.** New calls come first. A running call gets a slice when no new call has come for a moment, which
+//! **Who gets the core.** Callers have equal parts of it (`net/shares.rs`). Each has rows and a queue of its own, and
+//! those take turns; one who has had more than its part is read, started and resumed where the others have nothing to say,
+//! and in a third of the time where they have.
+//!
+//! Of one caller, new calls come first. A running call gets a slice when no new call has come for a moment, which
 //! is the longer the more have come, or when new ones have had the core for twice as long as its last slice took: under
 //! a flood of tiny calls, long ones still have about a third of the core. Among the running, those that have used few slices
 //! go first, and every fourth slice goes to the one that has waited longest, so nothing starves. One that has to end, by
@@ -24,6 +28,8 @@ mod functions;
 pub(crate) mod lanes;
 mod reload;
 mod reply;
+mod ring;
+mod rows;
 mod schedule;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
@@ -39,7 +45,7 @@ use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
 use call::{CallKey, Origin, Parent, Ticket};
-use calls::{Calls, Row};
+use calls::Calls;
 use children::Orphans;
 use functions::Functions;
 use lanes::Lanes;
@@ -49,6 +55,7 @@ use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
 use reload::Staged;
 use reply::body_too_large;
+use rows::Row;
 use schedule::{TURN, Turns, UNSLICED};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -97,7 +104,7 @@ impl Node {
         budget: &Rc<Budget>,
         now: Instant,
     ) -> Result<Self, ScriptError> {
-        let lanes = Lanes::new(seat, script, &config.lane, pool, now)?;
+        let lanes = Lanes::new(seat, script, &config.lane, pool, budget.limit(), now)?;
         let mut counters = Counters::new([seat.name.as_str()]);
         Ok(Self {
             shard: seat.shard,
@@ -166,23 +173,29 @@ impl Service for Node {
         let (session, id, body) = (call.session, call.id, call.request.body);
         let ticket = Ticket {
             origin: Origin::Session { session, id },
+            caller: session,
             function: function.clone(),
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
         };
-        self.turns.on_call(call.arrived);
+        // One who is ahead of the others waits until they have had their turn.
+        let has_to_wait = io.callers.has_to_wait(session, call.arrived);
+        if !has_to_wait {
+            self.turns.on_call(call.arrived);
+        }
         let now = self.turns.time_in_turn(call.arrived);
         if body.len() > ticket.function.body_bytes {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
-        if self.calls.length(Row::Queue) == 0
+        if !has_to_wait
+            && self.calls.rows.length_of(Row::Queue, session) == 0
             && now < call.arrived + TURN
-            && let Some(lane) = self.claim_lane(&ticket.function)
+            && let Some(lane) = self.claim_lane(&ticket.function, session)
         {
             self.start(ticket, None, now, lane, body, io);
-        } else if let Some(error) = self.queue_full(&ticket.function) {
+        } else if let Some(error) = self.queue_full(&ticket, io) {
             self.fail(&ticket, now, error, io);
         } else {
             let key = self.calls.enqueue(ticket, body);
@@ -223,16 +236,17 @@ impl Service for Node {
     }
 
     fn wants_core(&self) -> bool {
-        self.calls.running() > 0 || self.lanes.wants() || self.staged.is_loading()
+        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.length(Row::Queue) > 0;
+        has_calls || self.lanes.wants() || self.staged.is_loading()
     }
 
     fn hold_core(&mut self, io: &mut Io<'_, Self>) {
         let is_quiet = self.give_slice(io);
-        self.make_lanes(is_quiet);
+        self.make_lanes(is_quiet, io.callers.has_just_heard(io.now));
     }
 
     fn has_work(&self) -> bool {
-        let has_calls = self.calls.running() > 0 || self.calls.length(Row::Queue) > 0;
+        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.length(Row::Queue) > 0;
         has_calls || !self.orphans.is_empty() || self.lanes.wants() || self.staged.is_loading()
     }
 
@@ -241,7 +255,7 @@ impl Service for Node {
     }
 
     fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.rows.is_empty()
     }
 
     fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {

@@ -1,9 +1,8 @@
 //! The end of a call: it is counted, and its caller or its parent is told.
 
 use super::Node;
-use super::call::{Origin, Running, Ticket};
-use super::calls::Row;
-use super::functions::Registered;
+use super::call::{Origin, Queued, Running, Ticket};
+use super::rows::Row;
 use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
@@ -68,6 +67,7 @@ impl Node {
                 self.answer(parent, answer);
             }
         }
+        self.calls.rows.gave_lane_back(running.ticket.caller);
         self.lanes.put_back(running.lane);
     }
 
@@ -117,24 +117,39 @@ impl Node {
         }
     }
 
-    /// Why no further call of the function can wait for a lane.
-    pub(super) fn queue_full(&self, function: &Registered) -> Option<CallError> {
-        let full = |of: &str, waiting: usize, limit: usize, flag: &str| {
-            let error = format!(
-                "{waiting} {of} wait on shard {} of {}; the limit is {limit} ({flag})",
-                self.shard, self.name
-            );
-            Some(CallError::not_run(ErrorKind::Overloaded, error))
-        };
-        let waiting = self.calls.length(Row::Queue) + self.calls.length(Row::Held);
-        if waiting >= self.queue_max {
-            return full("calls", waiting, self.queue_max, "--queue-limit");
+    /// Why this call cannot wait for a lane. Where the queue is full, one of the caller who has most in it goes for it.
+    pub(super) fn queue_full(
+        &mut self,
+        ticket: &Ticket,
+        io: &mut Io<'_, Self>,
+    ) -> Option<CallError> {
+        let (function, caller) = (&ticket.function, ticket.caller);
+        let waiting = function.queued.get();
+        if let Some(limit) = function.queue_max
+            && waiting >= limit
+        {
+            return Some(self.full("of its calls", waiting, limit, "queue at register"));
         }
-        let limit = function.queue_max?;
-        match function.queued.get() {
-            waiting if waiting < limit => None,
-            waiting => full("of its calls", waiting, limit, "queue at register"),
+        let waiting = self.calls.rows.length(Row::Queue) + self.calls.rows.length(Row::Held);
+        if waiting < self.queue_max {
+            return None;
         }
+        let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
+        match self.calls.drop_from_longest_queue(caller) {
+            Some(Queued { ticket, .. }) => {
+                self.fail(&ticket, io.now, error, io);
+                None
+            }
+            None => Some(error),
+        }
+    }
+
+    fn full(&self, of: &str, waiting: usize, limit: usize, flag: &str) -> CallError {
+        let error = format!(
+            "{waiting} {of} wait on shard {} of {}; the limit is {limit} ({flag})",
+            self.shard, self.name
+        );
+        CallError::not_run(ErrorKind::Overloaded, error)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use super::Node;
 use super::call::{CallKey, Origin, Queued, Running, Ticket};
-use super::calls::{Due, Row};
+use super::calls::Due;
 use super::functions::Registered;
-use super::lanes::{LANES_MAX, Making};
+use super::lanes::Making;
+use super::rows::Row;
 use crate::engine::{Lane, Progress};
+use crate::net::endpoint::SessionKey;
 use crate::net::service::Io;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
@@ -26,8 +28,17 @@ const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 /// For how many slices' time new calls that come without a pause have the core before a running one has it again.
 const SHARE_OF_NEW_CALLS: u32 = 2;
 
+/// How long calls of a caller who is ahead of the others may be started before those have their turn.
+const TURN_OF_AHEAD: Duration = Duration::from_micros(250);
+
+/// How long calls are ended in a turn where callers have something to say.
+const TURN_OF_ENDINGS: Duration = Duration::from_micros(100);
+
 /// Held calls that are looked at in one turn.
 const HELD_PER_TURN: usize = 16;
+
+/// Callers who cannot have a lane now, after which no others are looked at in this turn.
+const BLOCKED_MAX: usize = 16;
 
 /// Every so many slices the longest waiting call goes on, however many slices it has had.
 const TURN_OF_THE_OLDEST: u64 = 4;
@@ -82,6 +93,14 @@ impl Turns {
     }
 }
 
+/// Charges a caller for what has been done for it since then; gives the present time.
+fn charge(caller: SessionKey, since: Instant, io: &mut Io<'_, Node>) -> Instant {
+    let now = Instant::now();
+    io.callers
+        .charge(caller, now.saturating_duration_since(since), now);
+    now
+}
+
 impl Node {
     /// Ends calls that have waited for a lane until their deadline, and wakes those whose time has come; a bounded number.
     pub(super) fn take_due(&mut self, io: &mut Io<'_, Self>) {
@@ -100,76 +119,144 @@ impl Node {
         }
     }
 
-    /// Resumes the calls whose deadline has passed or that were given up, so that they end.
+    /// Resumes the calls whose deadline has passed or that were given up, so that they end: for a short time where others have
+    /// something to say.
     pub(super) fn end_overdue(&mut self, io: &mut Io<'_, Self>) {
-        if self.calls.length(Row::Ending) == 0 {
+        if self.calls.rows.length(Row::Ending) == 0 {
             return;
         }
         let mut now = Instant::now();
-        let end = now + TURN;
+        let time = match io.callers.has_just_heard(now) {
+            true => TURN_OF_ENDINGS,
+            false => TURN,
+        };
+        let end = now + time;
         while now < end
-            && let Some(running) = self.calls.lend(Row::Ending)
+            && let Some(running) = self.calls.lend_ending()
         {
+            let (caller, begun) = (running.ticket.caller, now);
             self.go_on(running, now, io);
-            now = Instant::now();
+            now = charge(caller, begun, io);
         }
     }
 
-    /// A lane for a call of this function, if it may run now and there is one.
-    pub(super) fn claim_lane(&mut self, function: &Registered) -> Option<Box<Lane>> {
-        if self.calls.running() >= self.pool {
-            return None;
+    /// A lane for a call of this function by this caller, if it may run now and there is one.
+    pub(super) fn claim_lane(
+        &mut self,
+        function: &Registered,
+        caller: SessionKey,
+    ) -> Option<Box<Lane>> {
+        match self.calls.rows.running_of(caller) < self.pool && self.has_part(caller) {
+            true => self.lanes.take(function.isolate),
+            false => None,
         }
-        self.lanes.take(function.isolate)
+    }
+
+    /// Whether one more lane is within this caller's part of them.
+    fn has_part(&self, caller: SessionKey) -> bool {
+        self.lanes.has_part(self.calls.rows.lanes_of(caller))
     }
 
     /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
-    /// a turn, and would keep them out for as long as anything runs.
+    /// a turn, and would keep them out for as long as anything runs. Those of callers who are ahead of others come when the
+    /// running calls do, unless the others have nothing to say.
     pub(super) fn start_queued(&mut self, io: &mut Io<'_, Self>) {
-        if self.calls.length(Row::Queue) == 0 {
+        if self.calls.rows.length(Row::Queue) == 0 {
             return;
         }
-        let end = Instant::now() + TURN;
-        while let Some(first) = self.calls.first_queued() {
-            let begun = Instant::now();
-            if begun >= end || self.calls.running() >= self.pool {
-                break;
-            }
-            // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
-            if let Origin::Session { session, .. } = first.origin
-                && io
-                    .callers
-                    .is_behind(session, first.function.result_size.get().is_large())
-            {
-                self.calls.hold_first();
-                continue;
-            }
-            // The script may be another by now.
-            let function = match self.functions.present(&first.function) {
-                Ok(function) => function,
-                Err(error) => {
-                    self.fail_first(error, begun, io);
-                    continue;
-                }
+        let begun = Instant::now();
+        self.start_some(begun, begun + TURN, io, |caller, is_ahead, io| {
+            !(is_ahead && io.callers.has_to_wait(caller, io.now))
+        });
+    }
+
+    /// Starts calls of those who are ahead of the others; says whether it came to anything.
+    fn start_those_ahead(&mut self, begun: Instant, io: &mut Io<'_, Self>) -> bool {
+        self.start_some(begun, begun + TURN_OF_AHEAD, io, |_, is_ahead, _| is_ahead)
+    }
+
+    /// Starts calls of the queue until then, as long as those whose turn it is `may` have it; says whether it came to
+    /// anything.
+    fn start_some(
+        &mut self,
+        mut now: Instant,
+        end: Instant,
+        io: &mut Io<'_, Self>,
+        may: impl Fn(SessionKey, bool, &Io<'_, Self>) -> bool,
+    ) -> bool {
+        // Callers whose first call has to wait for a lane.
+        let mut blocked = 0;
+        let mut has_begun = false;
+        while now < end
+            && let Some((caller, is_ahead)) =
+                self.calls.rows.next_queue(|key| io.callers.is_ahead(key))
+            && may(caller, is_ahead, io)
+            && blocked <= BLOCKED_MAX
+        {
+            let has_gone_on = self.start_first(caller, now, io);
+            has_begun |= has_gone_on;
+            blocked = match has_gone_on {
+                true => 0,
+                false => blocked + 1,
             };
-            if let Some(lane) = self.claim_lane(&function) {
-                if let Some((
-                    key,
-                    Queued {
-                        mut ticket, body, ..
-                    },
-                )) = self.calls.dequeue()
-                {
-                    ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
-                    ticket.function = function;
-                    self.start(ticket, Some(key), begun, lane, &body, io);
-                }
-            } else if let Some(error) = self.make_lane(begun) {
-                // A running call will end and make room; where none runs, nothing would.
-                if self.calls.running() > 0 {
-                    break;
-                }
-                self.fail_first(error, begun, io);
+            self.calls.rows.queues.turn();
+            now = charge(caller, now, io);
+        }
+        has_begun
+    }
+
+    /// Starts the first call that this caller has in the queue, or does something towards that; says whether there was
+    /// anything to do.
+    fn start_first(&mut self, caller: SessionKey, begun: Instant, io: &mut Io<'_, Self>) -> bool {
+        let Some(first) = self.calls.first_queued(caller) else {
+            return false;
+        };
+        let running = self.calls.rows.running_of(caller);
+        if running >= self.pool {
+            return false;
+        }
+        // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
+        if let Origin::Session { session, .. } = first.origin
+            && io
+                .callers
+                .is_behind(session, first.function.result_size.get().is_large())
+        {
+            self.calls.hold_first(caller);
+            return true;
+        }
+        // The script may be another by now.
+        let function = match self.functions.present(&first.function) {
+            Ok(function) => function,
+            Err(error) => {
+                self.fail_first(caller, error, begun, io);
+                return true;
+            }
+        };
+        if let Some(lane) = self.claim_lane(&function, caller) {
+            if let Some((
+                key,
+                Queued {
+                    mut ticket, body, ..
+                },
+            )) = self.calls.dequeue(caller)
+            {
+                ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
+                ticket.function = function;
+                self.start(ticket, Some(key), begun, lane, &body, io);
+            }
+            return true;
+        }
+        let error = match self.has_part(caller) {
+            true => self.make_lane(begun),
+            false => Some(self.too_many_wait(self.calls.rows.lanes_of(caller))),
+        };
+        match error {
+            None => true,
+            // A running call will end and make room; where none runs, nothing would.
+            Some(_) if running > 0 => false,
+            Some(error) => {
+                self.fail_first(caller, error, begun, io);
+                true
             }
         }
     }
@@ -177,7 +264,7 @@ impl Node {
     /// Puts calls back in the queue whose callers read their replies again; one whose caller has not done so for too long is
     /// refused. A bounded number in each turn.
     pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
-        for _ in 0..HELD_PER_TURN.min(self.calls.length(Row::Held)) {
+        for _ in 0..HELD_PER_TURN.min(self.calls.rows.length(Row::Held)) {
             let Some((key, since, session)) = self.calls.first_held() else {
                 return;
             };
@@ -196,11 +283,27 @@ impl Node {
         }
     }
 
-    fn fail_first(&mut self, error: CallError, now: Instant, io: &mut Io<'_, Self>) {
-        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue() {
+    fn fail_first(
+        &mut self,
+        caller: SessionKey,
+        error: CallError,
+        now: Instant,
+        io: &mut Io<'_, Self>,
+    ) {
+        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue(caller) {
             self.calls.remove(key);
             self.fail(&ticket, now, error, io);
         }
+    }
+
+    /// Why a call cannot have a lane where all are of calls that wait for each other: one has to go, so that the others get
+    /// on.
+    fn too_many_wait(&self, calls: usize) -> CallError {
+        let error = format!(
+            "{calls} calls of shard {} of {} wait for others",
+            self.shard, self.name
+        );
+        CallError::not_run(ErrorKind::Overloaded, error)
     }
 
     /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
@@ -211,14 +314,7 @@ impl Node {
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
-            // Where all lanes are of calls that wait for each other, one has to go, so that the others get on.
-            Making::Full => Some(CallError::not_run(
-                ErrorKind::Overloaded,
-                format!(
-                    "{LANES_MAX} calls of shard {} of {} wait for others",
-                    self.shard, self.name
-                ),
-            )),
+            Making::Full => Some(self.too_many_wait(self.lanes.max)),
             Making::Failed(error) => Some(CallError::not_run(
                 ErrorKind::Internal,
                 format!("there is no lane for the call: {error}"),
@@ -228,10 +324,10 @@ impl Node {
 
     /// Makes the lanes that are missing, and loads the script that is to come, for one slice; where calls come without
     /// a pause, in a tenth of the time.
-    pub(super) fn make_lanes(&mut self, is_quiet: bool) {
+    pub(super) fn make_lanes(&mut self, is_quiet: bool, has_just_heard: bool) {
         let begun = Instant::now();
         let is_loading = self.staged.is_loading();
-        let is_time = is_quiet || begun >= self.turns.next_making;
+        let is_time = is_quiet && !has_just_heard || begun >= self.turns.next_making;
         if !(is_loading || self.lanes.wants()) || !is_time {
             return;
         }
@@ -258,14 +354,29 @@ impl Node {
         }
         self.turns.slices_given += 1;
         self.turns.new_calls = 0;
-        let longest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
-        if let Some(running) = self.calls.lend_next(longest) {
-            let begun = Instant::now();
-            self.go_on(running, begun, io);
-            let now = Instant::now();
-            self.turns.next_slice = now + now.duration_since(begun) * SHARE_OF_NEW_CALLS;
+        // New calls of those who are ahead, and running ones, in turns.
+        let has_begun =
+            !self.turns.slices_given.is_multiple_of(2) && self.start_those_ahead(now, io);
+        if has_begun || self.resume_next(now, io) || self.start_those_ahead(now, io) {
+            let end = Instant::now();
+            self.turns.next_slice = end + end.duration_since(now) * SHARE_OF_NEW_CALLS;
         }
         is_quiet
+    }
+
+    /// Lets a call go on of the caller whose turn it is; says whether there was one.
+    fn resume_next(&mut self, begun: Instant, io: &mut Io<'_, Self>) -> bool {
+        let Some((caller, _)) = self.calls.rows.next_runner(|key| io.callers.is_ahead(key)) else {
+            return false;
+        };
+        self.calls.rows.runners.turn();
+        let oldest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
+        let Some(running) = self.calls.lend_next(caller, oldest) else {
+            return false;
+        };
+        self.go_on(running, begun, io);
+        charge(caller, begun, io);
+        true
     }
 
     /// Runs a call in this lane for its first slice; one that was in the queue has a key.
@@ -278,6 +389,7 @@ impl Node {
         body: &[u8],
         io: &mut Io<'_, Self>,
     ) {
+        self.calls.rows.took_lane(ticket.caller);
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);

@@ -6,7 +6,7 @@ use madrpc_core::call::frame::{self, FrameError, Header};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::{HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES};
-use madrpc_core::session::{Event, FrameBuffer, Room, Session, set_transport};
+use madrpc_core::session::{Event, FrameBuffer, Portion, Room, Session, set_transport};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -232,7 +232,12 @@ impl Pair {
 
     /// A turn of the session, in which bodies have so much room, and which ends after so many frames.
     fn read(&mut self, now: Instant, room: Room, frames_max: usize) {
-        self.session.begin_turn(&mut self.frames, room, now);
+        let portion = match frames_max % 2 {
+            0 => Portion::Whole,
+            _ => Portion::Small,
+        };
+        self.session
+            .begin_turn(&mut self.frames, portion, room, now);
         let before = self.came.len();
         while self.session.advance(&mut self.frames) {
             self.came.push(match self.session.frame(&mut self.frames) {

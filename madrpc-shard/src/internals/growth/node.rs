@@ -161,7 +161,7 @@ impl Idle {
         let now = Instant::now();
         let script = Script::new("growth", "madrpc.register('f', () => 1);");
         let config = LaneConfig::default();
-        let mut lanes = Lanes::new(&seat("node", now), &script, &config, 1, now)?;
+        let mut lanes = Lanes::new(&seat("node", now), &script, &config, 1, usize::MAX, now)?;
         let mut made = 0;
         while made < beyond {
             match lanes.make(Instant::now(), FOR_LONG) {

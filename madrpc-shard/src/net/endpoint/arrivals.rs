@@ -5,11 +5,45 @@ use super::entry::{ConnectionKey, Phase};
 use super::sessions::{NO_ROOM, Sessions};
 use super::wire::Wire;
 use super::{Side, UNREACHABLE_MAX};
-use crate::net::socket::Datagram;
+use crate::net::socket::{Datagram, Inbound};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::limits::{PARKED_PER_TURN_BYTES, POSTPONED_MAX_BYTES, RECEIVED_PER_TURN_BYTES};
 use madrpc_core::session::cid;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+/// Batches received in one turn, beside those that are parked, so that a flood does not keep the shard from its calls.
+const BATCHES_PER_TURN: usize = 8;
+
+/// Takes out of the socket what there is, a bounded amount; gives the number of datagrams.
+pub(super) fn empty_socket(
+    wire: &mut Wire,
+    inbound: &mut Inbound,
+    sessions: &mut Sessions,
+    side: &mut Side,
+    now: Instant,
+) -> usize {
+    let (mut count, mut batches, mut bytes) = (0, 0, 0);
+    let parked_before = sessions.parked.total;
+    loop {
+        let parked = sessions.parked.total;
+        let (filled, more) = wire.socket.receive(inbound);
+        for datagram in inbound.datagrams(filled) {
+            count += 1;
+            bytes += datagram.bytes.len();
+            on_datagram(wire, sessions, side, datagram, now);
+        }
+        batches += usize::from(sessions.parked.total == parked);
+        let parked = sessions.parked.total - parked_before;
+        if !more
+            || batches >= BATCHES_PER_TURN
+            || bytes - parked >= RECEIVED_PER_TURN_BYTES
+            || parked >= PARKED_PER_TURN_BYTES
+        {
+            return count;
+        }
+    }
+}
 
 /// A datagram has come.
 pub(super) fn on_datagram(
@@ -40,11 +74,11 @@ pub(super) fn on_datagram(
             if let Some(index) = known
                 && sessions.phase(index) == Some(Phase::Open)
             {
-                sessions.receive(index, &mut datagram, wire.socket.local(), now);
+                sessions.arrive(index, datagram, wire.socket.local(), now);
                 return;
             }
             if !acceptor.admission.has_turn() {
-                acceptor.postponed.push(&datagram);
+                acceptor.postponed.push(&datagram, POSTPONED_MAX_BYTES);
                 return;
             }
             let begun = Instant::now();

@@ -1,11 +1,12 @@
 //! A session as its endpoint keeps it, and the names by which it is found.
 
 use super::acks::Acks;
+use super::postponed::Postponed;
 use crate::net::budget::Held;
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{PeerCertificate, Role};
 use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, STUCK_TIMEOUT};
-use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Room, Session};
+use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Portion, Room, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -94,10 +95,14 @@ pub(super) struct Entry {
     pub(super) held: Held,
     /// Bytes of results that its calls under way are expected to have.
     pub(super) expected: usize,
-    /// Since when it is not read for those.
+    /// Since when it is not read for those, and none of them has come.
     pub(super) waits_since: Option<Instant>,
     /// It is read in this turn all the same.
     pub(super) is_let_through: bool,
+    /// Datagrams for which there was no time in their turn.
+    pub(super) parked: Postponed,
+    /// Bytes of datagrams taken in, and in which turn.
+    pub(super) in_turn: (u64, usize),
     /// Whether it is not read for now, as it holds too much.
     pub(super) is_held_up: bool,
     /// How far it had come, and when it last went on, where it holds too much.
@@ -173,6 +178,7 @@ impl Entry {
     pub(super) fn begin_turn(
         &mut self,
         buffer: &mut FrameBuffer,
+        portion: Portion,
         is_caller: bool,
         now: Instant,
     ) -> bool {
@@ -187,7 +193,7 @@ impl Entry {
                 true => Room::ANY,
                 false => self.held.room(self.own_bytes()),
             };
-            self.session.begin_turn(buffer, room, now);
+            self.session.begin_turn(buffer, portion, room, now);
             return true;
         }
         false
@@ -219,21 +225,4 @@ impl Entry {
             self.session.close(Goodbye::Unauthorized, reason);
         }
     }
-}
-
-/// Where a turn's reading is in the list of dirty sessions.
-pub(super) struct Reading {
-    pub(super) at: usize,
-    /// Sessions that become dirty while frames are read have their turn in the next; `None` before the first frame.
-    pub(super) end: Option<usize>,
-    /// Whether the session at hand has begun its turn.
-    pub(super) has_begun: bool,
-}
-
-impl Reading {
-    pub(super) const NEW: Self = Self {
-        at: 0,
-        end: None,
-        has_begun: false,
-    };
 }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`wire`] | datagrams in and out |
 //! | [`sessions`] | those that are open, about to be, or about to be gone |
+//! | [`parking`] | which datagrams are decrypted at once |
+//! | [`reading`] | the order in which their frames are taken |
 //! | [`acceptor`] | what a server does with a datagram of no session: [`admission`], [`retry`], [`reset`] |
 //! | [`acks`] | when they acknowledge what has come |
 //! | [`peers`] | what a client needs beside |
@@ -25,9 +27,11 @@ mod arrivals;
 mod certificates;
 mod entry;
 mod origin;
+mod parking;
 pub(crate) mod peers;
 mod phases;
 mod postponed;
+mod reading;
 mod reset;
 mod retry;
 mod sessions;
@@ -42,7 +46,7 @@ use super::budget::Budget;
 use super::relay::Relay;
 use super::socket::{Inbound, Socket};
 use acceptor::{Acceptor, issue_id};
-use arrivals::{on_datagram, on_unreachable};
+use arrivals::{empty_socket, on_datagram, on_unreachable};
 use entry::{ConnectionKey, NewSession, Phase};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
@@ -53,14 +57,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::{Sent, Wire};
-
-/// Batches received in one turn, so that a flood does not keep the shard from its calls.
-const BATCHES_PER_TURN: usize = 8;
-
-/// Bytes received in one turn, and a batch more: some 0.3 ms to decrypt.
-const RECEIVED_PER_TURN_BYTES: usize = 256 * 1024;
 
 /// Reports of an unreachable port, with no datagram in between, after which an open session is given up. Such reports
 /// carry no authentication, so one alone ends nothing.
@@ -151,6 +149,29 @@ impl Endpoint {
     /// Whether every session has given the network all it had to say.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.wire.is_full() && self.sessions.is_quiet()
+    }
+}
+
+/// Getters: whose turn it is.
+#[cfg_attr(
+    not(feature = "engine"),
+    expect(dead_code, reason = "only a node has a queue")
+)]
+impl Endpoint {
+    /// Whether this session's caller has had more than its part of the core, and another may want it now.
+    pub(crate) fn has_to_wait(&self, key: SessionKey, now: Instant) -> bool {
+        self.sessions.has_to_wait(key, now)
+    }
+
+    /// Whether a caller who is not ahead of the others has just said something, and may have more to say.
+    pub(crate) fn has_just_heard(&self, now: Instant) -> bool {
+        self.sessions.has_just_heard(now)
+    }
+
+    /// Whether this session's caller has had more than its part of the core, and there are others.
+    #[inline]
+    pub(crate) fn is_ahead(&self, key: SessionKey) -> bool {
+        self.sessions.is_ahead(key)
     }
 }
 
@@ -289,6 +310,13 @@ impl Endpoint {
         }
     }
 
+    /// Something for this session's caller took so long.
+    pub(crate) fn charge(&mut self, key: SessionKey, time: Duration, now: Instant) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.shares.charge(key.index, time, now);
+        }
+    }
+
     /// A call of this session is under way, whose result is expected to have so many bytes: where such results would take
     /// its part of the memory, it is not read further before [`Endpoint::forget_result`].
     pub(crate) fn expect_result(&mut self, key: SessionKey, bytes: usize) {
@@ -307,6 +335,7 @@ impl Endpoint {
             && let Some(entry) = self.sessions.at(key.index)
         {
             entry.expected = entry.expected.saturating_sub(bytes);
+            entry.waits_since = None;
             self.sessions.mark_read(key.index);
         }
     }
@@ -375,18 +404,8 @@ impl Endpoint {
         {
             on_datagram(wire, sessions, side, kept.datagram(), now);
         }
-        let (mut count, mut bytes) = (0, 0);
-        for _ in 0..BATCHES_PER_TURN {
-            let (filled, more) = wire.socket.receive(inbound);
-            for datagram in inbound.datagrams(filled) {
-                count += 1;
-                bytes += datagram.bytes.len();
-                on_datagram(wire, sessions, side, datagram, now);
-            }
-            if !more || bytes >= RECEIVED_PER_TURN_BYTES {
-                break;
-            }
-        }
+        sessions.receive_parked(wire.socket.local(), now);
+        let mut count = empty_socket(wire, inbound, sessions, side, now);
         wire.relay.announce();
         for _ in 0..RELAYED_PER_TURN {
             let Some((way, mut parcel)) = wire.relay.receive() else {
@@ -402,6 +421,7 @@ impl Endpoint {
             }
         }
         sessions.expire(now);
+        sessions.shares.look(now);
         count
     }
 

@@ -89,6 +89,9 @@ impl Sessions {
             .read(entry.session.quic().peer_cert(), now)?;
         let fingerprint = shown.fingerprint;
         entry.certificate = Some(shown);
+        if self.is_server() {
+            self.shares.open(index, fingerprint);
+        }
         self.certificates.add(fingerprint, most)
     }
 
@@ -210,6 +213,8 @@ impl Sessions {
         let Some(entry) = self.entries.try_remove(index) else {
             return;
         };
+        self.shares.close(index);
+        self.parked.forget(&entry.parked);
         *self.counts.of(entry.phase) -= 1;
         self.counts.handshake_bytes -= entry.handshake_bytes;
         for id in entry.ids.into_iter().flatten() {

@@ -1,8 +1,8 @@
-//! Strangers' datagrams for which there was no time: they wait for a later turn, so that neither a flood of handshakes holds up
-//! the calls nor a crowd of newcomers has to send everything twice.
+//! Datagrams for which there was no time: they wait for a later turn. Strangers', so that neither a flood of handshakes holds up
+//! the calls nor a crowd of newcomers has to send everything twice; and those of sessions that are sent much
+//! ([`super::parking`]).
 
 use crate::net::socket::Datagram;
-use madrpc_core::limits::POSTPONED_MAX_BYTES;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,10 +31,10 @@ pub(super) struct Postponed {
 }
 
 impl Postponed {
-    /// Lets a datagram wait, or loses it where too much waits already.
-    pub(super) fn push(&mut self, datagram: &Datagram<'_>) {
-        if self.bytes + datagram.bytes.len() > POSTPONED_MAX_BYTES {
-            return;
+    /// Lets a datagram wait, or loses it where more than this would; says which.
+    pub(super) fn push(&mut self, datagram: &Datagram<'_>, bytes_max: usize) -> bool {
+        if self.bytes + datagram.bytes.len() > bytes_max {
+            return false;
         }
         self.bytes += datagram.bytes.len();
         self.waiting.push_back(Kept {
@@ -42,6 +42,11 @@ impl Postponed {
             from: datagram.from,
             to: datagram.to,
         });
+        true
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn pop(&mut self) -> Option<Kept> {
@@ -58,6 +63,7 @@ impl Postponed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use madrpc_core::limits::POSTPONED_MAX_BYTES;
 
     #[test]
     fn what_waits_is_bounded_and_keeps_its_order() {
@@ -66,11 +72,15 @@ mod tests {
         let most = POSTPONED_MAX_BYTES / 1200;
         for number in 0..most + 10 {
             let mut bytes = [number as u8; 1200];
-            postponed.push(&Datagram {
+            let datagram = Datagram {
                 bytes: &mut bytes,
                 from,
                 to: None,
-            });
+            };
+            assert_eq!(
+                postponed.push(&datagram, POSTPONED_MAX_BYTES),
+                number < most
+            );
         }
         for number in 0..most {
             let mut next = postponed.pop().unwrap();

@@ -1,24 +1,30 @@
 //! The sessions of an endpoint: found by connection ID, timed, read in turns, and reported once when they end.
 //!
 //! What costs something per session costs it only for sessions in which something has happened: those are *dirty*, and
-//! each is in the list of them once. Nothing here sends; the endpoint does, and then has each [`settle`]d.
+//! each is in the list of them once, in the order in which they are read ([`reading`]). Nothing here sends; the endpoint does,
+//! and then has each [`settle`]d.
 //!
+//! [`reading`]: super::reading
 //! [`settle`]: Sessions::settle
 
 use super::acks::Acks;
 use super::certificates::Certificates;
-use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, Reading, SessionKey};
+use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, SessionKey};
 use super::origin::{Counts, Origin};
+use super::parking::Parking;
 use super::peers::PeerIndex;
+use super::postponed::Postponed;
+use super::reading::Reading;
 use crate::net::budget::{Budget, Held};
 use crate::net::log_limit::LogLimit;
+use crate::net::shares::Shares;
 use crate::net::socket::Datagram;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
     BODY_MAX_BYTES, HANDSHAKE_MIN, HANDSHAKE_TIMEOUT, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
 };
-use madrpc_core::session::{Event, FrameBuffer, Goodbye, Session};
+use madrpc_core::session::{Goodbye, Session};
 use madrpc_core::wheel::Wheel;
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -50,6 +56,12 @@ pub(super) struct Sessions {
     pub(super) origin: Origin,
     pub(super) budget: Rc<Budget>,
     pub(super) certificates: Certificates,
+    /// What callers have had of the core.
+    pub(super) shares: Shares,
+    /// Where datagrams wait of sessions that are sent much.
+    pub(super) parked: Parking,
+    /// When a caller last said something who is not ahead of the others.
+    pub(super) heard: Instant,
 }
 
 /// Getters.
@@ -72,7 +84,7 @@ impl Sessions {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.parked.is_empty()
     }
 
     /// Whether QUIC has taken all that there is to say.
@@ -152,6 +164,9 @@ impl Sessions {
             origin,
             budget,
             certificates: Certificates::default(),
+            shares: Shares::default(),
+            parked: Parking::new(),
+            heard: now,
         }
     }
 
@@ -218,6 +233,8 @@ impl Sessions {
             expected: 0,
             waits_since: None,
             is_let_through: false,
+            parked: Postponed::default(),
+            in_turn: (0, 0),
             is_held_up: false,
             progress: (0, now),
             received_at: now,
@@ -346,74 +363,6 @@ impl Sessions {
 
 /// Pollers.
 impl Sessions {
-    /// The next frame that has come, a bounded number for each session in a turn. A session that holds too much is not
-    /// read.
-    #[inline]
-    pub(super) fn next_frame<'b>(
-        &mut self,
-        buffer: &'b mut FrameBuffer,
-        now: Instant,
-    ) -> Option<(SessionKey, Event<'b>)> {
-        let is_server = self.is_server();
-        let end = *self.reading.end.get_or_insert(self.dirty.len());
-        while self.reading.at < end {
-            let index = self.dirty[self.reading.at];
-            if let Some(entry) = self.entries.get_mut(index) {
-                if !self.reading.has_begun {
-                    self.reading.has_begun = entry.begin_turn(buffer, is_server, now);
-                }
-                if self.reading.has_begun && entry.has_asked_enough() {
-                    entry.session.set_aside(buffer);
-                } else if self.reading.has_begun {
-                    let found = entry.session.advance(buffer);
-                    // At once, and not when it is settled: the sessions after it are to see what it holds. So is the caller's
-                    // whom a body is handed out for: it is held no longer.
-                    if !found || !is_server && entry.own_bytes() > 0 {
-                        entry
-                            .held
-                            .set(SESSION_COST_BYTES + entry.session.held_bytes());
-                    }
-                    if found {
-                        break;
-                    }
-                }
-            }
-            self.reading.at += 1;
-            self.reading.has_begun = false;
-        }
-        let index = *self
-            .dirty
-            .get(self.reading.at)
-            .filter(|_| self.reading.at < end)?;
-        let entry = self.entries.get_mut(index)?;
-        let generation = entry.generation;
-        let event = entry.session.frame(buffer);
-        Some((SessionKey { index, generation }, event))
-    }
-
-    /// The dirty sessions, lent out while they are sent and settled; give it back by [`Sessions::keep_dirty`].
-    pub(super) fn take_dirty(&mut self) -> Vec<usize> {
-        self.reading = Reading::NEW;
-        std::mem::take(&mut self.dirty)
-    }
-
-    /// Those that have more to read or to send remain dirty.
-    pub(super) fn keep_dirty(&mut self, mut dirty: Vec<usize>, is_wire_full: bool) {
-        let is_server = self.is_server();
-        dirty.retain(|&index| {
-            let entry = self.entries.get_mut(index);
-            entry.is_some_and(|entry| {
-                let is_held_up = entry.holds_too_much(is_server) || entry.expects_enough();
-                let is_read = entry.session.has_unread() && !is_held_up;
-                entry.dirty = is_wire_full || is_read;
-                entry.dirty
-            })
-        });
-        // Marked while the list was lent out: none so far, and they must not be lost.
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
-    }
-
     /// A session that we have opened and whose handshake is over; each is told once.
     pub(super) fn next_opened(&mut self) -> Option<SessionKey> {
         match &mut self.origin {

@@ -116,8 +116,13 @@ pub(super) fn invented(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let late = peer.ask(u64::MAX - 1, LATE, &[0], Duration::from_secs(3))?;
     let statistics = peer.statistics()?;
     peer.close();
-    let outcome = Outcome::did(format!("{sent} names, {answered} answered"))
-        .check(matches!(late, Some(Came::Reply(_))), "a real function runs");
+    let outcome = Outcome::did(format!("{sent} names, {answered} answered")).check(
+        matches!(late, Some(Came::Reply(_))),
+        match &late {
+            Some(Came::Reply(_)) => "a real function runs".to_owned(),
+            other => format!("of a real function came {other:?}"),
+        },
+    );
     let Some(statistics) = statistics else {
         return Ok(outcome.check(false, "no statistics"));
     };

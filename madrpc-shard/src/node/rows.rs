@@ -1,0 +1,322 @@
+//! Calls in rows, by what they wait for: some rows each caller has for himself, so that callers can take turns.
+
+use super::ring::Ring;
+use crate::net::endpoint::SessionKey;
+use madrpc_core::lists::{ItemKey, ListKey, Lists};
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    /// A lane.
+    Queue,
+    /// The core, after few slices.
+    Young,
+    /// The core, after many slices.
+    Old,
+    /// Its caller, to read the replies that it has got; and then a lane.
+    Held,
+    /// An answer or a timer.
+    Waiting,
+    /// The core, to end: its deadline has passed, or nobody waits for it.
+    Ending,
+}
+
+/// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
+const OWN_ROWS: usize = 3;
+
+const ROWS: usize = 6;
+
+impl Row {
+    /// Whether the calls in it have a lane and want the core.
+    fn is_running(self) -> bool {
+        matches!(self, Self::Young | Self::Old | Self::Ending)
+    }
+}
+
+/// What is in the rows of one caller, by the place of its session. Calls of a former one at the place may end late.
+struct Caller {
+    /// The present session.
+    session: SessionKey,
+    own: [ListKey; OWN_ROWS],
+    /// Calls that have a lane and want the core.
+    running: usize,
+    /// Calls that have a lane.
+    lanes: usize,
+}
+
+struct Item<T> {
+    row: Row,
+    caller: SessionKey,
+    value: T,
+}
+
+/// The rows of a shard.
+pub(super) struct Rows<T> {
+    items: Lists<Item<T>>,
+    callers: Vec<Caller>,
+    common: [ListKey; ROWS - OWN_ROWS],
+    lengths: [usize; ROWS],
+    /// Callers with calls in the queue.
+    pub(super) queues: Ring,
+    /// Callers with calls that want the core.
+    pub(super) runners: Ring,
+}
+
+/// Getters.
+impl<T> Rows<T> {
+    /// Calls in the rows of this kind.
+    pub(super) fn length(&self, row: Row) -> usize {
+        self.lengths[row as usize]
+    }
+
+    /// Calls of one caller in a row of its own.
+    pub(super) fn length_of(&self, row: Row, caller: SessionKey) -> usize {
+        let list = self.list(row, caller);
+        list.map_or(0, |list| self.items.length(list))
+    }
+
+    /// Calls that have a lane and want the core.
+    pub(super) fn running(&self) -> usize {
+        self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
+    }
+
+    /// Those of one caller.
+    pub(super) fn running_of(&self, caller: SessionKey) -> usize {
+        let caller = self.callers.get(caller.place());
+        caller.map_or(0, |caller| caller.running)
+    }
+
+    /// Calls of this caller that have a lane.
+    pub(super) fn lanes_of(&self, caller: SessionKey) -> usize {
+        let caller = self.callers.get(caller.place());
+        caller.map_or(0, |caller| caller.lanes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The key that the next call gets.
+    pub(super) fn next_key(&self) -> ItemKey {
+        self.items.next_key()
+    }
+
+    pub(super) fn get(&self, key: ItemKey) -> Option<&T> {
+        Some(&self.items.get(key)?.value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ItemKey) -> Option<&mut T> {
+        Some(&mut self.items.get_mut(key)?.value)
+    }
+
+    /// The row that a call is in.
+    pub(super) fn row_of(&self, key: ItemKey) -> Option<Row> {
+        Some(self.items.get(key)?.row)
+    }
+
+    /// The first call of the row, of this caller where each has his own.
+    pub(super) fn front(&self, row: Row, caller: SessionKey) -> Option<(ItemKey, &T)> {
+        let (key, item) = self.items.front(self.list(row, caller)?)?;
+        Some((key, &item.value))
+    }
+
+    /// The last one.
+    pub(super) fn back(&self, row: Row, caller: SessionKey) -> Option<(ItemKey, &T)> {
+        let (key, item) = self.items.back(self.list(row, caller)?)?;
+        Some((key, &item.value))
+    }
+
+    /// The first call of a row that all have together.
+    pub(super) fn front_of_all(&self, row: Row) -> Option<(ItemKey, &T)> {
+        let list = *self.common.get((row as usize).checked_sub(OWN_ROWS)?)?;
+        let (key, item) = self.items.front(list)?;
+        Some((key, &item.value))
+    }
+
+    fn list(&self, row: Row, caller: SessionKey) -> Option<ListKey> {
+        match (row as usize).checked_sub(OWN_ROWS) {
+            Some(common) => self.common.get(common).copied(),
+            None => Some(self.callers.get(caller.place())?.own[row as usize]),
+        }
+    }
+}
+
+/// Handlers.
+impl<T> Rows<T> {
+    pub(super) fn new() -> Self {
+        let mut items = Lists::default();
+        let common = std::array::from_fn(|_| items.add_list());
+        Self {
+            items,
+            callers: Vec::new(),
+            common,
+            lengths: [0; ROWS],
+            queues: Ring::default(),
+            runners: Ring::default(),
+        }
+    }
+
+    /// Puts a call of this caller at the end of the row.
+    pub(super) fn push(&mut self, row: Row, caller: SessionKey, value: T) -> ItemKey {
+        let list = self.note_in(row, caller);
+        self.items.push_back(list, Item { row, caller, value })
+    }
+
+    /// Puts a call at the end of another row; it keeps its key.
+    pub(super) fn enter(&mut self, key: ItemKey, row: Row) {
+        if let Some(item) = self.items.get_mut(key) {
+            let (before, caller) = (std::mem::replace(&mut item.row, row), item.caller);
+            self.note_out(before, caller);
+            let list = self.note_in(row, caller);
+            self.items.move_to(key, list);
+        }
+    }
+
+    /// Takes a call out of its row.
+    pub(super) fn remove(&mut self, key: ItemKey) -> Option<T> {
+        let item = self.items.remove(key)?;
+        self.note_out(item.row, item.caller);
+        Some(item.value)
+    }
+
+    /// A call of this caller has a lane now.
+    pub(super) fn took_lane(&mut self, caller: SessionKey) {
+        self.caller(caller).lanes += 1;
+    }
+
+    /// It has given it back.
+    pub(super) fn gave_lane_back(&mut self, caller: SessionKey) {
+        self.caller(caller).lanes -= 1;
+    }
+
+    fn caller(&mut self, session: SessionKey) -> &mut Caller {
+        let place = session.place();
+        while self.callers.len() <= place {
+            let own = std::array::from_fn(|_| self.items.add_list());
+            self.callers.push(Caller {
+                session,
+                own,
+                running: 0,
+                lanes: 0,
+            });
+        }
+        let caller = &mut self.callers[place];
+        let known = caller.session;
+        // Made for another place's sake, or a former one's.
+        if known.place() != place || known.generation < session.generation {
+            caller.session = session;
+        }
+        caller
+    }
+
+    fn note_in(&mut self, row: Row, session: SessionKey) -> ListKey {
+        self.lengths[row as usize] += 1;
+        let common = (row as usize).checked_sub(OWN_ROWS);
+        let common = common.map(|common| self.common[common]);
+        let caller = self.caller(session);
+        caller.running += usize::from(row.is_running());
+        let list = common.unwrap_or_else(|| caller.own[row as usize]);
+        match row {
+            Row::Queue => self.queues.add(session.place()),
+            Row::Young | Row::Old => self.runners.add(session.place()),
+            Row::Held | Row::Waiting | Row::Ending => {}
+        }
+        list
+    }
+
+    fn note_out(&mut self, row: Row, session: SessionKey) {
+        self.lengths[row as usize] -= 1;
+        self.caller(session).running -= usize::from(row.is_running());
+    }
+}
+
+/// Pollers.
+impl<T> Rows<T> {
+    /// The caller with calls in the queue whose turn it is: one who is not ahead of the others, if there is one. Says
+    /// whether it is ahead.
+    pub(super) fn next_queue(
+        &mut self,
+        is_ahead: impl Fn(SessionKey) -> bool,
+    ) -> Option<(SessionKey, bool)> {
+        let (items, callers) = (&self.items, &self.callers);
+        let length = |place: usize| items.length(callers[place].own[Row::Queue as usize]);
+        let next = self.queues.next(
+            |place| length(place) > 0,
+            |place| is_ahead(callers[place].session),
+        );
+        next.map(|(place, is_ahead)| (callers[place].session, is_ahead))
+    }
+
+    /// The same of callers with calls that want the core.
+    pub(super) fn next_runner(
+        &mut self,
+        is_ahead: impl Fn(SessionKey) -> bool,
+    ) -> Option<(SessionKey, bool)> {
+        let (items, callers) = (&self.items, &self.callers);
+        let length = |place: usize, row: Row| items.length(callers[place].own[row as usize]);
+        let next = self.runners.next(
+            |place| length(place, Row::Young) + length(place, Row::Old) > 0,
+            |place| is_ahead(callers[place].session),
+        );
+        next.map(|(place, is_ahead)| (callers[place].session, is_ahead))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(index: usize, generation: u64) -> SessionKey {
+        SessionKey { index, generation }
+    }
+
+    #[test]
+    fn each_caller_has_rows_of_its_own_whoever_came_first() {
+        let mut rows = Rows::new();
+        let (late, early) = (session(1, 2), session(0, 1));
+        rows.push(Row::Queue, late, "late");
+        rows.push(Row::Queue, early, "early");
+        assert_eq!(rows.front(Row::Queue, early).unwrap().1, &"early");
+        assert_eq!(rows.next_queue(|_| false), Some((late, false)));
+        assert_eq!(rows.next_queue(|key| key == late), Some((early, false)));
+        assert_eq!(
+            (rows.length(Row::Queue), rows.length_of(Row::Queue, early)),
+            (2, 1)
+        );
+    }
+
+    #[test]
+    fn what_a_caller_has_is_counted_as_its_calls_go_from_row_to_row() {
+        let mut rows = Rows::new();
+        let (one, other) = (session(3, 1), session(4, 2));
+        let key = rows.push(Row::Young, one, 7);
+        rows.push(Row::Old, other, 8);
+        rows.took_lane(one);
+        assert_eq!(
+            (rows.running(), rows.running_of(one), rows.lanes_of(one)),
+            (2, 1, 1)
+        );
+        rows.enter(key, Row::Ending);
+        assert_eq!(
+            (rows.running_of(one), rows.length_of(Row::Young, one)),
+            (1, 0)
+        );
+        assert_eq!(rows.front_of_all(Row::Ending), Some((key, &7)));
+        assert_eq!(rows.next_runner(|_| false), Some((other, false)));
+        rows.enter(key, Row::Waiting);
+        assert_eq!((rows.running(), rows.row_of(key)), (1, Some(Row::Waiting)));
+        assert_eq!(rows.remove(key), Some(7));
+        assert_eq!(rows.remove(key), None);
+        rows.gave_lane_back(one);
+        assert_eq!((rows.running_of(one), rows.lanes_of(one)), (0, 0));
+    }
+
+    #[test]
+    fn a_later_session_at_the_place_of_a_former_one_takes_its_turns() {
+        let mut rows = Rows::new();
+        rows.push(Row::Queue, session(0, 1), ());
+        rows.push(Row::Queue, session(0, 5), ());
+        rows.push(Row::Queue, session(0, 1), ());
+        assert_eq!(rows.next_queue(|_| false), Some((session(0, 5), false)));
+    }
+}

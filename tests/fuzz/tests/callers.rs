@@ -1,0 +1,121 @@
+//! Callers at a shard: who has had more than his part waits for the others, and gets through all the same.
+
+use madrpc_abuse::peer::client::{Came, Peer};
+use madrpc_abuse::peer::socket::traffic;
+use madrpc_core::call::frame;
+use madrpc_core::identity::{Authority, Role};
+use madrpc_core::limits::MEMORY_MIN_BYTES;
+use madrpc_core::session::set_transport;
+use madrpc_shard::engine::Script;
+use madrpc_shard::internals::NodeShard;
+use std::time::{Duration, Instant};
+
+const SCRIPT: &str = "madrpc.register('echo', (value) => value);";
+
+/// Calls that one has under way all the time, and the other.
+const MANY: u64 = 4096;
+const SOME: u64 = 64;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+struct Fleet {
+    authority: Authority,
+    node: NodeShard,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let authority = Authority::create("test").unwrap();
+        let script = Script::new("test.js", SCRIPT);
+        let identity = authority.issue(Role::Node).unwrap();
+        let node = NodeShard::new(&identity, &script, 4, MEMORY_MIN_BYTES).unwrap();
+        Self { authority, node }
+    }
+
+    /// A caller with a certificate of its own.
+    fn join(&mut self) -> Peer {
+        let client = self.authority.issue(Role::Client).unwrap();
+        let mut config = client.client_config().unwrap();
+        set_transport(&mut config, Duration::from_secs(30)).unwrap();
+        let mut peer = Peer::begin(self.node.address(), &mut config).unwrap();
+        while !peer.quic.is_established() {
+            peer.turn(Duration::ZERO).unwrap();
+            self.node.turn(Instant::now());
+        }
+        // It opens the channel, on which its server could not write otherwise.
+        peer.send_channel(&frame::NOTHING);
+        peer
+    }
+}
+
+#[test]
+fn a_call_of_one_who_is_ahead_is_answered_whoever_came_first() {
+    for is_first in [true, false] {
+        let mut fleet = Fleet::new();
+        let (mut ahead, mut other) = (fleet.join(), fleet.join());
+        if !is_first {
+            std::mem::swap(&mut ahead, &mut other);
+        }
+        let (mut calls, mut under_way) = (0, 0);
+        for round in 0..3 {
+            let (mut unknown, mut answered, mut last) = (0, 0, None);
+            while last.is_none() {
+                while under_way < SOME {
+                    calls += 1;
+                    under_way += 1;
+                    other.call(calls, "echo", &[0], TIMEOUT * 10);
+                }
+                while unknown < 10 * MANY && unknown < answered + MANY {
+                    unknown += 1;
+                    ahead.call(unknown, "nobody", &[], TIMEOUT * 10);
+                    if unknown == 10 * MANY {
+                        ahead.call(u64::MAX, "echo", &[0], TIMEOUT);
+                    }
+                }
+                ahead.turn(Duration::ZERO).unwrap();
+                other.turn(Duration::ZERO).unwrap();
+                fleet.node.turn(Instant::now());
+                under_way -= other.read().len() as u64;
+                for (id, came) in ahead.read() {
+                    match id {
+                        u64::MAX => last = Some(came),
+                        _ => answered += 1,
+                    }
+                }
+            }
+            assert_eq!(last, Some(Came::Reply(vec![0])), "round {round}");
+        }
+    }
+}
+
+/// What one is sent much stands in the socket before what another says.
+#[test]
+fn a_small_call_does_not_wait_for_what_another_sends() {
+    const BODY_BYTES: usize = 30 << 20;
+    let mut fleet = Fleet::new();
+    let (mut large, mut small) = (fleet.join(), fleet.join());
+    small.call(0, "echo", &[0], TIMEOUT);
+    while small.read().is_empty() {
+        small.turn(Duration::ZERO).unwrap();
+        large.turn(Duration::ZERO).unwrap();
+        fleet.node.turn(Instant::now());
+    }
+    large.send_body(vec![0; BODY_BYTES].into(), false);
+    let mut in_flight_max = 0;
+    for id in 1..=100 {
+        // It fills the network as far as it may by now.
+        let before = traffic().sent_bytes;
+        large.turn(Duration::ZERO).unwrap();
+        in_flight_max = in_flight_max.max(traffic().sent_bytes - before);
+        small.call(id, "echo", &[0], TIMEOUT);
+        small.turn(Duration::ZERO).unwrap();
+        fleet.node.turn(Instant::now());
+        small.turn(Duration::ZERO).unwrap();
+        assert_eq!(
+            small.read(),
+            [(id, Came::Reply(vec![0]))],
+            "{in_flight_max}"
+        );
+    }
+    assert!(in_flight_max > 400_000, "{in_flight_max} bytes at once");
+}
