@@ -142,11 +142,12 @@ fn a_call_of_one_who_is_ahead_comes_through_beside_those_who_have_much_to_say() 
             let mut unknown: Vec<_> = (0..2000)
                 .map(|_| Box::pin(ahead.prepare("unknown").send(Value::Undefined)))
                 .collect();
-            for call in &mut unknown {
-                let _ = block_on(poll_once(call));
-            }
-            for call in unknown {
-                let error = block_on(call).unwrap_err();
+            let sent: Vec<_> = unknown
+                .iter_mut()
+                .map(|call| block_on(poll_once(call)))
+                .collect();
+            for (answer, call) in sent.into_iter().zip(unknown) {
+                let error = answer.unwrap_or_else(|| block_on(call)).unwrap_err();
                 assert_eq!(error.kind, ErrorKind::NoSuchFunction, "{error}");
             }
             assert_eq!(call(&ahead, "echo", 1, Duration::from_secs(2)), Ok(1));
