@@ -123,10 +123,11 @@ spelling: $(TYPOS)
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) $(LOCKED) --all-features check --hide-inclusion-graph licenses bans sources
 
-# The second builds its dependencies for itself, as they have fewer features there; boring's switch spares it BoringSSL.
+# The second builds its dependencies for itself, as they have fewer features there; boring's switch spares it BoringSSL, in
+# a folder of its own, as the first would have to build that again.
 clippy: check-deps
 	cargo clippy $(LOCKED) --workspace --all-targets --all-features -- -D warnings
-	DOCS_RS=1 cargo clippy $(LOCKED) -p madrpc-shard --no-default-features -- -D warnings
+	DOCS_RS=1 cargo clippy $(LOCKED) --target-dir target/no-engine -p madrpc-shard --no-default-features -- -D warnings
 
 doc: check-deps
 	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --all-features --no-deps
