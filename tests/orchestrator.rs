@@ -395,6 +395,15 @@ fn the_first_call_to_a_name_waits_for_the_address_that_answers() {
     assert_eq!(client.call_blocking::<_, i64>("echo", &1).unwrap(), 1);
 }
 
+/// An orchestrator with as little memory as it can have.
+fn small(fleet: &Fleet, node: &Server) -> Server {
+    let config = ServerConfig {
+        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
+        ..fleet.config(Role::Orchestrator, 1)
+    };
+    Server::orchestrator(&config, &[node.address()]).unwrap()
+}
+
 /// More than the orchestrator has memory for: once it knows how large the results are, it asks for as much at a time as
 /// there is room for, and every call gets its own. A caller of small things beside it is answered meanwhile.
 #[test]
@@ -404,11 +413,7 @@ fn large_results_come_by_and_by() {
     let fleet = Fleet::new();
     let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));{SCRIPT}");
     let node = fleet.node(&script);
-    let config = ServerConfig {
-        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
-        ..fleet.config(Role::Orchestrator, 1)
-    };
-    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let orchestrator = small(&fleet, &node);
     let large = fleet.client(orchestrator.address());
     let small = fleet.client(orchestrator.address());
     connected(&large, 1);
@@ -438,11 +443,7 @@ fn the_largest_result_has_room_where_it_comes_alone() {
     let fleet = Fleet::new();
     let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));");
     let node = fleet.node(&script);
-    let config = ServerConfig {
-        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
-        ..fleet.config(Role::Orchestrator, 1)
-    };
-    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let orchestrator = small(&fleet, &node);
     let client = fleet.client(orchestrator.address());
     connected(&client, 1);
     for _ in 0..3 {
@@ -464,11 +465,7 @@ fn calls_are_given_up_though_their_caller_waits_for_results() {
     let node = fleet.node(
         "madrpc.register('slow', async (ms) => { await new Promise((done) => setTimeout(done, ms)); return new Uint8Array(4_000_000); });",
     );
-    let config = ServerConfig {
-        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
-        ..fleet.config(Role::Orchestrator, 1)
-    };
-    let orchestrator = Server::orchestrator(&config, &[node.address()]).unwrap();
+    let orchestrator = small(&fleet, &node);
     let client = fleet.client(orchestrator.address());
     connected(&client, 1);
     let slow = |ms: i64| {

@@ -96,8 +96,8 @@ impl Calls {
         let key = self.insert(Row::Queue, caller, deadline, State::Queued(queued));
         let longest = self
             .longest_queue
-            .map_or(0, |longest| self.rows.length_of(Row::Queue, longest));
-        if self.rows.length_of(Row::Queue, caller) > longest {
+            .map_or(0, |longest| self.rows.of(longest).queued);
+        if self.rows.of(caller).queued > longest {
             self.longest_queue = Some(caller);
         }
         key
@@ -224,10 +224,16 @@ impl Calls {
         }
     }
 
-    /// Takes the last call out of the queue of the caller who has most there, where that is more than this one has.
-    pub(super) fn drop_from_longest_queue(&mut self, caller: SessionKey) -> Option<Queued> {
-        let longest = self.longest_queue?;
-        if self.rows.length_of(Row::Queue, longest) <= self.rows.length_of(Row::Queue, caller) + 1 {
+    /// Makes room for a call of this caller in a queue that is full: takes out one that waits until its caller reads, or the
+    /// last of the caller who has most in the queue, where that is more than this one has.
+    pub(super) fn make_room(&mut self, caller: SessionKey) -> Option<Queued> {
+        if let Some((key, _, other)) = self.first_held()
+            && other != caller
+        {
+            return self.take_queued(key);
+        }
+        let (longest, own) = (self.longest_queue?, self.rows.of(caller));
+        if self.rows.of(longest).queued <= own.queued + own.held + 1 {
             return None;
         }
         let (key, _) = self.rows.back(Row::Queue, longest)?;

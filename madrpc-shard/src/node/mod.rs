@@ -189,10 +189,11 @@ impl Service for Node {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
+        let counts = self.calls.rows.of(session);
         if !has_to_wait
-            && self.calls.rows.length_of(Row::Queue, session) == 0
+            && counts.queued == 0
             && now < call.arrived + TURN
-            && let Some(lane) = self.claim_lane(&ticket.function, session)
+            && let Some(lane) = self.claim_lane(&ticket.function, counts)
         {
             self.start(ticket, None, now, lane, body, io);
         } else if let Some(error) = self.queue_full(&ticket, io) {

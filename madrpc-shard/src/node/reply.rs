@@ -67,7 +67,6 @@ impl Node {
                 self.answer(parent, answer);
             }
         }
-        self.calls.rows.gave_lane_back(running.ticket.caller);
         self.lanes.put_back(running.lane);
     }
 
@@ -117,7 +116,8 @@ impl Node {
         }
     }
 
-    /// Why this call cannot wait for a lane. Where the queue is full, one of the caller who has most in it goes for it.
+    /// Why this call cannot wait for a lane. Where the queue is full, one goes for it of a caller who does not read
+    /// its replies, or who has most in it.
     pub(super) fn queue_full(
         &mut self,
         ticket: &Ticket,
@@ -135,7 +135,7 @@ impl Node {
             return None;
         }
         let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
-        match self.calls.drop_from_longest_queue(caller) {
+        match self.calls.make_room(caller) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);
                 None

@@ -27,10 +27,34 @@ const OWN_ROWS: usize = 3;
 const ROWS: usize = 6;
 
 impl Row {
-    /// Whether the calls in it have a lane and want the core.
-    fn is_running(self) -> bool {
-        matches!(self, Self::Young | Self::Old | Self::Ending)
+    /// What a call in it counts for.
+    fn counts(self) -> Counts {
+        let (queued, held, running, lanes) = match self {
+            Self::Queue => (1, 0, 0, 0),
+            Self::Held => (0, 1, 0, 0),
+            Self::Young | Self::Old | Self::Ending => (0, 0, 1, 1),
+            Self::Waiting => (0, 0, 0, 1),
+        };
+        Counts {
+            queued,
+            held,
+            running,
+            lanes,
+        }
     }
+}
+
+/// What one caller has, but for calls in their first slice, which are in no row.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Calls that wait for a lane.
+    pub(super) queued: usize,
+    /// Calls that wait until it reads its replies.
+    pub(super) held: usize,
+    /// Calls that have a lane and want the core.
+    pub(super) running: usize,
+    /// Calls that have a lane.
+    pub(super) lanes: usize,
 }
 
 /// What is in the rows of one caller, by the place of its session. Calls of a former one at the place may end late.
@@ -38,10 +62,7 @@ struct Caller {
     /// The present session.
     session: SessionKey,
     own: [ListKey; OWN_ROWS],
-    /// Calls that have a lane and want the core.
-    running: usize,
-    /// Calls that have a lane.
-    lanes: usize,
+    counts: Counts,
 }
 
 struct Item<T> {
@@ -69,27 +90,16 @@ impl<T> Rows<T> {
         self.lengths[row as usize]
     }
 
-    /// Calls of one caller in a row of its own.
-    pub(super) fn length_of(&self, row: Row, caller: SessionKey) -> usize {
-        let list = self.list(row, caller);
-        list.map_or(0, |list| self.items.length(list))
-    }
-
     /// Calls that have a lane and want the core.
     pub(super) fn running(&self) -> usize {
         self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
     }
 
-    /// Those of one caller.
-    pub(super) fn running_of(&self, caller: SessionKey) -> usize {
+    /// What this caller has.
+    #[inline]
+    pub(super) fn of(&self, caller: SessionKey) -> Counts {
         let caller = self.callers.get(caller.place());
-        caller.map_or(0, |caller| caller.running)
-    }
-
-    /// Calls of this caller that have a lane.
-    pub(super) fn lanes_of(&self, caller: SessionKey) -> usize {
-        let caller = self.callers.get(caller.place());
-        caller.map_or(0, |caller| caller.lanes)
+        caller.map_or_else(Counts::default, |caller| caller.counts)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -179,16 +189,6 @@ impl<T> Rows<T> {
         Some(item.value)
     }
 
-    /// A call of this caller has a lane now.
-    pub(super) fn took_lane(&mut self, caller: SessionKey) {
-        self.caller(caller).lanes += 1;
-    }
-
-    /// It has given it back.
-    pub(super) fn gave_lane_back(&mut self, caller: SessionKey) {
-        self.caller(caller).lanes -= 1;
-    }
-
     fn caller(&mut self, session: SessionKey) -> &mut Caller {
         let place = session.place();
         while self.callers.len() <= place {
@@ -196,8 +196,7 @@ impl<T> Rows<T> {
             self.callers.push(Caller {
                 session,
                 own,
-                running: 0,
-                lanes: 0,
+                counts: Counts::default(),
             });
         }
         let caller = &mut self.callers[place];
@@ -214,7 +213,11 @@ impl<T> Rows<T> {
         let common = (row as usize).checked_sub(OWN_ROWS);
         let common = common.map(|common| self.common[common]);
         let caller = self.caller(session);
-        caller.running += usize::from(row.is_running());
+        let (counts, one) = (&mut caller.counts, row.counts());
+        counts.queued += one.queued;
+        counts.held += one.held;
+        counts.running += one.running;
+        counts.lanes += one.lanes;
         let list = common.unwrap_or_else(|| caller.own[row as usize]);
         match row {
             Row::Queue => self.queues.add(session.place()),
@@ -226,7 +229,11 @@ impl<T> Rows<T> {
 
     fn note_out(&mut self, row: Row, session: SessionKey) {
         self.lengths[row as usize] -= 1;
-        self.caller(session).running -= usize::from(row.is_running());
+        let (counts, one) = (&mut self.caller(session).counts, row.counts());
+        counts.queued -= one.queued;
+        counts.held -= one.held;
+        counts.running -= one.running;
+        counts.lanes -= one.lanes;
     }
 }
 
@@ -238,10 +245,9 @@ impl<T> Rows<T> {
         &mut self,
         is_ahead: impl Fn(SessionKey) -> bool,
     ) -> Option<(SessionKey, bool)> {
-        let (items, callers) = (&self.items, &self.callers);
-        let length = |place: usize| items.length(callers[place].own[Row::Queue as usize]);
+        let callers = &self.callers;
         let next = self.queues.next(
-            |place| length(place) > 0,
+            |place| callers[place].counts.queued > 0,
             |place| is_ahead(callers[place].session),
         );
         next.map(|(place, is_ahead)| (callers[place].session, is_ahead))
@@ -279,10 +285,7 @@ mod tests {
         assert_eq!(rows.front(Row::Queue, early).unwrap().1, &"early");
         assert_eq!(rows.next_queue(|_| false), Some((late, false)));
         assert_eq!(rows.next_queue(|key| key == late), Some((early, false)));
-        assert_eq!(
-            (rows.length(Row::Queue), rows.length_of(Row::Queue, early)),
-            (2, 1)
-        );
+        assert_eq!((rows.length(Row::Queue), rows.of(early).queued), (2, 1));
     }
 
     #[test]
@@ -291,24 +294,22 @@ mod tests {
         let (one, other) = (session(3, 1), session(4, 2));
         let key = rows.push(Row::Young, one, 7);
         rows.push(Row::Old, other, 8);
-        rows.took_lane(one);
-        assert_eq!(
-            (rows.running(), rows.running_of(one), rows.lanes_of(one)),
-            (2, 1, 1)
-        );
+        let counts = |running: usize, lanes: usize| Counts {
+            running,
+            lanes,
+            ..Counts::default()
+        };
+        assert_eq!((rows.running(), rows.of(one)), (2, counts(1, 1)));
         rows.enter(key, Row::Ending);
-        assert_eq!(
-            (rows.running_of(one), rows.length_of(Row::Young, one)),
-            (1, 0)
-        );
+        assert_eq!(rows.of(one), counts(1, 1));
         assert_eq!(rows.front_of_all(Row::Ending), Some((key, &7)));
         assert_eq!(rows.next_runner(|_| false), Some((other, false)));
         rows.enter(key, Row::Waiting);
         assert_eq!((rows.running(), rows.row_of(key)), (1, Some(Row::Waiting)));
+        assert_eq!(rows.of(one), counts(0, 1));
         assert_eq!(rows.remove(key), Some(7));
         assert_eq!(rows.remove(key), None);
-        rows.gave_lane_back(one);
-        assert_eq!((rows.running_of(one), rows.lanes_of(one)), (0, 0));
+        assert_eq!(rows.of(one), counts(0, 0));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::call::{CallKey, Origin, Queued, Running, Ticket};
 use super::calls::Due;
 use super::functions::Registered;
 use super::lanes::Making;
-use super::rows::Row;
+use super::rows::{Counts, Row};
 use crate::engine::{Lane, Progress};
 use crate::net::endpoint::SessionKey;
 use crate::net::service::Io;
@@ -140,21 +140,16 @@ impl Node {
         }
     }
 
-    /// A lane for a call of this function by this caller, if it may run now and there is one.
+    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one.
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
-        caller: SessionKey,
+        counts: Counts,
     ) -> Option<Box<Lane>> {
-        match self.calls.rows.running_of(caller) < self.pool && self.has_part(caller) {
+        match counts.running < self.pool && self.lanes.has_part(counts.lanes) {
             true => self.lanes.take(function.isolate),
             false => None,
         }
-    }
-
-    /// Whether one more lane is within this caller's part of them.
-    fn has_part(&self, caller: SessionKey) -> bool {
-        self.lanes.has_part(self.calls.rows.lanes_of(caller))
     }
 
     /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
@@ -199,7 +194,7 @@ impl Node {
                 true => 0,
                 false => blocked + 1,
             };
-            self.calls.rows.queues.turn();
+            self.calls.rows.queues.turn(is_ahead);
             now = charge(caller, now, io);
         }
         has_begun
@@ -211,8 +206,8 @@ impl Node {
         let Some(first) = self.calls.first_queued(caller) else {
             return false;
         };
-        let running = self.calls.rows.running_of(caller);
-        if running >= self.pool {
+        let counts = self.calls.rows.of(caller);
+        if counts.running >= self.pool {
             return false;
         }
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
@@ -232,7 +227,7 @@ impl Node {
                 return true;
             }
         };
-        if let Some(lane) = self.claim_lane(&function, caller) {
+        if let Some(lane) = self.claim_lane(&function, counts) {
             if let Some((
                 key,
                 Queued {
@@ -246,14 +241,14 @@ impl Node {
             }
             return true;
         }
-        let error = match self.has_part(caller) {
+        let error = match self.lanes.has_part(counts.lanes) {
             true => self.make_lane(begun),
-            false => Some(self.too_many_wait(self.calls.rows.lanes_of(caller))),
+            false => Some(self.too_many_wait(counts.lanes)),
         };
         match error {
             None => true,
             // A running call will end and make room; where none runs, nothing would.
-            Some(_) if running > 0 => false,
+            Some(_) if counts.running > 0 => false,
             Some(error) => {
                 self.fail_first(caller, error, begun, io);
                 true
@@ -366,10 +361,11 @@ impl Node {
 
     /// Lets a call go on of the caller whose turn it is; says whether there was one.
     fn resume_next(&mut self, begun: Instant, io: &mut Io<'_, Self>) -> bool {
-        let Some((caller, _)) = self.calls.rows.next_runner(|key| io.callers.is_ahead(key)) else {
+        let next = self.calls.rows.next_runner(|key| io.callers.is_ahead(key));
+        let Some((caller, is_ahead)) = next else {
             return false;
         };
-        self.calls.rows.runners.turn();
+        self.calls.rows.runners.turn(is_ahead);
         let oldest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
         let Some(running) = self.calls.lend_next(caller, oldest) else {
             return false;
@@ -389,7 +385,6 @@ impl Node {
         body: &[u8],
         io: &mut Io<'_, Self>,
     ) {
-        self.calls.rows.took_lane(ticket.caller);
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);

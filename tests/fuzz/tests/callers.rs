@@ -2,15 +2,23 @@
 
 use madrpc_abuse::peer::client::{Came, Peer};
 use madrpc_abuse::peer::socket::traffic;
+use madrpc_core::call::ErrorKind;
 use madrpc_core::call::frame;
 use madrpc_core::identity::{Authority, Role};
 use madrpc_core::limits::MEMORY_MIN_BYTES;
 use madrpc_core::session::set_transport;
 use madrpc_shard::engine::Script;
 use madrpc_shard::internals::NodeShard;
+use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::{Server, ServerConfig};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-const SCRIPT: &str = "madrpc.register('echo', (value) => value);";
+const SCRIPT: &str = "
+madrpc.register('echo', (value) => value);
+madrpc.register('large', () => new Uint8Array(2_000_000));
+madrpc.register('loop', () => { const end = Date.now() + 50; while (Date.now() < end); });
+";
 
 /// Calls that one has under way all the time, and the other.
 const MANY: u64 = 4096;
@@ -118,4 +126,64 @@ fn a_small_call_does_not_wait_for_what_another_sends() {
         );
     }
     assert!(in_flight_max > 400_000, "{in_flight_max} bytes at once");
+}
+
+/// What waits until its caller reads counts as waiting, and is not in the way of those who do.
+#[test]
+fn calls_of_one_who_does_not_read_are_not_in_the_way_in_the_queue() {
+    const QUEUE: usize = 8;
+    let authority = Authority::create("test").unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ServerConfig {
+        shards: Some(1),
+        ..ServerConfig::new(address, authority.issue(Role::Node).unwrap())
+    };
+    let settings = NodeConfig {
+        pool_size: Some(2),
+        queue_max: QUEUE,
+        ..NodeConfig::default()
+    };
+    let script = Script::new("test.js", SCRIPT);
+    let node = Server::node(&config, &script, &settings).unwrap();
+    let join = || {
+        let client = authority.issue(Role::Client).unwrap();
+        let mut config = client.client_config().unwrap();
+        set_transport(&mut config, Duration::from_secs(30)).unwrap();
+        let mut peer = Peer::connect(node.address(), &mut config).unwrap();
+        peer.send_channel(&frame::NOTHING);
+        peer
+    };
+    let (mut deaf, mut other) = (join(), join());
+    for id in 0..64 {
+        deaf.call(id, "large", &[], TIMEOUT * 3);
+    }
+    deaf.turn_until(Duration::from_millis(500), |_| false)
+        .unwrap();
+    // More than may run at the same time.
+    let calls = 6;
+    for id in 0..calls {
+        other.call(id, "loop", &[], TIMEOUT);
+    }
+    let mut came = Vec::new();
+    let has_all = |peer: &mut Peer| {
+        came.extend(peer.read());
+        came.len() as u64 == calls
+    };
+    assert!(other.turn_until(TIMEOUT, has_all).unwrap());
+    for (id, came) in &came {
+        assert!(matches!(came, Came::Reply(_)), "{id}: {came:?}");
+    }
+    // It had its calls in the queue, all but those that ran.
+    let refused = |(_, came): &(u64, Came)| *came == Came::Failure(ErrorKind::Overloaded);
+    let mut seen = Vec::new();
+    deaf.turn_until(TIMEOUT, |peer| {
+        seen.extend(peer.read());
+        seen.len() == 64
+    })
+    .unwrap();
+    assert!(
+        seen.iter().filter(|one| refused(one)).count() > QUEUE,
+        "{}",
+        seen.len()
+    );
 }
