@@ -121,6 +121,13 @@ impl Exchange {
         }
     }
 
+    /// Gives the core back where the slice is used up, in the host's own work: QuickJS does not ask there.
+    pub(super) fn pause(&self) {
+        if Instant::now() >= self.slice_end.get() {
+            self.suspend(Yield::Slice);
+        }
+    }
+
     /// Whether the call has to end, and why; looks at the clock.
     pub(super) fn must_stop(&self) -> Option<ErrorKind> {
         if self.stop.get().is_none() {

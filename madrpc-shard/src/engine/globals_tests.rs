@@ -175,6 +175,22 @@ fn logged(source: &str) -> Vec<String> {
     lines.try_iter().collect()
 }
 
+/// The engine looks at the clock every so many steps, and a line takes as long as many of those.
+#[test]
+fn a_call_that_only_logs_has_slices() {
+    let (log, lines) = channel();
+    let slices = tracing::subscriber::with_default(Log(log), || {
+        let source =
+            "madrpc.register('f', () => { for (let i = 0; i < 100; i++) console.log(i); });";
+        let mut lane = lane(source);
+        lane.assign(0, &[0], Instant::now() + Duration::from_secs(10));
+        let is_done = |progress| matches!(progress, Progress::Done(_));
+        (0..).find(|_| is_done(lane.resume(Instant::now(), Duration::ZERO)))
+    });
+    assert_eq!(lines.try_iter().count(), 100);
+    assert!(slices >= Some(100), "{slices:?}");
+}
+
 #[test]
 fn a_line_of_the_console_says_who_speaks() {
     assert_eq!(

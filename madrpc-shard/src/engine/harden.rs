@@ -35,8 +35,8 @@ impl<'js> Plan<'js> {
         self.0.clone()
     }
 
-    /// Freezes what `ctx` holds.
-    pub(super) fn freeze_all(&self, ctx: &Ctx<'js>) -> rquickjs::Result<()> {
+    /// Freezes what `ctx` holds; `pause` is called every so often.
+    pub(super) fn freeze_all(&self, ctx: &Ctx<'js>, pause: impl Fn()) -> rquickjs::Result<()> {
         let mut walk = Walk::new(ctx, &self.0)?;
         for object in list(&self.0, "others")? {
             walk.close(&object)?;
@@ -47,14 +47,14 @@ impl<'js> Plan<'js> {
             walk.reach(prototype)?;
         }
         walk.freeze_globals()?;
-        walk.finish(&self.0)
+        walk.finish(&self.0, pause)
     }
 
     /// Freezes this object and what it leads to, where all else is frozen already.
     pub(super) fn freeze(&self, ctx: &Ctx<'js>, object: &Value<'js>) -> rquickjs::Result<()> {
         let mut walk = Walk::new(ctx, &self.0)?;
         walk.reach(object.clone())?;
-        walk.finish(&self.0)
+        walk.finish(&self.0, || ())
     }
 }
 
@@ -128,9 +128,10 @@ impl<'a, 'js> Walk<'a, 'js> {
     }
 
     /// Freezes what is pending, and what that leads to.
-    fn finish(mut self, plan: &Object<'js>) -> rquickjs::Result<()> {
+    fn finish(mut self, plan: &Object<'js>, pause: impl Fn()) -> rquickjs::Result<()> {
         while let Some(object) = self.pending.pop() {
             self.freeze(&object)?;
+            pause();
         }
         self.freeze_left(&plan.get("setter")?)
     }

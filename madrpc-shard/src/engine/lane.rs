@@ -292,7 +292,9 @@ fn is_cut_off(kind: ErrorKind) -> bool {
 /// The life of a lane, on its own stack.
 fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
     let made = Runtime::new_with_alloc(Counting(Rc::clone(&exchange.heap))).and_then(|runtime| {
+        exchange.pause();
         let context = Context::full(&runtime)?;
+        exchange.pause();
         Ok((runtime, context))
     });
     let (runtime, context) = match made {

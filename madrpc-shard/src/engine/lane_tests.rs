@@ -265,3 +265,24 @@ fn an_array_of_any_length_ends_nobody() {
     let error = call(&mut lane, 2, &Value::Undefined).unwrap_err();
     assert!(error.message.contains("no length"), "{error}");
 }
+
+/// Whoever waits while a lane is made waits for a step, not for the lane.
+#[test]
+fn a_lane_is_made_in_steps() {
+    let script = Script::new("test.js", "madrpc.register('same', (x) => x);");
+    let mut loading = Loading::begin(&script, "", &LaneConfig::default()).unwrap();
+    for steps in 1.. {
+        match loading.resume(Instant::now(), Duration::ZERO) {
+            Loaded::Not(on) => loading = on,
+            Loaded::Ready(mut lane, _) => {
+                assert!(steps > 20, "{steps}");
+                assert_eq!(
+                    call(&mut lane, 0, &Value::Integer(7)),
+                    Ok(Value::Integer(7))
+                );
+                return;
+            }
+            Loaded::Failed(error) => panic!("{error}"),
+        }
+    }
+}

@@ -68,8 +68,10 @@ impl<'js> Program<'js> {
             functions: Vec::new(),
             stack_bytes: Cell::new(JS_STACK_BYTES),
         };
+        exchange.pause();
         let console_log =
             globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
+        exchange.pause();
         let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
         evaluated
             .map_err(|_| exception::pending(ctx))

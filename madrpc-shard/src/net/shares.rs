@@ -90,6 +90,8 @@ pub(crate) struct Shares {
     /// Those who are present, in the order in which it is to be looked whether they still are.
     looks: VecDeque<Look>,
     last_serial: u64,
+    /// For whom something is done at the moment, and since when.
+    at_work: Option<(usize, Instant)>,
 }
 
 impl Shares {
@@ -117,6 +119,9 @@ impl Shares {
 
     /// The session is no more.
     pub(crate) fn close(&mut self, place: usize) {
+        if self.at_work.is_some_and(|(at_work, _)| at_work == place) {
+            self.at_work = None;
+        }
         self.leave(place);
         let Some(share) = self.shares.get_mut(place).and_then(Option::take) else {
             return;
@@ -127,6 +132,33 @@ impl Shares {
             let certificate = group.certificate;
             self.by_certificate.remove(&certificate);
             self.groups.remove(share.group);
+        }
+    }
+
+    /// From now on what is done is for this session, until the next, or [`Shares::rest`]: datagrams, frames, replies.
+    #[inline]
+    pub(crate) fn work_for(&mut self, place: usize) {
+        let is_known = self.at_work.is_some_and(|(known, _)| known == place);
+        // Who opens sessions himself shares nothing.
+        if is_known || self.shares.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        self.rest_at(now);
+        self.at_work = Some((place, now));
+    }
+
+    /// What is done from now on is for none.
+    #[inline]
+    pub(crate) fn rest(&mut self) {
+        if self.at_work.is_some() {
+            self.rest_at(Instant::now());
+        }
+    }
+
+    fn rest_at(&mut self, now: Instant) {
+        if let Some((place, since)) = self.at_work.take() {
+            self.charge(place, now.saturating_duration_since(since), now);
         }
     }
 
@@ -209,6 +241,31 @@ mod tests {
             shares.open(place, [*certificate; 32]);
         }
         shares
+    }
+
+    #[test]
+    fn each_pays_for_what_is_done_for_him_until_the_next_one_or_none() {
+        let mut shares = of(&[1, 2, 3]);
+        let later = || std::thread::sleep(Duration::from_nanos(2 * ALLOWANCE));
+        (0..3).for_each(|place| shares.work_for(place));
+        shares.rest();
+        later();
+        shares.work_for(1);
+        later();
+        shares.work_for(1);
+        shares.work_for(0);
+        shares.rest();
+        assert_eq!(
+            [0, 1, 2].map(|at| shares.is_ahead(at)),
+            [false, true, false]
+        );
+        // Whoever leaves meanwhile pays nothing, nor does who comes to his place.
+        shares.work_for(2);
+        later();
+        shares.close(2);
+        shares.open(2, [3; 32]);
+        shares.rest();
+        assert!(!shares.is_ahead(2));
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! dropped; others are made until the pool is full again, beside the calls, or at once where a call waits for one. They
 //! are made slice by slice, as every script takes its time to load.
 
-use super::schedule::UNSLICED;
+use super::turns::UNSLICED;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
+use crate::net::endpoint::SessionKey;
 use crate::net::seat::Seat;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ const LANE_COST_BYTES: usize = 350 << 10;
 /// What one caller may have of the lanes, for each that is left: four fifths of all where it is alone, and something is left
 /// for those who come (see [`crate::net::budget`]).
 const PART_OF_FREE: usize = 4;
+
+/// What is kept, as a part of the most lanes, for callers who have few: some of the pool at the most.
+const PART_OF_OTHERS: usize = 8;
 
 /// How often it is looked whether there are lanes that nobody needed since the last time.
 pub(crate) const RETURN_INTERVAL: Duration = Duration::from_secs(10);
@@ -51,8 +55,10 @@ pub(crate) struct Lanes {
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
-    /// Not to be used again: to drop one takes a moment, which no reply waits for.
-    retired: Vec<Box<Lane>>,
+    /// Not to be used again, each with the caller by whose call: to drop one takes a moment, which no reply waits for.
+    retired: Vec<(Box<Lane>, Option<SessionKey>)>,
+    /// By whose call the last one went.
+    spoiler: Option<SessionKey>,
     loading: Option<Loading>,
     /// Whether the last try to make one has failed; then only a call that needs one leads to another try.
     cannot_load: bool,
@@ -87,6 +93,7 @@ impl Lanes {
             free: vec![Box::new(first)],
             in_use: 0,
             retired: Vec::new(),
+            spoiler: None,
             loading: None,
             cannot_load: false,
             free_min: pool,
@@ -128,12 +135,20 @@ impl Lanes {
         own < PART_OF_FREE * self.max.saturating_sub(self.in_use)
     }
 
-    /// Takes back a lane whose call is over.
-    pub(super) fn put_back(&mut self, lane: Box<Lane>) {
+    /// Whether there are more than those that are kept for callers who have few, or there can be no more.
+    pub(super) fn has_spare(&self) -> bool {
+        let kept = self.pool.min(self.max / PART_OF_OTHERS);
+        self.free.len() > kept || self.free.len() + self.in_use >= self.max
+    }
+
+    /// Takes back a lane whose call is over, by this caller.
+    pub(super) fn put_back(&mut self, lane: Box<Lane>, caller: SessionKey) {
         self.in_use -= 1;
-        match !lane.is_spoilt() && lane.runs(&self.script) {
-            true => self.free.push(lane),
-            false => self.retired.push(lane),
+        if !lane.is_spoilt() && lane.runs(&self.script) {
+            self.free.push(lane);
+        } else {
+            self.spoiler = Some(caller);
+            self.retired.push((lane, self.spoiler));
         }
     }
 
@@ -148,9 +163,14 @@ impl Lanes {
         self.loading.is_some() || is_short && !self.cannot_load
     }
 
-    /// Drops one that must not be used again; says whether there was one.
-    pub(super) fn drop_retired(&mut self) -> bool {
-        self.retired.pop().is_some()
+    /// Drops one that must not be used again, if there is one; gives the caller by whose call, if it was by one.
+    pub(super) fn drop_retired(&mut self) -> Option<Option<SessionKey>> {
+        self.retired.pop().map(|(_, caller)| caller)
+    }
+
+    /// The caller whose call took the lane that is missing, if it was one's.
+    pub(super) fn spoiler(&self) -> Option<SessionKey> {
+        self.spoiler
     }
 
     /// Makes a lane, for one slice.
@@ -187,8 +207,10 @@ impl Lanes {
         self.script = script;
         self.registrations = registrations;
         self.loading = None;
+        self.spoiler = None;
         self.cannot_load = false;
-        self.retired.append(&mut self.free);
+        self.retired
+            .extend(self.free.drain(..).map(|lane| (lane, None)));
         self.free.push(Box::new(first));
     }
 
@@ -200,8 +222,8 @@ impl Lanes {
         self.next_return = now + RETURN_INTERVAL;
         let beyond = (self.free.len() + self.in_use).saturating_sub(self.pool);
         // One by one, when there is time: to drop many takes as long as they are many.
-        self.retired
-            .extend(self.free.drain(..beyond.min(self.free_min)));
+        let unneeded = self.free.drain(..beyond.min(self.free_min));
+        self.retired.extend(unneeded.map(|lane| (lane, None)));
         self.free_min = self.free.len();
     }
 }

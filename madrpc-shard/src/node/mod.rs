@@ -6,7 +6,7 @@
 //!
 //! **Who gets the core.** Callers have equal parts of it (`net/shares.rs`). Each has rows and a queue of its own, and
 //! those take turns; one who has had more than its part is read, started and resumed where the others have nothing to say,
-//! and in a third of the time where they have.
+//! and in half of the time where they have, in shorter slices: what the others say meanwhile waits for the end of one.
 //!
 //! Of one caller, new calls come first. A running call gets a slice when no new call has come for a moment, which
 //! is the longer the more have come, or when new ones have had the core for twice as long as its last slice took: under
@@ -18,7 +18,8 @@
 //! running; another lane takes that, and one is made where none is free. So parents never block their children.
 //!
 //! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
-//! tenth of the time.
+//! tenth of the time. Who uses lanes up, by calls that are cut off or that wait in them, makes new ones: some are kept for
+//! callers who do not.
 
 mod call;
 mod calls;
@@ -31,6 +32,7 @@ mod reply;
 mod ring;
 mod rows;
 mod schedule;
+mod turns;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
 pub(crate) use reload::ScriptChange;
@@ -56,12 +58,13 @@ use madrpc_core::stats::{Counters, UNKNOWN};
 use reload::Staged;
 use reply::body_too_large;
 use rows::Row;
-use schedule::{TURN, Turns, UNSLICED};
+use schedule::TURN;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use turns::{Turns, UNSLICED};
 
 /// Whom the calls of calls go through.
 const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
@@ -180,7 +183,8 @@ impl Service for Node {
             depth: call.request.depth,
         };
         // One who is ahead of the others waits until they have had their turn.
-        let has_to_wait = io.callers.has_to_wait(session, call.arrived);
+        let is_ahead = io.callers.is_ahead(session);
+        let has_to_wait = is_ahead && io.callers.has_just_heard(call.arrived);
         if !has_to_wait {
             self.turns.on_call(call.arrived);
         }
@@ -193,9 +197,9 @@ impl Service for Node {
         if !has_to_wait
             && counts.queued == 0
             && now < call.arrived + TURN
-            && let Some(lane) = self.claim_lane(&ticket.function, counts)
+            && let Some(claimed) = self.claim_lane(&ticket.function, counts, is_ahead)
         {
-            self.start(ticket, None, now, lane, body, io);
+            self.start(ticket, None, now, claimed, body, io);
         } else if let Some(error) = self.queue_full(&ticket, io) {
             self.fail(&ticket, now, error, io);
         } else {
@@ -242,8 +246,8 @@ impl Service for Node {
     }
 
     fn hold_core(&mut self, io: &mut Io<'_, Self>) {
-        let is_quiet = self.give_slice(io);
-        self.make_lanes(is_quiet, io.callers.has_just_heard(io.now));
+        let slice = self.give_slice(io);
+        self.make_lanes(slice, io);
     }
 
     fn has_work(&self) -> bool {

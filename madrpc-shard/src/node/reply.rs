@@ -67,7 +67,7 @@ impl Node {
                 self.answer(parent, answer);
             }
         }
-        self.lanes.put_back(running.lane);
+        self.lanes.put_back(running.lane, running.ticket.caller);
     }
 
     /// Ends a call that never ran, and is in no row.

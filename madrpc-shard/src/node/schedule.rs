@@ -6,6 +6,7 @@ use super::calls::Due;
 use super::functions::Registered;
 use super::lanes::Making;
 use super::rows::{Counts, Row};
+use super::turns::Slice;
 use crate::engine::{Lane, Progress};
 use crate::net::endpoint::SessionKey;
 use crate::net::service::Io;
@@ -14,25 +15,20 @@ use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// The slice of a node without slices: longer than any deadline.
-pub(super) const UNSLICED: Duration = Duration::from_secs(48 * 60 * 60);
-
 /// How long calls may be started in one turn before the network has its own.
 pub(super) const TURN: Duration = Duration::from_millis(1);
 
-/// How long the running calls stay back for further new ones, for each that has come since their last slice, and at the
-/// most. Callers that are many come back soon, but were asleep during the slice; for one alone it is not worth waiting.
-const STAY_BACK_PER_CALL: Duration = Duration::from_micros(25);
-const STAY_BACK_MAX: Duration = Duration::from_micros(250);
-
-/// For how many slices' time new calls that come without a pause have the core before a running one has it again.
+/// For how many slices' time new calls that come without a pause have the core before a running one has it again, and what
+/// others have before one of a caller who is ahead.
 const SHARE_OF_NEW_CALLS: u32 = 2;
+const SHARE_OF_OTHERS: u32 = 1;
 
-/// How long calls of a caller who is ahead of the others may be started before those have their turn.
-const TURN_OF_AHEAD: Duration = Duration::from_micros(250);
+/// How long a turn may do anything for callers who are ahead of the others, but for a slice, before the network has its own:
+/// whatever the others say meanwhile waits for that.
+const TURN_OF_AHEAD: Duration = Duration::from_micros(150);
 
-/// How long calls are ended in a turn where callers have something to say.
-const TURN_OF_ENDINGS: Duration = Duration::from_micros(100);
+/// The slice of a lane that is made for one of them; the longest step of it takes four times as long.
+const MAKING_OF_AHEAD: Duration = Duration::from_micros(50);
 
 /// Held calls that are looked at in one turn.
 const HELD_PER_TURN: usize = 16;
@@ -43,54 +39,10 @@ const BLOCKED_MAX: usize = 16;
 /// Every so many slices the longest waiting call goes on, however many slices it has had.
 const TURN_OF_THE_OLDEST: u64 = 4;
 
-/// When what has the core.
-pub(super) struct Turns {
-    pub(super) slice: Duration,
-    slices_given: u64,
-    last_call: Instant,
-    /// Calls that have come since the last slice of a running one.
-    new_calls: u32,
-    /// When the running calls go on although new ones come.
-    next_slice: Instant,
-    /// When lanes are made although new calls come.
-    next_making: Instant,
-    /// When a call last gave the core back.
-    last_end: Instant,
-}
-
-impl Turns {
-    pub(super) fn new(slice: Duration, now: Instant) -> Self {
-        Self {
-            slice,
-            slices_given: 0,
-            last_call: now,
-            new_calls: 0,
-            next_slice: now,
-            next_making: now,
-            last_end: now,
-        }
-    }
-
-    /// A new call has come.
-    pub(super) fn on_call(&mut self, arrived: Instant) {
-        self.last_call = arrived;
-        self.new_calls = self.new_calls.saturating_add(1);
-    }
-
-    /// The time within the turn that began then. The end of one call is the beginning of the next: to ask the clock
-    /// twice for each takes a tenth of what a tiny call takes in all.
-    pub(super) fn time_in_turn(&self, begun: Instant) -> Instant {
-        match self.last_end {
-            end if end > begun => end,
-            _ => Instant::now(),
-        }
-    }
-
-    /// Whether no new call has come for a moment.
-    fn is_quiet(&self, now: Instant) -> bool {
-        let stay_back = (STAY_BACK_PER_CALL * self.new_calls).min(STAY_BACK_MAX);
-        now >= self.last_call + stay_back
-    }
+/// A lane that is a call's, and the longest slice that the call has in it at first.
+pub(super) struct Claimed {
+    lane: Box<Lane>,
+    slice: Duration,
 }
 
 /// Charges a caller for what has been done for it since then; gives the present time.
@@ -119,37 +71,44 @@ impl Node {
         }
     }
 
-    /// Resumes the calls whose deadline has passed or that were given up, so that they end: for a short time where others have
-    /// something to say.
+    /// Resumes the calls whose deadline has passed or that were given up, so that they end: one in each turn at the least.
     pub(super) fn end_overdue(&mut self, io: &mut Io<'_, Self>) {
         if self.calls.rows.length(Row::Ending) == 0 {
             return;
         }
         let mut now = Instant::now();
-        let time = match io.callers.has_just_heard(now) {
-            true => TURN_OF_ENDINGS,
-            false => TURN,
-        };
-        let end = now + time;
+        let end = now + TURN;
         while now < end
             && let Some(running) = self.calls.lend_ending()
         {
             let (caller, begun) = (running.ticket.caller, now);
-            self.go_on(running, now, io);
+            self.go_on(running, now, self.turns.slice, io);
             now = charge(caller, begun, io);
+            if now >= io.now + TURN_OF_AHEAD && io.callers.is_ahead(caller) {
+                break;
+            }
         }
     }
 
-    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one.
+    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one. One who is ahead
+    /// of the others, or whose calls have as many as the pool, most of them to wait in, leaves some to the others: they
+    /// shall not make the lanes that he uses up.
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
         counts: Counts,
-    ) -> Option<Box<Lane>> {
-        match counts.running < self.pool && self.lanes.has_part(counts.lanes) {
-            true => self.lanes.take(function.isolate),
-            false => None,
-        }
+        is_ahead: bool,
+    ) -> Option<Claimed> {
+        let may_run = counts.running < self.pool && self.lanes.has_part(counts.lanes);
+        let is_modest = !is_ahead && counts.lanes < self.pool;
+        let is_left = may_run && (is_modest || self.lanes.has_spare());
+        let lane = is_left
+            .then(|| self.lanes.take(function.isolate))
+            .flatten()?;
+        Some(Claimed {
+            lane,
+            slice: self.turns.slice_of(is_ahead),
+        })
     }
 
     /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
@@ -160,14 +119,14 @@ impl Node {
             return;
         }
         let begun = Instant::now();
-        self.start_some(begun, begun + TURN, io, |caller, is_ahead, io| {
-            !(is_ahead && io.callers.has_to_wait(caller, io.now))
+        self.start_some(begun, begun + TURN, io, |is_ahead, now, io| {
+            !is_ahead || now < io.now + TURN_OF_AHEAD && !io.callers.has_just_heard(io.now)
         });
     }
 
     /// Starts calls of those who are ahead of the others; says whether it came to anything.
     fn start_those_ahead(&mut self, begun: Instant, io: &mut Io<'_, Self>) -> bool {
-        self.start_some(begun, begun + TURN_OF_AHEAD, io, |_, is_ahead, _| is_ahead)
+        self.start_some(begun, begun + TURN_OF_AHEAD, io, |is_ahead, _, _| is_ahead)
     }
 
     /// Starts calls of the queue until then, as long as those whose turn it is `may` have it; says whether it came to
@@ -177,7 +136,7 @@ impl Node {
         mut now: Instant,
         end: Instant,
         io: &mut Io<'_, Self>,
-        may: impl Fn(SessionKey, bool, &Io<'_, Self>) -> bool,
+        may: impl Fn(bool, Instant, &Io<'_, Self>) -> bool,
     ) -> bool {
         // Callers whose first call has to wait for a lane.
         let mut blocked = 0;
@@ -185,10 +144,10 @@ impl Node {
         while now < end
             && let Some((caller, is_ahead)) =
                 self.calls.rows.next_queue(|key| io.callers.is_ahead(key))
-            && may(caller, is_ahead, io)
+            && may(is_ahead, now, io)
             && blocked <= BLOCKED_MAX
         {
-            let has_gone_on = self.start_first(caller, now, io);
+            let has_gone_on = self.start_first(caller, is_ahead, now, io);
             has_begun |= has_gone_on;
             blocked = match has_gone_on {
                 true => 0,
@@ -202,7 +161,13 @@ impl Node {
 
     /// Starts the first call that this caller has in the queue, or does something towards that; says whether there was
     /// anything to do.
-    fn start_first(&mut self, caller: SessionKey, begun: Instant, io: &mut Io<'_, Self>) -> bool {
+    fn start_first(
+        &mut self,
+        caller: SessionKey,
+        is_ahead: bool,
+        begun: Instant,
+        io: &mut Io<'_, Self>,
+    ) -> bool {
         let Some(first) = self.calls.first_queued(caller) else {
             return false;
         };
@@ -227,7 +192,7 @@ impl Node {
                 return true;
             }
         };
-        if let Some(lane) = self.claim_lane(&function, counts) {
+        if let Some(claimed) = self.claim_lane(&function, counts, is_ahead) {
             if let Some((
                 key,
                 Queued {
@@ -237,12 +202,12 @@ impl Node {
             {
                 ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
                 ticket.function = function;
-                self.start(ticket, Some(key), begun, lane, &body, io);
+                self.start(ticket, Some(key), begun, claimed, &body, io);
             }
             return true;
         }
         let error = match self.lanes.has_part(counts.lanes) {
-            true => self.make_lane(begun),
+            true => self.make_lane(begun, is_ahead),
             false => Some(self.too_many_wait(counts.lanes)),
         };
         match error {
@@ -302,10 +267,14 @@ impl Node {
     }
 
     /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
-    fn make_lane(&mut self, now: Instant) -> Option<CallError> {
+    fn make_lane(&mut self, now: Instant, is_ahead: bool) -> Option<CallError> {
         self.beacon.begin_loading();
-        self.lanes.drop_retired();
-        let making = self.lanes.make(now, self.turns.slice.min(TURN));
+        let slice = if is_ahead { MAKING_OF_AHEAD } else { TURN };
+        let making = match self.lanes.drop_retired() {
+            // What it held is there for the next one.
+            Some(_) => Making::Going,
+            None => self.lanes.make(now, self.turns.slice.min(slice)),
+        };
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
@@ -318,35 +287,51 @@ impl Node {
     }
 
     /// Makes the lanes that are missing, and loads the script that is to come, for one slice; where calls come without
-    /// a pause, in a tenth of the time.
-    pub(super) fn make_lanes(&mut self, is_quiet: bool, has_just_heard: bool) {
+    /// a pause, or others go on, in a tenth of the time. Those pay whose calls took the lanes.
+    pub(super) fn make_lanes(&mut self, slice: Slice, io: &mut Io<'_, Self>) {
         let begun = Instant::now();
         let is_loading = self.staged.is_loading();
-        let is_time = is_quiet && !has_just_heard || begun >= self.turns.next_making;
+        let is_quiet = slice == Slice::Nobody && !io.callers.has_just_heard(io.now);
+        let is_time = is_quiet || begun >= self.turns.next_making;
         if !(is_loading || self.lanes.wants()) || !is_time {
             return;
         }
         self.beacon.begin_loading();
-        let slice = self.turns.slice.min(TURN);
-        if self.lanes.drop_retired() {
-            // What it held is there for the next one.
+        let slice = if is_quiet { TURN } else { MAKING_OF_AHEAD };
+        let slice = self.turns.slice.min(slice);
+        let caller = if let Some(caller) = self.lanes.drop_retired() {
+            caller
         } else if is_loading {
             self.staged.go_on(begun, slice);
-        } else if let Making::Failed(error) = self.lanes.make(begun, slice) {
-            error!("a lane cannot be made, and is missing until a call needs it: {error}");
-        }
+            None
+        } else {
+            if let Making::Failed(error) = self.lanes.make(begun, slice) {
+                error!("a lane cannot be made, and is missing until a call needs it: {error}");
+            }
+            self.lanes.spoiler()
+        };
         self.beacon.end();
-        let now = Instant::now();
+        let now = match caller {
+            Some(caller) => charge(caller, begun, io),
+            None => Instant::now(),
+        };
         self.turns.next_making = now + now.duration_since(begun) * 9;
     }
 
-    /// Lets one of the running calls go on, where it is their turn; says whether no new calls come.
-    pub(super) fn give_slice(&mut self, io: &mut Io<'_, Self>) -> bool {
+    /// Lets one of the running calls go on, where it is their turn.
+    pub(super) fn give_slice(&mut self, io: &mut Io<'_, Self>) -> Slice {
         let now = Instant::now();
-        let is_quiet = self.turns.is_quiet(now);
-        if now < self.turns.next_slice && !is_quiet {
-            return is_quiet;
+        let next = self.calls.rows.next_runner(|key| io.callers.is_ahead(key));
+        let is_ahead = next.is_none_or(|(_, is_ahead)| is_ahead);
+        if now < self.turns.next_slice && !self.turns.is_quiet(now, is_ahead) {
+            return Slice::Later;
         }
+        let is_long = now >= io.now + TURN_OF_AHEAD;
+        if is_long && is_ahead && !self.turns.is_put_off {
+            self.turns.is_put_off = true;
+            return Slice::Later;
+        }
+        self.turns.is_put_off = false;
         self.turns.slices_given += 1;
         self.turns.new_calls = 0;
         // New calls of those who are ahead, and running ones, in turns.
@@ -354,9 +339,14 @@ impl Node {
             !self.turns.slices_given.is_multiple_of(2) && self.start_those_ahead(now, io);
         if has_begun || self.resume_next(now, io) || self.start_those_ahead(now, io) {
             let end = Instant::now();
-            self.turns.next_slice = end + end.duration_since(now) * SHARE_OF_NEW_CALLS;
+            let share = match is_ahead {
+                true => SHARE_OF_OTHERS,
+                false => SHARE_OF_NEW_CALLS,
+            };
+            self.turns.next_slice = end + end.duration_since(now) * share;
+            return Slice::Given;
         }
-        is_quiet
+        Slice::Nobody
     }
 
     /// Lets a call go on of the caller whose turn it is; says whether there was one.
@@ -370,7 +360,7 @@ impl Node {
         let Some(running) = self.calls.lend_next(caller, oldest) else {
             return false;
         };
-        self.go_on(running, begun, io);
+        self.go_on(running, begun, self.turns.slice_of(is_ahead), io);
         charge(caller, begun, io);
         true
     }
@@ -381,10 +371,11 @@ impl Node {
         ticket: Ticket,
         key: Option<CallKey>,
         now: Instant,
-        mut lane: Box<Lane>,
+        claimed: Claimed,
         body: &[u8],
         io: &mut Io<'_, Self>,
     ) {
+        let Claimed { mut lane, slice } = claimed;
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);
@@ -399,13 +390,19 @@ impl Node {
             has_to_end: false,
             since_slice: 0,
         };
-        self.go_on(running, now, io);
+        self.go_on(running, now, slice, io);
     }
 
     /// Gives a call one slice, and its reply where it is over.
-    fn go_on(&mut self, mut running: Running, begun: Instant, io: &mut Io<'_, Self>) {
+    fn go_on(
+        &mut self,
+        mut running: Running,
+        begun: Instant,
+        slice: Duration,
+        io: &mut Io<'_, Self>,
+    ) {
         self.beacon.begin(running.ticket.function.counter);
-        let progress = running.lane.resume(begun, self.turns.slice);
+        let progress = running.lane.resume(begun, slice);
         self.beacon.end();
         let now = Instant::now();
         self.turns.last_end = now;

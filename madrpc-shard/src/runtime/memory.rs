@@ -1,5 +1,6 @@
 //! The memory that the machine grants this process, and giving it back.
 
+use madrpc_core::limits::OWN_PAGES_BYTES;
 use std::fs;
 use std::path::Path;
 use tracing::warn;
@@ -38,6 +39,20 @@ fn group_limit(cgroup: &str, root: &Path) -> Option<u64> {
         files.map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
     });
     limits.flatten().min()
+}
+
+/// What the C library keeps of freed memory at the end of its heaps, below which nothing goes back to the system.
+const KEPT_BYTES: i32 = 32 << 20;
+
+/// Gives large buffers pages of their own, which take no memory before something is written to them, and go back to the system
+/// at once. The C library begins so, but raises the bound to 32 MiB as large buffers are freed (mallopt(3)).
+pub(crate) fn set_up() {
+    // SAFETY: `mallopt` takes numbers, and may be called at any time; it fails only for numbers that it does not know.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES as _);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+    }
 }
 
 /// Gives memory that nobody holds back to the system. The C library keeps what was freed, for the next time; after a peak

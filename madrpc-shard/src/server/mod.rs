@@ -103,6 +103,7 @@ impl Server {
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
+        memory::set_up();
         if let Some(lacking) = cpus::lacking_quota(cores.len()) {
             tracing::warn!("{lacking}");
         }

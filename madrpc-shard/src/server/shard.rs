@@ -11,7 +11,7 @@ use super::reserved::{check, refuse, too_large};
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::dial::{Outcome, Request, Upstreams};
-use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::endpoint::Endpoint;
 use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
@@ -82,14 +82,6 @@ enum Stage {
     Draining,
     /// All is said; until then the network may take it.
     Leaving(Instant),
-}
-
-/// Charges a caller for what has been done for it since then.
-fn charge(callers: &mut Endpoint, at_work: Option<(SessionKey, Instant)>) {
-    if let Some((session, since)) = at_work {
-        let now = Instant::now();
-        callers.charge(session, now.saturating_duration_since(since), now);
-    }
 }
 
 impl<S: Service> Shard<S> {
@@ -199,12 +191,7 @@ impl<S: Service> Shard<S> {
             stage,
             ..
         } = self;
-        // Whose frames are taken, and since when.
-        let mut at_work = None;
         while let Some((session, event)) = callers.next_frame(buffer, now) {
-            if at_work.is_none_or(|(at_work, _)| at_work != session) {
-                charge(callers, at_work.replace((session, Instant::now())));
-            }
             let mut io = Io {
                 now,
                 callers,
@@ -274,7 +261,6 @@ impl<S: Service> Shard<S> {
                 false => service.on_call(&call, &mut io),
             }
         }
-        charge(callers, at_work);
     }
 
     /// Takes in what has become of the calls that the service has sent.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 const SCRIPT: &str = "
 madrpc.register('echo', (value) => value);
 madrpc.register('large', () => new Uint8Array(2_000_000));
+madrpc.register('deep', function deep() { return deep() + 1; }, { stackKb: 64 });
 madrpc.register('loop', () => { const end = Date.now() + 50; while (Date.now() < end); });
 ";
 
@@ -126,6 +127,35 @@ fn a_small_call_does_not_wait_for_what_another_sends() {
         );
     }
     assert!(in_flight_max > 400_000, "{in_flight_max} bytes at once");
+}
+
+/// Whose calls use up lanes, as one that ends at a limit does, makes new ones himself: some are kept for the others.
+#[test]
+fn a_small_call_has_a_lane_whoever_uses_up_lanes() {
+    let mut fleet = Fleet::new();
+    let (mut hog, mut other) = (fleet.join(), fleet.join());
+    let (mut asked, mut answered, mut turn) = (0, 0, 0);
+    let end = Instant::now() + TIMEOUT * 10;
+    // Both get on.
+    while turn < 2_000 || answered < 10 {
+        assert!(Instant::now() < end, "{answered}");
+        turn += 1;
+        while asked < answered + SOME {
+            asked += 1;
+            hog.call(asked, "deep", &[0], TIMEOUT * 10);
+        }
+        hog.turn(Duration::ZERO).unwrap();
+        other.call(turn, "echo", &[0], TIMEOUT * 10);
+        other.turn(Duration::ZERO).unwrap();
+        fleet.node.turn(Instant::now());
+        other.turn(Duration::ZERO).unwrap();
+        answered += hog.read().len() as u64;
+        let replies = other.read();
+        // First it has to be known who has had more than his part, and the lanes to be made that are kept.
+        if turn > 1_000 {
+            assert_eq!(replies, [(turn, Came::Reply(vec![0]))]);
+        }
+    }
 }
 
 /// What waits until its caller reads counts as waiting, and is not in the way of those who do.

@@ -54,9 +54,11 @@ pub(super) fn install<'js>(
         "isLogged",
         Function::new(ctx.clone(), ConsoleLog::is_logged)?,
     )?;
-    let speaker = Rc::clone(&console_log);
+    let (speaker, own) = (Rc::clone(&console_log), Rc::clone(exchange));
     let log = move |level: u8, line: rquickjs::String<'_>| {
         speaker.say(level, line.to_cstring()?.as_str());
+        // A line costs as much as a hundred of the steps that the engine counts until it looks at the clock.
+        own.pause();
         rquickjs::Result::Ok(())
     };
     host.set("log", Function::new(ctx.clone(), log)?)?;
@@ -77,10 +79,11 @@ pub(super) fn install<'js>(
     for (at, part) in PARTS.iter().enumerate() {
         // Not in the middle of a call, on what is left of its stack.
         part.source.compiled()?;
+        exchange.pause();
         let names = part.names.to_vec();
         bring.call::<_, ()>((names, at, make.clone(), host.clone(), plan.object()))?;
     }
-    plan.freeze_all(ctx)?;
+    plan.freeze_all(ctx, || exchange.pause())?;
     Ok(console_log)
 }
 

@@ -81,6 +81,7 @@ pub(super) fn on_datagram(
                 acceptor.postponed.push(&datagram, POSTPONED_MAX_BYTES);
                 return;
             }
+            sessions.shares.rest();
             let begun = Instant::now();
             let handshaking = sessions.counts.handshaking;
             let has_room = sessions.has_room();

@@ -152,17 +152,12 @@ impl Endpoint {
     }
 }
 
-/// Getters: whose turn it is.
+/// Whose turn it is.
 #[cfg_attr(
     not(feature = "engine"),
     expect(dead_code, reason = "only a node has a queue")
 )]
 impl Endpoint {
-    /// Whether this session's caller has had more than its part of the core, and another may want it now.
-    pub(crate) fn has_to_wait(&self, key: SessionKey, now: Instant) -> bool {
-        self.sessions.has_to_wait(key, now)
-    }
-
     /// Whether a caller who is not ahead of the others has just said something, and may have more to say.
     pub(crate) fn has_just_heard(&self, now: Instant) -> bool {
         self.sessions.has_just_heard(now)
@@ -172,6 +167,13 @@ impl Endpoint {
     #[inline]
     pub(crate) fn is_ahead(&self, key: SessionKey) -> bool {
         self.sessions.is_ahead(key)
+    }
+
+    /// Something for this session's caller took so long.
+    pub(crate) fn charge(&mut self, key: SessionKey, time: Duration, now: Instant) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.shares.charge(key.index, time, now);
+        }
     }
 }
 
@@ -310,13 +312,6 @@ impl Endpoint {
         }
     }
 
-    /// Something for this session's caller took so long.
-    pub(crate) fn charge(&mut self, key: SessionKey, time: Duration, now: Instant) {
-        if self.sessions.get(key).is_some() {
-            self.sessions.shares.charge(key.index, time, now);
-        }
-    }
-
     /// A call of this session is under way, whose result is expected to have so many bytes: where such results would take
     /// its part of the memory, it is not read further before [`Endpoint::forget_result`].
     pub(crate) fn expect_result(&mut self, key: SessionKey, bytes: usize) {
@@ -420,6 +415,7 @@ impl Endpoint {
                 on_unreachable(sessions, peer);
             }
         }
+        sessions.shares.rest();
         sessions.expire(now);
         sessions.shares.look(now);
         count
@@ -449,6 +445,7 @@ impl Endpoint {
         let mut unfinished = Vec::new();
         let mut blocked = None;
         for (at, &index) in dirty.iter().enumerate() {
+            sessions.shares.work_for(index);
             let Some(entry) = sessions.at(index) else {
                 continue;
             };
@@ -467,6 +464,7 @@ impl Endpoint {
             }
             sessions.settle(index, now);
         }
+        sessions.shares.rest();
         // It goes on with this one when there is room again.
         dirty.rotate_left(blocked.unwrap_or_default());
         sessions.keep_dirty(dirty, wire.is_full());

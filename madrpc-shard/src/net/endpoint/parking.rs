@@ -81,6 +81,7 @@ impl Sessions {
         entry.in_turn = (parking.turn, before + datagram.bytes.len());
         let has_time = before < RECEIVED_AT_ONCE_BYTES || !parking.is_shared(now);
         if has_time && entry.parked.is_empty() {
+            self.shares.work_for(index);
             self.receive(index, &mut datagram, local, now);
             return;
         }
@@ -120,6 +121,7 @@ impl Sessions {
                 self.parked.bytes -= datagram.bytes.len();
                 left = left.saturating_sub(datagram.bytes.len());
                 if is_open {
+                    self.shares.work_for(index);
                     self.receive(index, &mut datagram, local, now);
                 }
             }

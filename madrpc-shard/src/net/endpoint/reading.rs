@@ -38,11 +38,6 @@ impl Sessions {
         self.shares.is_ahead(key.index) && self.get(key).is_some()
     }
 
-    /// Whether it is ahead, and another may have more to say.
-    pub(super) fn has_to_wait(&self, key: SessionKey, now: Instant) -> bool {
-        self.has_just_heard(now) && self.is_ahead(key)
-    }
-
     /// Whether one who is not ahead spoke so short a time ago that there may be more to come.
     pub(super) fn has_just_heard(&self, now: Instant) -> bool {
         is_recent(self.heard, now)
@@ -63,6 +58,7 @@ impl Sessions {
         };
         while self.reading.at < end {
             let index = self.dirty[self.reading.at];
+            self.shares.work_for(index);
             if let Some(entry) = self.entries.get_mut(index) {
                 if !self.reading.has_begun {
                     self.reading.is_ahead = self.shares.is_ahead(index);
@@ -92,10 +88,11 @@ impl Sessions {
             self.reading.at += 1;
             self.reading.has_begun = false;
         }
-        let index = *self
-            .dirty
-            .get(self.reading.at)
-            .filter(|_| self.reading.at < end)?;
+        let next = self.dirty.get(self.reading.at);
+        let Some(&index) = next.filter(|_| self.reading.at < end) else {
+            self.shares.rest();
+            return None;
+        };
         if !self.reading.is_ahead {
             self.heard = now;
         }

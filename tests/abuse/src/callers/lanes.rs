@@ -71,13 +71,14 @@ pub(super) fn refusals(field: &Field<'_>) -> Result<Outcome, AbuseError> {
         }
         blocker.call(999, "narrow", &[0], LONG);
         blocker.turn_until(Duration::from_secs(2), |peer| peer.waiting_bytes() == 0)?;
-        let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+        // Its own lanes are taken too: none of its calls can run.
+        let mut peer = take_lanes(field, LONG)?;
         let started = Instant::now();
         let (mut sent, mut refused) = (0, 0);
         let end = Instant::now() + field.amount.time;
         while refused < field.amount.count && Instant::now() < end {
             while sent < field.amount.count && sent < refused + WINDOW {
-                peer.call(sent, "narrow", &[0], LONG);
+                peer.call(LANES as u64 + sent, "narrow", &[0], LONG);
                 sent += 1;
             }
             peer.turn(Duration::from_millis(2))?;

@@ -25,6 +25,17 @@ const NEWCOMER_PATIENCE: Duration = Duration::from_secs(5);
 /// Time between two newcomers.
 const NEWCOMERS_EVERY: Duration = Duration::from_secs(1);
 
+/// How much a caller asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Demand {
+    /// As much as there is, with so many calls in flight.
+    InFlight(usize),
+    /// So many calls a second, and at most [`PACED_IN_FLIGHT`] at the same time.
+    PerSecond(f64),
+}
+
+const PACED_IN_FLIGHT: usize = 256;
+
 /// A caller that calls until it is stopped.
 pub(crate) struct Caller {
     child: Child,
@@ -49,23 +60,27 @@ struct Percentiles {
 }
 
 impl Caller {
-    /// Starts to call, with so many calls in flight; it counts from `warm_up` on.
+    /// Starts to call; it counts from `warm_up` on.
     pub(crate) fn start(
         binary: &Binary<'_>,
         fleet: &Fleet,
         server: SocketAddr,
-        in_flight: usize,
+        demand: Demand,
         core: usize,
     ) -> Result<Self, AbuseError> {
-        let (server, in_flight, core) =
-            (server.to_string(), in_flight.to_string(), core.to_string());
+        let (server, core) = (server.to_string(), core.to_string());
+        let demand = match demand {
+            Demand::InFlight(calls) => format!("--concurrency={calls}"),
+            Demand::PerSecond(rate) => format!("--rate={rate}"),
+        };
+        let most = format!("--max-in-flight={PACED_IN_FLIGHT}");
+        let most = demand.starts_with("--rate").then_some(&*most);
         let args = [
             "bench",
             &server,
             FUNCTION,
             ARGUMENT,
-            "--concurrency",
-            &in_flight,
+            &demand,
             "--duration",
             "10m",
             "--warm-up",
@@ -76,6 +91,7 @@ impl Caller {
         ];
         let mut command = binary.command(fleet, &args);
         let child = command
+            .args(most)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;

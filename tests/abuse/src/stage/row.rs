@@ -25,7 +25,8 @@ pub struct Row {
     pub others_share: f64,
     /// Calls in a second with 64 in flight, before anything else.
     pub calls_per_s_before: f64,
-    /// Calls in a second of a caller with 64 in flight: beside the stand-in, and beside the attacker.
+    /// Calls in a second of a caller: beside strangers one who asks for all, with 64 in flight; beside callers, for a third:
+    /// beside the stand-in, and beside the attacker.
     pub calls_per_s: Option<[f64; 2]>,
     /// The p99 of a lone caller, in microseconds: beside the stand-in, and beside the attacker.
     pub p99_us: Option<[u64; 2]>,

@@ -1,13 +1,13 @@
 //! One run of one attack.
 
 use super::Cores;
-use super::caller::{self, Caller, Figures, Newcomers};
+use super::caller::{self, Caller, Demand, Figures, Newcomers};
 use super::machine::{Others, wait_until_quiet};
 use super::row::Row;
 use super::sampler::{self, StopAtEnd};
 use super::server::{Binary, Server, Servers};
-use super::stand_in::{Effort, stand_in, thread_time};
-use crate::attack::{Attack, Field, Outcome};
+use super::stand_in::{Effort, Manner, stand_in, thread_time};
+use crate::attack::{Attack, By, Field, Outcome};
 use crate::error::AbuseError;
 use crate::fleet::Fleet;
 use crate::peer::traffic;
@@ -17,8 +17,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Calls in flight of the caller whose throughput is looked at.
-const IN_FLIGHT: usize = 64;
+/// What a caller asks for beside another, of what it gets alone: less than the half of a core that each has by right.
+const PART: f64 = 1.0 / 3.0;
+
+/// Whoever wants the whole core.
+const WHOLE: Demand = Demand::InFlight(64);
+
+/// Whoever waits for each result before the next call.
+const LONE: Demand = Demand::InFlight(1);
 
 /// How long after the attack memory is looked at again.
 const REST: Duration = Duration::from_secs(10);
@@ -64,6 +70,8 @@ struct Stage<'a> {
     target: SocketAddr,
     time: Duration,
     patience: Duration,
+    /// What the caller asks for whose throughput is looked at.
+    demand: Demand,
 }
 
 /// Runs an attack against servers of its own.
@@ -88,6 +96,7 @@ pub fn run(attack: &Attack, options: &Options<'_>) -> Result<Row, AbuseError> {
         cores,
         time: options.time.map_or(own, |time| time.min(own)),
         patience: options.patience,
+        demand: WHOLE,
     };
     stage.run()
 }
@@ -100,8 +109,11 @@ impl Stage<'_> {
         };
         // What a server needs for its first calls is none of the attack's.
         row.calls_per_s_before = self
-            .call_for(IN_FLIGHT, Duration::from_secs(1))?
+            .call_for(self.demand, Duration::from_secs(1))?
             .calls_per_s;
+        if self.attack.by != By::Strangers && row.calls_per_s_before > 0.0 {
+            self.demand = Demand::PerSecond(row.calls_per_s_before * PART);
+        }
         std::thread::sleep(Duration::from_millis(500));
         let watched = self.watched();
         let before: Vec<Usage> = watched
@@ -141,7 +153,7 @@ impl Stage<'_> {
         bounds.kept_min.is_some() || bounds.p99_max.is_some()
     }
 
-    /// The attack, beside a caller with many calls in flight and newcomers.
+    /// The attack, beside a caller with more than one call in flight and newcomers.
     fn first(&self, row: &mut Row) -> Result<Seen, AbuseError> {
         if self.is_measured() {
             self.wait_until_quiet()?;
@@ -154,11 +166,11 @@ impl Stage<'_> {
             let _ends = [stop, stop_looking].map(StopAtEnd);
             let sampler = scope.spawn(|| sampler::peaks(&watched, stop_looking));
             let measured = self.is_measured();
-            let caller = measured.then(|| self.caller(IN_FLIGHT)).transpose()?;
+            let caller = measured.then(|| self.caller(self.demand)).transpose()?;
             let newcomers = measured
                 .then(|| scope.spawn(move || caller::newcomers(binary, fleet, target, stop)));
             let others = Others::since_now(&watched)?;
-            let attacked = self.attack()?;
+            let attacked = self.attack(Manner::Equal)?;
             stop.store(true, Ordering::Relaxed);
             let figures = caller.map(Caller::stop).transpose()?;
             let newcomers = match newcomers {
@@ -204,15 +216,15 @@ impl Stage<'_> {
         };
         let effort = seen.attacked.effort;
         let newcomers = seen.newcomers.tried > 0;
-        let beside = self.beside_stand_in(IN_FLIGHT, newcomers, effort, row)?;
+        let beside = self.beside_stand_in(self.demand, newcomers, effort, row)?;
         row.calls_per_s = Some([beside.calls_per_s, figures.calls_per_s]);
         // Before the attack is made again: a server that still works on it is no measure.
-        let beside = self.beside_stand_in(1, false, effort, row)?;
+        let beside = self.beside_stand_in(LONE, false, effort, row)?;
         self.wait_until_quiet()?;
         let watched = self.watched();
         let others = Others::since_now(&watched)?;
-        let caller = self.caller(1)?;
-        let again = self.attack()?;
+        let caller = self.caller(LONE)?;
+        let again = self.attack(Manner::GivesWay)?;
         let lone = caller.stop()?;
         // The caller counts as another until it has ended.
         row.others_share = others.share(&watched)?.max(row.others_share);
@@ -221,7 +233,7 @@ impl Stage<'_> {
     }
 
     /// Does it, on a thread of its own.
-    fn attack(&self) -> Result<Attacked, AbuseError> {
+    fn attack(&self, manner: Manner) -> Result<Attacked, AbuseError> {
         let field = Field {
             target: self.target,
             nodes: &self.servers.nodes,
@@ -238,6 +250,7 @@ impl Stage<'_> {
         let (started, server) = (Instant::now(), cpu());
         let attacker = std::thread::scope(|scope| {
             let attacker = scope.spawn(|| -> Result<_, AbuseError> {
+                manner.take_on()?;
                 let (used, carried) = (thread_time()?, traffic());
                 let outcome = match (self.attack.run)(&field) {
                     // The servers answered when they were started: that they do not now is their doing.
@@ -264,13 +277,13 @@ impl Stage<'_> {
         })
     }
 
-    fn caller(&self, in_flight: usize) -> Result<Caller, AbuseError> {
+    fn caller(&self, demand: Demand) -> Result<Caller, AbuseError> {
         let core = self.cores.load.id;
-        Caller::start(&self.binary, &self.fleet, self.target, in_flight, core)
+        Caller::start(&self.binary, &self.fleet, self.target, demand, core)
     }
 
-    fn call_for(&self, in_flight: usize, time: Duration) -> Result<Figures, AbuseError> {
-        let caller = self.caller(in_flight)?;
+    fn call_for(&self, demand: Demand, time: Duration) -> Result<Figures, AbuseError> {
+        let caller = self.caller(demand)?;
         std::thread::sleep(time);
         caller.stop()
     }
@@ -278,7 +291,7 @@ impl Stage<'_> {
     /// A caller beside somebody who takes as much of its core as the attacker did, and beside newcomers where those were.
     fn beside_stand_in(
         &self,
-        in_flight: usize,
+        demand: Demand,
         newcomers: bool,
         effort: Effort,
         row: &mut Row,
@@ -292,10 +305,14 @@ impl Stage<'_> {
         let target = self.target;
         let figures = std::thread::scope(|scope| {
             let _ends = StopAtEnd(stop);
-            let stand_in = scope.spawn(move || stand_in(effort, stop));
+            let manner = match demand {
+                LONE => Manner::GivesWay,
+                _ => Manner::Equal,
+            };
+            let stand_in = scope.spawn(move || stand_in(effort, manner, stop));
             let newcomers = newcomers
                 .then(|| scope.spawn(move || caller::newcomers(binary, fleet, target, stop)));
-            let figures = self.call_for(in_flight, TIME);
+            let figures = self.call_for(demand, TIME);
             stop.store(true, Ordering::Relaxed);
             stand_in.join().map_err(|_| thread_lost())??;
             if let Some(newcomers) = newcomers {
