@@ -23,8 +23,10 @@ const PART: f64 = 1.0 / 3.0;
 /// Whoever wants the whole core.
 const WHOLE: Demand = Demand::InFlight(64);
 
-/// Whoever waits for each result before the next call.
+/// A lone caller, who is measured for how long a call takes: who waits for each result before the next call, and has the core
+/// for half of the time so; and one who asks for less than that.
 const LONE: Demand = Demand::InFlight(1);
+const LONE_PER_SECOND: Demand = Demand::PerSecond(2_000.0);
 
 /// How long after the attack memory is looked at again.
 const REST: Duration = Duration::from_secs(10);
@@ -72,6 +74,8 @@ struct Stage<'a> {
     patience: Duration,
     /// What the caller asks for whose throughput is looked at.
     demand: Demand,
+    /// And the lone one.
+    lone: Demand,
 }
 
 /// Runs an attack against servers of its own.
@@ -97,6 +101,7 @@ pub fn run(attack: &Attack, options: &Options<'_>) -> Result<Row, AbuseError> {
         time: options.time.map_or(own, |time| time.min(own)),
         patience: options.patience,
         demand: WHOLE,
+        lone: LONE,
     };
     stage.run()
 }
@@ -113,6 +118,7 @@ impl Stage<'_> {
             .calls_per_s;
         if self.attack.by != By::Strangers && row.calls_per_s_before > 0.0 {
             self.demand = Demand::PerSecond(row.calls_per_s_before * PART);
+            self.lone = LONE_PER_SECOND;
         }
         std::thread::sleep(Duration::from_millis(500));
         let watched = self.watched();
@@ -219,11 +225,11 @@ impl Stage<'_> {
         let beside = self.beside_stand_in(self.demand, newcomers, effort, row)?;
         row.calls_per_s = Some([beside.calls_per_s, figures.calls_per_s]);
         // Before the attack is made again: a server that still works on it is no measure.
-        let beside = self.beside_stand_in(LONE, false, effort, row)?;
+        let beside = self.beside_stand_in(self.lone, false, effort, row)?;
         self.wait_until_quiet()?;
         let watched = self.watched();
         let others = Others::since_now(&watched)?;
-        let caller = self.caller(LONE)?;
+        let caller = self.caller(self.lone)?;
         let again = self.attack(Manner::GivesWay)?;
         let lone = caller.stop()?;
         // The caller counts as another until it has ended.
@@ -305,9 +311,9 @@ impl Stage<'_> {
         let target = self.target;
         let figures = std::thread::scope(|scope| {
             let _ends = StopAtEnd(stop);
-            let manner = match demand {
-                LONE => Manner::GivesWay,
-                _ => Manner::Equal,
+            let manner = match demand == self.lone {
+                true => Manner::GivesWay,
+                false => Manner::Equal,
             };
             let stand_in = scope.spawn(move || stand_in(effort, manner, stop));
             let newcomers = newcomers
