@@ -80,9 +80,6 @@ pub const READ_PER_TURN_BYTES: usize = 256 * KIB;
 /// session waits while the other works on a pile; with fewer, too little is sent at once.
 pub const FRAMES_PER_TURN: usize = 128;
 
-/// Buffers from this size on have pages of their own, of which those count that something was written to.
-pub const OWN_PAGES_BYTES: usize = 2 * MIB;
-
 /// What is read from the channel at once, unless a long frame goes on: some frames more than [`FRAMES_PER_TURN`].
 pub const CHANNEL_BITE_BYTES: usize = 8 * KIB;
 

@@ -36,7 +36,8 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
     pub(crate) pool_size: Option<usize>,
 
-    /// How long a call holds the core before others have their turn, as 500us; the engine looks about each 300us
+    /// How long a call holds the core before others have their turn, as 500us, half of it for who has had more than
+    /// its part; the engine looks about each 300us
     #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
     pub(crate) slice: Duration,
 

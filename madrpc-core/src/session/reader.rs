@@ -7,7 +7,7 @@ use super::{CHANNEL, Event, Portion, Room};
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
-    INLINE_FRAME_MAX_BYTES, OWN_PAGES_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
+    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
 };
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -84,12 +84,9 @@ pub(super) struct Arriving {
 impl Arriving {
     /// Memory that it takes, or may take without asking again.
     fn size(&self) -> usize {
-        let taken = self.bytes.as_ref().map(|bytes| match bytes.capacity() {
-            // Pages that nothing was written to are none.
-            large if large >= OWN_PAGES_BYTES => bytes.len(),
-            small => small,
-        });
-        taken.map_or(0, |taken| taken.max(self.given))
+        self.bytes
+            .as_ref()
+            .map_or(0, |bytes| bytes.capacity().max(self.given))
     }
 }
 
@@ -380,7 +377,7 @@ impl Reader {
                 }
                 continue;
             };
-            make_room(bytes, read, limit);
+            make_room(bytes, read);
             bytes.extend_from_slice(&buffer.bytes[..read]);
             let announced = frame::announced(bytes).unwrap_or_default();
             let is_too_large = announced > limit;
@@ -445,19 +442,11 @@ impl Reader {
     }
 }
 
-/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces. What is
-/// to become large has its room at once: to copy megabytes at each doubling takes as long as some slices, and the room takes
-/// no memory before something is in it.
-fn make_room(bytes: &mut Vec<u8>, more: usize, limit: usize) {
+/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
+fn make_room(bytes: &mut Vec<u8>, more: usize) {
     let needed = bytes.len() + more;
     if needed > bytes.capacity() {
         let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
-        let may_be = needed.max(OWN_PAGES_BYTES)..=frame::PREFIX_BYTES + limit;
-        if let Some(whole) = whole.filter(|whole| may_be.contains(whole))
-            && bytes.try_reserve_exact(whole - bytes.len()).is_ok()
-        {
-            return;
-        }
         let doubled = needed.max(2 * bytes.capacity());
         let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
         bytes.reserve_exact(wanted - bytes.len());

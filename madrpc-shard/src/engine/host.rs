@@ -89,6 +89,7 @@ fn send<'js>(
             },
         )
     })?;
+    exchange.pause();
     let timeout = timeout_ms.map(milliseconds);
     exchange.ask(name, body, timeout).ok_or_else(|| {
         let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");

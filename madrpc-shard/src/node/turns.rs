@@ -14,8 +14,8 @@ const STAY_BACK_MAX: Duration = Duration::from_micros(250);
 /// a reply.
 const STAY_BACK_OF_AHEAD: Duration = Duration::from_micros(100);
 
-/// The longest slice of a call whose caller is ahead of the others. It is also how long a call of theirs may have to wait.
-const SLICE_OF_AHEAD: Duration = Duration::from_micros(250);
+/// What part of a slice a call has whose caller is ahead of the others: as long a call of theirs may have to wait.
+const PART_OF_AHEAD: u32 = 2;
 
 /// What has become of the time for a running call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Turns {
     /// The longest slice for a call of one who is ahead of the others, or not.
     pub(super) fn slice_of(&self, is_ahead: bool) -> Duration {
         match is_ahead && self.slice != UNSLICED {
-            true => self.slice.min(SLICE_OF_AHEAD),
+            true => self.slice / PART_OF_AHEAD,
             false => self.slice,
         }
     }

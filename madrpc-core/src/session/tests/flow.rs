@@ -116,31 +116,6 @@ fn a_body_without_room_is_named_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_large_body_has_its_room_at_once_and_counts_with_what_has_come() {
-    const LENGTH: usize = 8 << 20;
-    let mut pipe = Pipe::new(CLEAR);
-    pipe.client().outbox().send(&call(1), &body(1, LENGTH));
-    let (mut is_taken, mut seen) = (false, 0);
-    while !is_taken {
-        pipe.turn(|_, _, event| match event {
-            Event::Frame(Frame { body, .. }) => is_taken = body.len() == LENGTH,
-            other => panic!("{other:?}"),
-        });
-        let reader = &pipe.server().reader;
-        let bodies = reader.arriving.values();
-        for bytes in bodies.filter_map(|arriving| arriving.bytes.as_ref()) {
-            // The first that is read says how much it will be.
-            if bytes.len() > READ_PER_TURN_BYTES {
-                assert!(bytes.capacity() > LENGTH, "{}", bytes.capacity());
-                assert_eq!(reader.held_bytes(), bytes.len());
-                seen += 1;
-            }
-        }
-    }
-    assert!(seen > 0);
-}
-
-#[test]
 fn a_body_that_comes_alone_has_a_room_of_its_own() {
     const LENGTH: usize = 700_000;
     let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);

@@ -54,23 +54,38 @@ pub(super) fn install<'js>(
         "isLogged",
         Function::new(ctx.clone(), ConsoleLog::is_logged)?,
     )?;
-    let (speaker, own) = (Rc::clone(&console_log), Rc::clone(exchange));
+    let of = || Rc::clone(exchange);
+    let (speaker, own) = (Rc::clone(&console_log), of());
     let log = move |level: u8, line: rquickjs::String<'_>| {
         speaker.say(level, line.to_cstring()?.as_str());
-        // A line costs as much as a hundred of the steps that the engine counts until it looks at the clock.
-        own.pause();
-        rquickjs::Result::Ok(())
+        rquickjs::Result::Ok(own.after(()))
     };
     host.set("log", Function::new(ctx.clone(), log)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
     host.set("now", Function::new(ctx.clone(), now)?)?;
-    host.set("encode", Function::new(ctx.clone(), text::encode)?)?;
-    host.set("decode", Function::new(ctx.clone(), text::decode)?)?;
-    host.set("parseUrl", Function::new(ctx.clone(), url::parse)?)?;
-    host.set("setUrl", Function::new(ctx.clone(), url::set)?)?;
-    host.set("parseQuery", Function::new(ctx.clone(), url::parse_query)?)?;
-    host.set("writeQuery", Function::new(ctx.clone(), url::write_query)?)?;
+    let own = of();
+    let encode = move |ctx, text| own.after(text::encode(ctx, text));
+    host.set("encode", Function::new(ctx.clone(), encode)?)?;
+    let own = of();
+    let decode = move |ctx, view, is_fatal, is_stream| {
+        own.after(text::decode(ctx, view, is_fatal, is_stream))
+    };
+    host.set("decode", Function::new(ctx.clone(), decode)?)?;
+    let own = of();
+    let parse = move |ctx: Ctx<'_>, text, base| own.after(url::parse(ctx, text, base));
+    host.set("parseUrl", Function::new(ctx.clone(), parse)?)?;
+    let own = of();
+    let set = move |ctx: Ctx<'_>, whole, part, value| own.after(url::set(ctx, whole, part, value));
+    host.set("setUrl", Function::new(ctx.clone(), set)?)?;
+    let own = of();
+    let parse = move |text| own.after(url::parse_query(text));
+    host.set("parseQuery", Function::new(ctx.clone(), parse)?)?;
+    let own = of();
+    let write = move |list| own.after(url::write_query(list));
+    host.set("writeQuery", Function::new(ctx.clone(), write)?)?;
+    let own = of();
+    let random = move |ctx, length| own.after(random(ctx, length));
     host.set("random", Function::new(ctx.clone(), random)?)?;
     host.set("brought", Array::new(ctx.clone())?)?;
     let plan = Plan::new(ctx)?;

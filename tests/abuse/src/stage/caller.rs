@@ -26,15 +26,16 @@ const NEWCOMER_PATIENCE: Duration = Duration::from_secs(5);
 const NEWCOMERS_EVERY: Duration = Duration::from_secs(1);
 
 /// How much a caller asks for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Demand {
     /// As much as there is, with so many calls in flight.
     InFlight(usize),
-    /// So many calls a second, and at most [`PACED_IN_FLIGHT`] at the same time.
+    /// So many calls a second, and at most [`MOST_IN_FLIGHT`] at the same time.
     PerSecond(f64),
 }
 
-const PACED_IN_FLIGHT: usize = 256;
+/// Calls in flight of the caller whose throughput is looked at.
+pub(crate) const MOST_IN_FLIGHT: usize = 64;
 
 /// A caller that calls until it is stopped.
 pub(crate) struct Caller {
@@ -70,17 +71,17 @@ impl Caller {
     ) -> Result<Self, AbuseError> {
         let (server, core) = (server.to_string(), core.to_string());
         let demand = match demand {
-            Demand::InFlight(calls) => format!("--concurrency={calls}"),
-            Demand::PerSecond(rate) => format!("--rate={rate}"),
+            Demand::InFlight(calls) => vec![format!("--concurrency={calls}")],
+            Demand::PerSecond(rate) => vec![
+                format!("--rate={rate}"),
+                format!("--max-in-flight={MOST_IN_FLIGHT}"),
+            ],
         };
-        let most = format!("--max-in-flight={PACED_IN_FLIGHT}");
-        let most = demand.starts_with("--rate").then_some(&*most);
         let args = [
             "bench",
             &server,
             FUNCTION,
             ARGUMENT,
-            &demand,
             "--duration",
             "10m",
             "--warm-up",
@@ -91,7 +92,7 @@ impl Caller {
         ];
         let mut command = binary.command(fleet, &args);
         let child = command
-            .args(most)
+            .args(demand)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;

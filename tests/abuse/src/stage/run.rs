@@ -1,12 +1,12 @@
 //! One run of one attack.
 
 use super::Cores;
-use super::caller::{self, Caller, Demand, Figures, Newcomers};
+use super::caller::{self, Caller, Demand, Figures, MOST_IN_FLIGHT, Newcomers};
 use super::machine::{Others, wait_until_quiet};
 use super::row::Row;
 use super::sampler::{self, StopAtEnd};
 use super::server::{Binary, Server, Servers};
-use super::stand_in::{Effort, Manner, stand_in, thread_time};
+use super::stand_in::{Effort, stand_in, thread_time};
 use crate::attack::{Attack, By, Field, Outcome};
 use crate::error::AbuseError;
 use crate::fleet::Fleet;
@@ -21,12 +21,10 @@ use std::time::{Duration, Instant};
 const PART: f64 = 1.0 / 3.0;
 
 /// Whoever wants the whole core.
-const WHOLE: Demand = Demand::InFlight(64);
+const WHOLE: Demand = Demand::InFlight(MOST_IN_FLIGHT);
 
-/// A lone caller, who is measured for how long a call takes: who waits for each result before the next call, and has the core
-/// for half of the time so; and one who asks for less than that.
+/// Whoever waits for each result before the next call.
 const LONE: Demand = Demand::InFlight(1);
-const LONE_PER_SECOND: Demand = Demand::PerSecond(2_000.0);
 
 /// How long after the attack memory is looked at again.
 const REST: Duration = Duration::from_secs(10);
@@ -74,8 +72,6 @@ struct Stage<'a> {
     patience: Duration,
     /// What the caller asks for whose throughput is looked at.
     demand: Demand,
-    /// And the lone one.
-    lone: Demand,
 }
 
 /// Runs an attack against servers of its own.
@@ -101,7 +97,6 @@ pub fn run(attack: &Attack, options: &Options<'_>) -> Result<Row, AbuseError> {
         time: options.time.map_or(own, |time| time.min(own)),
         patience: options.patience,
         demand: WHOLE,
-        lone: LONE,
     };
     stage.run()
 }
@@ -118,7 +113,6 @@ impl Stage<'_> {
             .calls_per_s;
         if self.attack.by != By::Strangers && row.calls_per_s_before > 0.0 {
             self.demand = Demand::PerSecond(row.calls_per_s_before * PART);
-            self.lone = LONE_PER_SECOND;
         }
         std::thread::sleep(Duration::from_millis(500));
         let watched = self.watched();
@@ -159,7 +153,7 @@ impl Stage<'_> {
         bounds.kept_min.is_some() || bounds.p99_max.is_some()
     }
 
-    /// The attack, beside a caller with more than one call in flight and newcomers.
+    /// The attack, beside a caller with many calls in flight and newcomers.
     fn first(&self, row: &mut Row) -> Result<Seen, AbuseError> {
         if self.is_measured() {
             self.wait_until_quiet()?;
@@ -176,7 +170,7 @@ impl Stage<'_> {
             let newcomers = measured
                 .then(|| scope.spawn(move || caller::newcomers(binary, fleet, target, stop)));
             let others = Others::since_now(&watched)?;
-            let attacked = self.attack(Manner::Equal)?;
+            let attacked = self.attack()?;
             stop.store(true, Ordering::Relaxed);
             let figures = caller.map(Caller::stop).transpose()?;
             let newcomers = match newcomers {
@@ -225,12 +219,12 @@ impl Stage<'_> {
         let beside = self.beside_stand_in(self.demand, newcomers, effort, row)?;
         row.calls_per_s = Some([beside.calls_per_s, figures.calls_per_s]);
         // Before the attack is made again: a server that still works on it is no measure.
-        let beside = self.beside_stand_in(self.lone, false, effort, row)?;
+        let beside = self.beside_stand_in(LONE, false, effort, row)?;
         self.wait_until_quiet()?;
         let watched = self.watched();
         let others = Others::since_now(&watched)?;
-        let caller = self.caller(self.lone)?;
-        let again = self.attack(Manner::GivesWay)?;
+        let caller = self.caller(LONE)?;
+        let again = self.attack()?;
         let lone = caller.stop()?;
         // The caller counts as another until it has ended.
         row.others_share = others.share(&watched)?.max(row.others_share);
@@ -239,7 +233,7 @@ impl Stage<'_> {
     }
 
     /// Does it, on a thread of its own.
-    fn attack(&self, manner: Manner) -> Result<Attacked, AbuseError> {
+    fn attack(&self) -> Result<Attacked, AbuseError> {
         let field = Field {
             target: self.target,
             nodes: &self.servers.nodes,
@@ -256,7 +250,6 @@ impl Stage<'_> {
         let (started, server) = (Instant::now(), cpu());
         let attacker = std::thread::scope(|scope| {
             let attacker = scope.spawn(|| -> Result<_, AbuseError> {
-                manner.take_on()?;
                 let (used, carried) = (thread_time()?, traffic());
                 let outcome = match (self.attack.run)(&field) {
                     // The servers answered when they were started: that they do not now is their doing.
@@ -311,11 +304,7 @@ impl Stage<'_> {
         let target = self.target;
         let figures = std::thread::scope(|scope| {
             let _ends = StopAtEnd(stop);
-            let manner = match demand == self.lone {
-                true => Manner::GivesWay,
-                false => Manner::Equal,
-            };
-            let stand_in = scope.spawn(move || stand_in(effort, manner, stop));
+            let stand_in = scope.spawn(move || stand_in(effort, stop));
             let newcomers = newcomers
                 .then(|| scope.spawn(move || caller::newcomers(binary, fleet, target, stop)));
             let figures = self.call_for(demand, TIME);

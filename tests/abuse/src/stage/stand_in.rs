@@ -18,43 +18,13 @@ pub(crate) struct Effort {
     pub(crate) datagram_bytes: usize,
 }
 
-/// Whether a thread takes its core only where nobody else wants it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// As any other.
-    Equal,
-    /// A caller that wakes up has the core at once, and not when the kernel's next time slice begins, milliseconds later.
-    /// One that mostly waits for replies leaves it enough.
-    GivesWay,
-}
-
-impl Manner {
-    /// Takes it on for this thread.
-    pub(crate) fn take_on(self) -> Result<(), AbuseError> {
-        if self == Self::GivesWay {
-            let none = libc::sched_param { sched_priority: 0 };
-            // SAFETY: it reads the one number that lives until it returns; 0 is the calling thread.
-            nix::errno::Errno::result(unsafe {
-                libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none)
-            })
-            .map_err(std::io::Error::from)?;
-        }
-        Ok(())
-    }
-}
-
 /// The time that this thread has had on a core.
 pub(crate) fn thread_time() -> Result<Duration, AbuseError> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
 /// Takes that until it is told to stop.
-pub(crate) fn stand_in(
-    effort: Effort,
-    manner: Manner,
-    stop: &AtomicBool,
-) -> Result<(), AbuseError> {
-    manner.take_on()?;
+pub(crate) fn stand_in(effort: Effort, stop: &AtomicBool) -> Result<(), AbuseError> {
     // Nobody reads it: what is sent there is dropped by the kernel.
     let sink = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -95,7 +65,7 @@ mod tests {
         let used = std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
                 let begun = thread_time().unwrap();
-                stand_in(effort, Manner::GivesWay, &stop).unwrap();
+                stand_in(effort, &stop).unwrap();
                 thread_time().unwrap() - begun
             });
             std::thread::sleep(Duration::from_millis(300));
