@@ -57,8 +57,9 @@ pub(super) fn install<'js>(
     let of = || Rc::clone(exchange);
     let (speaker, own) = (Rc::clone(&console_log), of());
     let log = move |level: u8, line: rquickjs::String<'_>| {
-        speaker.say(level, line.to_cstring()?.as_str());
-        rquickjs::Result::Ok(own.after(()))
+        let line = line.to_cstring()?;
+        speaker.say(level, line.as_str());
+        own.after(rquickjs::Result::Ok(()))
     };
     host.set("log", Function::new(ctx.clone(), log)?)?;
     let begun = Instant::now();
