@@ -41,6 +41,7 @@ fn headers() -> [(&'static str, Header<'static>); 2] {
         function: "echo",
         timeout_us: 30_000_000,
         depth: 0,
+        account: None,
     };
     let bill = Bill {
         queue_us: 12,

@@ -1,4 +1,5 @@
-//! Callers who share a node: each has its part of the core, the lanes and the queue, whatever another does with his.
+//! Callers who share a node: each has its part of the core, the lanes and the queue, whatever another does with his, and
+//! whether they call it directly or through an orchestrator.
 //!
 //! Setup: a node of one shard in this process, and clients with certificates of their own. What share each gets, and how long
 //! its calls take beside others, `make abuse` measures; here the bounds are wide enough for a loaded machine.
@@ -42,6 +43,17 @@ fn node(fleet: &Fleet, set: impl FnOnce(&mut NodeConfig)) -> Server {
     Server::node(&fleet.config(Role::Node, 1), &script, &settings).unwrap()
 }
 
+/// Two callers at a node, and two who come by an orchestrator's session.
+fn each_way(node: impl Fn(&Fleet) -> Server, test: impl Fn(&Client, &Client)) {
+    for is_forwarded in [false, true] {
+        let fleet = Fleet::new();
+        let node = node(&fleet);
+        let orchestrator = is_forwarded.then(|| fleet.orchestrator(&[node.address()]));
+        let address = orchestrator.as_ref().unwrap_or(&node).address();
+        test(&fleet.client(address), &fleet.client(address));
+    }
+}
+
 fn call(client: &Client, function: &str, value: i64, timeout: Duration) -> Result<i64, CallError> {
     let reply = client
         .prepare(function)
@@ -62,7 +74,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// The counts of the node's calls that are over.
+/// How many calls of this function are over.
 fn calls_over(client: &Client, function: &str) -> u64 {
     let snapshot: madrpc_core::stats::Snapshot = client
         .call_blocking(madrpc_core::stats::STATS, &())
@@ -73,143 +85,153 @@ fn calls_over(client: &Client, function: &str) -> u64 {
 
 #[test]
 fn endless_calls_of_one_caller_are_not_in_the_way_of_another() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |_| {});
-    let (hog, other) = (fleet.client(node.address()), fleet.client(node.address()));
-    std::thread::scope(|scope| {
-        let endless: Vec<_> = (0..3 * LANES)
-            .map(|_| scope.spawn(|| call(&hog, "spin", 0, Duration::from_secs(4))))
-            .collect();
-        std::thread::sleep(Duration::from_millis(200));
-        for number in 0..200 {
-            let echoed = call(&other, "echo", number, Duration::from_secs(2));
-            assert_eq!(echoed, Ok(number));
-        }
-        for endless in endless {
-            let error = endless.join().unwrap().unwrap_err();
-            assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{error}");
-        }
-    });
+    each_way(
+        |fleet| node(fleet, |_| {}),
+        |hog, other| {
+            std::thread::scope(|scope| {
+                let endless: Vec<_> = (0..3 * LANES)
+                    .map(|_| scope.spawn(|| call(hog, "spin", 0, Duration::from_secs(4))))
+                    .collect();
+                std::thread::sleep(Duration::from_millis(200));
+                for number in 0..200 {
+                    let echoed = call(other, "echo", number, Duration::from_secs(2));
+                    assert_eq!(echoed, Ok(number));
+                }
+                for endless in endless {
+                    let error = endless.join().unwrap().unwrap_err();
+                    assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{error}");
+                }
+            });
+        },
+    );
 }
 
 /// One has eight times as many calls under way, of the same kind.
 #[test]
 fn callers_have_equal_parts_of_the_core_however_much_they_ask_for() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |_| {});
-    let (many, few) = (fleet.client(node.address()), fleet.client(node.address()));
-    let over = AtomicBool::new(false);
-    let done = [AtomicU64::new(0), AtomicU64::new(0)];
-    std::thread::scope(|scope| {
-        for (client, threads, done) in [(&many, 32, &done[0]), (&few, LANES, &done[1])] {
-            for _ in 0..threads {
-                let over = &over;
-                scope.spawn(move || {
-                    while !over.load(Ordering::Relaxed) {
-                        call(client, "loop", 2, Duration::from_secs(20)).unwrap();
-                        done.fetch_add(1, Ordering::Relaxed);
+    each_way(
+        |fleet| node(fleet, |_| {}),
+        |many, few| {
+            let over = AtomicBool::new(false);
+            let done = [AtomicU64::new(0), AtomicU64::new(0)];
+            std::thread::scope(|scope| {
+                for (client, threads, done) in [(many, 32, &done[0]), (few, LANES, &done[1])] {
+                    for _ in 0..threads {
+                        let over = &over;
+                        scope.spawn(move || {
+                            while !over.load(Ordering::Relaxed) {
+                                call(client, "loop", 2, Duration::from_secs(20)).unwrap();
+                                done.fetch_add(1, Ordering::Relaxed);
+                            }
+                        });
                     }
-                });
-            }
-        }
-        std::thread::sleep(Duration::from_secs(2));
-        over.store(true, Ordering::Relaxed);
-    });
-    let [many, few] = done.map(AtomicU64::into_inner);
-    assert!(few * 2 > many && many * 2 > few, "{many} and {few} calls");
+                }
+                std::thread::sleep(Duration::from_secs(2));
+                over.store(true, Ordering::Relaxed);
+            });
+            let [many, few] = done.map(AtomicU64::into_inner);
+            assert!(few * 2 > many && many * 2 > few, "{many} and {few} calls");
+        },
+    );
 }
 
 /// Who has had more than his part waits for the others, and not for ever.
 #[test]
 fn a_call_of_one_who_is_ahead_comes_through_beside_those_who_have_much_to_say() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |_| {});
-    let (ahead, busy) = (fleet.client(node.address()), fleet.client(node.address()));
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..32 {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    call(&busy, "echo", 1, Duration::from_secs(20)).unwrap();
+    each_way(
+        |fleet| node(fleet, |_| {}),
+        |ahead, busy| {
+            let over = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for _ in 0..32 {
+                    scope.spawn(|| {
+                        while !over.load(Ordering::Relaxed) {
+                            call(busy, "echo", 1, Duration::from_secs(20)).unwrap();
+                        }
+                    });
+                }
+                let _over = Over(&over);
+                let end = Instant::now() + Duration::from_secs(2);
+                while Instant::now() < end {
+                    // It gets ahead by calls that run, and by such as only have to be read.
+                    assert_eq!(call(ahead, "loop", 20, Duration::from_secs(2)), Ok(20));
+                    let mut unknown: Vec<_> = (0..2000)
+                        .map(|_| Box::pin(ahead.prepare("unknown").send(Value::Undefined)))
+                        .collect();
+                    let sent: Vec<_> = unknown
+                        .iter_mut()
+                        .map(|call| block_on(poll_once(call)))
+                        .collect();
+                    for (answer, call) in sent.into_iter().zip(unknown) {
+                        let error = answer.unwrap_or_else(|| block_on(call)).unwrap_err();
+                        assert_eq!(error.kind, ErrorKind::NoSuchFunction, "{error}");
+                    }
+                    assert_eq!(call(ahead, "echo", 1, Duration::from_secs(2)), Ok(1));
                 }
             });
-        }
-        let _over = Over(&over);
-        let end = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < end {
-            // It gets ahead by calls that run, and by such as only have to be read.
-            assert_eq!(call(&ahead, "loop", 20, Duration::from_secs(2)), Ok(20));
-            let mut unknown: Vec<_> = (0..2000)
-                .map(|_| Box::pin(ahead.prepare("unknown").send(Value::Undefined)))
-                .collect();
-            let sent: Vec<_> = unknown
-                .iter_mut()
-                .map(|call| block_on(poll_once(call)))
-                .collect();
-            for (answer, call) in sent.into_iter().zip(unknown) {
-                let error = answer.unwrap_or_else(|| block_on(call)).unwrap_err();
-                assert_eq!(error.kind, ErrorKind::NoSuchFunction, "{error}");
-            }
-            assert_eq!(call(&ahead, "echo", 1, Duration::from_secs(2)), Ok(1));
-        }
-    });
+        },
+    );
 }
 
 #[test]
 fn calls_that_wait_leave_lanes_to_others() {
-    let fleet = Fleet::new();
-    let script = Script::new("test.js", SCRIPT);
-    let config = madrpc_shard::server::ServerConfig {
-        memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
-        ..fleet.config(Role::Node, 1)
+    let small = |fleet: &Fleet| {
+        let script = Script::new("test.js", SCRIPT);
+        let config = madrpc_shard::server::ServerConfig {
+            memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
+            ..fleet.config(Role::Node, 1)
+        };
+        Server::node(&config, &script, &NodeConfig::default()).unwrap()
     };
-    let node = Server::node(&config, &script, &NodeConfig::default()).unwrap();
-    let (hog, other) = (fleet.client(node.address()), fleet.client(node.address()));
-    let sleep = || {
-        let call = hog.prepare("sleep").timeout(Duration::from_secs(20));
-        Box::pin(call.send(Value::Integer(10_000)))
-    };
-    // More than there is memory for: some are refused.
-    let mut calls: Vec<_> = (0..600).map(|_| sleep()).collect();
-    for call in &mut calls {
-        let _ = block_on(poll_once(call));
-    }
-    eventually("some have no lane", || calls_over(&other, "sleep") > 50);
-    for _ in 0..20 {
-        assert_eq!(call(&other, "sleep", 1, Duration::from_secs(5)), Ok(1));
-    }
+    each_way(small, |hog, other| {
+        let sleep = || {
+            let call = hog.prepare("sleep").timeout(Duration::from_secs(20));
+            Box::pin(call.send(Value::Integer(10_000)))
+        };
+        // More than there is memory for: some are refused.
+        let mut calls: Vec<_> = (0..600).map(|_| sleep()).collect();
+        for call in &mut calls {
+            let _ = block_on(poll_once(call));
+        }
+        eventually("some have no lane", || calls_over(other, "sleep") > 50);
+        for _ in 0..20 {
+            assert_eq!(call(other, "sleep", 1, Duration::from_secs(5)), Ok(1));
+        }
+    });
 }
 
 #[test]
 fn a_call_of_another_takes_a_place_in_a_queue_that_one_has_filled() {
-    let fleet = Fleet::new();
-    let node = node(&fleet, |node| {
-        node.pool_size = Some(1);
-        node.queue_max = 4;
-    });
-    let (hog, other) = (fleet.client(node.address()), fleet.client(node.address()));
-    std::thread::scope(|scope| {
-        let spin = || scope.spawn(|| call(&hog, "spin", 0, Duration::from_secs(2)).unwrap_err());
-        let long: Vec<_> = (0..5).map(|_| spin()).collect();
-        std::thread::sleep(Duration::from_millis(300));
-        // It has to wait too: one call of its own has the only lane that it may have.
-        let (first, second) = (
-            scope.spawn(|| call(&other, "loop", 500, Duration::from_secs(10))),
-            scope.spawn(|| call(&other, "loop", 500, Duration::from_secs(10))),
-        );
-        assert_eq!(first.join().unwrap(), Ok(500));
-        assert_eq!(second.join().unwrap(), Ok(500));
-        let errors: Vec<_> = long.into_iter().map(|call| call.join().unwrap()).collect();
-        let refused = errors
-            .iter()
-            .filter(|error| error.kind == ErrorKind::Overloaded);
-        let refused: Vec<_> = refused.collect();
-        assert!((1..=2).contains(&refused.len()), "{errors:?}");
-        assert!(!refused[0].may_have_run);
-        assert!(
-            refused[0].message.contains("4 calls wait"),
-            "{}",
-            refused[0]
-        );
+    let short = |fleet: &Fleet| {
+        node(fleet, |node| {
+            node.pool_size = Some(1);
+            node.queue_max = 4;
+        })
+    };
+    each_way(short, |hog, other| {
+        std::thread::scope(|scope| {
+            let spin = || scope.spawn(|| call(hog, "spin", 0, Duration::from_secs(2)).unwrap_err());
+            let long: Vec<_> = (0..5).map(|_| spin()).collect();
+            std::thread::sleep(Duration::from_millis(300));
+            // It has to wait too: one call of its own has the only lane that it may have.
+            let (first, second) = (
+                scope.spawn(|| call(other, "loop", 500, Duration::from_secs(10))),
+                scope.spawn(|| call(other, "loop", 500, Duration::from_secs(10))),
+            );
+            assert_eq!(first.join().unwrap(), Ok(500));
+            assert_eq!(second.join().unwrap(), Ok(500));
+            let errors: Vec<_> = long.into_iter().map(|call| call.join().unwrap()).collect();
+            let refused = errors
+                .iter()
+                .filter(|error| error.kind == ErrorKind::Overloaded);
+            let refused: Vec<_> = refused.collect();
+            assert!((1..=2).contains(&refused.len()), "{errors:?}");
+            assert!(!refused[0].may_have_run);
+            assert!(
+                refused[0].message.contains("4 calls wait"),
+                "{}",
+                refused[0]
+            );
+        });
     });
 }

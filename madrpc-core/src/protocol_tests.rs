@@ -51,6 +51,7 @@ fn the_frames_are_the_pages() {
         function: "add",
         timeout_us: 30_000_000,
         depth: 0,
+        account: None,
     };
     let arguments = Value::Array(vec![1.into(), 2.into()]);
     assert_eq!(block(1).concat(), encoded(&call, &body(&arguments)));
@@ -135,6 +136,7 @@ fn the_numbers_are_the_pages() {
                 function: "",
                 timeout_us: 1,
                 depth: 0,
+                account: None,
             },
         ),
         ("Cancel", Header::Cancel { id: 1 }),
@@ -149,6 +151,7 @@ fn the_numbers_are_the_pages() {
         ),
         ("GoAway", Header::GoAway),
         ("Welcome", Header::Welcome { shards: 1 }),
+        ("Taken", Header::Taken { frames: 1 }),
     ];
     for (name, header) in headers {
         let number = encoded(&header, b"")[frame::PREFIX_BYTES];

@@ -39,6 +39,8 @@ pub enum Header<'a> {
         timeout_us: u64,
         /// How many calls are above it: 0 for a call from outside.
         depth: u8,
+        /// On whose account it runs, where the sender passes it on or it is a call of a call.
+        account: Option<Account>,
     },
     /// The caller no longer wants the reply.
     Cancel {
@@ -70,6 +72,21 @@ pub enum Header<'a> {
         /// Its shards. The first two bytes of a session's first connection ID, modulo this, choose one.
         shards: u16,
     },
+    /// What of the small frames has been taken in since the last time, said to those who pass on the calls of many: what one
+    /// of them sends is not to fill the way of the others.
+    Taken {
+        /// Frames of the channel.
+        frames: u32,
+    },
+}
+
+/// A caller whose calls come by way of others. It is believed to orchestrators and nodes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Account {
+    /// The first four bytes of the SHA-256 of its certificate. Callers that have the same share a part of the core.
+    pub certificate: u32,
+    /// Which of its sessions it is, as the first who passed the call on has numbered them.
+    pub session: u32,
 }
 
 /// A frame read in place.
@@ -196,6 +213,10 @@ mod tests {
         function: "add",
         timeout_us: 30_000_000,
         depth: 0,
+        account: Some(Account {
+            certificate: 0xdead_beef,
+            session: 7,
+        }),
     };
 
     fn encoded() -> Vec<u8> {

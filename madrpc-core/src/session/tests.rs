@@ -322,6 +322,7 @@ fn call(id: u64) -> Header<'static> {
         function: "echo",
         timeout_us: 30_000_000,
         depth: 0,
+        account: None,
     }
 }
 

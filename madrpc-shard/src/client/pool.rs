@@ -177,6 +177,7 @@ impl Pool {
                     body: &body,
                     deadline,
                     depth: 0,
+                    account: None,
                 };
                 let waiting = Waiting { number, reply };
                 match self.upstreams.call(now, &request, waiting) {

@@ -7,7 +7,17 @@
 //!
 //! Both ways are bounded: who wanted little has no time saved up, and who had what nobody else wanted is not made to wait
 //! for long once somebody does.
+//!
+//! Callers behind an orchestrator are *guests* on its session: it says with each call whose that is, and each has an account
+//! here as if the session were its own. The orchestrator's own session is read for all of them and never ahead; it has seen
+//! to it itself that none of them takes its time from the others.
 
+#[cfg(test)]
+mod tests;
+
+use foldhash::fast::RandomState;
+use madrpc_core::call::frame::Account;
+use madrpc_core::identity::Role;
 use slab::Slab;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +32,42 @@ const DISTANCE_MAX: u64 = 10_000_000;
 /// How long a caller counts as one of those who want the core, after the last that it wanted.
 const PRESENT: Duration = Duration::from_millis(100);
 
+/// Guests with an account of their own: further ones have that of the session together by which they come.
+const GUESTS_MAX: usize = 8192;
+
+/// How long a guest who wants nothing is remembered: longer than what it has had counts.
+const GUEST_MEMORY: Duration = Duration::from_secs(10);
+
+/// Guests that are looked at in one go for whether they can be forgotten.
+const GUEST_LOOKS: usize = 4;
+
+/// Names the account of a caller; it never names a later one's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct AccountKey {
+    place: usize,
+    serial: u64,
+}
+
+impl AccountKey {
+    /// That of nobody: where sessions have none, as they were opened by us.
+    pub(crate) const NOBODY: Self = Self::new(0, 0);
+
+    /// The account at this place, which is later than all there with a smaller number.
+    pub(crate) const fn new(place: usize, serial: u64) -> Self {
+        Self { place, serial }
+    }
+
+    /// A small number that no two accounts have at a time; a later one may have it.
+    pub(crate) fn place(self) -> usize {
+        self.place
+    }
+
+    /// Whether it is a later one at the same place.
+    pub(crate) fn is_later(self, than: Self) -> bool {
+        self.serial > than.serial
+    }
+}
+
 /// Those who share something equally, in nanoseconds.
 #[derive(Debug, Default)]
 struct Level {
@@ -33,102 +79,259 @@ struct Level {
 
 /// What one of them has had.
 #[derive(Debug, Default, Clone, Copy)]
-struct Account(u64);
+struct Used(u64);
 
 impl Level {
-    fn come(&mut self, account: &mut Account) {
+    fn come(&mut self, used: &mut Used) {
         self.present += 1;
-        account.0 = account.0.max(self.due);
+        used.0 = used.0.max(self.due);
     }
 
-    fn charge(&mut self, account: &mut Account, time: u64) {
+    fn charge(&mut self, used: &mut Used, time: u64) {
         self.due += time / self.present.max(1);
-        let used = account.0.max(self.due.saturating_sub(DISTANCE_MAX)) + time;
-        account.0 = used.min(self.due + DISTANCE_MAX);
+        let had = used.0.max(self.due.saturating_sub(DISTANCE_MAX)) + time;
+        used.0 = had.min(self.due + DISTANCE_MAX);
     }
 
-    fn is_ahead(&self, account: Account) -> bool {
-        self.present > 1 && account.0 > self.due + ALLOWANCE
+    fn is_ahead(&self, used: Used) -> bool {
+        self.present > 1 && used.0 > self.due + ALLOWANCE
     }
 }
 
-/// The sessions of one certificate.
+/// The callers of one certificate.
 #[derive(Debug, Default)]
 struct Group {
-    certificate: [u8; 32],
-    account: Account,
-    sessions: Level,
-    /// Those that are open.
-    open: usize,
+    certificate: u32,
+    used: Used,
+    callers: Level,
+    /// Those that have an account.
+    accounts: usize,
 }
 
+/// A caller's account.
 #[derive(Debug)]
 struct Share {
-    /// No later session at the place has the same.
+    /// No later one at the place has the same.
     serial: u64,
     group: usize,
-    account: Account,
+    used: Used,
     /// When it last wanted something, where it is present.
     seen: Option<Instant>,
+    /// As which it is passed on.
+    passed_on_as: Account,
+    /// The account of the session by which it comes, where it is a guest, and when it last wanted something.
+    guest_of: Option<(u64, Instant)>,
 }
 
-/// That it is to be looked whether a session is present.
+/// The account of a session, and what it may do.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    account: AccountKey,
+    /// Whether it is believed whose calls it passes on.
+    passes_on: bool,
+    /// Whether it is read for others only.
+    is_orchestrator: bool,
+}
+
+/// That it is to be looked whether a caller is present.
 #[derive(Debug)]
 struct Look {
     since: Instant,
-    place: usize,
-    serial: u64,
+    account: AccountKey,
 }
 
-/// What the callers of a shard have had of its core, by the places of their sessions.
+/// For whom something is done.
+#[derive(Debug)]
+struct AtWork {
+    /// The place of the session at hand.
+    session: usize,
+    /// Nobody's, where it is an orchestrator's and no call is at hand.
+    account: Option<AccountKey>,
+    since: Instant,
+}
+
+/// What the callers of a shard have had of its core.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
-    shares: Vec<Option<Share>>,
+    accounts: Slab<Share>,
+    /// By the places of the sessions.
+    seats: Vec<Option<Seat>>,
+    /// By the account of the session by which they come, and as what it passes them on.
+    guests: HashMap<(u64, Account), AccountKey, RandomState>,
+    /// In the order in which it is to be looked whether they can be forgotten.
+    guest_looks: VecDeque<AccountKey>,
     groups: Slab<Group>,
-    by_certificate: HashMap<[u8; 32], usize>,
+    by_certificate: HashMap<u32, usize>,
     callers: Level,
     /// Those who are present, in the order in which it is to be looked whether they still are.
     looks: VecDeque<Look>,
     last_serial: u64,
-    /// For whom something is done at the moment, and since when.
-    at_work: Option<(usize, Instant)>,
+    at_work: Option<AtWork>,
 }
 
+/// Getters.
 impl Shares {
-    /// A session of this certificate is open.
-    pub(crate) fn open(&mut self, place: usize, certificate: [u8; 32]) {
-        if place >= self.shares.len() {
-            self.shares.resize_with(place + 1, || None);
-        }
-        let group = match self.by_certificate.entry(certificate) {
-            Entry::Occupied(group) => *group.get(),
-            Entry::Vacant(free) => *free.insert(self.groups.insert(Group {
-                certificate,
-                ..Group::default()
-            })),
+    /// Whether this caller has had more than its part, and there are others.
+    #[inline]
+    pub(crate) fn is_ahead(&self, account: AccountKey) -> bool {
+        let Some(share) = self.share(account) else {
+            return false;
         };
-        self.groups[group].open += 1;
-        self.last_serial += 1;
-        self.shares[place] = Some(Share {
-            serial: self.last_serial,
-            group,
-            account: Account::default(),
-            seen: None,
+        let Some(group) = self.groups.get(share.group) else {
+            return false;
+        };
+        self.callers.is_ahead(group.used) || group.callers.is_ahead(share.used)
+    }
+
+    /// Whether the caller of this session has had more, and is alone on it.
+    #[inline]
+    pub(crate) fn is_session_ahead(&self, session: usize) -> bool {
+        let seat = self.seat(session);
+        seat.is_some_and(|seat| !seat.is_orchestrator && self.is_ahead(seat.account))
+    }
+
+    /// Whether this session is read for others only.
+    pub(crate) fn is_orchestrator(&self, session: usize) -> bool {
+        self.seat(session).is_some_and(|seat| seat.is_orchestrator)
+    }
+
+    /// As whose a call of this caller is passed on.
+    pub(crate) fn passed_on_as(&self, account: AccountKey) -> Option<Account> {
+        Some(self.share(account)?.passed_on_as)
+    }
+
+    /// As whose a call is passed on that has come by this session, as that of `account`.
+    pub(crate) fn origin(&self, session: usize, account: Option<Account>) -> Option<Account> {
+        let seat = self.seat(session)?;
+        match account {
+            Some(_) if seat.passes_on => account,
+            _ => self.passed_on_as(seat.account),
+        }
+    }
+
+    #[inline]
+    fn seat(&self, session: usize) -> Option<&Seat> {
+        self.seats.get(session)?.as_ref()
+    }
+
+    #[inline]
+    fn share(&self, account: AccountKey) -> Option<&Share> {
+        let share = self.accounts.get(account.place)?;
+        (share.serial == account.serial).then_some(share)
+    }
+}
+
+/// Handlers.
+impl Shares {
+    /// A session of the certificate with this fingerprint, for this role, is open.
+    pub(crate) fn open(&mut self, session: usize, fingerprint: [u8; 32], role: Option<Role>) {
+        if session >= self.seats.len() {
+            self.seats.resize_with(session + 1, || None);
+        }
+        let [a, b, c, d, ..] = fingerprint;
+        let account = Account {
+            certificate: u32::from_be_bytes([a, b, c, d]),
+            session: session as u32,
+        };
+        self.seats[session] = Some(Seat {
+            account: self.add(account, None),
+            passes_on: matches!(role, Some(Role::Orchestrator | Role::Node)),
+            is_orchestrator: role == Some(Role::Orchestrator),
         });
     }
 
     /// The session is no more.
-    pub(crate) fn close(&mut self, place: usize) {
-        if self.at_work.is_some_and(|(at_work, _)| at_work == place) {
-            self.at_work = None;
+    pub(crate) fn close(&mut self, session: usize) {
+        let is_at_work = |at_work: &AtWork| at_work.session == session;
+        self.at_work.take_if(|at_work| is_at_work(at_work));
+        if let Some(seat) = self.seats.get_mut(session).and_then(Option::take) {
+            self.remove(seat.account);
         }
-        self.leave(place);
-        let Some(share) = self.shares.get_mut(place).and_then(Option::take) else {
-            return;
+    }
+
+    /// The account on which a call runs that has come by this session, as that of `account`.
+    #[inline]
+    pub(crate) fn caller(
+        &mut self,
+        session: usize,
+        account: Option<Account>,
+        now: Instant,
+    ) -> AccountKey {
+        let Some(&seat) = self.seat(session) else {
+            return AccountKey::NOBODY;
         };
+        match account {
+            Some(account) if seat.passes_on => self.guest(seat.account, account, now),
+            _ => seat.account,
+        }
+    }
+
+    fn guest(&mut self, session: AccountKey, account: Account, now: Instant) -> AccountKey {
+        let known = self.guests.get(&(session.serial, account));
+        if let Some(&known) = known {
+            return known;
+        }
+        if self.guests.len() >= GUESTS_MAX {
+            return session;
+        }
+        let guest = self.add(account, Some((session.serial, now)));
+        self.guests.insert((session.serial, account), guest);
+        self.guest_looks.push_back(guest);
+        guest
+    }
+
+    /// Forgets guests who have wanted nothing for a while and of whom nothing is left, a bounded number in a turn.
+    pub(crate) fn forget_guests(&mut self, now: Instant, has_calls: impl Fn(AccountKey) -> bool) {
+        for _ in 0..GUEST_LOOKS.min(self.guest_looks.len()) {
+            let Some(guest) = self.guest_looks.pop_front() else {
+                return;
+            };
+            let Some((session, last)) = self.share(guest).and_then(|share| share.guest_of) else {
+                continue;
+            };
+            let is_recent = now.saturating_duration_since(last) < GUEST_MEMORY;
+            if is_recent || has_calls(guest) {
+                self.guest_looks.push_back(guest);
+                continue;
+            }
+            if let Some(account) = self.passed_on_as(guest) {
+                self.guests.remove(&(session, account));
+            }
+            self.remove(guest);
+        }
+    }
+
+    fn add(&mut self, account: Account, guest_of: Option<(u64, Instant)>) -> AccountKey {
+        let group = match self.by_certificate.entry(account.certificate) {
+            Entry::Occupied(group) => *group.get(),
+            Entry::Vacant(free) => *free.insert(self.groups.insert(Group {
+                certificate: account.certificate,
+                ..Group::default()
+            })),
+        };
+        self.groups[group].accounts += 1;
+        self.last_serial += 1;
+        let serial = self.last_serial;
+        let place = self.accounts.insert(Share {
+            serial,
+            group,
+            used: Used::default(),
+            seen: None,
+            passed_on_as: account,
+            guest_of,
+        });
+        AccountKey { place, serial }
+    }
+
+    fn remove(&mut self, account: AccountKey) {
+        self.leave(account);
+        if self.share(account).is_none() {
+            return;
+        }
+        let share = self.accounts.remove(account.place);
         let group = &mut self.groups[share.group];
-        group.open -= 1;
-        if group.open == 0 {
+        group.accounts -= 1;
+        if group.accounts == 0 {
             let certificate = group.certificate;
             self.by_certificate.remove(&certificate);
             self.groups.remove(share.group);
@@ -137,15 +340,38 @@ impl Shares {
 
     /// From now on what is done is for this session, until the next, or [`Shares::rest`]: datagrams, frames, replies.
     #[inline]
-    pub(crate) fn work_for(&mut self, place: usize) {
-        let is_known = self.at_work.is_some_and(|(known, _)| known == place);
+    pub(crate) fn work_for(&mut self, session: usize) {
+        let at_work = self.at_work.as_ref();
+        let is_known = at_work.is_some_and(|at_work| at_work.session == session);
         // Who opens sessions himself shares nothing.
-        if is_known || self.shares.is_empty() {
+        if is_known || self.seats.is_empty() {
             return;
         }
         let now = Instant::now();
         self.rest_at(now);
-        self.at_work = Some((place, now));
+        let seat = self.seat(session);
+        self.at_work = Some(AtWork {
+            session,
+            account: seat.and_then(|seat| (!seat.is_orchestrator).then_some(seat.account)),
+            since: now,
+        });
+    }
+
+    /// Since then what is done is for this caller's call, which has come by the session at hand.
+    #[inline]
+    pub(crate) fn work_for_guest(&mut self, caller: AccountKey, since: Instant) {
+        let Some(at_work) = &mut self.at_work else {
+            return;
+        };
+        if at_work.account != Some(caller) {
+            let session = at_work.session;
+            self.rest_at(since);
+            self.at_work = Some(AtWork {
+                session,
+                account: Some(caller),
+                since,
+            });
+        }
     }
 
     /// What is done from now on is for none.
@@ -157,218 +383,65 @@ impl Shares {
     }
 
     fn rest_at(&mut self, now: Instant) {
-        if let Some((place, since)) = self.at_work.take() {
-            self.charge(place, now.saturating_duration_since(since), now);
+        if let Some(AtWork { account, since, .. }) = self.at_work.take()
+            && let Some(account) = account
+        {
+            self.charge(account, now.saturating_duration_since(since), now);
         }
     }
 
-    /// Something for this session took so long.
-    pub(crate) fn charge(&mut self, place: usize, time: Duration, now: Instant) {
-        let Some(Some(share)) = self.shares.get_mut(place) else {
+    /// Something for this caller took so long.
+    pub(crate) fn charge(&mut self, account: AccountKey, time: Duration, now: Instant) {
+        let share = self.accounts.get_mut(account.place);
+        let Some(share) = share.filter(|share| share.serial == account.serial) else {
             return;
         };
+        if let Some((_, last)) = &mut share.guest_of {
+            *last = now;
+        }
         let group = &mut self.groups[share.group];
         if share.seen.replace(now).is_none() {
             self.looks.push_back(Look {
                 since: now,
-                place,
-                serial: share.serial,
+                account,
             });
-            if group.sessions.present == 0 {
-                self.callers.come(&mut group.account);
+            if group.callers.present == 0 {
+                self.callers.come(&mut group.used);
             }
-            group.sessions.come(&mut share.account);
+            group.callers.come(&mut share.used);
         }
         let time = time.as_nanos() as u64;
-        group.sessions.charge(&mut share.account, time);
-        self.callers.charge(&mut group.account, time);
-    }
-
-    /// Whether this session has had more than its part, and there are others.
-    #[inline]
-    pub(crate) fn is_ahead(&self, place: usize) -> bool {
-        let Some(Some(share)) = self.shares.get(place) else {
-            return false;
-        };
-        let Some(group) = self.groups.get(share.group) else {
-            return false;
-        };
-        self.callers.is_ahead(group.account) || group.sessions.is_ahead(share.account)
+        group.callers.charge(&mut share.used, time);
+        self.callers.charge(&mut group.used, time);
     }
 
     /// Forgets who has not wanted anything for a while.
     pub(crate) fn look(&mut self, now: Instant) {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= PRESENT;
         while let Some(look) = self.looks.pop_front_if(|look| is_over(look.since)) {
-            let share = self.shares.get(look.place).and_then(Option::as_ref);
-            let share = share.filter(|share| share.serial == look.serial);
-            match share.and_then(|share| share.seen) {
+            match self.share(look.account).and_then(|share| share.seen) {
                 // Once in that time, however often it wants something.
                 Some(seen) if !is_over(seen) => self.looks.push_back(Look {
                     since: seen,
                     ..look
                 }),
-                Some(_) => self.leave(look.place),
+                Some(_) => self.leave(look.account),
                 None => {}
             }
         }
     }
 
-    fn leave(&mut self, place: usize) {
-        let Some(Some(share)) = self.shares.get_mut(place) else {
+    fn leave(&mut self, account: AccountKey) {
+        let share = self.accounts.get_mut(account.place);
+        let Some(share) = share.filter(|share| share.serial == account.serial) else {
             return;
         };
         if share.seen.take().is_some() {
             let group = &mut self.groups[share.group];
-            group.sessions.present -= 1;
-            if group.sessions.present == 0 {
+            group.callers.present -= 1;
+            if group.callers.present == 0 {
                 self.callers.present -= 1;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    /// Sessions of certificates by these numbers.
-    fn of(certificates: &[u8]) -> Shares {
-        let mut shares = Shares::default();
-        for (place, certificate) in certificates.iter().enumerate() {
-            shares.open(place, [*certificate; 32]);
-        }
-        shares
-    }
-
-    #[test]
-    fn each_pays_for_what_is_done_for_him_until_the_next_one_or_none() {
-        let mut shares = of(&[1, 2, 3]);
-        let later = || std::thread::sleep(Duration::from_nanos(2 * ALLOWANCE));
-        (0..3).for_each(|place| shares.work_for(place));
-        shares.rest();
-        later();
-        shares.work_for(1);
-        later();
-        shares.work_for(1);
-        shares.work_for(0);
-        shares.rest();
-        assert_eq!(
-            [0, 1, 2].map(|at| shares.is_ahead(at)),
-            [false, true, false]
-        );
-        // Whoever leaves meanwhile pays nothing, nor does who comes to his place.
-        shares.work_for(2);
-        later();
-        shares.close(2);
-        shares.open(2, [3; 32]);
-        shares.rest();
-        assert!(!shares.is_ahead(2));
-    }
-
-    #[test]
-    fn one_who_is_alone_may_have_all() {
-        let (mut shares, now) = (of(&[1]), Instant::now());
-        for _ in 0..1000 {
-            shares.charge(0, MS, now);
-            assert!(!shares.is_ahead(0));
-        }
-        assert!(!shares.is_ahead(7), "nobody is there");
-    }
-
-    #[test]
-    fn who_has_more_than_his_part_is_ahead_until_the_others_have_had_theirs() {
-        for certificates in [[1, 2], [1, 1]] {
-            let (mut shares, now) = (of(&certificates), Instant::now());
-            shares.charge(1, MS / 10, now);
-            for _ in 0..1000 {
-                shares.charge(0, MS, now);
-            }
-            assert!(shares.is_ahead(0) && !shares.is_ahead(1));
-            // What nobody else wanted is not counted for long.
-            let mut had = Duration::ZERO;
-            while shares.is_ahead(0) {
-                shares.charge(1, MS / 10, now);
-                had += MS / 10;
-            }
-            assert!((8 * MS..40 * MS).contains(&had), "{had:?}");
-        }
-    }
-
-    #[test]
-    fn who_wants_little_is_never_ahead_and_saves_up_little() {
-        let (mut shares, now) = (of(&[1, 2]), Instant::now());
-        for _ in 0..1000 {
-            shares.charge(0, MS, now);
-            shares.charge(1, MS / 100, now);
-            assert!(!shares.is_ahead(1));
-        }
-        let mut had = Duration::ZERO;
-        while !shares.is_ahead(1) {
-            shares.charge(1, MS, now);
-            had += MS;
-        }
-        assert!(had <= 30 * MS, "{had:?}");
-    }
-
-    #[test]
-    fn equals_are_not_ahead_of_each_other() {
-        let (mut shares, now) = (of(&[1, 1, 1, 2, 3]), Instant::now());
-        for _ in 0..1000 {
-            for place in 0..5 {
-                let part = if place < 3 { 1 } else { 3 };
-                shares.charge(place, MS * part / 10, now);
-                assert!(!shares.is_ahead(place), "{place}");
-            }
-        }
-    }
-
-    #[test]
-    fn many_sessions_of_a_certificate_have_the_part_of_one() {
-        let mut certificates = [1; 101];
-        certificates[100] = 2;
-        let (mut shares, now) = (of(&certificates), Instant::now());
-        for _ in 0..100 {
-            for place in 0..100 {
-                shares.charge(place, MS / 100, now);
-            }
-            shares.charge(100, MS / 2, now);
-        }
-        assert!((0..100).all(|place| shares.is_ahead(place)));
-        assert!(!shares.is_ahead(100));
-    }
-
-    #[test]
-    fn who_wants_nothing_for_a_while_is_not_there() {
-        let (mut shares, now) = (of(&[1, 2]), Instant::now());
-        shares.charge(1, MS, now);
-        for ms in 0..90 {
-            shares.charge(0, MS, now + ms * MS);
-        }
-        shares.look(now + 90 * MS);
-        assert!(shares.is_ahead(0));
-        shares.look(now + 101 * MS);
-        assert!(!shares.is_ahead(0), "it is alone");
-        assert_eq!((shares.callers.present, shares.looks.len()), (1, 1));
-        shares.look(now + 300 * MS);
-        assert_eq!((shares.callers.present, shares.looks.len()), (0, 0));
-    }
-
-    #[test]
-    fn sessions_that_come_and_go_leave_nothing() {
-        let (mut shares, now) = (Shares::default(), Instant::now());
-        for round in 0..1000 {
-            let at = now + round * MS;
-            shares.open(0, [1; 32]);
-            shares.charge(0, MS, at);
-            shares.close(0);
-            shares.look(at);
-            assert!(shares.looks.len() <= 101, "{}", shares.looks.len());
-        }
-        shares.close(0);
-        assert!(shares.groups.is_empty() && shares.by_certificate.is_empty());
-        assert_eq!(shares.callers.present, 0);
     }
 }

@@ -5,6 +5,7 @@ use super::functions::Registered;
 use crate::engine::Lane;
 use crate::net::budget::Held;
 use crate::net::endpoint::SessionKey;
+use crate::net::shares::AccountKey;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::lists::ItemKey;
 use std::rc::Rc;
@@ -39,7 +40,7 @@ pub(crate) struct Parent {
 pub(super) struct Ticket {
     pub(super) origin: Origin,
     /// The caller on whose account it runs: that of the first of the calls above it.
-    pub(super) caller: SessionKey,
+    pub(super) caller: AccountKey,
     pub(super) function: Rc<Registered>,
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,

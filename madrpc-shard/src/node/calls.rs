@@ -10,6 +10,7 @@ use super::call::{CallKey, Origin, Queued, Running, Ticket};
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
 use crate::net::endpoint::SessionKey;
+use crate::net::shares::AccountKey;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::rc::Rc;
@@ -46,7 +47,7 @@ pub(super) enum Due {
 pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
     /// One who had most in the queue when it last got longer.
-    longest_queue: Option<SessionKey>,
+    longest_queue: Option<AccountKey>,
     budget: Rc<Budget>,
     timers: Wheel<CallKey>,
 }
@@ -58,7 +59,7 @@ impl Calls {
     }
 
     /// The call of this caller that waits for a lane for the longest time.
-    pub(super) fn first_queued(&self, caller: SessionKey) -> Option<&Ticket> {
+    pub(super) fn first_queued(&self, caller: AccountKey) -> Option<&Ticket> {
         let (_, entry) = self.rows.front(Row::Queue, caller)?;
         match &entry.state {
             State::Queued(queued) => Some(&queued.ticket),
@@ -105,7 +106,7 @@ impl Calls {
 
     /// Takes the first call of a caller out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
     /// [`Calls::remove`].
-    pub(super) fn dequeue(&mut self, caller: SessionKey) -> Option<(CallKey, Queued)> {
+    pub(super) fn dequeue(&mut self, caller: AccountKey) -> Option<(CallKey, Queued)> {
         let (key, _) = self.rows.front(Row::Queue, caller)?;
         // Where it is put back is its own affair; it is in no other's way.
         self.enter(CallKey(key), Row::Waiting);
@@ -149,7 +150,7 @@ impl Calls {
         key
     }
 
-    fn insert(&mut self, row: Row, caller: SessionKey, until: Instant, state: State) -> CallKey {
+    fn insert(&mut self, row: Row, caller: AccountKey, until: Instant, state: State) -> CallKey {
         let timer = self.timers.insert(until, CallKey(self.rows.next_key()));
         CallKey(self.rows.push(row, caller, Entry { timer, state }))
     }
@@ -166,7 +167,7 @@ impl Calls {
     }
 
     /// Puts the first call that a caller has in the queue aside until it reads its replies.
-    pub(super) fn hold_first(&mut self, caller: SessionKey) {
+    pub(super) fn hold_first(&mut self, caller: AccountKey) {
         if let Some((key, _)) = self.rows.front(Row::Queue, caller) {
             self.hold(CallKey(key));
         }
@@ -182,20 +183,15 @@ impl Calls {
         self.enter(key, Row::Queue);
     }
 
-    /// The first call whose caller does not read, when it came, and the caller.
-    pub(super) fn first_held(&self) -> Option<(CallKey, Instant, SessionKey)> {
+    /// The first call that waits until replies are read, and on which session.
+    pub(super) fn first_held(&self) -> Option<(CallKey, &Ticket, SessionKey)> {
         let (key, entry) = self.rows.front_of_all(Row::Held)?;
-        match &entry.state {
-            State::Queued(Queued {
-                ticket:
-                    Ticket {
-                        origin: Origin::Session { session, .. },
-                        arrived,
-                        ..
-                    },
-                ..
-            }) => Some((CallKey(key), *arrived, *session)),
-            _ => None,
+        let State::Queued(Queued { ticket, .. }) = &entry.state else {
+            return None;
+        };
+        match ticket.origin {
+            Origin::Session { session, .. } => Some((CallKey(key), ticket, session)),
+            Origin::Parent(_) => None,
         }
     }
 
@@ -226,9 +222,9 @@ impl Calls {
 
     /// Makes room for a call of this caller in a queue that is full: takes out one that waits until its caller reads, or the
     /// last of the caller who has most in the queue, where that is more than this one has.
-    pub(super) fn make_room(&mut self, caller: SessionKey) -> Option<Queued> {
-        if let Some((key, _, other)) = self.first_held()
-            && other != caller
+    pub(super) fn make_room(&mut self, caller: AccountKey) -> Option<Queued> {
+        if let Some((key, ticket, _)) = self.first_held()
+            && ticket.caller != caller
         {
             return self.take_queued(key);
         }
@@ -299,7 +295,7 @@ impl Calls {
 
     /// Lends out the call of this caller that wants the core for the longest time, where that is wished, else the first of
     /// those with few slices, if there are any.
-    pub(super) fn lend_next(&mut self, caller: SessionKey, longest: bool) -> Option<Running> {
+    pub(super) fn lend_next(&mut self, caller: AccountKey, longest: bool) -> Option<Running> {
         let first = |row: Row| {
             let (key, entry) = self.rows.front(row, caller)?;
             match &entry.state {

@@ -4,8 +4,9 @@ use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::Answer;
 use crate::net::dial::{CallId, Request};
-use crate::net::endpoint::SessionKey;
+
 use crate::net::service::Io;
+use crate::net::shares::AccountKey;
 use foldhash::fast::RandomState;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
@@ -73,6 +74,7 @@ impl Node {
                 body: &child_call.body,
                 deadline: timeout.map_or(limit, |timeout| limit.min(io.now + timeout)),
                 depth: depth.saturating_add(1),
+                account: io.callers.passed_on_as(caller),
             };
             let sent = self.send_child(&request, Parent { call, token }, caller, io);
             let held = self.calls.held(0);
@@ -103,7 +105,7 @@ impl Node {
         &mut self,
         request: &Request<'_>,
         parent: Parent,
-        caller: SessionKey,
+        caller: AccountKey,
         io: &mut Io<'_, Self>,
     ) -> Result<Child, CallError> {
         if request.depth > DEPTH_MAX {

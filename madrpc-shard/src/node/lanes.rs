@@ -6,8 +6,9 @@
 
 use super::turns::UNSLICED;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
-use crate::net::endpoint::SessionKey;
+
 use crate::net::seat::Seat;
+use crate::net::shares::AccountKey;
 use std::time::{Duration, Instant};
 
 /// Lanes of one shard, most of them of waiting calls, where there is memory for so many.
@@ -56,9 +57,9 @@ pub(crate) struct Lanes {
     free: Vec<Box<Lane>>,
     in_use: usize,
     /// Not to be used again, each with the caller by whose call: to drop one takes a moment, which no reply waits for.
-    retired: Vec<(Box<Lane>, Option<SessionKey>)>,
+    retired: Vec<(Box<Lane>, Option<AccountKey>)>,
     /// By whose call the last one went.
-    spoiler: Option<SessionKey>,
+    spoiler: Option<AccountKey>,
     loading: Option<Loading>,
     /// Whether the last try to make one has failed; then only a call that needs one leads to another try.
     cannot_load: bool,
@@ -142,7 +143,7 @@ impl Lanes {
     }
 
     /// Takes back a lane whose call is over, by this caller.
-    pub(super) fn put_back(&mut self, lane: Box<Lane>, caller: SessionKey) {
+    pub(super) fn put_back(&mut self, lane: Box<Lane>, caller: AccountKey) {
         self.in_use -= 1;
         if !lane.is_spoilt() && lane.runs(&self.script) {
             self.free.push(lane);
@@ -164,12 +165,12 @@ impl Lanes {
     }
 
     /// Drops one that must not be used again, if there is one; gives the caller by whose call, if it was by one.
-    pub(super) fn drop_retired(&mut self) -> Option<Option<SessionKey>> {
+    pub(super) fn drop_retired(&mut self) -> Option<Option<AccountKey>> {
         self.retired.pop().map(|(_, caller)| caller)
     }
 
     /// The caller whose call took the lane that is missing, if it was one's.
-    pub(super) fn spoiler(&self) -> Option<SessionKey> {
+    pub(super) fn spoiler(&self) -> Option<AccountKey> {
         self.spoiler
     }
 

@@ -4,7 +4,8 @@
 //! their reply in the same datagram as their neighbours. One that has used up its slice goes to the end of the row of
 //! running calls; one that finds no room waits in the queue, first in, first out.
 //!
-//! **Who gets the core.** Callers have equal parts of it (`net/shares.rs`). Each has rows and a queue of its own, and
+//! **Who gets the core.** Callers have equal parts of it (`net/shares.rs`), those behind an orchestrator too, which says whose
+//! each call is. Each has rows and a queue of its own, and
 //! those take turns; one who has had more than its part is read, started and resumed where the others have nothing to say,
 //! and in half of the time where they have, in shorter slices: what the others say meanwhile waits for the end of one.
 //!
@@ -57,7 +58,7 @@ use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
 use reload::Staged;
 use reply::body_too_large;
-use rows::Row;
+use rows::{Counts, Row};
 use schedule::TURN;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -174,26 +175,31 @@ impl Service for Node {
             }
         };
         let (session, id, body) = (call.session, call.id, call.request.body);
+        let account = call.request.account;
+        let caller = io.callers.caller(session, account, call.arrived);
         let ticket = Ticket {
             origin: Origin::Session { session, id },
-            caller: session,
+            caller,
             function: function.clone(),
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
         };
         // One who is ahead of the others waits until they have had their turn.
-        let is_ahead = io.callers.is_ahead(session);
+        let is_ahead = io.callers.is_ahead(caller);
         let has_to_wait = is_ahead && io.callers.has_just_heard(call.arrived);
         if !has_to_wait {
             self.turns.on_call(call.arrived);
         }
         let now = self.turns.time_in_turn(call.arrived);
+        if account.is_some() {
+            io.callers.work_for_guest(caller, is_ahead, now);
+        }
         if body.len() > ticket.function.body_bytes {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
-        let counts = self.calls.rows.of(session);
+        let counts = self.calls.rows.of(caller);
         if !has_to_wait
             && counts.queued == 0
             && now < call.arrived + TURN
@@ -238,6 +244,9 @@ impl Service for Node {
         self.end_overdue(io);
         self.start_queued(io);
         self.lanes.give_back(io.now);
+        let rows = &self.calls.rows;
+        io.callers
+            .forget_guests(io.now, |guest| rows.of(guest) != Counts::default());
     }
 
     fn wants_core(&self) -> bool {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 /// Callers that are looked at in one go for whether they are ahead of the others, or are so no longer.
 const LOOKS: usize = 8;
 
-/// Callers that want something, by the places of their sessions. Whoever wants nothing any more is found out when it is his
+/// Callers that want something, by the places of their accounts. Whoever wants nothing any more is found out when it is his
 /// turn, and who is ahead when he is looked at.
 #[derive(Default)]
 pub(super) struct Ring {

@@ -1,7 +1,7 @@
 //! Calls in rows, by what they wait for: some rows each caller has for himself, so that callers can take turns.
 
 use super::ring::Ring;
-use crate::net::endpoint::SessionKey;
+use crate::net::shares::AccountKey;
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 
 /// What a call waits for.
@@ -57,17 +57,17 @@ pub(super) struct Counts {
     pub(super) lanes: usize,
 }
 
-/// What is in the rows of one caller, by the place of its session. Calls of a former one at the place may end late.
+/// What is in the rows of one caller, by the place of its account. Calls of a former one at the place may end late.
 struct Caller {
-    /// The present session.
-    session: SessionKey,
+    /// The present account.
+    account: AccountKey,
     own: [ListKey; OWN_ROWS],
     counts: Counts,
 }
 
 struct Item<T> {
     row: Row,
-    caller: SessionKey,
+    caller: AccountKey,
     value: T,
 }
 
@@ -97,7 +97,7 @@ impl<T> Rows<T> {
 
     /// What this caller has.
     #[inline]
-    pub(super) fn of(&self, caller: SessionKey) -> Counts {
+    pub(super) fn of(&self, caller: AccountKey) -> Counts {
         let caller = self.callers.get(caller.place());
         caller.map_or_else(Counts::default, |caller| caller.counts)
     }
@@ -125,13 +125,13 @@ impl<T> Rows<T> {
     }
 
     /// The first call of the row, of this caller where each has his own.
-    pub(super) fn front(&self, row: Row, caller: SessionKey) -> Option<(ItemKey, &T)> {
+    pub(super) fn front(&self, row: Row, caller: AccountKey) -> Option<(ItemKey, &T)> {
         let (key, item) = self.items.front(self.list(row, caller)?)?;
         Some((key, &item.value))
     }
 
     /// The last one.
-    pub(super) fn back(&self, row: Row, caller: SessionKey) -> Option<(ItemKey, &T)> {
+    pub(super) fn back(&self, row: Row, caller: AccountKey) -> Option<(ItemKey, &T)> {
         let (key, item) = self.items.back(self.list(row, caller)?)?;
         Some((key, &item.value))
     }
@@ -143,7 +143,7 @@ impl<T> Rows<T> {
         Some((key, &item.value))
     }
 
-    fn list(&self, row: Row, caller: SessionKey) -> Option<ListKey> {
+    fn list(&self, row: Row, caller: AccountKey) -> Option<ListKey> {
         match (row as usize).checked_sub(OWN_ROWS) {
             Some(common) => self.common.get(common).copied(),
             None => Some(self.callers.get(caller.place())?.own[row as usize]),
@@ -167,7 +167,7 @@ impl<T> Rows<T> {
     }
 
     /// Puts a call of this caller at the end of the row.
-    pub(super) fn push(&mut self, row: Row, caller: SessionKey, value: T) -> ItemKey {
+    pub(super) fn push(&mut self, row: Row, caller: AccountKey, value: T) -> ItemKey {
         let list = self.note_in(row, caller);
         self.items.push_back(list, Item { row, caller, value })
     }
@@ -189,30 +189,30 @@ impl<T> Rows<T> {
         Some(item.value)
     }
 
-    fn caller(&mut self, session: SessionKey) -> &mut Caller {
-        let place = session.place();
+    fn caller(&mut self, account: AccountKey) -> &mut Caller {
+        let place = account.place();
         while self.callers.len() <= place {
             let own = std::array::from_fn(|_| self.items.add_list());
             self.callers.push(Caller {
-                session,
+                account,
                 own,
                 counts: Counts::default(),
             });
         }
         let caller = &mut self.callers[place];
-        let known = caller.session;
+        let known = caller.account;
         // Made for another place's sake, or a former one's.
-        if known.place() != place || known.generation < session.generation {
-            caller.session = session;
+        if known.place() != place || account.is_later(known) {
+            caller.account = account;
         }
         caller
     }
 
-    fn note_in(&mut self, row: Row, session: SessionKey) -> ListKey {
+    fn note_in(&mut self, row: Row, account: AccountKey) -> ListKey {
         self.lengths[row as usize] += 1;
         let common = (row as usize).checked_sub(OWN_ROWS);
         let common = common.map(|common| self.common[common]);
-        let caller = self.caller(session);
+        let caller = self.caller(account);
         let (counts, one) = (&mut caller.counts, row.counts());
         counts.queued += one.queued;
         counts.held += one.held;
@@ -220,16 +220,16 @@ impl<T> Rows<T> {
         counts.lanes += one.lanes;
         let list = common.unwrap_or_else(|| caller.own[row as usize]);
         match row {
-            Row::Queue => self.queues.add(session.place()),
-            Row::Young | Row::Old => self.runners.add(session.place()),
+            Row::Queue => self.queues.add(account.place()),
+            Row::Young | Row::Old => self.runners.add(account.place()),
             Row::Held | Row::Waiting | Row::Ending => {}
         }
         list
     }
 
-    fn note_out(&mut self, row: Row, session: SessionKey) {
+    fn note_out(&mut self, row: Row, account: AccountKey) {
         self.lengths[row as usize] -= 1;
-        let (counts, one) = (&mut self.caller(session).counts, row.counts());
+        let (counts, one) = (&mut self.caller(account).counts, row.counts());
         counts.queued -= one.queued;
         counts.held -= one.held;
         counts.running -= one.running;
@@ -243,28 +243,28 @@ impl<T> Rows<T> {
     /// whether it is ahead.
     pub(super) fn next_queue(
         &mut self,
-        is_ahead: impl Fn(SessionKey) -> bool,
-    ) -> Option<(SessionKey, bool)> {
+        is_ahead: impl Fn(AccountKey) -> bool,
+    ) -> Option<(AccountKey, bool)> {
         let callers = &self.callers;
         let next = self.queues.next(
             |place| callers[place].counts.queued > 0,
-            |place| is_ahead(callers[place].session),
+            |place| is_ahead(callers[place].account),
         );
-        next.map(|(place, is_ahead)| (callers[place].session, is_ahead))
+        next.map(|(place, is_ahead)| (callers[place].account, is_ahead))
     }
 
     /// The same of callers with calls that want the core.
     pub(super) fn next_runner(
         &mut self,
-        is_ahead: impl Fn(SessionKey) -> bool,
-    ) -> Option<(SessionKey, bool)> {
+        is_ahead: impl Fn(AccountKey) -> bool,
+    ) -> Option<(AccountKey, bool)> {
         let (items, callers) = (&self.items, &self.callers);
         let length = |place: usize, row: Row| items.length(callers[place].own[row as usize]);
         let next = self.runners.next(
             |place| length(place, Row::Young) + length(place, Row::Old) > 0,
-            |place| is_ahead(callers[place].session),
+            |place| is_ahead(callers[place].account),
         );
-        next.map(|(place, is_ahead)| (callers[place].session, is_ahead))
+        next.map(|(place, is_ahead)| (callers[place].account, is_ahead))
     }
 }
 
@@ -272,14 +272,10 @@ impl<T> Rows<T> {
 mod tests {
     use super::*;
 
-    fn session(index: usize, generation: u64) -> SessionKey {
-        SessionKey { index, generation }
-    }
-
     #[test]
     fn each_caller_has_rows_of_its_own_whoever_came_first() {
         let mut rows = Rows::new();
-        let (late, early) = (session(1, 2), session(0, 1));
+        let (late, early) = (AccountKey::new(1, 2), AccountKey::new(0, 1));
         rows.push(Row::Queue, late, "late");
         rows.push(Row::Queue, early, "early");
         assert_eq!(rows.front(Row::Queue, early).unwrap().1, &"early");
@@ -291,7 +287,7 @@ mod tests {
     #[test]
     fn what_a_caller_has_is_counted_as_its_calls_go_from_row_to_row() {
         let mut rows = Rows::new();
-        let (one, other) = (session(3, 1), session(4, 2));
+        let (one, other) = (AccountKey::new(3, 1), AccountKey::new(4, 2));
         let key = rows.push(Row::Young, one, 7);
         rows.push(Row::Old, other, 8);
         let counts = |running: usize, lanes: usize| Counts {
@@ -313,11 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn a_later_session_at_the_place_of_a_former_one_takes_its_turns() {
+    fn a_later_account_at_the_place_of_a_former_one_takes_its_turns() {
         let mut rows = Rows::new();
-        rows.push(Row::Queue, session(0, 1), ());
-        rows.push(Row::Queue, session(0, 5), ());
-        rows.push(Row::Queue, session(0, 1), ());
-        assert_eq!(rows.next_queue(|_| false), Some((session(0, 5), false)));
+        rows.push(Row::Queue, AccountKey::new(0, 1), ());
+        rows.push(Row::Queue, AccountKey::new(0, 5), ());
+        rows.push(Row::Queue, AccountKey::new(0, 1), ());
+        assert_eq!(
+            rows.next_queue(|_| false),
+            Some((AccountKey::new(0, 5), false))
+        );
     }
 }

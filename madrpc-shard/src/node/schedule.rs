@@ -8,8 +8,9 @@ use super::lanes::Making;
 use super::rows::{Counts, Row};
 use super::turns::Slice;
 use crate::engine::{Lane, Progress};
-use crate::net::endpoint::SessionKey;
+
 use crate::net::service::Io;
+use crate::net::shares::AccountKey;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ pub(super) struct Claimed {
 }
 
 /// Charges a caller for what has been done for it since then; gives the present time.
-fn charge(caller: SessionKey, since: Instant, io: &mut Io<'_, Node>) -> Instant {
+fn charge(caller: AccountKey, since: Instant, io: &mut Io<'_, Node>) -> Instant {
     let now = Instant::now();
     io.callers
         .charge(caller, now.saturating_duration_since(since), now);
@@ -163,7 +164,7 @@ impl Node {
     /// anything to do.
     fn start_first(
         &mut self,
-        caller: SessionKey,
+        caller: AccountKey,
         is_ahead: bool,
         begun: Instant,
         io: &mut Io<'_, Self>,
@@ -225,9 +226,10 @@ impl Node {
     /// refused. A bounded number in each turn.
     pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
         for _ in 0..HELD_PER_TURN.min(self.calls.rows.length(Row::Held)) {
-            let Some((key, since, session)) = self.calls.first_held() else {
+            let Some((key, ticket, session)) = self.calls.first_held() else {
                 return;
             };
+            let since = ticket.arrived;
             if !io.callers.is_behind(session, true) {
                 self.calls.release(key);
             } else if io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
@@ -245,7 +247,7 @@ impl Node {
 
     fn fail_first(
         &mut self,
-        caller: SessionKey,
+        caller: AccountKey,
         error: CallError,
         now: Instant,
         io: &mut Io<'_, Self>,

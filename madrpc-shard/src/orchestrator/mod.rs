@@ -7,7 +7,7 @@ mod inquiry;
 mod results;
 
 use crate::net::address::Addresses;
-use crate::net::dial::{CallId, Keep, Outcome, Upstreams};
+use crate::net::dial::{CallId, Keep, Outcome, Request, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, not_taken, number_taken};
 use crate::net::seat::Seat;
@@ -134,7 +134,11 @@ impl Service for Orchestrator {
         let Some(upstreams) = &mut io.upstreams else {
             return;
         };
-        match upstreams.call(io.now, &call.request, Tag::Call(waiting)) {
+        let request = Request {
+            account: io.callers.origin(call.session, call.request.account),
+            ..call.request
+        };
+        match upstreams.call(io.now, &request, Tag::Call(waiting)) {
             Ok(sent) => {
                 let passed_on = Call::PassedOn(sent);
                 // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
@@ -194,6 +198,7 @@ impl Service for Orchestrator {
         };
         self.passed_on -= 1;
         let Waiting { session, id, .. } = waiting;
+        io.callers.work_for(session);
         io.calls.remove(session, id);
         io.callers.forget_result(session, waiting.expected);
         if let Function::Named(name) = &waiting.function

@@ -191,7 +191,14 @@ impl<S: Service> Shard<S> {
             stage,
             ..
         } = self;
-        while let Some((session, event)) = callers.next_frame(buffer, now) {
+        loop {
+            let is_crowded = upstreams
+                .as_ref()
+                .is_some_and(|upstreams| upstreams.is_crowded(now));
+            callers.hold_those_ahead(is_crowded);
+            let Some((session, event)) = callers.next_frame(buffer, now) else {
+                break;
+            };
             let mut io = Io {
                 now,
                 callers,
@@ -209,13 +216,14 @@ impl<S: Service> Shard<S> {
                 // Callers have no bound of that kind.
                 Event::NoRoom { .. } | Event::Broken(_) => continue,
             };
-            let (id, function, timeout_us, depth) = match header {
+            let (id, function, timeout_us, depth, account) = match header {
                 Header::Call {
                     id,
                     function,
                     timeout_us,
                     depth,
-                } => (id, function, timeout_us, depth),
+                    account,
+                } => (id, function, timeout_us, depth, account),
                 Header::Cancel { id } => {
                     if let Some(call) = io.calls.get(session, id) {
                         service.on_cancel(call, &mut io);
@@ -226,7 +234,8 @@ impl<S: Service> Shard<S> {
                 Header::GoAway
                 | Header::Reply { .. }
                 | Header::Failure { .. }
-                | Header::Welcome { .. } => continue,
+                | Header::Welcome { .. }
+                | Header::Taken { .. } => continue,
             };
             if let Err(error) = check(function, *stage == Stage::Serving) {
                 refuse(io.callers, session, id, &error);
@@ -253,6 +262,7 @@ impl<S: Service> Shard<S> {
                     body,
                     deadline: now + timeout,
                     depth,
+                    account,
                 },
                 arrived: now,
             };
@@ -287,6 +297,7 @@ impl<S: Service> Shard<S> {
                 service.on_outcome(tag, target, outcome, &mut io);
             }
         }
+        callers.rest();
         for _ in 0..ENDINGS_PER_TURN {
             let Some((tag, target, error)) = upstreams.next_lost(now) else {
                 break;

@@ -182,9 +182,12 @@ def frame(header: bytes, body: bytes = b"") -> bytes:
     return struct.pack("<I", len(header) + len(body)) + header + body
 
 
+NO_ACCOUNT = b"\x00"
+
+
 def call(id: int, function: str, body: bytes, timeout_s: float = 30, depth: int = 0) -> bytes:
     timeout_us = int(timeout_s * 1_000_000)
-    header = varint(0) + varint(id) + text(function) + varint(timeout_us) + bytes([depth])
+    header = varint(0) + varint(id) + text(function) + varint(timeout_us) + bytes([depth]) + NO_ACCOUNT
     return frame(header, body)
 
 

@@ -367,12 +367,13 @@ fn some_bytes(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 /// A frame, of which the end may be missing.
 fn some_frame(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let id = input.arbitrary()?;
-    let header = match input.int_in_range(0..=5)? {
+    let header = match input.int_in_range(0..=6)? {
         0 => Header::Call {
             id,
             function: &"f".repeat(input.int_in_range(0..=300)?),
             timeout_us: input.arbitrary()?,
             depth: input.arbitrary()?,
+            account: None,
         },
         1 => Header::Cancel { id },
         2 => Header::Reply {
@@ -385,8 +386,11 @@ fn some_frame(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             bill: Bill::default(),
         },
         4 => Header::GoAway,
-        _ => Header::Welcome {
+        5 => Header::Welcome {
             shards: input.arbitrary()?,
+        },
+        _ => Header::Taken {
+            frames: input.arbitrary()?,
         },
     };
     let length = input.choose(&[0, 1, 100, 65_000, 66_000, 149_999, 150_001, 152_000])?;

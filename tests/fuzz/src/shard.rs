@@ -168,6 +168,7 @@ impl Stage {
             function: "echo",
             timeout_us: timeout * 1000,
             depth: 0,
+            account: None,
         };
         let mut bytes = Vec::new();
         frame::write(&mut bytes, &header, &[0; 100_000]);

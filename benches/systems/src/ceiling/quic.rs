@@ -239,6 +239,7 @@ fn echo(wire: &mut Wire, quic: &mut Connection, body: &[u8], load: &Load) -> Out
                 function: "echo",
                 timeout_us: DEFAULT_TIMEOUT.as_micros() as u64,
                 depth: 0,
+                account: None,
             };
             frame::write(&mut outbox.bytes, &header, body);
             in_flight.push_back(now);

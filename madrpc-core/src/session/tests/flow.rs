@@ -40,6 +40,7 @@ fn a_body_over_the_limit_is_named_and_the_session_goes_on() {
                         function: "echo",
                         timeout_us: 30_000_000,
                         depth: 0,
+                        account: None,
                     },
                 bytes,
             } => {

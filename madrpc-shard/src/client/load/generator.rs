@@ -125,6 +125,7 @@ impl<'a> Generator<'a> {
             body: &[],
             deadline: now + CONNECT_TIMEOUT,
             depth: 0,
+            account: None,
         };
         let tag = Sent {
             due: now,
@@ -176,6 +177,7 @@ impl<'a> Generator<'a> {
             body: self.body,
             deadline: now + self.plan.timeout,
             depth: 0,
+            account: None,
         };
         for _ in 0..SENDS_PER_TURN {
             let Some(due) = self.schedule.take(now, self.upstreams.waiting()) else {

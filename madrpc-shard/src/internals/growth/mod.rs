@@ -110,6 +110,7 @@ fn request(now: Instant) -> Request<'static> {
         body: &[],
         deadline: now + FOR_LONG,
         depth: 0,
+        account: None,
     }
 }
 

@@ -82,6 +82,8 @@ pub(super) struct Link {
     pub(super) backoff: Backoff,
     /// The calls on it without an outcome.
     pub(super) calls: ListKey,
+    /// Small frames that were sent and of which the server has not said that it has taken them in.
+    pub(super) on_their_way: usize,
     /// When it is pinged next, where it is.
     pub(super) ping: Option<TimerKey>,
 }
@@ -118,6 +120,7 @@ impl Link {
             },
             backoff: Backoff::default(),
             calls,
+            on_their_way: 0,
             ping: None,
         }
     }

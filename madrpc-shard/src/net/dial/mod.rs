@@ -13,6 +13,7 @@
 //! [`next_lost`]: Upstreams::next_lost
 //! [`flush`]: Upstreams::flush
 
+mod crowding;
 mod links;
 mod request;
 mod unreachable;
@@ -25,11 +26,14 @@ pub(crate) use request::{Outcome, Request};
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
+use crowding::Crowding;
 use links::{Link, Target};
 use madrpc_core::balance::{Members, RoundRobin};
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, KEEP_ALIVE};
+use madrpc_core::limits::{
+    DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
+};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
@@ -69,6 +73,7 @@ pub(crate) struct Upstreams<T> {
     due: VecDeque<Place>,
     /// How many of them in this turn.
     dials_left: usize,
+    crowding: Crowding,
     /// Why no target can be called, where that was asked since the last change.
     unreachable: Option<CallError>,
 }
@@ -121,6 +126,12 @@ impl<T> Upstreams<T> {
         times.into_iter().flatten().min()
     }
 
+    /// Whether so much is on its way to the targets that the calls of callers who have had more than their part are to wait.
+    #[inline]
+    pub(crate) fn is_crowded(&self, now: Instant) -> bool {
+        self.crowding.is_crowded(now)
+    }
+
     /// Whether each target has an open session, in their order.
     pub(crate) fn open(&self) -> impl Iterator<Item = bool> {
         self.targets.iter().map(|target| !target.open.is_empty())
@@ -156,6 +167,7 @@ impl<T> Upstreams<T> {
             timers: Wheel::new(now),
             due: VecDeque::new(),
             dials_left: DIALS_PER_TURN,
+            crowding: Crowding::new(now),
             unreachable: None,
         };
         for addresses in targets {
@@ -250,9 +262,13 @@ impl<T> Upstreams<T> {
             function: request.function,
             timeout_us: timeout.as_micros() as u64,
             depth: request.depth,
+            account: request.account,
         };
         outbox.send(&header, request.body);
         let link = &mut target.links[place.link];
+        if request.body.len() <= INLINE_BODY_MAX_BYTES {
+            self.crowding.on_sent(&mut link.on_their_way);
+        }
         if link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
@@ -280,13 +296,14 @@ impl<T> Upstreams<T> {
     }
 
     fn tell_cancelled(&mut self, pending: &Pending<T>, key: ItemKey) {
-        let link = &self.targets[pending.place.target].links[pending.place.link];
+        let link = &mut self.targets[pending.place.target].links[pending.place.link];
         let session = link.session().filter(|_| link.epoch == pending.epoch);
         if let Some(session) = session
             && let Some(outbox) = self.endpoint.outbox(session)
         {
             let id = key.to_number();
             outbox.send(&Header::Cancel { id }, &[]);
+            self.crowding.on_sent(&mut link.on_their_way);
         }
     }
 
@@ -314,6 +331,13 @@ impl<T> Upstreams<T> {
                     self.learn(session, shards, now);
                     return None;
                 }
+                Header::Taken { frames } => {
+                    if let Some(Place { target, link }) = self.place_of(session) {
+                        let link = &mut self.targets[target].links[link];
+                        self.crowding.on_taken(&mut link.on_their_way, frames, now);
+                    }
+                    return None;
+                }
                 // Those are a caller's, and we are the caller here.
                 Header::Call { .. } | Header::Cancel { .. } => return None,
             },
@@ -337,7 +361,11 @@ impl<T> Upstreams<T> {
     }
 
     pub(crate) fn enter(&mut self, place: Place, state: State) {
-        self.targets[place.target].enter(place.link, state);
+        let target = &mut self.targets[place.target];
+        let open_before = target.open.len();
+        target.enter(place.link, state);
+        self.crowding.open_links += target.open.len();
+        self.crowding.open_links -= open_before;
         self.note(place.target);
     }
 

@@ -1,6 +1,6 @@
 //! A call as it is sent, and what becomes of it.
 
-use madrpc_core::call::frame::Header;
+use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::time::Instant;
 
@@ -12,6 +12,8 @@ pub(crate) struct Request<'a> {
     pub(crate) deadline: Instant,
     /// How many calls are above it.
     pub(crate) depth: u8,
+    /// On whose account it runs, where that is not the sender's own.
+    pub(crate) account: Option<Account>,
 }
 
 /// What became of a call.

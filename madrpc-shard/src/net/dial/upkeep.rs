@@ -165,6 +165,7 @@ impl<T> Upstreams<T> {
     fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
         let link = &mut self.targets[place.target].links[place.link];
         link.epoch += 1;
+        self.crowding.on_lost(&mut link.on_their_way);
         let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);

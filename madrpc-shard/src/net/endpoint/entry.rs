@@ -4,12 +4,16 @@ use super::acks::Acks;
 use super::postponed::Postponed;
 use crate::net::budget::Held;
 use madrpc_core::call::CallError;
+use madrpc_core::call::frame::Header;
 use madrpc_core::identity::{PeerCertificate, Role};
 use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, STUCK_TIMEOUT};
 use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Portion, Room, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
+
+/// Small frames after which an orchestrator is told that they were taken in, where there is nothing else to say.
+const TOLD_AFTER_FRAMES: u32 = 32;
 
 /// Names a session of an endpoint; it never names a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,6 +103,10 @@ pub(super) struct Entry {
     pub(super) waits_since: Option<Instant>,
     /// It is read in this turn all the same.
     pub(super) is_let_through: bool,
+    /// It was not read in this turn, as others come before it.
+    pub(super) is_passed_over: bool,
+    /// Small frames that were taken in and of which its peer has not been told.
+    pub(super) untold_frames: u32,
     /// Datagrams for which there was no time in their turn.
     pub(super) parked: Postponed,
     /// Bytes of datagrams taken in, and in which turn.
@@ -197,6 +205,16 @@ impl Entry {
             return true;
         }
         false
+    }
+
+    /// Tells an orchestrator what was taken in of what it has sent, with something else or when it is enough for a datagram.
+    pub(super) fn tell_taken(&mut self) {
+        let frames = self.untold_frames;
+        let is_due = frames >= TOLD_AFTER_FRAMES || self.session.waiting_bytes() > 0;
+        if frames > 0 && is_due {
+            self.untold_frames = 0;
+            self.session.outbox().send(&Header::Taken { frames }, &[]);
+        }
     }
 
     /// Notes whether a session that is held up has gone on.

@@ -9,6 +9,7 @@
 //! | [`wire`] | datagrams in and out |
 //! | [`sessions`] | those that are open, about to be, or about to be gone |
 //! | [`parking`] | which datagrams are decrypted at once |
+//! | [`callers`] | whose calls come, and whose turn it is |
 //! | [`reading`] | the order in which their frames are taken |
 //! | [`acceptor`] | what a server does with a datagram of no session: [`admission`], [`retry`], [`reset`] |
 //! | [`acks`] | when they acknowledge what has come |
@@ -24,6 +25,7 @@ mod acceptor;
 mod acks;
 mod admission;
 mod arrivals;
+mod callers;
 mod certificates;
 mod entry;
 mod origin;
@@ -57,7 +59,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use wire::{Sent, Wire};
 
 /// Reports of an unreachable port, with no datagram in between, after which an open session is given up. Such reports
@@ -149,31 +151,6 @@ impl Endpoint {
     /// Whether every session has given the network all it had to say.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.wire.is_full() && self.sessions.is_quiet()
-    }
-}
-
-/// Whose turn it is.
-#[cfg_attr(
-    not(feature = "engine"),
-    expect(dead_code, reason = "only a node has a queue")
-)]
-impl Endpoint {
-    /// Whether a caller who is not ahead of the others has just said something, and may have more to say.
-    pub(crate) fn has_just_heard(&self, now: Instant) -> bool {
-        self.sessions.has_just_heard(now)
-    }
-
-    /// Whether this session's caller has had more than its part of the core, and there are others.
-    #[inline]
-    pub(crate) fn is_ahead(&self, key: SessionKey) -> bool {
-        self.sessions.is_ahead(key)
-    }
-
-    /// Something for this session's caller took so long.
-    pub(crate) fn charge(&mut self, key: SessionKey, time: Duration, now: Instant) {
-        if self.sessions.get(key).is_some() {
-            self.sessions.shares.charge(key.index, time, now);
-        }
     }
 }
 
@@ -446,9 +423,13 @@ impl Endpoint {
         let mut blocked = None;
         for (at, &index) in dirty.iter().enumerate() {
             sessions.shares.work_for(index);
+            let is_orchestrator = sessions.shares.is_orchestrator(index);
             let Some(entry) = sessions.at(index) else {
                 continue;
             };
+            if is_orchestrator {
+                entry.tell_taken();
+            }
             if entry.can_wait(now) {
                 sessions.settle(index, now);
                 continue;

@@ -87,10 +87,10 @@ impl Sessions {
         let shown = self
             .certificates
             .read(entry.session.quic().peer_cert(), now)?;
-        let fingerprint = shown.fingerprint;
+        let (fingerprint, role) = (shown.fingerprint, shown.role);
         entry.certificate = Some(shown);
         if self.is_server() {
-            self.shares.open(index, fingerprint);
+            self.shares.open(index, fingerprint, role);
         }
         self.certificates.add(fingerprint, most)
     }

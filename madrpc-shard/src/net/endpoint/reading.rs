@@ -3,7 +3,7 @@
 
 use super::entry::SessionKey;
 use super::sessions::Sessions;
-use madrpc_core::limits::SESSION_COST_BYTES;
+use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, SESSION_COST_BYTES};
 use madrpc_core::session::{Event, FrameBuffer, Portion};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ pub(super) struct Reading {
     pub(super) has_begun: bool,
     /// Whether it has had more than its part.
     pub(super) is_ahead: bool,
+    /// Whether those who have are not read.
+    pub(super) holds_those_ahead: bool,
 }
 
 impl Reading {
@@ -28,16 +30,11 @@ impl Reading {
         end: None,
         has_begun: false,
         is_ahead: false,
+        holds_those_ahead: false,
     };
 }
 
 impl Sessions {
-    /// Whether this session's caller has had more than its part of the core, and there are others.
-    #[inline]
-    pub(super) fn is_ahead(&self, key: SessionKey) -> bool {
-        self.shares.is_ahead(key.index) && self.get(key).is_some()
-    }
-
     /// Whether one who is not ahead spoke so short a time ago that there may be more to come.
     pub(super) fn has_just_heard(&self, now: Instant) -> bool {
         is_recent(self.heard, now)
@@ -61,13 +58,15 @@ impl Sessions {
             self.shares.work_for(index);
             if let Some(entry) = self.entries.get_mut(index) {
                 if !self.reading.has_begun {
-                    self.reading.is_ahead = self.shares.is_ahead(index);
+                    self.reading.is_ahead = self.shares.is_session_ahead(index);
                     let has_to_wait = self.reading.is_ahead && is_recent(self.heard, now);
                     let portion = match has_to_wait {
                         true => Portion::Small,
                         false => Portion::Whole,
                     };
-                    self.reading.has_begun = entry.begin_turn(buffer, portion, is_server, now);
+                    entry.is_passed_over = self.reading.is_ahead && self.reading.holds_those_ahead;
+                    self.reading.has_begun =
+                        !entry.is_passed_over && entry.begin_turn(buffer, portion, is_server, now);
                 }
                 if self.reading.has_begun && entry.has_asked_enough() {
                     entry.session.set_aside(buffer);
@@ -93,19 +92,25 @@ impl Sessions {
             self.shares.rest();
             return None;
         };
-        if !self.reading.is_ahead {
+        // Of an orchestrator it is its callers who are heard.
+        if !self.reading.is_ahead && !self.shares.is_orchestrator(index) {
             self.heard = now;
         }
         let entry = self.entries.get_mut(index)?;
         let generation = entry.generation;
         let event = entry.session.frame(buffer);
+        if let Event::Frame(frame) = &event
+            && frame.body.len() <= INLINE_BODY_MAX_BYTES
+        {
+            entry.untold_frames += 1;
+        }
         Some((SessionKey { index, generation }, event))
     }
 
     /// Puts those last that are ahead of the others; gives how many sessions are read in this turn.
     fn begin_reading(&mut self) -> usize {
         let end = self.dirty.len();
-        let is_ahead = |index: &usize| self.shares.is_ahead(*index);
+        let is_ahead = |index: &usize| self.shares.is_session_ahead(*index);
         if end > 1 && self.dirty.iter().any(is_ahead) {
             self.dirty.sort_by_key(is_ahead);
         }
@@ -127,7 +132,7 @@ impl Sessions {
             entry.is_some_and(|entry| {
                 let is_held_up = entry.holds_too_much(is_server) || entry.expects_enough();
                 let is_read = entry.session.has_unread() && !is_held_up;
-                entry.dirty = is_wire_full || is_read;
+                entry.dirty = is_wire_full || is_read || entry.is_passed_over;
                 entry.dirty
             })
         });

@@ -233,6 +233,8 @@ impl Sessions {
             expected: 0,
             waits_since: None,
             is_let_through: false,
+            is_passed_over: false,
+            untold_frames: 0,
             parked: Postponed::default(),
             in_turn: (0, 0),
             is_held_up: false,

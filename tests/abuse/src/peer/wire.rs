@@ -36,6 +36,7 @@ pub(crate) fn call(out: &mut Vec<u8>, id: u64, function: &str, body: &[u8], time
         function,
         timeout_us: timeout.as_micros() as u64,
         depth: 0,
+        account: None,
     };
     frame::write(out, &header, body);
 }

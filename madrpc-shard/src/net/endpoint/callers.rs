@@ -1,0 +1,85 @@
+//! Whose calls come on the sessions of an endpoint, and whose turn it is. The rules are in `net/shares.rs`.
+
+use super::{Endpoint, SessionKey};
+use crate::net::shares::AccountKey;
+use madrpc_core::call::frame::Account;
+use std::time::{Duration, Instant};
+
+/// Whose calls come.
+impl Endpoint {
+    /// As whose a call is passed on that has come by this session, as that of `account`.
+    pub(crate) fn origin(&self, session: SessionKey, account: Option<Account>) -> Option<Account> {
+        self.sessions.shares.origin(session.index, account)
+    }
+
+    /// Whether callers who have had more than their part are read at all, where there are others.
+    #[inline]
+    pub(crate) fn hold_those_ahead(&mut self, is_held: bool) {
+        self.sessions.reading.holds_those_ahead = is_held;
+    }
+
+    /// From now on what is done is for this session's caller, until the next one's, or [`Endpoint::rest`].
+    #[inline]
+    pub(crate) fn work_for(&mut self, session: SessionKey) {
+        if self.sessions.get(session).is_some() {
+            self.sessions.shares.work_for(session.index);
+        }
+    }
+
+    /// What is done from now on is for none of them.
+    pub(crate) fn rest(&mut self) {
+        self.sessions.shares.rest();
+    }
+}
+
+/// Whose turn it is.
+#[cfg_attr(
+    not(feature = "engine"),
+    expect(dead_code, reason = "only a node has a queue")
+)]
+impl Endpoint {
+    /// Whether a caller who is not ahead of the others has just said something, and may have more to say.
+    pub(crate) fn has_just_heard(&self, now: Instant) -> bool {
+        self.sessions.has_just_heard(now)
+    }
+
+    /// On whose account a call runs that has come by this session, as that of `account`.
+    #[inline]
+    pub(crate) fn caller(
+        &mut self,
+        session: SessionKey,
+        account: Option<Account>,
+        now: Instant,
+    ) -> AccountKey {
+        self.sessions.shares.caller(session.index, account, now)
+    }
+
+    /// As whose a call of this caller is passed on.
+    pub(crate) fn passed_on_as(&self, caller: AccountKey) -> Option<Account> {
+        self.sessions.shares.passed_on_as(caller)
+    }
+
+    /// Whether this caller has had more than its part of the core, and there are others.
+    #[inline]
+    pub(crate) fn is_ahead(&self, caller: AccountKey) -> bool {
+        self.sessions.shares.is_ahead(caller)
+    }
+
+    /// Something for this caller took so long.
+    pub(crate) fn charge(&mut self, caller: AccountKey, time: Duration, now: Instant) {
+        self.sessions.shares.charge(caller, time, now);
+    }
+
+    /// Since then what is done is for the call of this caller, who comes by the session of another.
+    pub(crate) fn work_for_guest(&mut self, caller: AccountKey, is_ahead: bool, since: Instant) {
+        self.sessions.shares.work_for_guest(caller, since);
+        if !is_ahead {
+            self.sessions.heard = since;
+        }
+    }
+
+    /// Forgets those who come by the sessions of others, have said nothing for a while and have no calls: a bounded number.
+    pub(crate) fn forget_guests(&mut self, now: Instant, has_calls: impl Fn(AccountKey) -> bool) {
+        self.sessions.shares.forget_guests(now, has_calls);
+    }
+}
