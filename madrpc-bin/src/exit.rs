@@ -6,6 +6,8 @@ use crate::output::{self, StdoutError};
 use crate::service_manager;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::IdentityError;
+use madrpc_core::value::Value;
+use madrpc_core::value::json::to_json;
 use madrpc_shard::client::ClientError;
 use madrpc_shard::client::load;
 use madrpc_shard::engine::ScriptError;
@@ -153,13 +155,20 @@ impl From<ErrorKind> for Reason {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
+        let mut stack = String::new();
+        if let Some(exception) = &error.exception {
+            stack.clone_from(&exception.stack);
+            if let Some(Value::Object(mut data)) = exception.value() {
+                data.retain(|(key, _)| key != "name" && key != "message");
+                if !data.is_empty() && !exception.stack.is_empty() {
+                    stack += &format!("\nwith {}", to_json(&Value::Object(data)));
+                }
+            }
+        }
         Self {
             reason: error.kind.into(),
             message: error.to_string(),
-            stack: error
-                .exception
-                .map(|exception| exception.stack)
-                .unwrap_or_default(),
+            stack,
             is_said: false,
         }
     }

@@ -17,6 +17,9 @@ pub const HEADER_MAX_BYTES: usize = KIB;
 /// The longest frame on the channel.
 pub const INLINE_FRAME_MAX_BYTES: usize = HEADER_MAX_BYTES + INLINE_BODY_MAX_BYTES;
 
+/// What of a thrown value travels with the error, as a value; and as text, of its message and of its stack.
+pub const THROWN_MAX_BYTES: usize = 16 * KIB;
+
 /// The largest arguments and the largest result.
 pub const BODY_MAX_BYTES: usize = 64 * MIB;
 

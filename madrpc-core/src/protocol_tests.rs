@@ -41,6 +41,9 @@ fn error() -> CallError {
         name: "TypeError".into(),
         message: "no good".into(),
         stack: "at f (s.js:1:9)\n".into(),
+        value: body(&Value::object(
+            [("code", 5)].map(|(key, n)| (key, Value::from(n))),
+        )),
     })
 }
 

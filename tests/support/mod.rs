@@ -10,11 +10,14 @@
 
 pub mod process;
 
+use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Identity, Role};
+use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -73,4 +76,52 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it did not come about within ten seconds: {what}");
+}
+
+/// What those functions may use.
+const CLASSES: &str = "
+class AppError extends Error { constructor(message, code) { super(message); this.name = 'AppError'; this.code = code; } }
+function OldError(message) { this.message = message; } OldError.prototype = Object.create(Error.prototype);
+class Point { constructor(x, y) { this.x = x; this.y = y; } get length() { return Math.hypot(this.x, this.y); } }
+class Hidden { #rows = [1]; }
+class Money { #cents = 150; toJSON() { return { cents: this.#cents }; } }
+class Query { #rows = [1, 2]; then(yes) { yes(this.#rows); } }
+class Lazy { constructor() { this.sql = 'select 1'; } then(yes) { setTimeout(() => yes('rows'), 1); } }
+const resizable = (bytes, size) => { const buffer = new ArrayBuffer(bytes, { maxByteLength: 64 }); return [buffer, () => buffer.resize(size)]; };
+const revoked = (target) => { const { proxy, revoke } = Proxy.revocable(target, {}); revoke(); return proxy; };
+";
+
+/// A node whose functions have these bodies, by their places.
+pub struct Functions {
+    _fleet: Fleet,
+    _node: Server,
+    pub client: Client,
+}
+
+impl Functions {
+    pub fn new<'a>(bodies: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut script = CLASSES.to_owned();
+        for (place, body) in bodies.into_iter().enumerate() {
+            writeln!(
+                script,
+                "madrpc.register('f{place}', function () {{ {body} }});"
+            )
+            .unwrap();
+        }
+        let fleet = Fleet::new();
+        let node = fleet.node(&script);
+        let client = fleet.client(node.address());
+        Self {
+            _fleet: fleet,
+            _node: node,
+            client,
+        }
+    }
+
+    pub fn call(&self, place: usize) -> Result<Value, CallError> {
+        let name = format!("f{place}");
+        let call = self.client.prepare(&name);
+        let call = call.timeout(Duration::from_secs(5));
+        call.send_blocking(Value::from(5)).map(|reply| reply.result)
+    }
 }

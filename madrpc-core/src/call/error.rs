@@ -4,6 +4,7 @@
 //! A node, an orchestrator and a client all speak of a failed call with this one type.
 
 use super::bill::Bill;
+use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -124,6 +125,17 @@ pub struct Exception {
     pub message: String,
     /// Its `stack`, a line `at function (file:line:column)` for each frame; empty where there is none.
     pub stack: String,
+    /// What was thrown, as a result would travel: of an error an object of its name, message, cause and whatever else it has
+    /// of its own. Encoded; empty where it cannot travel, or takes more than [`THROWN_MAX_BYTES`](crate::limits::THROWN_MAX_BYTES).
+    pub value: Vec<u8>,
+}
+
+impl Exception {
+    /// What was thrown; `None` where it could not travel.
+    #[must_use]
+    pub fn value(&self) -> Option<Value> {
+        Value::decode(&self.value).ok()
+    }
 }
 
 /// Why a call has no result, in words and for programs.
@@ -136,7 +148,7 @@ pub struct CallError {
     /// Whether the function may have started. `false` is certain: such a call can be sent again.
     pub may_have_run: bool,
     /// What was thrown; only with [`ErrorKind::JavaScript`].
-    pub exception: Option<Exception>,
+    pub exception: Option<Box<Exception>>,
     /// What the call cost nevertheless; only at the caller, and only where a server answered.
     #[serde(skip)]
     pub bill: Option<Box<Bill<String>>>,
@@ -176,13 +188,14 @@ impl CallError {
     /// The function threw.
     #[must_use]
     pub fn thrown(exception: Exception) -> Self {
-        let message = if exception.message.is_empty() {
+        let says_nothing = exception.message.is_empty() || exception.message == exception.name;
+        let message = if says_nothing {
             exception.name.clone()
         } else {
             format!("{}: {}", exception.name, exception.message)
         };
         Self {
-            exception: Some(exception),
+            exception: Some(Box::new(exception)),
             ..Self::may_have_run(ErrorKind::JavaScript, message)
         }
     }
@@ -216,6 +229,7 @@ mod tests {
             name: "TypeError".into(),
             message: "not a function".into(),
             stack: String::new(),
+            value: Vec::new(),
         });
         assert_eq!(error.to_string(), "JavaScript: TypeError: not a function");
     }

@@ -268,7 +268,7 @@ mod tests {
             (&[5, 3, 0], (2, WireFault::BadBool(3))),
             (&[6, 2, 0xc3, 0x28], (4, WireFault::BadUtf8)),
             (&[6, 3, b'a', b'b'], (2, WireFault::CutOff)),
-            (&[8, 11, 0], (2, WireFault::UnknownTypedArray(11))),
+            (&[8, 12, 0], (2, WireFault::UnknownTypedArray(12))),
             (&[8, 3, 3, 0, 0, 0], (6, WireFault::OddLength)),
             (&[11, 1, 1, 0xff, 1], (4, WireFault::BadUtf8)),
             (&[10, 2, 1, 12], (4, WireFault::UnknownTag(12))),

@@ -68,7 +68,7 @@ pub(super) fn random_value(random: &mut Random, depth: usize) -> Value {
         6 => Value::String(random.text()),
         7 => Value::Bytes(random.bytes(20)),
         8 => {
-            let kind = TypedArrayKind::ALL[random.below(11)];
+            let kind = TypedArrayKind::ALL[random.below(TypedArrayKind::ALL.len())];
             let mut bytes = random.bytes(40);
             bytes.truncate(bytes.len() / 8 * 8);
             Value::TypedArray(TypedArray::new(kind, bytes).unwrap())

@@ -13,8 +13,9 @@
 //! | date | a string in ISO 8601, UTC; `null` if invalid |
 //!
 //! Read as `JSON.parse` reads it: a number without point and exponent that fits 64 bits becomes an integer, any other
-//! a float; of two equal keys the second gives the value and the first the place. Two differences: a number beyond
-//! the largest float is an error, and so are more than 127 levels, serde_json's limit.
+//! a float; of two equal keys the second gives the value and the first the place. Differences: a byte order mark is skipped
+//! (RFC 8259, section 8.1), a lone surrogate (`"\ud800"`) becomes U+FFFD as everywhere here, a number beyond the largest
+//! float is an error, and so are more than 127 levels, serde_json's limit.
 
 use super::{Value, iso_8601};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -38,7 +39,15 @@ pub struct JsonError {
 /// # Errors
 /// Anything but exactly one JSON value.
 pub fn from_json(text: &str) -> Result<Value, JsonError> {
-    serde_json::from_str(text).map_err(|error| {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let read = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(error) => match without_lone_surrogates(text) {
+            Some(text) => serde_json::from_str(&text),
+            None => Err(error),
+        },
+    };
+    read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let message = error.to_string();
         let message = message
@@ -50,6 +59,33 @@ pub fn from_json(text: &str) -> Result<Value, JsonError> {
             message: message.into(),
         }
     })
+}
+
+/// The text with U+FFFD for the escapes of lone surrogates, which takes as many bytes; `None` where there are none.
+fn without_lone_surrogates(text: &str) -> Option<String> {
+    const ESCAPE_BYTES: usize = "\\ud800".len();
+    let unit = |at: usize| {
+        let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let (mut mended, mut at) = (String::new(), 0);
+    let mut copied = 0;
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        let (high, low) = (unit(at), unit(at + ESCAPE_BYTES));
+        at = match (high, low) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => at + 2 * ESCAPE_BYTES,
+            (Some(0xd800..0xe000), _) => {
+                mended += &text[copied..at];
+                mended += "\\ufffd";
+                copied = at + ESCAPE_BYTES;
+                copied
+            }
+            // Whatever is escaped is one character, which may be a backslash.
+            _ => at + 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    (copied > 0).then(|| mended + &text[copied..])
 }
 
 /// The value as JSON on one line.
@@ -126,9 +162,23 @@ fn serialize_float<S: Serializer>(float: f64, serializer: S) -> Result<S::Ok, S:
     match Value::Float(float).as_i64() {
         // `3`, not `3.0`: JavaScript makes no difference, and neither should what it returned.
         Some(integer) if (-EXACT..=EXACT).contains(&integer) => serializer.serialize_i64(integer),
+        _ if float.fract() == 0.0 && float.abs() < 1e21 => {
+            serializer.serialize_i128(with_zeros(float))
+        }
         // serde_json writes null for NaN and infinities.
         _ => serializer.serialize_f64(float),
     }
+}
+
+/// The fewest digits that tell a whole number apart from others, and zeros: as JavaScript writes those below 1e21
+/// (ECMA-262, section 6.1.6.1.20).
+fn with_zeros(whole: f64) -> i128 {
+    let text = format!("{whole:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let decimals = digits.split_once('.').map_or(0, |(_, after)| after.len());
+    let digits: i128 = digits.replace('.', "").parse().unwrap_or_default();
+    let zeros = exponent.parse().unwrap_or(0_usize).saturating_sub(decimals);
+    digits * 10_i128.pow(zeros as u32)
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -235,6 +285,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whole_numbers_have_the_digits_that_javascript_gives_them() {
+        for (float, text) in [
+            (9_007_199_254_740_994.0, "9007199254740994"),
+            (-(2_f64.powi(60)), "-1152921504606847000"),
+            (2_f64.powi(63), "9223372036854776000"),
+            (123_456_789_012_345_680_000.0, "123456789012345680000"),
+            (999_999_999_999_999_900_000.0, "999999999999999900000"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+        ] {
+            assert_eq!(to_json(&float.into()), text);
+        }
+    }
+
+    #[test]
     fn json_reads_as_in_javascript() {
         for (text, value) in [
             (" null ", Value::Null),
@@ -245,6 +310,12 @@ mod tests {
             ("1.0", 1.0.into()),
             ("1e3", 1000.0.into()),
             (r#""\u00e9\ud83d\ude00\n""#, "é😀\n".into()),
+            (r#""\ud800""#, "\u{fffd}".into()),
+            (
+                r#""\uDC00x\\\ud83d\\ud800\ud83d\ude00""#,
+                "\u{fffd}x\\\u{fffd}\\ud800😀".into(),
+            ),
+            ("\u{feff}7", 7.into()),
             (
                 "[1,[],{}]",
                 vec![1.into(), vec![].into(), Value::Object(vec![])].into(),

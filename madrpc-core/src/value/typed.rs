@@ -1,6 +1,6 @@
 //! JavaScript's typed arrays: numbers of one kind as plain bytes.
 //!
-//! Owns the eleven kinds and their numbers on the wire, and the rule that the length fits the kind.
+//! Owns the twelve kinds and their numbers on the wire, and the rule that the length fits the kind.
 
 use super::Value;
 use std::fmt;
@@ -31,11 +31,13 @@ pub enum TypedArrayKind {
     BigInt64 = 9,
     /// `BigUint64Array`.
     BigUint64 = 10,
+    /// `Float16Array`.
+    Float16 = 11,
 }
 
 impl TypedArrayKind {
     /// Every kind, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Int8,
         Self::Uint8,
         Self::Uint8Clamped,
@@ -47,6 +49,7 @@ impl TypedArrayKind {
         Self::Float64,
         Self::BigInt64,
         Self::BigUint64,
+        Self::Float16,
     ];
 
     /// The kind's number on the wire.
@@ -66,7 +69,7 @@ impl TypedArrayKind {
     pub const fn element_bytes(self) -> usize {
         match self {
             Self::Int8 | Self::Uint8 | Self::Uint8Clamped => 1,
-            Self::Int16 | Self::Uint16 => 2,
+            Self::Int16 | Self::Uint16 | Self::Float16 => 2,
             Self::Int32 | Self::Uint32 | Self::Float32 => 4,
             Self::Float64 | Self::BigInt64 | Self::BigUint64 => 8,
         }
@@ -87,6 +90,7 @@ impl TypedArrayKind {
             Self::Float64 => "Float64Array",
             Self::BigInt64 => "BigInt64Array",
             Self::BigUint64 => "BigUint64Array",
+            Self::Float16 => "Float16Array",
         }
     }
 }
@@ -182,12 +186,28 @@ impl TypedArray {
             TypedArrayKind::BigUint64 => {
                 Value::BigInteger(u64::from_le_bytes(element.try_into().ok()?).into())
             }
+            TypedArrayKind::Float16 => half(u16::from_le_bytes(element.try_into().ok()?)).into(),
         })
     }
 
     /// Its elements one after the other, as [`Self::get`] gives them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Value> {
         (0..self.len()).map(|index| self.get(index).unwrap_or_default())
+    }
+}
+
+/// The number with these bits (IEEE 754, binary16).
+fn half(bits: u16) -> f64 {
+    let fraction = f64::from(bits & 0x3ff);
+    let magnitude = match i32::from(bits >> 10 & 0x1f) {
+        0 => fraction * 2_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        exponent => (1024.0 + fraction) * 2_f64.powi(exponent - 25),
+    };
+    match bits >> 15 {
+        0 => magnitude,
+        _ => -magnitude,
     }
 }
 
@@ -214,12 +234,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn halves_are_the_numbers_that_their_bits_say() {
+        for (bits, number) in [
+            (0x0000, 0.0),
+            (0x0001, 5.960_464_477_539_063e-8),
+            (0x03ff, 6.097_555_160_522_461e-5),
+            (0x0400, 6.103_515_625e-5),
+            (0x3555, 0.333_251_953_125),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0xfc00, f64::NEG_INFINITY),
+        ] {
+            assert_eq!(half(bits), number, "{bits:x}");
+        }
+        assert!(half(0x7e00).is_nan() && half(0x8000).is_sign_negative());
+    }
+
+    #[test]
     fn numbers_read_back() {
         for (index, kind) in TypedArrayKind::ALL.into_iter().enumerate() {
             assert_eq!(usize::from(kind.number()), index, "{kind}");
             assert_eq!(TypedArrayKind::from_number(kind.number()), Some(kind));
         }
-        assert_eq!(TypedArrayKind::from_number(11), None);
+        assert_eq!(TypedArrayKind::from_number(12), None);
     }
 
     #[test]

@@ -84,9 +84,10 @@ mod tests {
         Float64,
         BigInt64,
         BigUint64,
+        Float16,
     }
 
-    const KINDS: [(TypedArrayKind, Kind); 11] = [
+    const KINDS: [(TypedArrayKind, Kind); 12] = [
         (TypedArrayKind::Int8, Kind::Int8),
         (TypedArrayKind::Uint8, Kind::Uint8),
         (TypedArrayKind::Uint8Clamped, Kind::Uint8Clamped),
@@ -98,6 +99,7 @@ mod tests {
         (TypedArrayKind::Float64, Kind::Float64),
         (TypedArrayKind::BigInt64, Kind::BigInt64),
         (TypedArrayKind::BigUint64, Kind::BigUint64),
+        (TypedArrayKind::Float16, Kind::Float16),
     ];
 
     fn mirror(value: &Value) -> Mirror {

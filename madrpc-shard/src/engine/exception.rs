@@ -1,33 +1,56 @@
 //! What JavaScript throws, as the errors of calls.
 
+use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind, Exception};
-use rquickjs::{Ctx, Object, Value};
+use madrpc_core::limits::THROWN_MAX_BYTES;
+use madrpc_core::value::json::to_json;
+use rquickjs::{Ctx, Object, Type, Value};
 
-/// The error for the exception that is pending in `ctx`.
-pub(super) fn pending(ctx: &Ctx<'_>) -> CallError {
+/// What is told of a thrown object that is no error.
+const OBJECT_MAX_BYTES: usize = 1024;
+
+/// The longest name of an error that is told.
+const NAME_MAX_BYTES: usize = 256;
+
+/// The error for the exception that is pending in `ctx`; with `builtins` it has what was thrown as a value.
+pub(super) fn pending<'js>(ctx: &Ctx<'js>, builtins: Option<&Builtins<'js>>) -> CallError {
     let thrown = ctx.catch();
-    // Where memory ran out while the error itself was made, there is no error to look at.
-    let is_remains = thrown.is_null() || thrown.type_of() == rquickjs::Type::Uninitialized;
-    if is_remains && thrown.type_of() == rquickjs::Type::Uninitialized {
-        return out_of_memory();
+    // Where memory ran out while the error itself was made, there is none to look at; the heap knows.
+    if thrown.type_of() == Type::Uninitialized {
+        let error = "the engine gave the call up without an exception";
+        return CallError::may_have_run(ErrorKind::Internal, error);
     }
-    of_value(ctx, &thrown)
+    let mut error = of_value(ctx, &thrown);
+    let (Some(exception), Some(builtins)) = (&mut error.exception, builtins) else {
+        return error;
+    };
+    exception.value = travelling(ctx, builtins, &thrown);
+    // Any object can be thrown; one that is no error says nothing but what is in it.
+    if exception.name == "object"
+        && exception.message.is_empty()
+        && let Some(value) = exception.value()
+    {
+        exception.message = bounded(&to_json(&value), OBJECT_MAX_BYTES);
+        return CallError::thrown((**exception).clone());
+    }
+    error
 }
 
 /// The error for a thrown value or the reason of a rejected promise.
-pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
+pub(super) fn of_value<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> CallError {
     let exception = match thrown.as_object() {
         Some(object) => of_object(ctx, object),
         None => Exception {
-            name: thrown.type_name().to_owned(),
-            message: text(thrown),
+            name: type_name(thrown).to_owned(),
+            message: bounded(&text(ctx, thrown), THROWN_MAX_BYTES),
             stack: String::new(),
+            value: Vec::new(),
         },
     };
     match (exception.name.as_str(), exception.message.as_str()) {
         ("RangeError" | "InternalError", "Maximum call stack size exceeded" | "stack overflow") => {
             CallError {
-                exception: Some(exception),
+                exception: Some(Box::new(exception)),
                 ..CallError::may_have_run(
                     ErrorKind::StackLimit,
                     "the call nested deeper than its stack",
@@ -38,40 +61,96 @@ pub(super) fn of_value(ctx: &Ctx<'_>, thrown: &Value<'_>) -> CallError {
     }
 }
 
-fn out_of_memory() -> CallError {
-    CallError::may_have_run(ErrorKind::MemoryLimit, "the heap has run out")
+/// What was thrown, as it would travel as a result; empty where it cannot.
+fn travelling<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, thrown: &Value<'js>) -> Vec<u8> {
+    let mut value = Vec::new();
+    let limit = THROWN_MAX_BYTES;
+    match values::to_wire(ctx, builtins, thrown, Whole::Thrown, &mut value, limit) {
+        Ok(()) => value,
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Reads an error's properties; a getter among them may throw, and then counts as absent.
-fn of_object(ctx: &Ctx<'_>, object: &Object<'_>) -> Exception {
-    let property = |name: &str| {
+fn of_object<'js>(ctx: &Ctx<'js>, object: &Object<'js>) -> Exception {
+    let property = |name: &str, most: usize| {
         let value = object.get::<_, Value<'_>>(name);
         if value.is_err() {
             ctx.catch();
         }
-        value
-            .ok()
-            .filter(|value| !value.is_undefined())
-            .map(|value| text(&value))
+        let value = value.ok().filter(|value| !value.is_undefined())?;
+        Some(bounded(&text(ctx, &value), most))
     };
-    let stack = property("stack").unwrap_or_default();
+    let stack = property("stack", THROWN_MAX_BYTES).unwrap_or_default();
+    let name = property("name", NAME_MAX_BYTES);
     Exception {
-        name: property("name").unwrap_or_else(|| "object".to_owned()),
-        message: property("message").unwrap_or_default(),
-        stack: stack.lines().map(str::trim).collect::<Vec<_>>().join("\n"),
+        name: name.unwrap_or_else(|| type_name(object.as_value()).to_owned()),
+        message: property("message", THROWN_MAX_BYTES).unwrap_or_default(),
+        stack: own_frames(&stack),
+        value: Vec::new(),
     }
 }
 
-/// A primitive as text; an object only by its type, as asking it would run its code.
-fn text(value: &Value<'_>) -> String {
-    if let Some(string) = value.as_string() {
-        return string.to_string().unwrap_or_default();
+/// A stack without the frames of the host's own JavaScript, and of the built-ins that it called.
+fn own_frames(stack: &str) -> String {
+    let mut own: Vec<&str> = Vec::new();
+    for frame in stack.lines().map(str::trim) {
+        if !frame.contains("madrpc:") {
+            own.push(frame);
+            continue;
+        }
+        while own.pop_if(|frame| frame.ends_with("(native)")).is_some() {}
     }
-    if let Some(number) = value.as_number() {
-        return number.to_string();
+    own.join("\n")
+}
+
+/// `text`, or its beginning and how long it is.
+fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
     }
-    if let Some(bool) = value.as_bool() {
-        return bool.to_string();
+    let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+    format!(
+        "{}… ({} bytes)",
+        &text[..end.unwrap_or_default()],
+        text.len()
+    )
+}
+
+/// What `typeof` says, but for null.
+fn type_name(value: &Value<'_>) -> &'static str {
+    match value.type_of() {
+        Type::Undefined | Type::Uninitialized => "undefined",
+        Type::Null => "null",
+        Type::Bool => "boolean",
+        Type::Int | Type::Float => "number",
+        Type::String => "string",
+        Type::Symbol => "symbol",
+        Type::BigInt => "bigint",
+        Type::Function | Type::Constructor => "function",
+        _ => "object",
     }
-    value.type_name().to_owned()
+}
+
+/// A primitive as JavaScript has it in a text; an object only by its type, as asking it would run its code.
+fn text<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
+    if let Some(symbol) = value.as_symbol() {
+        let description = symbol
+            .description()
+            .ok()
+            .filter(|text| !text.is_undefined());
+        let description = description.map(|text| values::text(&text));
+        return format!("Symbol({})", description.unwrap_or_default());
+    }
+    if value.is_object() {
+        return type_name(value).to_owned();
+    }
+    // Of a primitive it runs no code, and fails only where there is no memory for the text.
+    match value.get::<rquickjs::Coerced<rquickjs::String<'js>>>() {
+        Ok(text) => values::text(text.0.as_value()),
+        Err(_) => {
+            ctx.catch();
+            String::new()
+        }
+    }
 }

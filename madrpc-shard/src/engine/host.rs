@@ -5,7 +5,7 @@
 use super::exchange::{CHILDREN_MAX, Exchange, Yield};
 use super::globals::embedded::OPTIONS;
 use super::numbers::milliseconds;
-use super::values::{self, Builtins};
+use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use rquickjs::{Ctx, Exception, Function, Object, Value};
@@ -57,7 +57,7 @@ pub(super) fn object<'js>(
 
 /// `host.send(tools, name, args, timeoutMs)`: asks for a call and gives its token.
 fn send<'js>(
-    exchange: &Exchange,
+    exchange: &Rc<Exchange>,
     ctx: &Ctx<'js>,
     tools: &Object<'js>,
     name: String,
@@ -77,58 +77,50 @@ fn send<'js>(
         ));
     }
     let mut body = Vec::new();
-    let builtins = Builtins::new(ctx, tools)?;
-    values::to_wire(ctx, &builtins, args, &mut body, BODY_MAX_BYTES).map_err(|error| {
-        throw(
-            ctx,
-            tools,
-            &CallError {
-                kind: kind_of_args(&error),
-                may_have_run: false,
-                ..error
-            },
-        )
+    let builtins = Builtins::new(ctx, exchange, tools)?;
+    let written = values::to_wire(
+        ctx,
+        &builtins,
+        args,
+        Whole::Argument,
+        &mut body,
+        BODY_MAX_BYTES,
+    );
+    written.map_err(|error| {
+        let error = CallError {
+            may_have_run: false,
+            ..error
+        };
+        throw(ctx, &builtins, tools, &error)
     })?;
     exchange.pause();
     let timeout = timeout_ms.map(milliseconds);
     exchange.ask(name, body, timeout).ok_or_else(|| {
         let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");
-        throw(
-            ctx,
-            tools,
-            &CallError::not_run(ErrorKind::Overloaded, error),
-        )
+        let error = CallError::not_run(ErrorKind::Overloaded, error);
+        throw(ctx, &builtins, tools, &error)
     })
-}
-
-/// An argument that cannot travel is the caller's mistake, not an exception of the function.
-fn kind_of_args(error: &CallError) -> ErrorKind {
-    match error.kind {
-        ErrorKind::JavaScript => ErrorKind::BadArguments,
-        kind => kind,
-    }
 }
 
 /// `host.wait(tools, token)`: suspends the lane until the answer is there, and gives the result.
 fn wait<'js>(
-    exchange: &Exchange,
+    exchange: &Rc<Exchange>,
     ctx: &Ctx<'js>,
     tools: &Object<'js>,
     token: u32,
 ) -> rquickjs::Result<Value<'js>> {
     loop {
         if let Some(answer) = exchange.answer_to(token) {
+            let builtins = Builtins::new(ctx, exchange, tools)?;
             return match answer {
-                Ok(body) => result(ctx, tools, &body),
-                Err(error) => Err(throw(ctx, tools, &error)),
+                Ok(body) => result(ctx, &builtins, tools, &body),
+                Err(error) => Err(throw(ctx, &builtins, tools, &error)),
             };
         }
         if let Some(kind) = exchange.must_stop() {
-            return Err(throw(
-                ctx,
-                tools,
-                &CallError::may_have_run(kind, "the call has to end"),
-            ));
+            let builtins = Builtins::new(ctx, exchange, tools)?;
+            let error = CallError::may_have_run(kind, "the call has to end");
+            return Err(throw(ctx, &builtins, tools, &error));
         }
         exchange.wake_at.set(None);
         exchange.suspend(Yield::Waiting);
@@ -138,32 +130,49 @@ fn wait<'js>(
 /// The value of a result, or an exception that says why it cannot be used.
 pub(super) fn result<'js>(
     ctx: &Ctx<'js>,
+    builtins: &Builtins<'js>,
     tools: &Object<'js>,
     body: &[u8],
 ) -> rquickjs::Result<Value<'js>> {
-    let builtins = Builtins::new(ctx, tools)?;
-    values::from_wire(ctx, &builtins, body).map_err(|error| throw(ctx, tools, &error))
+    values::from_wire(ctx, builtins, body).map_err(|error| throw(ctx, builtins, tools, &error))
 }
 
-fn throw<'js>(ctx: &Ctx<'js>, tools: &Object<'js>, error: &CallError) -> rquickjs::Error {
-    match make_error(tools, error) {
+fn throw<'js>(
+    ctx: &Ctx<'js>,
+    builtins: &Builtins<'js>,
+    tools: &Object<'js>,
+    error: &CallError,
+) -> rquickjs::Error {
+    match make_error(ctx, builtins, tools, error) {
         Ok(error) => ctx.throw(error),
         Err(error) => error,
     }
 }
 
-/// The JavaScript error for a call's error: named after its kind, with what was thrown there.
+/// The JavaScript error for a call's error: as what was thrown there, or named after its kind.
 pub(super) fn make_error<'js>(
+    ctx: &Ctx<'js>,
+    builtins: &Builtins<'js>,
     tools: &Object<'js>,
     error: &CallError,
 ) -> rquickjs::Result<Value<'js>> {
     let make: Function<'js> = tools.get("makeError")?;
-    let thrown = error.exception.as_ref();
-    let stack = thrown.map(|thrown| thrown.stack.as_str());
-    make.call((
-        error.kind.name(),
-        error.message.as_str(),
-        error.may_have_run,
-        stack,
-    ))
+    let kind = error.kind.name();
+    let may_have_run = error.may_have_run;
+    match &error.exception {
+        Some(thrown) => {
+            // One that cannot be read, by whatever runs there, is not worth the error.
+            let value = values::from_wire(ctx, builtins, &thrown.value).ok();
+            let (name, message) = (thrown.name.as_str(), thrown.message.as_str());
+            make.call((
+                kind,
+                name,
+                message,
+                may_have_run,
+                thrown.stack.as_str(),
+                value,
+            ))
+        }
+        None => make.call((kind, kind, error.message.as_str(), may_have_run)),
+    }
 }

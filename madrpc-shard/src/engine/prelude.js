@@ -4,20 +4,42 @@
   "use strict";
   const views = [
     Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array,
-    Float64Array, BigInt64Array, BigUint64Array,
+    Float64Array, BigInt64Array, BigUint64Array, Float16Array,
   ];
-  const { isView } = ArrayBuffer;
   const { isArray } = Array;
+  const { create, getPrototypeOf } = Object;
+  const { ownKeys } = Reflect;
   const big = BigInt;
-  const bigToString = Function.prototype.call.bind(BigInt.prototype.toString);
-  const time = Function.prototype.call.bind(Date.prototype.getTime);
-  const view = Object.getPrototypeOf(Uint8Array.prototype);
-  const getter = (object, name) => Function.prototype.call.bind(Object.getOwnPropertyDescriptor(object, name).get);
+  const method = (fn) => Function.prototype.call.bind(fn);
+  const bigToString = method(BigInt.prototype.toString);
+  const time = method(Date.prototype.getTime);
+  const view = getPrototypeOf(Uint8Array.prototype);
+  const getter = (object, name) => method(Object.getOwnPropertyDescriptor(object, name).get);
   const bufferOf = getter(view, "buffer");
   const offsetOf = getter(view, "byteOffset");
   const lengthOf = getter(view, "byteLength");
-  const D = Date, B = ArrayBuffer, U = Uint8Array;
-  const strangers = [Map, Set, WeakMap, WeakSet, RegExp, Promise, DataView, WeakRef];
+  const elementOf = method(view.at);
+  const detachedOf = getter(ArrayBuffer.prototype, "detached");
+  const D = Date, E = Error, P = Promise, U = Uint8Array;
+  const unboxers = [Number, String, Boolean, BigInt].map((kind) => method(kind.prototype.valueOf));
+  // What an object inherits from that only looks like one of those.
+  const looks = new Map([
+    Function, Number, String, Boolean, Symbol, BigInt, Date, RegExp, Map, Set, WeakMap, WeakSet, WeakRef, Promise, Array,
+    FinalizationRegistry, ArrayBuffer, SharedArrayBuffer, DataView, Iterator,
+  ].map((kind) => [kind.prototype, kind.name]));
+  looks.set(view, "TypedArray");
+  looks.set(Error.prototype, "Error");
+  const lookOf = looks.get.bind(looks);
+  const article = (name) => `${/^[AEIO]/i.test(name) ? "an" : "a"} ${name}`;
+
+  const nameOf = (proto) => {
+    try {
+      const { name } = proto.constructor;
+      return typeof name === "string" && name !== "" ? name : "object";
+    } catch {
+      return "object";
+    }
+  };
 
   const functions = [];
   // Their names: a script may register very many, and every lane loads it.
@@ -125,31 +147,79 @@
         Object.defineProperty(globalThis, name, { get: () => (made ?? bringAll())[name], configurable: true });
       }
     },
-    // What an object that is neither plain nor an array is: -1 an array behind a proxy, 0 just an object, 1 a date, 2 an
-    // array buffer, 3 and above a view of a kind, or in words what cannot travel.
-    classify(object) {
-      if (isArray(object)) return -1;
-      if (isView(object)) {
-        for (let kind = 0; kind < views.length; kind++) if (object instanceof views[kind]) return kind + 3;
+    objectPrototype: Object.prototype,
+    arrayPrototype: Array.prototype,
+    // How an object travels that is neither plain nor an array as there is most: 0 by its own data, 1 as an array, 2 as an
+    // error, 3 as its `toJSON` says, where that is asked; or in words what it is and cannot travel.
+    classify(object, asksJson) {
+      let isError = false;
+      const isList = isArray(object);
+      if (!isList) {
+        for (let proto = getPrototypeOf(object); proto !== null; proto = getPrototypeOf(proto)) {
+          const look = lookOf(proto);
+          if (look === "Error") isError = true;
+          else if (look !== undefined) return `an object that only looks like ${article(look)}`;
+        }
       }
-      if (object instanceof D) return 1;
-      if (object instanceof B) return 2;
-      for (const kind of strangers) if (object instanceof kind) return kind.name;
-      return 0;
+      if (asksJson && typeof object.toJSON === "function") return 3;
+      return isList ? 1 : isError ? 2 : 0;
+    },
+    jsonOf(object) { return object.toJSON(""); },
+    // What an object without own enumerable properties is, in words; undefined where it is just empty.
+    hollow(object) {
+      const proto = getPrototypeOf(object);
+      const isPlain = proto === null || proto === Object.prototype;
+      if (!isPlain) return `${article(nameOf(proto))} without properties of its own: give its class a toJSON method`;
+      return ownKeys(object).length === 0 ? undefined : "an object whose properties are hidden or symbols";
+    },
+    // What travels of an error.
+    errorData(error) {
+      const data = create(null);
+      data.name = error.name;
+      data.message = error.message;
+      if (error.code !== undefined) data.code = error.code;
+      for (const key of ownKeys(error)) {
+        if (typeof key === "string" && key !== "stack" && key !== "remoteStack") data[key] = error[key];
+      }
+      return data;
+    },
+    unbox(object) {
+      for (const unboxer of unboxers) try { return unboxer(object); } catch { /* It is another. */ }
     },
     timeOf(date) { return time(date); },
-    // A view's bytes, in a view of bytes.
-    bytesOf(object) { return new U(bufferOf(object), offsetOf(object), lengthOf(object)); },
+    isDetached(buffer) { return detachedOf(buffer); },
+    // A view's bytes, in a view of bytes; or in words why it has none.
+    bytesOf(object) {
+      const buffer = bufferOf(object);
+      try {
+        if (detachedOf(buffer)) return "a view of a detached ArrayBuffer";
+      } catch {
+        return "a view of a SharedArrayBuffer";
+      }
+      try { elementOf(object, 0); } catch { return "a view beyond the end of its ArrayBuffer"; }
+      return new U(buffer, offsetOf(object), lengthOf(object));
+    },
+    resolve(thenable) { return new P((resolve) => resolve(thenable)); },
     hexOf(integer) { return bigToString(integer, 16); },
     makeBig(negative, magnitude) { const integer = big(magnitude); return negative ? -integer : integer; },
     makeDate(ms) { return new D(ms); },
     makeView(kind, buffer) { return new views[kind](buffer); },
-    // The error of a call that failed; `stack` is where it was thrown.
-    makeError(kind, message, mayHaveRun, stack) {
-      const error = new Error(message);
-      Object.defineProperty(error, "name", { value: kind, configurable: true, writable: true });
+    // The error of a call that failed: named after its kind, or as what was thrown there, with what that had of its own.
+    makeError(kind, name, message, mayHaveRun, stack, thrown) {
+      const error = new E(message);
+      const hide = (key, value) => Object.defineProperty(error, key, { value, configurable: true, writable: true });
+      hide("name", name);
+      error.kind = kind;
       error.mayHaveRun = mayHaveRun;
       if (stack !== undefined) error.remoteStack = stack;
+      if (typeof thrown !== "object" || thrown === null || isArray(thrown)) {
+        if (thrown !== undefined) error.thrown = thrown;
+        return error;
+      }
+      for (const key of Object.keys(thrown)) {
+        if (key === "cause" || key === "errors") hide(key, thrown[key]);
+        else if (key !== "name" && key !== "message" && !(key in error)) error[key] = thrown[key];
+      }
       return error;
     },
     // Settles the promise of a call.

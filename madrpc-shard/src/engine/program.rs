@@ -6,7 +6,7 @@ use super::exchange::{Exchange, Yield};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::numbers::milliseconds;
-use super::values::{self, Builtins};
+use super::values::{self, Builtins, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::promise::PromiseState;
@@ -42,7 +42,7 @@ impl<'js> Prelude<'js> {
         let make: Function<'js> = PRELUDE.evaluate(ctx)?;
         let tools: Object<'js> = make.call((host::object(ctx, exchange)?,))?;
         Ok(Self {
-            builtins: Builtins::new(ctx, &tools)?,
+            builtins: Builtins::new(ctx, exchange, &tools)?,
             poll: tools.get("poll")?,
             settle: tools.get("settle")?,
             reset: tools.get("reset")?,
@@ -74,7 +74,7 @@ impl<'js> Program<'js> {
         exchange.pause();
         let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
         evaluated
-            .map_err(|_| exception::pending(ctx))
+            .map_err(|_| exception::pending(ctx, None))
             .and_then(|promise| program.settle(exchange, &promise))
             .map_err(|error| load_error(name, exchange, &error))?;
         if let Some(error) = exchange.unhandled_rejection() {
@@ -176,25 +176,25 @@ impl<'js> Program<'js> {
                 "the lane does not have this function",
             ));
         };
-        let argument = values::from_wire(ctx, &self.prelude.builtins, &exchange.input.borrow());
+        let builtins = &self.prelude.builtins;
+        let argument = values::from_wire(ctx, builtins, &exchange.input.borrow());
         exchange.release_input();
         let argument = argument?;
         let returned: Value<'js> = function
             .call((argument,))
-            .map_err(|error| thrown(ctx, &error))?;
-        let result = match values::as_promise(&returned) {
-            Some(promise) => self.settle(exchange, promise)?,
+            .map_err(|error| self.thrown(&error))?;
+        let promise = values::as_promise(builtins, &returned);
+        let result = match promise.map_err(|error| self.thrown(&error))? {
+            Some(promise) => self.settle(exchange, &promise)?,
             None => returned,
         };
-        let mut output = exchange.output.borrow_mut();
+        // The lane may be set aside while it is written.
+        let mut output = exchange.output.take();
         output.clear();
-        values::to_wire(
-            ctx,
-            &self.prelude.builtins,
-            &result,
-            &mut output,
-            exchange.meter.limits().body_bytes,
-        )
+        let limit = exchange.meter.limits().body_bytes;
+        let written = values::to_wire(ctx, builtins, &result, Whole::Result, &mut output, limit);
+        exchange.output.replace(output);
+        written
     }
 
     /// Runs what a promise waits for, and gives what it settles to.
@@ -207,13 +207,13 @@ impl<'js> Program<'js> {
             {}
             match promise.result::<Value<'js>>() {
                 Some(Ok(value)) => return Ok(value),
-                Some(Err(error)) => return Err(thrown(ctx, &error)),
+                Some(Err(error)) => return Err(self.thrown(&error)),
                 None => {}
             }
             if let Some(kind) = exchange.must_stop() {
                 return Err(exchange.stopped(kind));
             }
-            let waits = self.go_on(exchange).map_err(|error| thrown(ctx, &error))?;
+            let waits = self.go_on(exchange).map_err(|error| self.thrown(&error))?;
             let Some(wait) = waits else {
                 continue;
             };
@@ -235,23 +235,39 @@ impl<'js> Program<'js> {
         }
     }
 
+    /// The error for what the engine says.
+    fn thrown(&self, error: &rquickjs::Error) -> CallError {
+        match error {
+            rquickjs::Error::Exception => {
+                exception::pending(&self.ctx, Some(&self.prelude.builtins))
+            }
+            error => {
+                CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
+            }
+        }
+    }
+
     /// Hands over the next answer, or runs the next timer that is due; where there is neither, gives the milliseconds
     /// until the next timer, or [`NO_TIMER`].
     fn go_on(&self, exchange: &Exchange) -> rquickjs::Result<Option<f64>> {
         let Prelude {
             tools,
+            builtins,
             poll,
             settle,
             ..
         } = &self.prelude;
         if let Some((token, answer)) = exchange.next_answer() {
             let (is_result, value) = match answer {
-                Ok(body) => match host::result(&self.ctx, tools, &body) {
+                Ok(body) => match host::result(&self.ctx, builtins, tools, &body) {
                     Ok(value) => (true, value),
                     Err(rquickjs::Error::Exception) => (false, self.ctx.catch()),
                     Err(error) => return Err(error),
                 },
-                Err(error) => (false, host::make_error(tools, &error)?),
+                Err(error) => {
+                    let error = host::make_error(&self.ctx, builtins, tools, &error)?;
+                    (false, error)
+                }
             };
             settle.call::<_, ()>((token, is_result, value))?;
             return Ok(None);
@@ -268,10 +284,7 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
     }
     match &error.exception {
         Some(exception) => {
-            // Without what lies within the host's own JavaScript, as that of `madrpc.register`.
-            let frames: Vec<&str> = exception.stack.lines().collect();
-            let host = frames.iter().rposition(|frame| frame.contains("madrpc:"));
-            let stack = frames[host.map_or(0, |host| host + 1)..].join("\n");
+            let stack = exception.stack.clone();
             ScriptError {
                 message: match stack.lines().next().and_then(place_of) {
                     Some(place) => format!("script {place}: {}", error.message),
@@ -290,13 +303,4 @@ fn place_of(frame: &str) -> Option<&str> {
     let place = frame.trim().strip_prefix("at ")?;
     let place = place.rsplit_once('(').map_or(place, |(_, place)| place);
     Some(place.trim_end_matches(')'))
-}
-
-fn thrown(ctx: &Ctx<'_>, error: &rquickjs::Error) -> CallError {
-    match error {
-        rquickjs::Error::Exception => exception::pending(ctx),
-        error => {
-            CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
-        }
-    }
 }

@@ -56,7 +56,13 @@ impl AccountKey {
     pub(crate) const fn new(place: usize, serial: u64) -> Self {
         Self { place, serial }
     }
+}
 
+#[cfg_attr(
+    not(feature = "engine"),
+    expect(dead_code, reason = "only a node has rows")
+)]
+impl AccountKey {
     /// A small number that no two accounts have at a time; a later one may have it.
     pub(crate) fn place(self) -> usize {
         self.place
@@ -347,7 +353,10 @@ impl Shares {
         if is_known || self.seats.is_empty() {
             return;
         }
-        let now = Instant::now();
+        self.work_for_at(session, Instant::now());
+    }
+
+    fn work_for_at(&mut self, session: usize, now: Instant) {
         self.rest_at(now);
         let seat = self.seat(session);
         self.at_work = Some(AtWork {

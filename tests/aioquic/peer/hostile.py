@@ -194,7 +194,7 @@ def acknowledged_all(session: Session, stream: int) -> bool:
 
 def headers(target: Target) -> None:
     """An unknown header ends the session; a server's own frames, sent by a client, are ignored."""
-    for number in (6, 7, 99, 127, 128, 300, 2**32 - 1):
+    for number in (7, 8, 99, 127, 128, 300, 2**32 - 1):
         breaks(target, lambda session: session.write(wire.frame(wire.varint(number), bytes(20))))
         breaks(target, lambda session: session.write_body(wire.frame(wire.varint(number), bytes(20))))
     call = wire.varint(0) + wire.varint(1)
@@ -218,6 +218,7 @@ def headers(target: Target) -> None:
         wire.frame(b"\x04"),
         wire.frame(b"\x04", bytes(100)),
         wire.frame(b"\x05\x07"),
+        wire.frame(b"\x06\x07"),
         wire.frame(b"\x01\x05", bytes(100)),
     ]:
         bears(target, lambda session: session.write(frame))

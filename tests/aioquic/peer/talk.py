@@ -94,12 +94,15 @@ def kinds(target: Target) -> None:
 def example(target: Target) -> None:
     """The page's example works, byte by byte."""
     session = target.session()
-    session.write(bytes.fromhex("11000000 00 07 03616464 8087a70e 00 0a0203020304"))
+    session.write(bytes.fromhex("12000000 00 07 03616464 8087a70e 00 00 0a0203020304"))
     reply = session.answer(7)
     assert reply.body == bytes.fromhex("0306"), reply
     bill = reply.bill
     assert bill.slices == 1 and bill.shard == 0 and bill.heap_peak_bytes > 0, bill
     assert bill.node == f"{target.host}:{target.port}", bill
+    # With an account, which counts for nothing.
+    session.write(bytes.fromhex("18000000 00 08 03616464 8087a70e 00 01ffffffff0f05 0a0203020304"))
+    assert session.answer(8).body == bytes.fromhex("0306")
 
 
 def opening(target: Target) -> None:
@@ -172,7 +175,7 @@ def errors(target: Target) -> None:
     for body in [
         *(b"\x0c", b"\xff", b"\x02\x02", b"\x03", b"\x03" + b"\x80" * 10 + b"\x01", b"\x03" + b"\xff" * 9 + b"\x02"),
         *(b"\x04\0", b"\x05\x02\x00", b"\x05\x00" + wire.block(b"\x01" * 4097), b"\x06\x02\xc3\x28", b"\x06\x05a"),
-        *(b"\x08\x0b\x00", b"\x08\x08\x01\x00", b"\x0a\x02\x00", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b\x01\x01a"),
+        *(b"\x08\x0c\x00", b"\x08\x08\x01\x00", b"\x0a\x02\x00", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b\x01\x01a"),
         *(b"\x00\x00", wire.encode([1, 2]) + b"\x00", deep),
     ]:
         session.write(wire.call(session.next_id(), "add", body))
@@ -192,7 +195,7 @@ def deadlines(target: Target) -> None:
     assert session.fails("spin", timeout_s=0).kind == wire.DEADLINE_EXCEEDED
     for timeout_s in (25 * 3600, (2**64 - 1) / 1_000_000 - 4096):
         assert session.ask("add", [1, 2], timeout_s) == 3
-    header = wire.varint(0) + b"\x63" + wire.text("add") + wire.varint(2**64 - 1) + b"\0"
+    header = wire.varint(0) + b"\x63" + wire.text("add") + wire.varint(2**64 - 1) + b"\0\0"
     session.write(wire.frame(header, wire.encode([1, 2])))
     assert session.answer(0x63).value == 3
 

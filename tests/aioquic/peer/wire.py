@@ -221,6 +221,7 @@ class Thrown:
     name: str
     message: str
     stack: str
+    value: bytes
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ def read_frame(content: bytes) -> Reply | Failure | GoAway | Welcome:
             message, may_have_run = reader.text(), reader.bool()
             exception = None
             if reader.bool():
-                exception = Thrown(reader.text(), reader.text(), reader.text())
+                exception = Thrown(reader.text(), reader.text(), reader.text(), reader.block())
             return Failure(id, bill, kind, message, may_have_run, exception)
         case 4:
             return GoAway()

@@ -11,6 +11,17 @@ pub(super) struct Builder<'a, 'js> {
     pub(super) builtins: &'a Builtins<'js>,
 }
 
+impl Builder<'_, '_> {
+    /// Gives the core back now and then.
+    #[inline]
+    fn look(&self) -> Result<()> {
+        match self.builtins.pace.look() {
+            true => Ok(()),
+            false => Err(rquickjs::Error::Unknown),
+        }
+    }
+}
+
 impl<'a, 'js> Build for Builder<'a, 'js> {
     type Value = Raw<'a, 'js>;
     type Array = Raw<'a, 'js>;
@@ -67,10 +78,12 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     }
 
     fn begin_array(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+        self.look()?;
         Raw::array(self.ctx)
     }
 
     fn push(&mut self, array: &mut Raw<'a, 'js>, index: usize, value: Raw<'a, 'js>) -> Result<()> {
+        self.look()?;
         array.push(index, value)
     }
 
@@ -79,10 +92,12 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     }
 
     fn begin_object(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+        self.look()?;
         Raw::object(self.ctx)
     }
 
     fn set(&mut self, object: &mut Raw<'a, 'js>, key: &str, value: Raw<'a, 'js>) -> Result<()> {
+        self.look()?;
         object.define(&self.builtins.keys, key, value)
     }
 

@@ -8,54 +8,83 @@
 //! | bytes | ArrayBuffer |
 //! | typed array | the view of that kind |
 //! | date | Date |
-//! | array, object | array, object with its own enumerable string keys in their order |
+//! | array | array; `arguments`, and an array behind a proxy, travel as one |
+//! | object | object with its own enumerable string keys in their order; an instance of a class travels as one |
 //!
-//! Functions, symbols, maps, sets and the like cannot travel.
+//! What has a `toJSON` travels as that says, a boxed primitive as what is inside, an error as an object of its name, message,
+//! cause and what else it has of its own. All else is refused, with the way to it: nothing becomes `{}` that is not empty.
 
 mod build;
+mod classes;
 mod keys;
+mod pace;
 mod raw;
 mod write;
 
+use super::exchange::Exchange;
 use build::Builder;
 use keys::Keys;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::wire::{DecodeError, EncodeError, Encoder, decode};
-use raw::{Raw, View};
+use pace::Pace;
+use raw::{Atom, Kind, Raw, View};
 use rquickjs::{Ctx, Function, Object, Promise, Value};
-use write::{Unfit, Writer};
+use std::rc::Rc;
+use write::{Path, Unfit, Writer};
 
 /// Whole numbers up to here are exact in JavaScript.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The built-ins that the host needs, as they were before the script.
 pub(super) struct Builtins<'js> {
+    pace: Pace,
     keys: Keys<'js>,
+    to_json: Atom<'js>,
+    then: Atom<'js>,
     object_prototype: Value<'js>,
+    array_prototype: Value<'js>,
     classify: Function<'js>,
+    hollow: Function<'js>,
+    error_data: Function<'js>,
+    json_of: Function<'js>,
+    unbox: Function<'js>,
     time_of: Function<'js>,
+    is_detached: Function<'js>,
     bytes_of: Function<'js>,
     hex_of: Function<'js>,
     make_big: Function<'js>,
     make_date: Function<'js>,
     make_view: Function<'js>,
+    resolve: Function<'js>,
 }
 
 impl<'js> Builtins<'js> {
     /// Takes them from what the prelude has returned.
-    pub(super) fn new(ctx: &Ctx<'js>, prelude: &Object<'js>) -> rquickjs::Result<Self> {
-        let prototype = Object::new(ctx.clone())?.get_prototype();
+    pub(super) fn new(
+        ctx: &Ctx<'js>,
+        exchange: &Rc<Exchange>,
+        prelude: &Object<'js>,
+    ) -> rquickjs::Result<Self> {
         Ok(Self {
+            pace: Pace::new(exchange),
             keys: Keys::new(ctx),
-            object_prototype: prototype
-                .map_or_else(|| Value::new_null(ctx.clone()), Object::into_value),
+            to_json: Atom::new(ctx, "toJSON")?,
+            then: Atom::new(ctx, "then")?,
+            object_prototype: prelude.get("objectPrototype")?,
+            array_prototype: prelude.get("arrayPrototype")?,
             classify: prelude.get("classify")?,
+            hollow: prelude.get("hollow")?,
+            error_data: prelude.get("errorData")?,
+            json_of: prelude.get("jsonOf")?,
+            unbox: prelude.get("unbox")?,
             time_of: prelude.get("timeOf")?,
+            is_detached: prelude.get("isDetached")?,
             bytes_of: prelude.get("bytesOf")?,
             hex_of: prelude.get("hexOf")?,
             make_big: prelude.get("makeBig")?,
             make_date: prelude.get("makeDate")?,
             make_view: prelude.get("makeView")?,
+            resolve: prelude.get("resolve")?,
         })
     }
 }
@@ -77,7 +106,7 @@ pub(super) fn from_wire<'js>(
         ),
         DecodeError::Build(rquickjs::Error::Exception) => CallError {
             may_have_run: false,
-            ..super::exception::pending(ctx)
+            ..super::exception::pending(ctx, None)
         },
         DecodeError::Build(error) => CallError::not_run(
             ErrorKind::BadArguments,
@@ -86,40 +115,102 @@ pub(super) fn from_wire<'js>(
     })
 }
 
-/// Appends the wire form of `value` to `out`.
+/// What a value that is to travel is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    Result,
+    Argument,
+    /// It goes with an error, where it can.
+    Thrown,
+}
+
+impl Whole {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Result => "result",
+            Self::Argument => "argument",
+            Self::Thrown => "error",
+        }
+    }
+
+    fn unfit(self, kind: ErrorKind, path: &Path, is: &str) -> CallError {
+        let whole = self.name();
+        let at = path.words(whole).unwrap_or_else(|| "it".to_owned());
+        CallError::may_have_run(kind, format!("the {whole} cannot be sent: {at} {is}"))
+    }
+}
+
+/// Appends the wire form of `value` to `out`, at most `limit` bytes.
 pub(super) fn to_wire<'js>(
     ctx: &Ctx<'js>,
     builtins: &Builtins<'js>,
     value: &Value<'js>,
+    whole: Whole,
     out: &mut Vec<u8>,
     limit: usize,
 ) -> Result<(), CallError> {
     let mut writer = Writer {
         builtins,
         encoder: Encoder::new(out, limit),
+        path: Path::default(),
     };
-    writer.value(View::of(value)).map_err(|unfit| match unfit {
-        Unfit::Encode(error @ EncodeError::TooLarge { .. }) => CallError::may_have_run(
+    let unfit = match writer.value(View::of(value)) {
+        Ok(()) => return Ok(()),
+        Err(unfit) => unfit,
+    };
+    let path = &writer.path;
+    let kind = match whole {
+        Whole::Result | Whole::Thrown => ErrorKind::JavaScript,
+        // It is the caller's mistake, not an exception of the function.
+        Whole::Argument => ErrorKind::BadArguments,
+    };
+    Err(match unfit {
+        Unfit::Encode(EncodeError::TooLarge { limit }) => CallError::may_have_run(
             ErrorKind::PayloadTooLarge,
-            format!("the result cannot be sent: {error}"),
+            format!(
+                "the {} cannot be sent: it is larger than {limit} bytes",
+                whole.name()
+            ),
         ),
-        Unfit::Encode(error) => CallError::may_have_run(
-            ErrorKind::JavaScript,
-            format!("the result cannot be sent: {error}; is there a cycle in it?"),
+        Unfit::Encode(error @ EncodeError::TooDeep) => whole.unfit(
+            kind,
+            path,
+            &format!("is too deep: {error}; is there a cycle?"),
         ),
-        Unfit::Kind(kind) => CallError::may_have_run(
-            ErrorKind::JavaScript,
-            format!("the result cannot be sent: there is a {kind} in it"),
-        ),
-        Unfit::Engine(rquickjs::Error::Exception) => super::exception::pending(ctx),
-        Unfit::Engine(error) => CallError::may_have_run(
-            ErrorKind::JavaScript,
-            format!("the result cannot be sent: {error}"),
-        ),
+        Unfit::Encode(error) => whole.unfit(kind, path, &format!("is odd: {error}")),
+        Unfit::Kind(is) => whole.unfit(kind, path, &format!("is {is}")),
+        // What an error throws when it is looked at is not looked at in turn: that could go on for ever.
+        Unfit::Engine(rquickjs::Error::Exception) => {
+            super::exception::pending(ctx, (whole != Whole::Thrown).then_some(builtins))
+        }
+        Unfit::Engine(error) => whole.unfit(kind, path, &format!("cannot be read: {error}")),
+        // The caller of this knows why.
+        Unfit::Stopped => CallError::may_have_run(ErrorKind::Cancelled, "the call has to end"),
     })
 }
 
-/// The promise that the value is, where it is one.
-pub(super) fn as_promise<'a, 'js>(value: &'a Value<'js>) -> Option<&'a Promise<'js>> {
-    View::of(value).is_promise().then(|| value.as_promise())?
+/// The promise that the value is, or of what it will be where it has a `then`.
+pub(super) fn as_promise<'js>(
+    builtins: &Builtins<'js>,
+    value: &Value<'js>,
+) -> rquickjs::Result<Option<Promise<'js>>> {
+    let view = View::of(value);
+    if !matches!(view.kind(), Kind::Object) {
+        return Ok(None);
+    }
+    if view.is_promise() {
+        return Ok(value.as_promise().cloned());
+    }
+    // The prototype of a plain object has none, which nobody can change; to ask it takes as long as a property that is there.
+    let is_plain = view.is_plain(&builtins.object_prototype)?;
+    let has_then = !is_plain || view.has_own(&builtins.then)?;
+    match has_then && view.has_method(&builtins.then)? {
+        true => builtins.resolve.call((value.clone(),)).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// The text of a string.
+pub(super) fn text(string: &Value<'_>) -> String {
+    View::of(string).text(str::to_owned).unwrap_or_default()
 }

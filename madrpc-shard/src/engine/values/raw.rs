@@ -4,6 +4,7 @@
 //! is one; together that took a seventh of the time of a tiny call. What is made and read for every call goes through here;
 //! all else through rquickjs.
 
+use super::classes::Class;
 use super::keys::Keys;
 use rquickjs::{Ctx, Error, Result, Value, qjs};
 use std::borrow::Cow;
@@ -201,10 +202,38 @@ impl<'a, 'js> View<'a, 'js> {
         Ok(is_object && address(found.value) == address(prototype.as_raw()))
     }
 
-    /// Whether this is an array, or can be called.
-    pub(super) fn is_array_or_function(self) -> bool {
-        // SAFETY: both look at the class of the value.
-        unsafe { qjs::JS_IsArray(self.value) || qjs::JS_IsFunction(pointer(self.ctx), self.value) }
+    /// The engine's number for the class of the object that this is.
+    pub(super) fn class(self) -> u32 {
+        // SAFETY: it looks at the class of the value.
+        unsafe { qjs::JS_GetClassID(self.value) }
+    }
+
+    /// Whether this can be called.
+    pub(super) fn is_function(self) -> bool {
+        // SAFETY: it looks at the class of the value.
+        unsafe { qjs::JS_IsFunction(pointer(self.ctx), self.value) }
+    }
+
+    /// Whether the object that this is has a property of this name by itself.
+    pub(super) fn has_own(self, name: &Atom<'js>) -> Result<bool> {
+        // SAFETY: the object is alive, and the name is; nothing is written where there is nowhere to write.
+        let found =
+            unsafe { qjs::JS_GetOwnProperty(pointer(self.ctx), null_mut(), self.value, name.atom) };
+        done(found).map(|()| found > 0)
+    }
+
+    /// Whether the object that this is has a method of this name; a getter runs.
+    pub(super) fn has_method(self, name: &Atom<'js>) -> Result<bool> {
+        // SAFETY: the object is alive, and the name is.
+        let found = Raw::owned(self.ctx, unsafe {
+            qjs::JS_GetProperty(pointer(self.ctx), self.value, name.atom)
+        })?;
+        Ok(found.view().is_function())
+    }
+
+    /// Whether this is an object of no class but `Object`, whose prototype that is.
+    pub(super) fn is_plain(self, prototype: &Value<'js>) -> Result<bool> {
+        Ok(Class::from_number(self.class()) == Class::Object && self.has_prototype(prototype)?)
     }
 
     /// Whether this is a promise.
@@ -220,6 +249,24 @@ impl<'a, 'js> View<'a, 'js> {
         // SAFETY: the engine gives as many bytes as it says, or null.
         let bytes = unsafe { qjs::JS_ToCStringLen2(ctx, &mut length, self.value, false) };
         Text::new(self.ctx, bytes, length as usize).map(|text| use_it(&text.as_str()))
+    }
+
+    /// How many elements the array that this is has.
+    pub(super) fn length(self) -> Result<usize> {
+        let mut length = 0;
+        // SAFETY: the array is alive, and the length is written or it fails.
+        done(unsafe { qjs::JS_GetLength(pointer(self.ctx), self.value, &mut length) })?;
+        Ok(usize::try_from(length).unwrap_or_default())
+    }
+
+    /// An element of the array that this is; a getter runs.
+    pub(super) fn element(self, index: usize) -> Result<Raw<'a, 'js>> {
+        // An array has no more of them.
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        // SAFETY: the array is alive.
+        Raw::owned(self.ctx, unsafe {
+            qjs::JS_GetPropertyUint32(pointer(self.ctx), self.value, index)
+        })
     }
 
     /// The own enumerable properties of the object that this is.
@@ -343,6 +390,35 @@ fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
 
 pub(super) fn pointer(ctx: &Ctx<'_>) -> *mut qjs::JSContext {
     ctx.as_raw().as_ptr()
+}
+
+/// A name of the engine's that is kept.
+pub(super) struct Atom<'js> {
+    ctx: Ctx<'js>,
+    atom: qjs::JSAtom,
+}
+
+impl<'js> Atom<'js> {
+    /// Of an ASCII text.
+    pub(super) fn new(ctx: &Ctx<'js>, text: &str) -> Result<Self> {
+        // SAFETY: the engine copies the bytes.
+        let atom =
+            unsafe { qjs::JS_NewAtomLen(pointer(ctx), text.as_ptr().cast(), text.len() as _) };
+        match atom {
+            qjs::JS_ATOM_NULL => Err(Error::Exception),
+            atom => Ok(Self {
+                ctx: ctx.clone(),
+                atom,
+            }),
+        }
+    }
+}
+
+impl Drop for Atom<'_> {
+    fn drop(&mut self) {
+        // SAFETY: it was counted when it was made.
+        unsafe { qjs::JS_FreeAtom(pointer(&self.ctx), self.atom) };
+    }
 }
 
 /// What the engine says of something done: negative where it threw.

@@ -1,10 +1,17 @@
 //! From JavaScript values to wire bytes.
 
+use super::classes::{Class, words};
 use super::raw::{Kind, View};
 use super::{Builtins, EXACT};
 use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
-use rquickjs::{Array, ArrayBuffer, Object, TypedArray, Value};
+use rquickjs::{ArrayBuffer, TypedArray, Value};
+
+/// What the prelude's `classify` says of an object.
+const DATA: i32 = 0;
+const LIST: i32 = 1;
+const ERROR: i32 = 2;
+const HAS_JSON: i32 = 3;
 
 /// Why a value cannot travel.
 pub(super) enum Unfit {
@@ -13,6 +20,8 @@ pub(super) enum Unfit {
     Kind(String),
     /// Something that was asked for the value threw.
     Engine(rquickjs::Error),
+    /// The call has to end.
+    Stopped,
 }
 
 impl From<EncodeError> for Unfit {
@@ -27,17 +36,58 @@ impl From<rquickjs::Error> for Unfit {
     }
 }
 
+/// A part of the way to a value.
+enum Step {
+    Index(usize),
+    Key(String),
+}
+
+/// The way to the value that cannot travel, from there to the outermost.
+#[derive(Default)]
+pub(super) struct Path(Vec<Step>);
+
+/// Characters of a way that are told, and of a key in it.
+const PATH_MAX: usize = 120;
+const KEY_MAX: usize = 40;
+
+impl Path {
+    /// `whole.rows[3]["the key"]`; `None` for the whole.
+    pub(super) fn words(&self, whole: &str) -> Option<String> {
+        let mut words = whole.to_owned();
+        for step in self.0.iter().rev() {
+            if words.len() > PATH_MAX {
+                words.push('…');
+                break;
+            }
+            match step {
+                Step::Index(index) => words += &format!("[{index}]"),
+                Step::Key(key) if is_name(key) => words += &format!(".{key}"),
+                Step::Key(key) => words += &format!("[{key:?}]"),
+            }
+        }
+        (!self.0.is_empty()).then_some(words)
+    }
+}
+
+/// Whether a key can stand behind a dot.
+fn is_name(key: &str) -> bool {
+    let is_letter = |char: char| char.is_alphabetic() || char == '_' || char == '$';
+    key.starts_with(is_letter) && key.chars().all(|char| is_letter(char) || char.is_numeric())
+}
+
 /// Writes values one after the other.
 pub(super) struct Writer<'a, 'js> {
     pub(super) builtins: &'a Builtins<'js>,
     pub(super) encoder: Encoder<'a>,
+    /// Where it has stopped.
+    pub(super) path: Path,
 }
 
 impl<'js> Writer<'_, 'js> {
     pub(super) fn value(&mut self, value: View<'_, 'js>) -> Result<(), Unfit> {
         match value.kind() {
             Kind::Int(integer) => self.encoder.integer(i64::from(integer))?,
-            Kind::Object => return self.object(value),
+            Kind::Object => return self.object(value, true),
             Kind::String => value.text(|text| self.encoder.string(text))??,
             Kind::Float(float) => self.number(float)?,
             Kind::Bool(bool) => self.encoder.bool(bool)?,
@@ -50,11 +100,11 @@ impl<'js> Writer<'_, 'js> {
 
     fn other(&mut self, value: &Value<'js>) -> Result<(), Unfit> {
         if value.as_big_int().is_none() {
-            return Err(Unfit::Kind(value.type_name().to_owned()));
+            return Err(Unfit::Kind("a symbol".to_owned()));
         }
         let hex: String = self.builtins.hex_of.call((value.clone(),))?;
         let big = BigInteger::from_hex(&hex)
-            .map_err(|error| Unfit::Kind(format!("BigInt of which {error}")))?;
+            .map_err(|error| Unfit::Kind(format!("a BigInt of which {error}")))?;
         Ok(self.encoder.big_integer(&big)?)
     }
 
@@ -68,69 +118,123 @@ impl<'js> Writer<'_, 'js> {
         }
     }
 
-    fn object(&mut self, view: View<'_, 'js>) -> Result<(), Unfit> {
-        if !view.is_array_or_function() && view.has_prototype(&self.builtins.object_prototype)? {
-            return self.entries(view);
+    /// An object; its `toJSON` is asked where `asks_json`, as what that gives is not asked again.
+    fn object(&mut self, view: View<'_, 'js>, asks_json: bool) -> Result<(), Unfit> {
+        let builtins = self.builtins;
+        let number = view.class();
+        let class = Class::from_number(number);
+        let usual = match class {
+            Class::Object => &builtins.object_prototype,
+            Class::Array => &builtins.array_prototype,
+            _ => return self.special(view, class, asks_json),
+        };
+        if !view.has_prototype(usual)? || asks_json && view.has_own(&builtins.to_json)? {
+            return self.special(view, class, asks_json);
+        }
+        match class {
+            Class::Array => self.array(view),
+            _ => self.entries(view),
+        }
+    }
+
+    fn special(&mut self, view: View<'_, 'js>, class: Class, asks_json: bool) -> Result<(), Unfit> {
+        let builtins = self.builtins;
+        if view.is_function() {
+            return Err(Unfit::Kind("a function".to_owned()));
         }
         let value = view.to_value();
+        match class {
+            Class::Date => {
+                let ms: f64 = builtins.time_of.call((value,))?;
+                Ok(self.encoder.date(ms)?)
+            }
+            Class::Boxed => {
+                let inside: Value<'js> = builtins.unbox.call((value,))?;
+                self.value(View::of(&inside))
+            }
+            Class::Arguments => self.list(view),
+            Class::ArrayBuffer => self.buffer(value),
+            Class::View(kind) => self.view(value, kind),
+            Class::Other(number) => Err(Unfit::Kind(words(value.ctx(), number))),
+            Class::Object | Class::Array | Class::Told => {
+                let is: Value<'js> = builtins.classify.call((value.clone(), asks_json))?;
+                match is.as_int() {
+                    Some(DATA) => self.entries(view),
+                    Some(LIST) => self.list(view),
+                    Some(ERROR) => {
+                        let data: Value<'js> = builtins.error_data.call((value,))?;
+                        self.entries(View::of(&data))
+                    }
+                    Some(HAS_JSON) => {
+                        let json: Value<'js> = builtins.json_of.call((value,))?;
+                        match View::of(&json).kind() {
+                            Kind::Object => self.object(View::of(&json), false),
+                            _ => self.value(View::of(&json)),
+                        }
+                    }
+                    _ => Err(Unfit::Kind(is.get().unwrap_or_default())),
+                }
+            }
+        }
+    }
+
+    fn buffer(&mut self, value: Value<'js>) -> Result<(), Unfit> {
+        if self.builtins.is_detached.call((value.clone(),))? {
+            return Err(Unfit::Kind("a detached ArrayBuffer".to_owned()));
+        }
+        let buffer = value.into_object().and_then(ArrayBuffer::from_object);
+        // SAFETY: no JavaScript runs while the bytes are borrowed, so the buffer is neither moved nor detached.
+        let bytes = buffer
+            .as_ref()
+            .and_then(|buffer| unsafe { buffer.as_bytes() });
+        Ok(self.encoder.bytes(bytes.unwrap_or_default())?)
+    }
+
+    fn view(&mut self, value: Value<'js>, kind: TypedArrayKind) -> Result<(), Unfit> {
+        let bytes: Value<'js> = self.builtins.bytes_of.call((value,))?;
+        if let Some(words) = bytes.as_string() {
+            return Err(Unfit::Kind(words.to_string()?));
+        }
+        let view: TypedArray<'js, u8> = bytes.get()?;
+        // SAFETY: as above.
+        let bytes = unsafe { view.as_bytes() };
+        Ok(self.encoder.typed_array(kind, bytes.unwrap_or_default())?)
+    }
+
+    fn array(&mut self, array: View<'_, 'js>) -> Result<(), Unfit> {
+        self.elements(array, array.length()?)
+    }
+
+    /// An array behind a proxy, whose traps say what is in it; or arguments.
+    fn list(&mut self, list: View<'_, 'js>) -> Result<(), Unfit> {
+        let value = list.to_value();
         let Some(object) = value.as_object() else {
             return Err(Unfit::Kind(value.type_name().to_owned()));
         };
-        if let Some(array) = object.as_array() {
-            return self.array(array);
-        }
-        if object.as_function().is_some() {
-            return Err(Unfit::Kind("function".to_owned()));
-        }
-        let class: Value<'js> = self.builtins.classify.call((object.clone(),))?;
-        match class.as_int() {
-            Some(-1) => self.elements(object),
-            Some(0) => self.entries(view),
-            Some(1) => {
-                let ms: f64 = self.builtins.time_of.call((object.clone(),))?;
-                Ok(self.encoder.date(ms)?)
-            }
-            Some(2) => {
-                let buffer = ArrayBuffer::from_object(object.clone());
-                // SAFETY: no JavaScript runs while the bytes are borrowed, so the buffer is neither moved nor detached.
-                let bytes = buffer
-                    .as_ref()
-                    .and_then(|buffer| unsafe { buffer.as_bytes() });
-                Ok(self.encoder.bytes(bytes.unwrap_or_default())?)
-            }
-            Some(view) => {
-                let kind = u8::try_from(view - 3)
-                    .ok()
-                    .and_then(TypedArrayKind::from_number);
-                let kind = kind.ok_or_else(|| Unfit::Kind("view of an unknown kind".to_owned()))?;
-                let view: TypedArray<'js, u8> = self.builtins.bytes_of.call((object.clone(),))?;
-                // SAFETY: as above.
-                let bytes = unsafe { view.as_bytes() };
-                Ok(self.encoder.typed_array(kind, bytes.unwrap_or_default())?)
-            }
-            None => Err(Unfit::Kind(class.get().unwrap_or_default())),
+        let length: Value<'_> = object.get("length")?;
+        let whole = length
+            .as_number()
+            .filter(|length| *length >= 0.0 && length.fract() == 0.0);
+        match whole {
+            Some(length) => self.elements(list, length as usize),
+            None => Err(Unfit::Kind(
+                "a proxied array whose length is none".to_owned(),
+            )),
         }
     }
 
-    fn array(&mut self, array: &Array<'js>) -> Result<(), Unfit> {
-        let length = length_of(array.as_object())?;
+    fn elements(&mut self, list: View<'_, 'js>, length: usize) -> Result<(), Unfit> {
         self.encoder.begin_array(length)?;
         for index in 0..length {
-            let value: Value<'js> = array.get(index)?;
-            self.value(View::of(&value))?;
-        }
-        self.encoder.end();
-        Ok(())
-    }
-
-    /// An array behind a proxy, whose traps say what is in it.
-    fn elements(&mut self, array: &Object<'js>) -> Result<(), Unfit> {
-        let length = length_of(array)?;
-        self.encoder.begin_array(length)?;
-        for index in 0..length {
-            // No array that can travel has more of them.
-            let value: Value<'js> = array.get(u32::try_from(index).unwrap_or(u32::MAX))?;
-            self.value(View::of(&value))?;
+            self.look()?;
+            let written = match list.element(index) {
+                Ok(element) => self.value(element.view()),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(unfit) = written {
+                self.path.0.push(Step::Index(index));
+                return Err(unfit);
+            }
         }
         self.encoder.end();
         Ok(())
@@ -138,23 +242,66 @@ impl<'js> Writer<'_, 'js> {
 
     fn entries(&mut self, object: View<'_, 'js>) -> Result<(), Unfit> {
         let entries = object.entries()?;
+        if entries.len() == 0 {
+            let hollow: Value<'js> = self.builtins.hollow.call((object.to_value(),))?;
+            if let Some(words) = hollow.as_string() {
+                return Err(Unfit::Kind(words.to_string()?));
+            }
+        }
         self.encoder.begin_object(entries.len())?;
         for at in 0..entries.len() {
-            entries.key(&self.builtins.keys, at, |key| self.encoder.key(key))??;
-            self.value(entries.value(at)?.view())?;
+            self.look()?;
+            let keys = &self.builtins.keys;
+            entries.key(keys, at, |key| self.encoder.key(key))??;
+            let written = match entries.value(at) {
+                Ok(value) => self.value(value.view()),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(unfit) = written {
+                let key = entries.key(keys, at, |key| key.chars().take(KEY_MAX).collect());
+                self.path.0.push(Step::Key(key.unwrap_or_default()));
+                return Err(unfit);
+            }
         }
         self.encoder.end();
         Ok(())
     }
+
+    /// Gives the core back now and then.
+    #[inline]
+    fn look(&self) -> Result<(), Unfit> {
+        match self.builtins.pace.look() {
+            true => Ok(()),
+            false => Err(Unfit::Stopped),
+        }
+    }
 }
 
-/// Not by `Array::len`, which panics where a script has made the length vast, or a proxy says what it likes.
-fn length_of(array: &Object<'_>) -> Result<usize, Unfit> {
-    let length: Value<'_> = array.get("length")?;
-    let whole = length
-        .as_number()
-        .filter(|length| *length >= 0.0 && length.fract() == 0.0);
-    let whole =
-        whole.ok_or_else(|| Unfit::Kind("proxied array whose length is none".to_owned()))?;
-    Ok(whole as usize)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_a_value_reads_as_in_a_script() {
+        let path = |steps: Vec<Step>| Path(steps).words("result");
+        assert_eq!(path(Vec::new()), None);
+        let steps = vec![
+            Step::Key("a b".into()),
+            Step::Key("$total_1".into()),
+            Step::Index(3),
+            Step::Key("rows".into()),
+        ];
+        let expected = r#"result.rows[3].$total_1["a b"]"#;
+        assert_eq!(path(steps).as_deref(), Some(expected));
+        let odd = vec![
+            Step::Key("1st".into()),
+            Step::Key("\"\u{1b}".into()),
+            Step::Key(String::new()),
+        ];
+        let expected = r#"result[""]["\"\u{1b}"]["1st"]"#;
+        assert_eq!(path(odd).as_deref(), Some(expected));
+        let deep = (0..128).map(|_| Step::Key("cause".into())).collect();
+        let words = path(deep).unwrap();
+        assert!(words.len() < 140 && words.ends_with(".cause…"), "{words}");
+    }
 }

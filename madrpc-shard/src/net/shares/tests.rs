@@ -17,28 +17,26 @@ fn charge(shares: &mut Shares, session: usize, time: Duration, now: Instant) {
     shares.charge(account, time, now);
 }
 
+/// Longer than what makes one ahead.
+const LONG: Duration = Duration::from_nanos(2 * ALLOWANCE);
+
 #[test]
 fn each_pays_for_what_is_done_for_him_until_the_next_one_or_none() {
-    let mut shares = of(&[1, 2, 3]);
-    let later = || std::thread::sleep(Duration::from_nanos(2 * ALLOWANCE));
-    (0..3).for_each(|place| shares.work_for(place));
-    shares.rest();
-    later();
+    let (mut shares, begun) = (of(&[1, 2, 3]), Instant::now());
+    (0..3).for_each(|place| shares.work_for_at(place, begun));
+    shares.rest_at(begun);
+    shares.work_for_at(1, begun + LONG);
+    // Again for the same, at whatever time.
     shares.work_for(1);
-    later();
-    shares.work_for(1);
-    shares.work_for(0);
-    shares.rest();
-    assert_eq!(
-        [0, 1, 2].map(|at| shares.is_session_ahead(at)),
-        [false, true, false]
-    );
+    shares.work_for_at(0, begun + 2 * LONG);
+    shares.rest_at(begun + 2 * LONG);
+    let ahead = [0, 1, 2].map(|at| shares.is_session_ahead(at));
+    assert_eq!(ahead, [false, true, false]);
     // Whoever leaves meanwhile pays nothing, nor does who comes to his place.
-    shares.work_for(2);
-    later();
+    shares.work_for_at(2, begun + 2 * LONG);
     shares.close(2);
     shares.open(2, [3; 32], Some(Role::Client));
-    shares.rest();
+    shares.rest_at(begun + 3 * LONG);
     assert!(!shares.is_session_ahead(2));
 }
 
@@ -232,17 +230,14 @@ fn each_guest_pays_for_his_own_calls_and_nobody_for_the_orchestrators_datagrams(
     let begun = Instant::now();
     let mut shares = behind_an_orchestrator(&[]);
     let [first, second] = [1, 2].map(|at| shares.caller(0, Some(account(at, 1)), begun));
-    let later = || std::thread::sleep(Duration::from_nanos(2 * ALLOWANCE));
     for caller in [first, second] {
         shares.charge(caller, MS / 10, begun);
     }
+    shares.work_for_at(0, begun);
+    shares.work_for_guest(first, begun + LONG);
+    shares.work_for_guest(second, begun + 4 * LONG);
     shares.work_for(0);
-    later();
-    shares.work_for_guest(first, Instant::now());
-    later();
-    shares.work_for_guest(second, Instant::now());
-    shares.work_for(0);
-    shares.rest();
+    shares.rest_at(begun + 4 * LONG);
     let own = shares.caller(0, None, begun);
     let ahead = [own, first, second].map(|caller| shares.is_ahead(caller));
     assert_eq!(ahead, [false, true, false]);
