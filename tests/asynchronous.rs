@@ -12,6 +12,7 @@ mod support;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
+use madrpc_core::value::json::to_json;
 use madrpc_shard::client::Client;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
@@ -279,4 +280,59 @@ fn timers_take_any_number() {
             Value::Integer(which as i64)
         );
     }
+}
+
+/// What `madrpc.map` is given, and what comes of it.
+const MAPS: &[(&str, &str)] = &[
+    ("[3, 1, 2]", "[30,10,20]"),
+    ("new Set([1, 2])", "[10,20]"),
+    ("(function* () { yield 1; yield 2; })()", "[10,20]"),
+    ("(async function* () { yield 1; yield 2; })()", "[10,20]"),
+    ("[Promise.resolve(1), 2]", "[10,20]"),
+    ("'12'", "[10,20]"),
+    ("new Float64Array([1, 2])", "[10,20]"),
+    ("[]", "[]"),
+    (
+        "undefined",
+        "TypeError: madrpc.map: the list must be iterable",
+    ),
+    ("null", "TypeError: madrpc.map: the list must be iterable"),
+    ("7", "TypeError: madrpc.map: the list must be iterable"),
+    (
+        "{ length: 2 }",
+        "TypeError: madrpc.map: the list must be iterable",
+    ),
+    (
+        "[Promise.reject(new RangeError('no item'))]",
+        "RangeError: no item",
+    ),
+    (
+        "(function* () { yield 1; throw new RangeError('no more'); })()",
+        "RangeError: no more",
+    ),
+    (
+        "[() => 1]",
+        "BadArguments: the argument cannot be sent: it is a function",
+    ),
+    ("(function* () { for (;;) yield -1; })()", "RangeError: -1"),
+];
+
+#[test]
+fn map_takes_what_can_be_gone_through_and_begins_nothing_after_a_failure() {
+    let maps = MAPS.iter().map(|(list, _)| {
+        format!("return madrpc.map('tenfold', {list}, {{ concurrency: 2 }}).catch(String);")
+    });
+    let maps: Vec<_> = maps.collect();
+    let functions = support::Functions::new(maps.iter().map(String::as_str));
+    for (place, (list, expected)) in MAPS.iter().enumerate() {
+        let result = match functions.call(place).unwrap() {
+            Value::String(error) => error,
+            value => to_json(&value),
+        };
+        assert_eq!(result, *expected, "{list}");
+    }
+    let stops = support::Functions::new(["let taken = 0, closed = false; \
+         function* list() { try { for (;;) yield ++taken > 10 ? -1 : taken; } finally { closed = true; } } \
+         return madrpc.map('tenfold', list(), { concurrency: 3 }).catch((error) => [error.message, taken <= 14, closed]);"]);
+    assert_eq!(to_json(&stops.call(0).unwrap()), r#"["-1",true,true]"#);
 }

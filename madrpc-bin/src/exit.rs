@@ -159,7 +159,9 @@ impl From<CallError> for Failure {
         if let Some(exception) = &error.exception {
             stack.clone_from(&exception.stack);
             if let Some(Value::Object(mut data)) = exception.value() {
-                data.retain(|(key, _)| key != "name" && key != "message");
+                // The message has said that.
+                let is_said = |key: &str| matches!(key, "name" | "message" | "kind" | "mayHaveRun");
+                data.retain(|(key, _)| !is_said(key));
                 if !data.is_empty() && !exception.stack.is_empty() {
                     stack += &format!("\nwith {}", to_json(&Value::Object(data)));
                 }

@@ -83,6 +83,7 @@ const CLASSES: &str = "
 class AppError extends Error { constructor(message, code) { super(message); this.name = 'AppError'; this.code = code; } }
 function OldError(message) { this.message = message; } OldError.prototype = Object.create(Error.prototype);
 class Point { constructor(x, y) { this.x = x; this.y = y; } get length() { return Math.hypot(this.x, this.y); } }
+madrpc.register('tenfold', (n) => { if (n < 0) throw new RangeError(String(n)); return n * 10; });
 class Hidden { #rows = [1]; }
 class Money { #cents = 150; toJSON() { return { cents: this.#cents }; } }
 class Query { #rows = [1, 2]; then(yes) { yes(this.#rows); } }

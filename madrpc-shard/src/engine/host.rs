@@ -21,7 +21,7 @@ pub(super) fn object<'js>(
     let of = || Rc::clone(exchange);
     let exchange = of();
     let send =
-        move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, name, &args, timeout);
+        move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, &name, &args, timeout);
     host.set("send", Function::new(ctx.clone(), send)?)?;
     let exchange = of();
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
@@ -46,6 +46,9 @@ pub(super) fn object<'js>(
         "node",
         Function::new(ctx.clone(), move || exchange.node.clone())?,
     )?;
+    host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
+    let text_bytes = |text: rquickjs::String<'_>| values::text(text.as_value()).len() as u32;
+    host.set("textBytes", Function::new(ctx.clone(), text_bytes)?)?;
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
     host.set("optionsChecker", Function::new(ctx.clone(), checker)?)?;
@@ -60,7 +63,7 @@ fn send<'js>(
     exchange: &Rc<Exchange>,
     ctx: &Ctx<'js>,
     tools: &Object<'js>,
-    name: String,
+    name: &rquickjs::String<'js>,
     args: &Value<'js>,
     timeout_ms: Option<f64>,
 ) -> rquickjs::Result<u32> {
@@ -70,6 +73,7 @@ fn send<'js>(
             "madrpc.call: a script cannot call while it loads",
         ));
     }
+    let name = values::text(name.as_value());
     if name.len() > FUNCTION_NAME_MAX_BYTES {
         return Err(Exception::throw_range(
             ctx,

@@ -6,6 +6,7 @@
 //! finds what the load has imported, and nothing else.
 
 use super::Script;
+use super::program::source_of;
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Module, Runtime};
@@ -268,6 +269,7 @@ impl Loader for ModuleLoader {
         }
         let text = self.text(name).map_err(|error| fail(&error))?;
         if is_json {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             // Parsed twice, so that wrong JSON is refused here with its place, under its own name.
             ctx.json_parse(text.as_bytes()).map_err(|error| {
                 match ctx.catch().as_exception().and_then(Exception::message) {
@@ -278,7 +280,7 @@ impl Loader for ModuleLoader {
             let source = format!("export default JSON.parse(\"{}\");", text.escape_default());
             return Module::declare(ctx.clone(), name, source);
         }
-        Module::declare(ctx.clone(), name, text.as_bytes())
+        Module::declare(ctx.clone(), name, source_of(&text).as_bytes())
     }
 }
 

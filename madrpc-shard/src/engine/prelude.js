@@ -50,6 +50,9 @@
     if (!open) throw new TypeError("madrpc.register: functions can only be registered while the script loads");
     if (typeof name !== "string" || name === "") throw new TypeError("madrpc.register: the name must be a string with a character or more");
     if (name.startsWith("madrpc.")) throw new TypeError(`madrpc.register: names that begin with "madrpc." are reserved: ${name}`);
+    if (!name.isWellFormed()) throw new TypeError(`madrpc.register: a lone surrogate in the name: ${name.toWellFormed()}`);
+    const bytes = host.textBytes(name);
+    if (bytes > host.nameMaxBytes) throw new RangeError(`madrpc.register: a name of ${bytes} bytes, and none has more than ${host.nameMaxBytes}: ${name.slice(0, 40)}…`);
     if (typeof fn !== "function") throw new TypeError(`madrpc.register: what is registered as "${name}" is no function`);
     if (name in known) throw new TypeError(`madrpc.register: "${name}" is registered twice`);
     if (options !== undefined) checkOptions ??= host.optionsChecker();
@@ -75,22 +78,40 @@
     promises.set(send(name, args, options), [resolve, reject]);
   });
   const callSync = (name, args, options) => host.wait(tools, send(name, args, options));
-  const map = async (name, list, options = {}) => {
-    const all = Array.from(list);
-    const { concurrency = 256 } = options;
+  // Calls for all that an iterable gives, so many at a time. After the first failure none is begun.
+  const map = async (name, list, options) => {
+    timeoutOf(options);
+    const { concurrency = 256 } = options ?? {};
     if (!Number.isInteger(concurrency) || concurrency < 1) throw new RangeError("madrpc.map: concurrency must be a whole number above 0");
-    const results = new Array(all.length);
-    let next = 0;
-    const work = async () => {
-      while (next < all.length) {
-        const index = next++;
-        results[index] = await call(name, all[index], options);
+    const later = list?.[Symbol.asyncIterator]?.();
+    const iterator = later ?? list?.[Symbol.iterator]?.();
+    if (typeof iterator?.next !== "function") throw new TypeError("madrpc.map: the list must be iterable");
+    const results = [];
+    let running = 0;
+    let failure, goOn;
+    const run = async (index, value) => {
+      try {
+        results[index] = await call(name, await value, options);
+      } catch (error) {
+        failure ??= { error };
       }
+      running--;
+      goOn?.();
     };
-    const workers = [];
-    for (let worker = 0; worker < concurrency && worker < all.length; worker++) workers.push(work());
-    await Promise.all(workers);
-    return results;
+    const until = async (most) => {
+      while (running > most && failure === undefined) await new P((resolve) => { goOn = resolve; });
+    };
+    while (failure === undefined) {
+      const { done, value } = later === undefined ? iterator.next() : await iterator.next();
+      if (done) break;
+      running++;
+      run(results.push(undefined) - 1, value);
+      await until(concurrency - 1);
+    }
+    await until(0);
+    if (failure === undefined) return results;
+    try { await iterator.return?.(); } catch { /* What failed first is told. */ }
+    throw failure.error;
   };
 
   // Timers, the next one first; those of one time in the order they were set.

@@ -11,6 +11,7 @@ use super::{Options, Registration, Script, ScriptError, exception, globals, host
 use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -72,12 +73,18 @@ impl<'js> Program<'js> {
         let console_log =
             globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
         exchange.pause();
-        let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), script.source.as_bytes());
-        evaluated
-            .map_err(|_| exception::pending(ctx, None))
-            .and_then(|promise| program.settle(exchange, &promise))
-            .map_err(|error| load_error(name, exchange, &error))?;
-        if let Some(error) = exchange.unhandled_rejection() {
+        let source = source_of(&script.source);
+        let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes());
+        let loaded = evaluated
+            .map_err(|error| program.thrown(&error))
+            .and_then(|promise| program.settle(exchange, &promise));
+        // What nobody has awaited belongs to loading too: it may register, or fill a table.
+        while exchange.stop.get().is_none() && ctx.execute_pending_job() {}
+        let error = match exchange.must_stop() {
+            Some(kind) => Some(exchange.stopped(kind)),
+            None => loaded.err().or_else(|| exchange.unhandled_rejection()),
+        };
+        if let Some(error) = error {
             return Err(load_error(name, exchange, &error));
         }
         program.functions = program.close().map_err(engine)?;
@@ -274,6 +281,16 @@ impl<'js> Program<'js> {
         }
         let wait: f64 = poll.call(())?;
         Ok((wait != RAN).then_some(wait))
+    }
+}
+
+/// A source as the engine takes it: without a byte order mark, which may stand before `#!`, and with an escape for NUL, which
+/// ends it there. NUL is allowed in strings, regular expressions and comments only, where that means the same.
+pub(super) fn source_of(text: &str) -> Cow<'_, str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.contains('\0') {
+        true => text.replace('\0', "\\x00").into(),
+        false => text.into(),
     }
 }
 
