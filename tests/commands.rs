@@ -59,6 +59,22 @@ plain     -
 }
 
 #[test]
+fn check_says_that_timers_are_lost_which_a_script_sets_while_it_loads() {
+    let home = Home::new();
+    let source =
+        "setInterval(() => {}, 10); setTimeout(() => {}, 0); madrpc.register('f', () => 1);";
+    home.write("timers.js", source);
+    let output = home.run(&["check", "timers.js"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("script timers.js: 2 of its timers never fire"),
+        "{said}"
+    );
+}
+
+#[test]
 fn check_says_where_a_script_fails() {
     let home = Home::new();
     home.write(

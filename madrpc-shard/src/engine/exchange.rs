@@ -65,6 +65,8 @@ pub(super) struct Exchange {
     pub(super) retired: Cell<bool>,
     /// Whether the call has used timers or calls, which have to be cleared away after it.
     pub(super) is_touched: Cell<bool>,
+    /// Timers that the script has set while it was loaded: they never fire.
+    pub(super) lost_timers: Cell<u32>,
     /// When a waiting call wants to go on at the latest.
     pub(super) wake_at: Cell<Option<Instant>>,
     child_calls: RefCell<Vec<ChildCall>>,
@@ -94,6 +96,7 @@ impl Exchange {
             stop: Cell::new(None),
             retired: Cell::new(false),
             is_touched: Cell::new(false),
+            lost_timers: Cell::new(0),
             wake_at: Cell::new(None),
             child_calls: RefCell::default(),
             answers: RefCell::default(),

@@ -248,6 +248,11 @@ impl Lane {
         self.calls == 0
     }
 
+    /// Timers that the script has set while it was loaded, none of which fires.
+    pub(crate) fn lost_timers(&self) -> u32 {
+        self.exchange.lost_timers.get()
+    }
+
     /// Whether this is the script that it has loaded.
     pub(crate) fn runs(&self, script: &Script) -> bool {
         self.script.is_same(script)

@@ -262,6 +262,7 @@
       timer.fn(...timer.args);
       return -2;
     },
+    waitingTimers() { return timers.length; },
     // Forgets what a call has left behind.
     reset() {
       promises.clear();

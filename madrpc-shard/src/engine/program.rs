@@ -100,6 +100,8 @@ impl<'js> Program<'js> {
                 "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
             )));
         }
+        let timers: Function<'js> = program.prelude.tools.get("waitingTimers").map_err(engine)?;
+        exchange.lost_timers.set(timers.call(()).map_err(engine)?);
         program.clear(exchange);
         exchange.is_serving.set(true);
         Ok(program)

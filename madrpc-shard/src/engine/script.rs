@@ -115,12 +115,28 @@ impl Script {
             .collect())
     }
 
-    /// As [`Script::functions`], with what the script says about each; the lane is one with these settings.
+    /// As [`Script::functions`], with what the script says about each; the lane is one with these settings. Warns of timers
+    /// that it sets meanwhile, which are lost.
     ///
     /// # Errors
     /// Where it throws, registers nothing, takes too long or more heap than a lane has.
     pub fn registrations(&self, config: &LaneConfig) -> Result<Vec<Registration>, ScriptError> {
-        let (_, functions) = Lane::load(self, "", config)?;
+        let (functions, lost_timers) = self.load(config)?;
+        if lost_timers > 0 {
+            tracing::warn!(
+                "script {}: {lost_timers} of its timers never fire, as they are set while it loads: set them in functions",
+                self.name
+            );
+        }
         Ok(functions)
+    }
+
+    /// The same without a word, with the number of those timers.
+    pub(crate) fn load(
+        &self,
+        config: &LaneConfig,
+    ) -> Result<(Vec<Registration>, u32), ScriptError> {
+        let (lane, functions) = Lane::load(self, "", config)?;
+        Ok((functions, lane.lost_timers()))
     }
 }

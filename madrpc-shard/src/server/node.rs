@@ -57,7 +57,7 @@ impl Server {
             cores.truncate(lanes);
         }
         preflight::check(cores.len())?;
-        script.registrations(&node.lane)?;
+        script.load(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
         let sockets = bind(config, shards)?;
@@ -105,7 +105,7 @@ impl Server {
                 self.name
             )));
         };
-        let registrations = script.registrations(&scripts.lane)?;
+        let (registrations, _) = script.load(&scripts.lane)?;
         let (prepared, replies) = channel();
         scripts.tell(&running.inboxes, || {
             ScriptChange::Prepare(script.clone(), prepared.clone())
