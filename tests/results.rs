@@ -69,6 +69,15 @@ const WHOLE: &[(&str, &str)] = &[
         "({ toJSON() { return { toJSON: 1 }; } })",
         r#"{"toJSON":1}"#,
     ),
+    (
+        "new (class extends Date { toJSON() { return 'mine'; } })(0)",
+        r#""mine""#,
+    ),
+    (
+        "Object.assign(new Uint8Array(2), { toJSON: () => 'bytes' })",
+        r#""bytes""#,
+    ),
+    ("[new Date(0)]", r#"["1970-01-01T00:00:00.000Z"]"#),
     ("new URL('http://a.b/c?d=1')", r#""http://a.b/c?d=1""#),
     ("new Proxy([1, 2, 3], {})", "[1,2,3]"),
     (

@@ -13,6 +13,7 @@
   const method = (fn) => Function.prototype.call.bind(fn);
   const bigToString = method(BigInt.prototype.toString);
   const time = method(Date.prototype.getTime);
+  const dateToJson = Date.prototype.toJSON;
   const view = getPrototypeOf(Uint8Array.prototype);
   const getter = (object, name) => method(Object.getOwnPropertyDescriptor(object, name).get);
   const bufferOf = getter(view, "buffer");
@@ -91,7 +92,8 @@
     let failure, goOn;
     const run = async (index, value) => {
       try {
-        results[index] = await call(name, await value, options);
+        const isThenable = typeof value === "object" && typeof value?.then === "function";
+        results[index] = await call(name, isThenable ? await value : value, options);
       } catch (error) {
         failure ??= { error };
       }
@@ -106,7 +108,7 @@
       if (done) break;
       running++;
       run(results.push(undefined) - 1, value);
-      await until(concurrency - 1);
+      if (running >= concurrency) await until(concurrency - 1);
     }
     await until(0);
     if (failure === undefined) return results;
@@ -186,6 +188,8 @@
       return isList ? 1 : isError ? 2 : 0;
     },
     jsonOf(object) { return object.toJSON(""); },
+    // Whether it has a method of that name which is not that of all dates.
+    hasOwnJson(object) { return object.toJSON !== dateToJson; },
     // What an object without own enumerable properties is, in words; undefined where it is just empty.
     hollow(object) {
       const proto = getPrototypeOf(object);

@@ -32,8 +32,12 @@ const DISTANCE_MAX: u64 = 10_000_000;
 /// How long a caller counts as one of those who want the core, after the last that it wanted.
 const PRESENT: Duration = Duration::from_millis(100);
 
-/// Guests with an account of their own: further ones have that of the session together by which they come.
+/// Guests with an account of their own. From half of them on those of a certificate have one together, as who has many sessions
+/// shall not take the places of others; and the last ones that of the session together by which they come.
 const GUESTS_MAX: usize = 8192;
+
+/// Which session stands for all others of a certificate.
+const ANY_SESSION: u32 = u32::MAX;
 
 /// How long a guest who wants nothing is remembered: longer than what it has had counts.
 const GUEST_MEMORY: Duration = Duration::from_secs(10);
@@ -276,6 +280,13 @@ impl Shares {
         let known = self.guests.get(&(session.serial, account));
         if let Some(&known) = known {
             return known;
+        }
+        if self.guests.len() >= GUESTS_MAX / 2 && account.session != ANY_SESSION {
+            let account = Account {
+                session: ANY_SESSION,
+                ..account
+            };
+            return self.guest(session, account, now);
         }
         if self.guests.len() >= GUESTS_MAX {
             return session;

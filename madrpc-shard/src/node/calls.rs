@@ -58,6 +58,11 @@ impl Calls {
         self.timers.next()
     }
 
+    /// Whose call that is.
+    pub(super) fn caller_of(&self, key: CallKey) -> Option<AccountKey> {
+        self.rows.caller_of(key.0)
+    }
+
     /// The call of this caller that waits for a lane for the longest time.
     pub(super) fn first_queued(&self, caller: AccountKey) -> Option<&Ticket> {
         let (_, entry) = self.rows.front(Row::Queue, caller)?;

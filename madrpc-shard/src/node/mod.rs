@@ -224,6 +224,10 @@ impl Service for Node {
     }
 
     fn on_cancel(&mut self, call: CallKey, io: &mut Io<'_, Self>) {
+        // It may come by a session of many, after the call of another.
+        if let Some(caller) = self.calls.caller_of(call) {
+            io.callers.work_for_guest(caller, true, Instant::now());
+        }
         self.give_up(call, io);
     }
 

@@ -124,6 +124,11 @@ impl<T> Rows<T> {
         Some(self.items.get(key)?.row)
     }
 
+    /// Whose call that is.
+    pub(super) fn caller_of(&self, key: ItemKey) -> Option<AccountKey> {
+        Some(self.items.get(key)?.caller)
+    }
+
     /// The first call of the row, of this caller where each has his own.
     pub(super) fn front(&self, row: Row, caller: AccountKey) -> Option<(ItemKey, &T)> {
         let (key, item) = self.items.front(self.list(row, caller)?)?;

@@ -87,7 +87,8 @@ mod tests {
             buffer.as_ptr().addr() % 4096 == 16
         };
         assert!(
-            [3, 5, 7]
+            // As large as fits below what was freed: heaps of other tests have no such gap.
+            [13, 14, 15]
                 .map(|mib| mib << 20)
                 .into_iter()
                 .all(begins_a_page)

@@ -192,9 +192,7 @@ impl<S: Service> Shard<S> {
             ..
         } = self;
         loop {
-            let is_crowded = upstreams
-                .as_ref()
-                .is_some_and(|upstreams| upstreams.is_crowded(now));
+            let is_crowded = upstreams.as_ref().is_some_and(Upstreams::is_crowded);
             callers.hold_those_ahead(is_crowded);
             let Some((session, event)) = callers.next_frame(buffer, now) else {
                 break;

@@ -53,7 +53,7 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
 
     fn big_integer(&mut self, big: BigInteger) -> Result<Raw<'a, 'js>> {
         let parts = (big.is_negative(), big.magnitude_hex());
-        let value: Value<'js> = self.builtins.make_big.call(parts)?;
+        let value: Value<'js> = self.builtins.call(&self.builtins.make_big, parts)?;
         Ok(Raw::of(self.ctx, &value))
     }
 
@@ -68,12 +68,14 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
 
     fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
         let buffer = ArrayBuffer::new_copy(self.ctx.clone(), bytes)?;
-        let value: Value<'js> = self.builtins.make_view.call((kind as u8, buffer))?;
+        let value: Value<'js> = self
+            .builtins
+            .call(&self.builtins.make_view, (kind as u8, buffer))?;
         Ok(Raw::of(self.ctx, &value))
     }
 
     fn date(&mut self, ms: f64) -> Result<Raw<'a, 'js>> {
-        let value: Value<'js> = self.builtins.make_date.call((ms,))?;
+        let value: Value<'js> = self.builtins.call(&self.builtins.make_date, (ms,))?;
         Ok(Raw::of(self.ctx, &value))
     }
 

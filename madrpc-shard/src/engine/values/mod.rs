@@ -28,7 +28,9 @@ use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::wire::{DecodeError, EncodeError, Encoder, decode};
 use pace::Pace;
 use raw::{Atom, Kind, Raw, View};
-use rquickjs::{Ctx, Function, Object, Promise, Value};
+use rquickjs::function::IntoArgs;
+use rquickjs::{Ctx, FromJs, Function, Object, Promise, Value};
+use std::cell::OnceCell;
 use std::rc::Rc;
 use write::{Path, Unfit, Writer};
 
@@ -43,19 +45,36 @@ pub(super) struct Builtins<'js> {
     then: Atom<'js>,
     object_prototype: Value<'js>,
     array_prototype: Value<'js>,
-    classify: Function<'js>,
-    hollow: Function<'js>,
-    error_data: Function<'js>,
-    json_of: Function<'js>,
-    unbox: Function<'js>,
-    time_of: Function<'js>,
-    is_detached: Function<'js>,
-    bytes_of: Function<'js>,
-    hex_of: Function<'js>,
-    make_big: Function<'js>,
-    make_date: Function<'js>,
-    make_view: Function<'js>,
-    resolve: Function<'js>,
+    prelude: Object<'js>,
+    classify: Tool<'js>,
+    hollow: Tool<'js>,
+    error_data: Tool<'js>,
+    json_of: Tool<'js>,
+    has_own_json: Tool<'js>,
+    unbox: Tool<'js>,
+    time_of: Tool<'js>,
+    is_detached: Tool<'js>,
+    bytes_of: Tool<'js>,
+    hex_of: Tool<'js>,
+    make_big: Tool<'js>,
+    make_date: Tool<'js>,
+    make_view: Tool<'js>,
+    resolve: Tool<'js>,
+}
+
+/// A function of the prelude's, looked up when it is first called: a call of a call has built-ins of its own, and needs few.
+struct Tool<'js> {
+    name: &'static str,
+    function: OnceCell<Function<'js>>,
+}
+
+impl Tool<'_> {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            function: OnceCell::new(),
+        }
+    }
 }
 
 impl<'js> Builtins<'js> {
@@ -72,20 +91,37 @@ impl<'js> Builtins<'js> {
             then: Atom::new(ctx, "then")?,
             object_prototype: prelude.get("objectPrototype")?,
             array_prototype: prelude.get("arrayPrototype")?,
-            classify: prelude.get("classify")?,
-            hollow: prelude.get("hollow")?,
-            error_data: prelude.get("errorData")?,
-            json_of: prelude.get("jsonOf")?,
-            unbox: prelude.get("unbox")?,
-            time_of: prelude.get("timeOf")?,
-            is_detached: prelude.get("isDetached")?,
-            bytes_of: prelude.get("bytesOf")?,
-            hex_of: prelude.get("hexOf")?,
-            make_big: prelude.get("makeBig")?,
-            make_date: prelude.get("makeDate")?,
-            make_view: prelude.get("makeView")?,
-            resolve: prelude.get("resolve")?,
+            prelude: prelude.clone(),
+            classify: Tool::new("classify"),
+            hollow: Tool::new("hollow"),
+            error_data: Tool::new("errorData"),
+            json_of: Tool::new("jsonOf"),
+            has_own_json: Tool::new("hasOwnJson"),
+            unbox: Tool::new("unbox"),
+            time_of: Tool::new("timeOf"),
+            is_detached: Tool::new("isDetached"),
+            bytes_of: Tool::new("bytesOf"),
+            hex_of: Tool::new("hexOf"),
+            make_big: Tool::new("makeBig"),
+            make_date: Tool::new("makeDate"),
+            make_view: Tool::new("makeView"),
+            resolve: Tool::new("resolve"),
         })
+    }
+
+    fn call<A: IntoArgs<'js>, R: FromJs<'js>>(
+        &self,
+        tool: &Tool<'js>,
+        args: A,
+    ) -> rquickjs::Result<R> {
+        let function = match tool.function.get() {
+            Some(function) => function,
+            None => {
+                let found = self.prelude.get(tool.name)?;
+                tool.function.get_or_init(|| found)
+            }
+        };
+        function.call(args)
     }
 }
 
@@ -205,7 +241,7 @@ pub(super) fn as_promise<'js>(
     let is_plain = view.is_plain(&builtins.object_prototype)?;
     let has_then = !is_plain || view.has_own(&builtins.then)?;
     match has_then && view.has_method(&builtins.then)? {
-        true => builtins.resolve.call((value.clone(),)).map(Some),
+        true => builtins.call(&builtins.resolve, (value.clone(),)).map(Some),
         false => Ok(None),
     }
 }

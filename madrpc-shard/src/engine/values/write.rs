@@ -102,7 +102,9 @@ impl<'js> Writer<'_, 'js> {
         if value.as_big_int().is_none() {
             return Err(Unfit::Kind("a symbol".to_owned()));
         }
-        let hex: String = self.builtins.hex_of.call((value.clone(),))?;
+        let hex: String = self
+            .builtins
+            .call(&self.builtins.hex_of, (value.clone(),))?;
         let big = BigInteger::from_hex(&hex)
             .map_err(|error| Unfit::Kind(format!("a BigInt of which {error}")))?;
         Ok(self.encoder.big_integer(&big)?)
@@ -143,13 +145,17 @@ impl<'js> Writer<'_, 'js> {
             return Err(Unfit::Kind("a function".to_owned()));
         }
         let value = view.to_value();
+        let is_told = matches!(class, Class::Object | Class::Array | Class::Told);
+        if asks_json && !is_told && self.has_own_json(view)? {
+            return self.json(value);
+        }
         match class {
             Class::Date => {
-                let ms: f64 = builtins.time_of.call((value,))?;
+                let ms: f64 = builtins.call(&builtins.time_of, (value,))?;
                 Ok(self.encoder.date(ms)?)
             }
             Class::Boxed => {
-                let inside: Value<'js> = builtins.unbox.call((value,))?;
+                let inside: Value<'js> = builtins.call(&builtins.unbox, (value,))?;
                 self.value(View::of(&inside))
             }
             Class::Arguments => self.list(view),
@@ -157,29 +163,43 @@ impl<'js> Writer<'_, 'js> {
             Class::View(kind) => self.view(value, kind),
             Class::Other(number) => Err(Unfit::Kind(words(value.ctx(), number))),
             Class::Object | Class::Array | Class::Told => {
-                let is: Value<'js> = builtins.classify.call((value.clone(), asks_json))?;
+                let is: Value<'js> =
+                    builtins.call(&builtins.classify, (value.clone(), asks_json))?;
                 match is.as_int() {
                     Some(DATA) => self.entries(view),
                     Some(LIST) => self.list(view),
                     Some(ERROR) => {
-                        let data: Value<'js> = builtins.error_data.call((value,))?;
+                        let data: Value<'js> = builtins.call(&builtins.error_data, (value,))?;
                         self.entries(View::of(&data))
                     }
-                    Some(HAS_JSON) => {
-                        let json: Value<'js> = builtins.json_of.call((value,))?;
-                        match View::of(&json).kind() {
-                            Kind::Object => self.object(View::of(&json), false),
-                            _ => self.value(View::of(&json)),
-                        }
-                    }
+                    Some(HAS_JSON) => self.json(value),
                     _ => Err(Unfit::Kind(is.get().unwrap_or_default())),
                 }
             }
         }
     }
 
+    /// Whether an object of a built-in class has another `toJSON` than that brings.
+    fn has_own_json(&self, view: View<'_, 'js>) -> rquickjs::Result<bool> {
+        let builtins = self.builtins;
+        Ok(view.has_method(&builtins.to_json)?
+            && builtins.call(&builtins.has_own_json, (view.to_value(),))?)
+    }
+
+    fn json(&mut self, value: Value<'js>) -> Result<(), Unfit> {
+        let builtins = self.builtins;
+        let json: Value<'js> = builtins.call(&builtins.json_of, (value,))?;
+        match View::of(&json).kind() {
+            Kind::Object => self.object(View::of(&json), false),
+            _ => self.value(View::of(&json)),
+        }
+    }
+
     fn buffer(&mut self, value: Value<'js>) -> Result<(), Unfit> {
-        if self.builtins.is_detached.call((value.clone(),))? {
+        if self
+            .builtins
+            .call(&self.builtins.is_detached, (value.clone(),))?
+        {
             return Err(Unfit::Kind("a detached ArrayBuffer".to_owned()));
         }
         let buffer = value.into_object().and_then(ArrayBuffer::from_object);
@@ -191,7 +211,7 @@ impl<'js> Writer<'_, 'js> {
     }
 
     fn view(&mut self, value: Value<'js>, kind: TypedArrayKind) -> Result<(), Unfit> {
-        let bytes: Value<'js> = self.builtins.bytes_of.call((value,))?;
+        let bytes: Value<'js> = self.builtins.call(&self.builtins.bytes_of, (value,))?;
         if let Some(words) = bytes.as_string() {
             return Err(Unfit::Kind(words.to_string()?));
         }
@@ -243,7 +263,9 @@ impl<'js> Writer<'_, 'js> {
     fn entries(&mut self, object: View<'_, 'js>) -> Result<(), Unfit> {
         let entries = object.entries()?;
         if entries.len() == 0 {
-            let hollow: Value<'js> = self.builtins.hollow.call((object.to_value(),))?;
+            let hollow: Value<'js> = self
+                .builtins
+                .call(&self.builtins.hollow, (object.to_value(),))?;
             if let Some(words) = hollow.as_string() {
                 return Err(Unfit::Kind(words.to_string()?));
             }

@@ -4,6 +4,7 @@
 //! choose the shard that it lands on. So a caller has a session to each shard of a server, however few calls it makes;
 //! where the callers are the shards of one process, they share the server's shards among them instead.
 
+use super::crowding::OnTheirWay;
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
@@ -83,7 +84,7 @@ pub(super) struct Link {
     /// The calls on it without an outcome.
     pub(super) calls: ListKey,
     /// Small frames that were sent and of which the server has not said that it has taken them in.
-    pub(super) on_their_way: usize,
+    pub(super) on_their_way: OnTheirWay,
     /// When it is pinged next, where it is.
     pub(super) ping: Option<TimerKey>,
 }
@@ -120,7 +121,7 @@ impl Link {
             },
             backoff: Backoff::default(),
             calls,
-            on_their_way: 0,
+            on_their_way: OnTheirWay::default(),
             ping: None,
         }
     }

@@ -129,8 +129,8 @@ impl<T> Upstreams<T> {
 
     /// Whether so much is on its way to the targets that the calls of callers who have had more than their part are to wait.
     #[inline]
-    pub(crate) fn is_crowded(&self, now: Instant) -> bool {
-        self.crowding.is_crowded(now)
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowding.is_crowded()
     }
 
     /// Whether each target has an open session, in their order.
@@ -168,7 +168,7 @@ impl<T> Upstreams<T> {
             timers: Wheel::new(now),
             due: VecDeque::new(),
             dials_left: DIALS_PER_TURN,
-            crowding: Crowding::new(now),
+            crowding: Crowding::default(),
             unreachable: None,
         };
         for addresses in targets {
@@ -269,6 +269,7 @@ impl<T> Upstreams<T> {
         let link = &mut target.links[place.link];
         if request.body.len() <= INLINE_BODY_MAX_BYTES {
             self.crowding.on_sent(&mut link.on_their_way);
+            self.crowding.look(&mut link.on_their_way, now);
         }
         if link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));

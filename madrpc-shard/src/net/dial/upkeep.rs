@@ -193,6 +193,7 @@ impl<T> Upstreams<T> {
     /// Pings a session that must be known to live; one that has lived for so long has recovered.
     pub(super) fn ping(&mut self, place: Place, now: Instant) {
         let link = &mut self.targets[place.target].links[place.link];
+        self.crowding.look(&mut link.on_their_way, now);
         link.ping = None;
         let Some(session) = link.session() else {
             return;

@@ -248,11 +248,35 @@ fn guests_are_forgotten_once_nothing_is_left_of_them_and_are_bounded() {
     let begun = Instant::now();
     let mut shares = behind_an_orchestrator(&[]);
     let own = shares.caller(0, None, begun);
-    let busy = shares.caller(0, Some(account(0, 0)), begun);
-    for session in 1..GUESTS_MAX as u32 {
-        assert_ne!(shares.caller(0, Some(account(0, session)), begun), own);
-    }
-    assert_eq!(shares.caller(0, Some(account(1, 0)), begun), own);
+    let guest = |shares: &mut Shares, certificate: u32, session| {
+        let account = Account {
+            certificate,
+            session,
+        };
+        shares.caller(0, Some(account), begun)
+    };
+    // One certificate with very many sessions: from half of all places on they have one together.
+    let busy = guest(&mut shares, 0, 0);
+    let half = GUESTS_MAX as u32 / 2;
+    let many: Vec<_> = (0..half)
+        .map(|session| guest(&mut shares, 0, session))
+        .collect();
+    assert_eq!(many[0], busy);
+    let further = guest(&mut shares, 0, half);
+    assert!(further != own && !many.contains(&further));
+    assert_eq!(guest(&mut shares, 0, half + 1), further);
+    // Others have places of their own, as long as there are any.
+    let others: Vec<_> = (1..half)
+        .map(|certificate| guest(&mut shares, certificate, 0))
+        .collect();
+    assert_eq!(shares.guests.len(), GUESTS_MAX);
+    assert!(!others.contains(&further) && !others.contains(&own));
+    assert_eq!(
+        guest(&mut shares, 1, 9),
+        others[0],
+        "one for the certificate"
+    );
+    assert_eq!(guest(&mut shares, half, 0), own);
     let looks = GUESTS_MAX / GUEST_LOOKS;
     let recently = begun + GUEST_MEMORY / 2;
     (0..looks).for_each(|_| shares.forget_guests(recently, |_| false));
@@ -260,7 +284,7 @@ fn guests_are_forgotten_once_nothing_is_left_of_them_and_are_bounded() {
     let late = begun + GUEST_MEMORY;
     (0..looks).for_each(|_| shares.forget_guests(late, |guest| guest == busy));
     assert_eq!((shares.guests.len(), shares.accounts.len()), (1, 2));
-    assert_eq!(shares.caller(0, Some(account(0, 0)), late), busy);
+    assert_eq!(guest(&mut shares, 0, 0), busy);
     // Also those whose orchestrator has left.
     shares.close(0);
     shares.forget_guests(late, |_| false);
