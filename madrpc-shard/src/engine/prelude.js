@@ -33,6 +33,7 @@
   const lookOf = looks.get.bind(looks);
   const article = (name) => `${/^[AEIO]/i.test(name) ? "an" : "a"} ${name}`;
 
+  const resolved = (thenable) => new P((resolve) => resolve(thenable));
   const nameOf = (proto) => {
     try {
       const { name } = proto.constructor;
@@ -90,27 +91,22 @@
     const results = [];
     let running = 0;
     let failure, goOn;
-    const run = async (index, value) => {
-      try {
-        const isThenable = typeof value === "object" && typeof value?.then === "function";
-        results[index] = await call(name, isThenable ? await value : value, options);
-      } catch (error) {
-        failure ??= { error };
-      }
-      running--;
-      goOn?.();
+    const end = () => { running--; goOn?.(); };
+    const fail = (error) => { failure ??= { error }; end(); };
+    const begin = (index, argument) => {
+      call(name, argument, options).then((result) => { results[index] = result; end(); }, fail);
     };
-    const until = async (most) => {
-      while (running > most && failure === undefined) await new P((resolve) => { goOn = resolve; });
-    };
+    const oneHasEnded = () => new P((resolve) => { goOn = resolve; });
     while (failure === undefined) {
       const { done, value } = later === undefined ? iterator.next() : await iterator.next();
       if (done) break;
       running++;
-      run(results.push(undefined) - 1, value);
-      if (running >= concurrency) await until(concurrency - 1);
+      const index = results.push(undefined) - 1;
+      if (typeof value === "object" && typeof value?.then === "function") resolved(value).then((argument) => begin(index, argument), fail);
+      else begin(index, value);
+      while (running >= concurrency && failure === undefined) await oneHasEnded();
     }
-    await until(0);
+    while (running > 0 && failure === undefined) await oneHasEnded();
     if (failure === undefined) return results;
     try { await iterator.return?.(); } catch { /* What failed first is told. */ }
     throw failure.error;
@@ -224,7 +220,7 @@
       try { elementOf(object, 0); } catch { return "a view beyond the end of its ArrayBuffer"; }
       return new U(buffer, offsetOf(object), lengthOf(object));
     },
-    resolve(thenable) { return new P((resolve) => resolve(thenable)); },
+    resolve: resolved,
     hexOf(integer) { return bigToString(integer, 16); },
     makeBig(negative, magnitude) { const integer = big(magnitude); return negative ? -integer : integer; },
     makeDate(ms) { return new D(ms); },
