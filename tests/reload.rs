@@ -225,7 +225,17 @@ madrpc.register("search", () => { let at; const end = Date.now() + 1500; do at =
 madrpc.register("spin", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return 1; });
 "#,
     );
-    let mut node = home.node(free_port());
+    let mut node = home.serve(&[
+        "node",
+        "-s",
+        "script.js",
+        "-b",
+        "127.0.0.1:0",
+        "--shards",
+        "1",
+        "--preempt",
+        "polling",
+    ]);
     let address = node.seen.split("ready: node ").nth(1).unwrap();
     let address = address.split(',').next().unwrap().to_owned();
     // One that can be interrupted holds no core.

@@ -1,8 +1,9 @@
 //! The flags of `madrpc node` that bound what calls may use, and sizes as people write them.
 
 use super::parse::{count, timeout};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::limits::BODY_MAX_BYTES;
-use madrpc_shard::engine::{LaneConfig, MEMORY_MIN_BYTES};
+use madrpc_shard::engine::{LaneConfig, MEMORY_MIN_BYTES, Preemption};
 use std::time::Duration;
 
 /// What each call may use. A function can say otherwise when it is registered.
@@ -33,6 +34,11 @@ pub(crate) struct CallLimitArgs {
     /// the memory limit]
     #[arg(long, value_name = "N", value_parser = calls)]
     pub(crate) recycle_after: Option<u64>,
+
+    /// How calls lose the core that do not give it back: forced, in the middle of a built-in too; polling, only between the
+    /// steps of JavaScript. A machine that does not allow the one has the other, and the start says so
+    #[arg(long, value_name = "HOW", default_value = "forced", value_parser = preemption())]
+    pub(crate) preempt: Preemption,
 }
 
 impl CallLimitArgs {
@@ -44,8 +50,13 @@ impl CallLimitArgs {
             body_bytes: self.body_limit,
             isolate: self.isolate,
             recycle_after: self.recycle_after,
+            preemption: self.preempt,
         }
     }
+}
+
+fn preemption() -> impl TypedValueParser<Value = Preemption> {
+    PossibleValuesParser::new(Preemption::NAMES).try_map(|name| name.parse())
 }
 
 fn calls(text: &str) -> Result<u64, String> {

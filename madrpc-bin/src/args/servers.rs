@@ -32,7 +32,7 @@ pub(crate) struct NodeArgs {
     pub(crate) orchestrator: Option<String>,
 
     /// Lanes (JavaScript contexts) of the node, spread over its shards: so many calls of each caller want the core at the same
-    /// time; at most 65536 [default: 4 for each shard]
+    /// time, and those besides that have had it for a few slices; at most 65536 [default: 4 for each shard]
     #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
     pub(crate) pool_size: Option<usize>,
 

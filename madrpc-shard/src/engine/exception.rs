@@ -1,5 +1,6 @@
 //! What JavaScript throws, as the errors of calls.
 
+use super::preempt::stoppable;
 use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind, Exception};
 use madrpc_core::limits::THROWN_MAX_BYTES;
@@ -74,7 +75,7 @@ fn travelling<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, thrown: &Value<'js>
 /// Reads an error's properties; a getter among them may throw, and then counts as absent.
 fn of_object<'js>(ctx: &Ctx<'js>, object: &Object<'js>) -> Exception {
     let property = |name: &str, most: usize| {
-        let value = object.get::<_, Value<'_>>(name);
+        let value = stoppable(|| object.get::<_, Value<'_>>(name));
         if value.is_err() {
             ctx.catch();
         }
@@ -146,7 +147,7 @@ fn text<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
         return type_name(value).to_owned();
     }
     // Of a primitive it runs no code, and fails only where there is no memory for the text.
-    match value.get::<rquickjs::Coerced<rquickjs::String<'js>>>() {
+    match stoppable(|| value.get::<rquickjs::Coerced<rquickjs::String<'js>>>()) {
         Ok(text) => values::text(text.0.as_value()),
         Err(_) => {
             ctx.catch();

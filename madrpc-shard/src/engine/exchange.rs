@@ -5,13 +5,12 @@
 
 use super::heap::Heap;
 use super::limits::{LaneConfig, Meter};
+use super::preempt::Stoppable;
 use super::{Registration, ScriptError};
-use corosensei::Yielder;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Calls that one call may have under way at the same time.
@@ -26,6 +25,8 @@ pub(super) enum Yield {
     Loaded(Result<Vec<Registration>, ScriptError>),
     /// The slice is used up, the call is not over.
     Slice,
+    /// It was stopped by force, wherever it was.
+    Forced,
     /// The call waits for an answer, or for a timer, see [`Exchange::wake_at`].
     Waiting,
     /// The call is over.
@@ -47,7 +48,7 @@ pub(crate) struct ChildCall {
 pub(crate) type Answer = Result<Vec<u8>, CallError>;
 
 pub(super) struct Exchange {
-    yielder: Cell<*const Yielder<(), Yield>>,
+    pub(super) lane: Stoppable,
     pub(super) node: String,
     /// Whether a call runs, and not the script's top level.
     pub(super) is_serving: Cell<bool>,
@@ -57,7 +58,6 @@ pub(super) struct Exchange {
     pub(super) input: RefCell<Vec<u8>>,
     pub(super) output: RefCell<Vec<u8>>,
     pub(super) deadline: Cell<Instant>,
-    pub(super) heap: Rc<Heap>,
     pub(super) meter: Meter,
     pub(super) slice_end: Cell<Instant>,
     /// Why the call has to end. It stays set until the call is over, as a script can swallow an interrupt.
@@ -82,7 +82,7 @@ impl Exchange {
     pub(super) fn new(node: &str, config: &LaneConfig) -> Self {
         let now = Instant::now();
         Self {
-            yielder: Cell::new(std::ptr::null()),
+            lane: Stoppable::new(Heap::new(config.memory_bytes)),
             node: node.to_owned(),
             is_serving: Cell::new(false),
             function: Cell::new(0),
@@ -90,7 +90,6 @@ impl Exchange {
             input: RefCell::default(),
             output: RefCell::default(),
             deadline: Cell::new(now + TIMEOUT_MAX),
-            heap: Rc::new(Heap::new(config.memory_bytes)),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
             stop: Cell::new(None),
@@ -106,22 +105,9 @@ impl Exchange {
         }
     }
 
-    /// Names the lane's way back; it must be cleared by [`Exchange::leave`] before the yielder goes.
-    pub(super) fn enter(&self, yielder: &Yielder<(), Yield>) {
-        self.yielder.set(yielder);
-    }
-
-    pub(super) fn leave(&self) {
-        self.yielder.set(std::ptr::null());
-    }
-
     /// Gives the core back; returns when the lane is resumed. Only the lane itself may call it.
     pub(super) fn suspend(&self, why: Yield) {
-        // SAFETY: the yielder lives on the lane's stack from `enter` to `leave`, and is null outside of that. Only code
-        // on that stack calls this, as the runtime and its callbacks never leave it.
-        if let Some(yielder) = unsafe { self.yielder.get().as_ref() } {
-            yielder.suspend(why);
-        }
+        self.lane.suspend(why);
     }
 
     /// Gives the core back where the slice is used up, in the host's own work: QuickJS does not ask there, and counts a call
@@ -148,7 +134,7 @@ impl Exchange {
 
     /// Which of its limits the call has passed.
     pub(super) fn limit_passed(&self, now: Instant) -> Option<ErrorKind> {
-        if self.heap.refused().is_some() {
+        if self.lane.heap.refused().is_some() {
             Some(ErrorKind::MemoryLimit)
         } else if now >= self.deadline.get() {
             Some(ErrorKind::DeadlineExceeded)
@@ -161,7 +147,7 @@ impl Exchange {
 
     /// What to tell of a call that was ended for this reason.
     pub(super) fn stopped(&self, kind: ErrorKind) -> CallError {
-        self.meter.error(kind, &self.heap)
+        self.meter.error(kind, &self.lane.heap)
     }
 
     /// The deadline as JavaScript tells time: milliseconds since 1970.

@@ -5,10 +5,13 @@
 use super::exchange::{CHILDREN_MAX, Exchange, Yield};
 use super::globals::embedded::OPTIONS;
 use super::numbers::milliseconds;
+use super::preempt::{stoppable, unstoppable};
 use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
+use rquickjs::function::{IntoJsFunc, ParamRequirement, Params};
 use rquickjs::{Ctx, Exception, Function, Object, Value};
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -22,40 +25,60 @@ pub(super) fn object<'js>(
     let exchange = of();
     let send =
         move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, &name, &args, timeout);
-    host.set("send", Function::new(ctx.clone(), send)?)?;
+    host.set("send", function(ctx, send)?)?;
     let exchange = of();
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
-    host.set("wait", Function::new(ctx.clone(), wait)?)?;
+    host.set("wait", function(ctx, wait)?)?;
     let exchange = of();
     host.set(
         "touch",
-        Function::new(ctx.clone(), move || exchange.is_touched.set(true))?,
+        function(ctx, move || exchange.is_touched.set(true))?,
     )?;
     let exchange = of();
     host.set(
         "deadline",
-        Function::new(ctx.clone(), move || exchange.deadline_ms())?,
+        function(ctx, move || exchange.deadline_ms())?,
     )?;
     let exchange = of();
     host.set(
         "cancelled",
-        Function::new(ctx.clone(), move || exchange.must_stop().is_some())?,
+        function(ctx, move || exchange.must_stop().is_some())?,
     )?;
     let exchange = of();
     host.set(
         "node",
-        Function::new(ctx.clone(), move || exchange.node.clone())?,
+        function(ctx, move || exchange.node.clone())?,
     )?;
     host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
     let text_bytes = |text: rquickjs::String<'_>| values::text(text.as_value()).len() as u32;
-    host.set("textBytes", Function::new(ctx.clone(), text_bytes)?)?;
+    host.set("textBytes", function(ctx, text_bytes)?)?;
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
-    host.set("optionsChecker", Function::new(ctx.clone(), checker)?)?;
+    host.set("optionsChecker", function(ctx, checker)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
-    host.set("now", Function::new(ctx.clone(), now)?)?;
+    host.set("now", function(ctx, now)?)?;
     Ok(host)
+}
+
+/// A function of the host's, in the middle of which no lane is stopped.
+pub(super) fn function<'js, P: 'js>(
+    ctx: &Ctx<'js>,
+    function: impl IntoJsFunc<'js, P> + 'js,
+) -> rquickjs::Result<Function<'js>> {
+    Function::new(ctx.clone(), Unstoppable(function, PhantomData))
+}
+
+struct Unstoppable<F, P>(F, PhantomData<P>);
+
+impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Unstoppable<F, P> {
+    fn param_requirements() -> ParamRequirement {
+        F::param_requirements()
+    }
+
+    fn call(&self, params: Params<'_, 'js>) -> rquickjs::Result<Value<'js>> {
+        unstoppable(|| self.0.call(params))
+    }
 }
 
 /// `host.send(tools, name, args, timeoutMs)`: asks for a call and gives its token.
@@ -168,15 +191,12 @@ pub(super) fn make_error<'js>(
             // One that cannot be read, by whatever runs there, is not worth the error.
             let value = values::from_wire(ctx, builtins, &thrown.value).ok();
             let (name, message) = (thrown.name.as_str(), thrown.message.as_str());
-            make.call((
-                kind,
-                name,
-                message,
-                may_have_run,
-                thrown.stack.as_str(),
-                value,
-            ))
+            let stack = thrown.stack.as_str();
+            stoppable(|| make.call((kind, name, message, may_have_run, stack, value)))
         }
-        None => make.call((kind, kind, error.message.as_str(), may_have_run)),
+        None => {
+            let message = error.message.as_str();
+            stoppable(|| make.call((kind, kind, message, may_have_run)))
+        }
     }
 }

@@ -1,10 +1,12 @@
-//! A lane: one QuickJS runtime with the script loaded, on a stack of its own.
+//! A lane: one QuickJS runtime with the script loaded, on a stack and in a heap of its own.
 //!
 //! The runtime is made on that stack and never leaves it. QuickJS calls the interrupt handler every so often, about
 //! each 0.3 ms; there the lane looks at the clock. Its slice is used up: the lane is suspended, and the shard that resumed it
 //! goes on. Its deadline has passed, or it has been cancelled: the handler makes QuickJS throw what no script can catch.
+//! Where QuickJS does not ask for too long, the lane is stopped by force, see [`preempt`](super::preempt).
 //!
-//! A lane is resumed until it says [`Progress::Done`]; after that it takes the next call.
+//! A lane is resumed until it says [`Progress::Done`]; after that it takes the next call. One that was stopped by force
+//! when its call has to end is not resumed any more, and goes as it is.
 
 use super::exchange::{Answer, ChildCall, Exchange, Yield};
 use super::heap::Counting;
@@ -13,14 +15,18 @@ use super::limits::{
 };
 use super::modules::ModuleLoader;
 use super::program::Program;
+use super::preempt::{self, Preemption};
 use super::{Registration, Script, ScriptError, exception};
-use corosensei::stack::DefaultStack;
+use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::runtime::RejectionTracker;
 use rquickjs::{Context, Runtime};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// How long a lane may take to end by itself, once it is not used any more.
+const ENDING: Duration = Duration::from_millis(2);
 
 type Fiber = Coroutine<(), Yield, (), DefaultStack>;
 
@@ -45,6 +51,10 @@ pub(crate) struct Lane {
     calls: u64,
     /// Whether it must not be used again.
     spoilt: bool,
+    /// Whether it can be stopped by force.
+    is_forced: bool,
+    /// Whether it was stopped so, and was not resumed since.
+    is_stopped: bool,
 }
 
 /// What holds for calls of one function.
@@ -77,19 +87,24 @@ impl Loading {
         config: &LaneConfig,
     ) -> Result<Self, ScriptError> {
         let exchange = Rc::new(Exchange::new(node, config));
+        // Whoever starts a node has been told where it cannot be.
+        let is_forced = config.preemption == Preemption::Forced && preempt::set_up().is_ok();
         let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
             ScriptError::new(format!(
                 "script {}: no memory for a lane: {error}",
                 script.name
             ))
         })?;
+        exchange
+            .lane
+            .has_stack(stack.limit().get()..stack.base().get());
         let fiber = {
             let (exchange, script) = (Rc::clone(&exchange), script.clone());
             let grown_max = config.grown_max_bytes();
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
-                exchange.enter(yielder);
+                exchange.lane.enter(yielder);
                 live(&exchange, &script, grown_max);
-                exchange.leave();
+                exchange.lane.leave();
             })
         };
         let lane = Lane {
@@ -100,18 +115,17 @@ impl Loading {
             terms: Vec::new(),
             calls: 0,
             spoilt: false,
+            is_forced,
+            is_stopped: false,
         };
         Ok(Self(lane))
     }
 
     /// Goes on for one slice.
     pub(crate) fn resume(mut self, now: Instant, slice: Duration) -> Loaded {
-        let exchange = &self.0.exchange;
-        exchange.slice_end.set(now + slice);
-        exchange.meter.on_resume(now);
-        match self.0.fiber.resume(()) {
-            CoroutineResult::Yield(Yield::Slice) => {
-                self.0.exchange.meter.on_suspend();
+        match self.0.go_on(now, slice) {
+            CoroutineResult::Yield(Yield::Slice) => Loaded::Not(self),
+            CoroutineResult::Yield(Yield::Forced) if self.0.exchange.must_stop().is_none() => {
                 Loaded::Not(self)
             }
             CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => {
@@ -168,7 +182,7 @@ impl Lane {
         self.exchange.stop.set(None);
         if let Some(terms) = self.terms.get(function) {
             self.exchange.meter.begin(terms.limits);
-            self.exchange.heap.begin(terms.limits.memory_bytes);
+            self.exchange.lane.heap.begin(terms.limits.memory_bytes);
         }
         self.calls += 1;
         let mut input = self.exchange.input.borrow_mut();
@@ -178,15 +192,22 @@ impl Lane {
 
     /// Goes on with the call for one slice.
     pub(crate) fn resume(&mut self, now: Instant, slice: Duration) -> Progress {
-        self.exchange.slice_end.set(now + slice);
-        self.exchange.meter.on_resume(now);
-        match self.fiber.resume(()) {
-            CoroutineResult::Yield(Yield::Slice) => {
-                self.exchange.meter.on_suspend();
-                Progress::Running
+        if self.is_stopped {
+            if self.spoilt {
+                let error = "the lane was stopped for good";
+                return Progress::Done(Err(CallError::not_run(ErrorKind::Internal, error)));
             }
+            if let Some(kind) = self.exchange.must_stop() {
+                return self.give_up(kind);
+            }
+        }
+        match self.go_on(now, slice) {
+            CoroutineResult::Yield(Yield::Slice) => Progress::Running,
+            CoroutineResult::Yield(Yield::Forced) => match self.exchange.must_stop() {
+                Some(kind) => self.give_up(kind),
+                None => Progress::Running,
+            },
             CoroutineResult::Yield(Yield::Waiting) => {
-                self.exchange.meter.on_suspend();
                 Progress::Waiting(self.exchange.wake_at.get())
             }
             CoroutineResult::Yield(Yield::Done(result)) => {
@@ -203,6 +224,32 @@ impl Lane {
                 Progress::Done(Err(CallError::may_have_run(ErrorKind::Internal, error)))
             }
         }
+    }
+
+    /// Lets the lane have the core, until it gives it back or loses it.
+    fn go_on(&mut self, now: Instant, slice: Duration) -> CoroutineResult<Yield, ()> {
+        let (exchange, fiber) = (&*self.exchange, &mut self.fiber);
+        let slice_end = now + slice;
+        exchange.slice_end.set(slice_end);
+        exchange.meter.on_resume(now);
+        let resumed = match self.is_forced {
+            true => {
+                let end = slice_end.min(exchange.deadline.get());
+                preempt::run(&exchange.lane, now, end, || fiber.resume(()))
+            }
+            false => fiber.resume(()),
+        };
+        self.is_stopped = matches!(resumed, CoroutineResult::Yield(Yield::Forced));
+        if !matches!(resumed, CoroutineResult::Yield(Yield::Done(_))) {
+            exchange.meter.on_suspend();
+        }
+        resumed
+    }
+
+    /// Ends the call of a lane that was stopped by force: it may be in the middle of anything, and is not resumed.
+    fn give_up(&mut self, kind: ErrorKind) -> Progress {
+        self.spoilt = true;
+        Progress::Done(Err(self.exchange.stopped(kind)))
     }
 
     /// Makes the call end with this error as soon as the engine looks; it still has to be resumed.
@@ -234,7 +281,7 @@ impl Lane {
 
     /// The most heap that the call held, with what the script and the engine hold, in bytes.
     pub(crate) fn heap_peak_bytes(&self) -> u64 {
-        self.exchange.heap.peak() as u64
+        self.exchange.lane.heap.peak() as u64
     }
 
     /// Whether the lane must be replaced before the next call: the call was cut off in the middle of something, or is
@@ -267,18 +314,42 @@ impl Lane {
             .config
             .recycle_after
             .is_some_and(|calls| self.calls >= calls);
-        is_isolated || is_old || self.exchange.heap.grown() > self.config.grown_max_bytes()
+        is_isolated || is_old || self.exchange.lane.heap.grown() > self.config.grown_max_bytes()
     }
 }
 
 impl Drop for Lane {
-    /// Lets the lane end by itself: unwinding its stack through the engine's C frames is no option.
+    /// Lets the lane end by itself, where it was not stopped by force and does not have to be: unwinding its stack through
+    /// the engine's C frames is no option.
     fn drop(&mut self) {
         self.exchange.retired.set(true);
         self.exchange.stop.set(Some(ErrorKind::Cancelled));
-        while !self.fiber.done() {
-            let _ = self.fiber.resume(());
+        while !self.fiber.done() && !self.is_stopped {
+            let _ = self.go_on(Instant::now(), ENDING);
         }
+        if self.fiber.done() {
+            return;
+        }
+        // SAFETY: what is on the stack is forgotten: the engine's, in the heap that goes with the lane; handles of rquickjs and
+        // of ours, which hold memory of the process, some 3 KB, and nothing that anybody waits for; and counts of the exchange
+        // and the heap, see below. The lane was stopped in `stoppable`, so no lock is held and no cell of others is borrowed.
+        unsafe { self.fiber.force_reset() };
+        // SAFETY: all other counts are on the forgotten stack, or in what only that leads to.
+        unsafe {
+            forget_others(&self.exchange);
+            forget_others(&self.exchange.lane.heap);
+        }
+    }
+}
+
+/// Lets this be the last count.
+///
+/// # Safety
+/// The others are never used again, nor dropped.
+unsafe fn forget_others<T>(counted: &Rc<T>) {
+    for _ in 1..Rc::strong_count(counted) {
+        // SAFETY: the caller says so; this one stays.
+        unsafe { Rc::decrement_strong_count(Rc::as_ptr(counted)) };
     }
 }
 
@@ -296,7 +367,7 @@ fn is_cut_off(kind: ErrorKind) -> bool {
 
 /// The life of a lane, on its own stack.
 fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
-    let made = Runtime::new_with_alloc(Counting(Rc::clone(&exchange.heap))).and_then(|runtime| {
+    let made = Runtime::new_with_alloc(Counting(Rc::clone(&exchange.lane.heap))).and_then(|runtime| {
         exchange.pause();
         let context = Context::full(&runtime)?;
         exchange.pause();
@@ -315,29 +386,32 @@ fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
     let module_loader = ModuleLoader::install(&runtime, script);
     runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(exchange))));
     runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(exchange))));
-    context.with(|ctx| exchange.heap.attach(&ctx));
+    context.with(|ctx| exchange.lane.heap.attach(&ctx));
     context.with(|ctx| match Program::load(&ctx, exchange, script) {
         Ok(program) => {
             module_loader.close();
-            exchange.heap.on_loaded();
+            exchange.lane.heap.on_loaded();
             exchange.suspend(Yield::Loaded(Ok(program.registrations())));
             while !exchange.retired.get() {
                 let result = program.call(exchange);
                 // Only garbage with cycles waits for it; all else is gone already.
-                if exchange.heap.grown() > grown_max {
-                    ctx.run_gc();
+                if exchange.lane.heap.grown() > grown_max {
+                    preempt::stoppable(|| ctx.run_gc());
                 }
+                exchange.lane.heap.rest();
                 exchange.suspend(Yield::Done(result));
             }
         }
         Err(error) => exchange.suspend(Yield::Loaded(Err(error))),
     });
-    exchange.heap.detach();
+    exchange.lane.heap.detach();
+    // It looks at all that there is, and there may be much.
+    preempt::stoppable(|| drop((context, runtime)));
 }
 
 /// What QuickJS asks every so often: `true` ends the call.
 fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
-    Box::new(move || {
+    let look = move || {
         if exchange.stop.get().is_some() {
             return true;
         }
@@ -350,19 +424,22 @@ fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
             exchange.suspend(Yield::Slice);
         }
         exchange.stop.get().is_some()
-    })
+    };
+    Box::new(move || preempt::unstoppable(&look))
 }
 
 /// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.
 fn rejection_tracker(exchange: Rc<Exchange>) -> RejectionTracker {
     Box::new(move |ctx, promise, reason, is_handled| {
-        // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
-        let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
-        if is_handled {
-            exchange.rejection_handled(promise);
-        } else {
-            exchange.rejected(promise, exception::of_value(&ctx, &reason));
-        }
+        preempt::unstoppable(|| {
+            // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
+            let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
+            if is_handled {
+                exchange.rejection_handled(promise);
+            } else {
+                exchange.rejected(promise, exception::of_value(&ctx, &reason));
+            }
+        });
     })
 }
 

@@ -221,7 +221,7 @@ fn a_result_that_a_getter_makes_is_bound_by_the_deadline() {
 #[test]
 fn a_lane_takes_little_heap() {
     let lane = lane("madrpc.register('f', () => 1);");
-    let held = lane.exchange.heap.loaded();
+    let held = lane.exchange.lane.heap.loaded();
     assert!(held > 50_000 && held < 350 << 10, "{held} bytes");
 }
 
@@ -284,5 +284,44 @@ fn a_lane_is_made_in_steps() {
             }
             Loaded::Failed(error) => panic!("{error}"),
         }
+    }
+}
+
+/// Each keeps the engine busy in one built-in for far longer than a slice.
+const LONG_BUILT_INS: &[&str] = &[
+    "'x'.repeat(2e5).includes('x'.repeat(1e5) + 'y')",
+    "Array.prototype.join.call({ length: 4e9 }, '')",
+    "Array.prototype.reverse.call({ length: 4e9, 0: 1 })",
+    "[].concat({ length: 4e9, [Symbol.isConcatSpreadable]: true })",
+    "(7n ** 370000n).toString()",
+    "{ const a = Array.from({ length: 1e5 }, (_, i) => i); for (;;) JSON.stringify(a); }",
+    "{ const a = new Uint8Array(20 << 20); for (;;) a.copyWithin(1, 0); }",
+    "{ const a = Array.from({ length: 1e6 }, (_, i) => (i * 7919) % 1000003); for (;;) a.slice().sort(); }",
+];
+
+#[test]
+fn a_long_built_in_gives_the_core_back_and_ends_at_its_deadline() {
+    preempt::set_up().unwrap();
+    for built_in in LONG_BUILT_INS {
+        let source = format!("madrpc.register('f', () => {{ return ({}) }})", match built_in.starts_with('{') {
+            true => format!("() => {built_in})("),
+            false => (*built_in).to_owned(),
+        });
+        let mut lane = lane(&source);
+        assign(&mut lane, 0, &Value::Null, Duration::from_millis(100));
+        let begun = Instant::now();
+        let mut longest = Duration::ZERO;
+        let error = loop {
+            let now = Instant::now();
+            let progress = lane.resume(now, SLICE);
+            longest = longest.max(now.elapsed());
+            if let Progress::Done(result) = progress {
+                break result.err();
+            }
+        };
+        let took = begun.elapsed();
+        let ending = Instant::now();
+        drop(lane);
+        println!("{built_in}: longest {longest:?}, over after {took:?}, gone in {:?}: {error:?}", ending.elapsed());
     }
 }

@@ -1,6 +1,7 @@
 //! The bounds of a lane and of the calls in it, what a call has used of them, and the words when one is passed.
 
 use super::heap::Heap;
+use super::preempt::Preemption;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, TIMEOUT_MAX};
 use std::cell::Cell;
@@ -51,6 +52,9 @@ pub struct LaneConfig {
     ///
     /// One whose heap has grown by more than half of `memory_bytes`, after a collection, is replaced all the same.
     pub recycle_after: Option<u64>,
+    /// How calls lose the core that do not give it back. Default: [`Preemption::Forced`], and polling where the machine does
+    /// not allow it.
+    pub preemption: Preemption,
 }
 
 impl Default for LaneConfig {
@@ -61,6 +65,7 @@ impl Default for LaneConfig {
             body_bytes: BODY_MAX_BYTES,
             isolate: false,
             recycle_after: None,
+            preemption: Preemption::default(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! finds what the load has imported, and nothing else.
 
 use super::Script;
+use super::preempt;
 use super::program::source_of;
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
@@ -233,7 +234,8 @@ impl Resolver for ModuleLoader {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
-        self.find(base, name).map_err(|error| {
+        let find = || self.find(base, name);
+        preempt::unstoppable(find).map_err(|error| {
             Exception::throw_type(ctx, &format!("import \"{name}\" in {base}: {error}"))
         })
     }
@@ -267,7 +269,7 @@ impl Loader for ModuleLoader {
                 "JSON is imported by `import x from \"…\" with { type: \"json\" }`",
             ));
         }
-        let text = self.text(name).map_err(|error| fail(&error))?;
+        let text = preempt::unstoppable(|| self.text(name)).map_err(|error| fail(&error))?;
         if is_json {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             // Parsed twice, so that wrong JSON is refused here with its place, under its own name.

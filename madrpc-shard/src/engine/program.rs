@@ -6,6 +6,7 @@ use super::exchange::{Exchange, Yield};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::numbers::milliseconds;
+use super::preempt;
 use super::values::{self, Builtins, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -74,12 +75,13 @@ impl<'js> Program<'js> {
             globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
         exchange.pause();
         let source = source_of(&script.source);
-        let evaluated = Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes());
+        let evaluated =
+            preempt::stoppable(|| Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes()));
         let loaded = evaluated
             .map_err(|error| program.thrown(&error))
             .and_then(|promise| program.settle(exchange, &promise));
         // What nobody has awaited belongs to loading too: it may register, or fill a table.
-        while exchange.stop.get().is_none() && ctx.execute_pending_job() {}
+        run_jobs(ctx, exchange);
         let error = match exchange.must_stop() {
             Some(kind) => Some(exchange.stopped(kind)),
             None => loaded.err().or_else(|| exchange.unhandled_rejection()),
@@ -139,11 +141,11 @@ impl<'js> Program<'js> {
             _ => error,
         });
         // Whatever the script made of the exception.
-        if exchange.stop.get().is_none() && exchange.heap.refused().is_some() {
+        if exchange.stop.get().is_none() && exchange.lane.heap.refused().is_some() {
             exchange.stop.set(Some(ErrorKind::MemoryLimit));
         }
         // Work that the call left behind must not run in the next one.
-        while exchange.stop.get().is_none() && self.ctx.execute_pending_job() {}
+        run_jobs(&self.ctx, exchange);
         let result = match (exchange.must_stop(), exchange.unhandled_rejection()) {
             // Whatever the script made of the interrupt.
             (Some(kind), _) => {
@@ -171,7 +173,7 @@ impl<'js> Program<'js> {
 
     /// Forgets what the call has left behind.
     fn clear(&self, exchange: &Exchange) {
-        if exchange.is_touched.get() && self.prelude.reset.call::<_, ()>(()).is_err() {
+        if exchange.is_touched.get() && preempt::stoppable(|| self.prelude.reset.call::<_, ()>(())).is_err() {
             self.ctx.catch();
         }
         exchange.clear();
@@ -189,20 +191,20 @@ impl<'js> Program<'js> {
         let argument = values::from_wire(ctx, builtins, &exchange.input.borrow());
         exchange.release_input();
         let argument = argument?;
-        let returned: Value<'js> = function
-            .call((argument,))
-            .map_err(|error| self.thrown(&error))?;
+        let returned: Value<'js> =
+            preempt::stoppable(|| function.call((argument,))).map_err(|error| self.thrown(&error))?;
         let promise = values::as_promise(builtins, &returned);
         let result = match promise.map_err(|error| self.thrown(&error))? {
             Some(promise) => self.settle(exchange, &promise)?,
             None => returned,
         };
-        // The lane may be set aside while it is written.
-        let mut output = exchange.output.take();
+        // Nobody else looks at it before the call is over, and the lane may be thrown away before.
+        let mut output = exchange.output.borrow_mut();
         output.clear();
         let limit = exchange.meter.limits().body_bytes;
         let written = values::to_wire(ctx, builtins, &result, Whole::Result, &mut output, limit);
-        exchange.output.replace(output);
+        drop(output);
+        preempt::stoppable(|| drop(result));
         written
     }
 
@@ -212,7 +214,7 @@ impl<'js> Program<'js> {
         loop {
             while promise.state() == PromiseState::Pending
                 && exchange.stop.get().is_none()
-                && ctx.execute_pending_job()
+                && preempt::stoppable(|| ctx.execute_pending_job())
             {}
             match promise.result::<Value<'js>>() {
                 Some(Ok(value)) => return Ok(value),
@@ -278,12 +280,17 @@ impl<'js> Program<'js> {
                     (false, error)
                 }
             };
-            settle.call::<_, ()>((token, is_result, value))?;
+            preempt::stoppable(|| settle.call::<_, ()>((token, is_result, value)))?;
             return Ok(None);
         }
-        let wait: f64 = poll.call(())?;
+        let wait: f64 = preempt::stoppable(|| poll.call(()))?;
         Ok((wait != RAN).then_some(wait))
     }
+}
+
+/// Runs what promises have left to do, until the call has to end.
+fn run_jobs(ctx: &Ctx<'_>, exchange: &Exchange) {
+    while exchange.stop.get().is_none() && preempt::stoppable(|| ctx.execute_pending_job()) {}
 }
 
 /// A source as the engine takes it: without a byte order mark, which may stand before `#!`, and with an escape for NUL, which
@@ -297,7 +304,7 @@ pub(super) fn source_of(text: &str) -> Cow<'_, str> {
 }
 
 fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError {
-    if exchange.heap.refused().is_some() {
+    if exchange.lane.heap.refused().is_some() {
         let error = exchange.stopped(ErrorKind::MemoryLimit);
         return ScriptError::new(format!("script {name}: while it loads, {}", error.message));
     }

@@ -15,6 +15,9 @@
 //! go first, and every fourth slice goes to the one that has waited longest, so nothing starves. One that has to end, by
 //! its deadline or its caller, goes before all: it needs one look at the clock to be gone.
 //!
+//! **Long calls** do not use up the lanes: one that has had the core for a few slices does not count for the pool any more.
+//! New calls get further lanes, and the long ones share what is left of the core.
+//!
 //! **Waiting.** A call that waits for a timer, or for a call of its own, keeps its lane but not its place among the
 //! running; another lane takes that, and one is made where none is free. So parents never block their children.
 //!
@@ -84,7 +87,7 @@ pub(crate) struct Node {
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
     lanes: Lanes,
-    /// Calls that may have a lane and want the core at the same time.
+    /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
     pool: usize,
     turns: Turns,
     staged: Staged,

@@ -29,15 +29,17 @@ const ROWS: usize = 6;
 impl Row {
     /// What a call in it counts for.
     fn counts(self) -> Counts {
-        let (queued, held, running, lanes) = match self {
-            Self::Queue => (1, 0, 0, 0),
-            Self::Held => (0, 1, 0, 0),
-            Self::Young | Self::Old | Self::Ending => (0, 0, 1, 1),
-            Self::Waiting => (0, 0, 0, 1),
+        let (queued, held, young, running, lanes) = match self {
+            Self::Queue => (1, 0, 0, 0, 0),
+            Self::Held => (0, 1, 0, 0, 0),
+            Self::Young => (0, 0, 1, 1, 1),
+            Self::Old | Self::Ending => (0, 0, 0, 1, 1),
+            Self::Waiting => (0, 0, 0, 0, 1),
         };
         Counts {
             queued,
             held,
+            young,
             running,
             lanes,
         }
@@ -51,6 +53,8 @@ pub(super) struct Counts {
     pub(super) queued: usize,
     /// Calls that wait until it reads its replies.
     pub(super) held: usize,
+    /// Calls that want the core and have had it for few slices.
+    pub(super) young: usize,
     /// Calls that have a lane and want the core.
     pub(super) running: usize,
     /// Calls that have a lane.
@@ -221,6 +225,7 @@ impl<T> Rows<T> {
         let (counts, one) = (&mut caller.counts, row.counts());
         counts.queued += one.queued;
         counts.held += one.held;
+        counts.young += one.young;
         counts.running += one.running;
         counts.lanes += one.lanes;
         let list = common.unwrap_or_else(|| caller.own[row as usize]);
@@ -237,6 +242,7 @@ impl<T> Rows<T> {
         let (counts, one) = (&mut self.caller(account).counts, row.counts());
         counts.queued -= one.queued;
         counts.held -= one.held;
+        counts.young -= one.young;
         counts.running -= one.running;
         counts.lanes -= one.lanes;
     }
@@ -295,22 +301,24 @@ mod tests {
         let (one, other) = (AccountKey::new(3, 1), AccountKey::new(4, 2));
         let key = rows.push(Row::Young, one, 7);
         rows.push(Row::Old, other, 8);
-        let counts = |running: usize, lanes: usize| Counts {
+        let counts = |young: usize, running: usize, lanes: usize| Counts {
+            young,
             running,
             lanes,
             ..Counts::default()
         };
-        assert_eq!((rows.running(), rows.of(one)), (2, counts(1, 1)));
+        assert_eq!((rows.running(), rows.of(one)), (2, counts(1, 1, 1)));
+        assert_eq!(rows.of(other), counts(0, 1, 1));
         rows.enter(key, Row::Ending);
-        assert_eq!(rows.of(one), counts(1, 1));
+        assert_eq!(rows.of(one), counts(0, 1, 1));
         assert_eq!(rows.front_of_all(Row::Ending), Some((key, &7)));
         assert_eq!(rows.next_runner(|_| false), Some((other, false)));
         rows.enter(key, Row::Waiting);
         assert_eq!((rows.running(), rows.row_of(key)), (1, Some(Row::Waiting)));
-        assert_eq!(rows.of(one), counts(0, 1));
+        assert_eq!(rows.of(one), counts(0, 0, 1));
         assert_eq!(rows.remove(key), Some(7));
         assert_eq!(rows.remove(key), None);
-        assert_eq!(rows.of(one), counts(0, 0));
+        assert_eq!(rows.of(one), counts(0, 0, 0));
     }
 
     #[test]

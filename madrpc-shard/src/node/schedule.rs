@@ -100,7 +100,7 @@ impl Node {
         counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
-        let may_run = counts.running < self.pool && self.lanes.has_part(counts.lanes);
+        let may_run = counts.young < self.pool && self.lanes.has_part(counts.lanes);
         let is_modest = !is_ahead && counts.lanes < self.pool;
         let is_left = may_run && (is_modest || self.lanes.has_spare());
         let lane = is_left
@@ -173,7 +173,7 @@ impl Node {
             return false;
         };
         let counts = self.calls.rows.of(caller);
-        if counts.running >= self.pool {
+        if counts.young >= self.pool {
             return false;
         }
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.

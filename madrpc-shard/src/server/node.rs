@@ -3,7 +3,7 @@
 use super::control::tell;
 use super::messages::{Inbox, ToShard};
 use super::{Server, ServerConfig, StartError, bind};
-use crate::engine::{LaneConfig, Script, ScriptError};
+use crate::engine::{LaneConfig, Preemption, Script, ScriptError, preempt};
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
@@ -57,6 +57,13 @@ impl Server {
             cores.truncate(lanes);
         }
         preflight::check(cores.len())?;
+        if node.lane.preemption == Preemption::Forced
+            && let Err(reason) = preempt::set_up()
+        {
+            tracing::warn!(
+                "calls lose the core only where the engine asks, as with --preempt polling: {reason}"
+            );
+        }
         script.load(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);

@@ -12,6 +12,7 @@ pub(super) use console::ConsoleLog;
 
 use super::exchange::Exchange;
 use super::harden::Plan;
+use super::host::function;
 use embedded::Embedded;
 use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::rc::Rc;
@@ -52,7 +53,7 @@ pub(super) fn install<'js>(
     let host = Object::new(ctx.clone())?;
     host.set(
         "isLogged",
-        Function::new(ctx.clone(), ConsoleLog::is_logged)?,
+        function(ctx, ConsoleLog::is_logged)?,
     )?;
     let of = || Rc::clone(exchange);
     let (speaker, own) = (Rc::clone(&console_log), of());
@@ -61,37 +62,37 @@ pub(super) fn install<'js>(
         speaker.say(level, line.as_str());
         own.after(rquickjs::Result::Ok(()))
     };
-    host.set("log", Function::new(ctx.clone(), log)?)?;
+    host.set("log", function(ctx, log)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
-    host.set("now", Function::new(ctx.clone(), now)?)?;
+    host.set("now", function(ctx, now)?)?;
     let own = of();
     let encode = move |ctx, text| own.after(text::encode(ctx, text));
-    host.set("encode", Function::new(ctx.clone(), encode)?)?;
+    host.set("encode", function(ctx, encode)?)?;
     let own = of();
     let decode = move |ctx, view, is_fatal, is_stream| {
         own.after(text::decode(ctx, view, is_fatal, is_stream))
     };
-    host.set("decode", Function::new(ctx.clone(), decode)?)?;
+    host.set("decode", function(ctx, decode)?)?;
     let own = of();
     let parse = move |ctx: Ctx<'_>, text, base| own.after(url::parse(ctx, text, base));
-    host.set("parseUrl", Function::new(ctx.clone(), parse)?)?;
+    host.set("parseUrl", function(ctx, parse)?)?;
     let own = of();
     let set = move |ctx: Ctx<'_>, whole, part, value| own.after(url::set(ctx, whole, part, value));
-    host.set("setUrl", Function::new(ctx.clone(), set)?)?;
+    host.set("setUrl", function(ctx, set)?)?;
     let own = of();
     let parse = move |text| own.after(url::parse_query(text));
-    host.set("parseQuery", Function::new(ctx.clone(), parse)?)?;
+    host.set("parseQuery", function(ctx, parse)?)?;
     let own = of();
     let write = move |list| own.after(url::write_query(list));
-    host.set("writeQuery", Function::new(ctx.clone(), write)?)?;
+    host.set("writeQuery", function(ctx, write)?)?;
     let own = of();
     let random = move |ctx, length| own.after(random(ctx, length));
-    host.set("random", Function::new(ctx.clone(), random)?)?;
+    host.set("random", function(ctx, random)?)?;
     host.set("brought", Array::new(ctx.clone())?)?;
     let plan = Plan::new(ctx)?;
     let bring: Function<'js> = tools.get("bring")?;
-    let make = Function::new(ctx.clone(), make)?;
+    let make = function(ctx, make)?;
     for (at, part) in PARTS.iter().enumerate() {
         // Not in the middle of a call, on what is left of its stack.
         part.source.compiled()?;

@@ -2,6 +2,7 @@
 
 use super::Builtins;
 use super::raw::Raw;
+use crate::engine::preempt::stoppable;
 use madrpc_core::value::wire::Build;
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, Ctx, Result, Value};
@@ -62,12 +63,12 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
-        let buffer = ArrayBuffer::new_copy(self.ctx.clone(), bytes)?;
+        let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
         Ok(Raw::of(self.ctx, buffer.as_value()))
     }
 
     fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
-        let buffer = ArrayBuffer::new_copy(self.ctx.clone(), bytes)?;
+        let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
         let value: Value<'js> = self
             .builtins
             .call(&self.builtins.make_view, (kind as u8, buffer))?;

@@ -22,6 +22,7 @@ mod raw;
 mod write;
 
 use super::exchange::Exchange;
+use super::preempt::stoppable;
 use build::Builder;
 use keys::Keys;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -121,7 +122,7 @@ impl<'js> Builtins<'js> {
                 tool.function.get_or_init(|| found)
             }
         };
-        function.call(args)
+        stoppable(|| function.call(args))
     }
 }
 

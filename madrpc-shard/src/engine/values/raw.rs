@@ -6,6 +6,7 @@
 
 use super::classes::Class;
 use super::keys::Keys;
+use crate::engine::preempt::stoppable;
 use rquickjs::{Ctx, Error, Result, Value, qjs};
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -41,7 +42,11 @@ pub(super) struct Raw<'a, 'js> {
 impl Drop for Raw<'_, '_> {
     fn drop(&mut self) {
         // SAFETY: the value is ours, and its context is borrowed for as long as we are.
-        unsafe { qjs::JS_FreeValue(pointer(self.ctx), self.value) };
+        let free = || unsafe { qjs::JS_FreeValue(pointer(self.ctx), self.value) };
+        // SAFETY: it looks at the tag.
+        if unsafe { qjs::JS_VALUE_HAS_REF_COUNT(self.value) } {
+            stoppable(free);
+        }
     }
 }
 
@@ -84,9 +89,8 @@ impl<'a, 'js> Raw<'a, 'js> {
     pub(super) fn string(ctx: &'a Ctx<'js>, text: &str) -> Result<Self> {
         let (bytes, length) = (text.as_ptr().cast(), text.len() as _);
         // SAFETY: the engine copies the bytes.
-        Self::owned(ctx, unsafe {
-            qjs::JS_NewStringLen(pointer(ctx), bytes, length)
-        })
+        let make = || unsafe { qjs::JS_NewStringLen(pointer(ctx), bytes, length) };
+        Self::owned(ctx, stoppable(make))
     }
 
     pub(super) fn array(ctx: &'a Ctx<'js>) -> Result<Self> {
@@ -191,9 +195,8 @@ impl<'a, 'js> View<'a, 'js> {
     /// Whether the prototype of the object that this is, is that one.
     pub(super) fn has_prototype(self, prototype: &Value<'js>) -> Result<bool> {
         // SAFETY: the context is alive, and the value is.
-        let found = Raw::owned(self.ctx, unsafe {
-            qjs::JS_GetPrototype(pointer(self.ctx), self.value)
-        })?;
+        let found = stoppable(|| unsafe { qjs::JS_GetPrototype(pointer(self.ctx), self.value) });
+        let found = Raw::owned(self.ctx, found)?;
         let address = |value| {
             // SAFETY: of an object, it is the address; of null, which is no object's, it is never compared.
             unsafe { qjs::JS_VALUE_GET_PTR(value) }
@@ -217,17 +220,19 @@ impl<'a, 'js> View<'a, 'js> {
     /// Whether the object that this is has a property of this name by itself.
     pub(super) fn has_own(self, name: &Atom<'js>) -> Result<bool> {
         // SAFETY: the object is alive, and the name is; nothing is written where there is nowhere to write.
-        let found =
-            unsafe { qjs::JS_GetOwnProperty(pointer(self.ctx), null_mut(), self.value, name.atom) };
+        let found = stoppable(|| unsafe {
+            qjs::JS_GetOwnProperty(pointer(self.ctx), null_mut(), self.value, name.atom)
+        });
         done(found).map(|()| found > 0)
     }
 
     /// Whether the object that this is has a method of this name; a getter runs.
     pub(super) fn has_method(self, name: &Atom<'js>) -> Result<bool> {
         // SAFETY: the object is alive, and the name is.
-        let found = Raw::owned(self.ctx, unsafe {
+        let found = stoppable(|| unsafe {
             qjs::JS_GetProperty(pointer(self.ctx), self.value, name.atom)
-        })?;
+        });
+        let found = Raw::owned(self.ctx, found)?;
         Ok(found.view().is_function())
     }
 
@@ -247,7 +252,8 @@ impl<'a, 'js> View<'a, 'js> {
     pub(super) fn text<R>(self, use_it: impl FnOnce(&str) -> R) -> Result<R> {
         let (ctx, mut length) = (pointer(self.ctx), 0);
         // SAFETY: the engine gives as many bytes as it says, or null.
-        let bytes = unsafe { qjs::JS_ToCStringLen2(ctx, &mut length, self.value, false) };
+        let bytes =
+            stoppable(|| unsafe { qjs::JS_ToCStringLen2(ctx, &mut length, self.value, false) });
         Text::new(self.ctx, bytes, length as usize).map(|text| use_it(&text.as_str()))
     }
 
@@ -255,7 +261,9 @@ impl<'a, 'js> View<'a, 'js> {
     pub(super) fn length(self) -> Result<usize> {
         let mut length = 0;
         // SAFETY: the array is alive, and the length is written or it fails.
-        done(unsafe { qjs::JS_GetLength(pointer(self.ctx), self.value, &mut length) })?;
+        done(stoppable(|| unsafe {
+            qjs::JS_GetLength(pointer(self.ctx), self.value, &mut length)
+        }))?;
         Ok(usize::try_from(length).unwrap_or_default())
     }
 
@@ -264,19 +272,20 @@ impl<'a, 'js> View<'a, 'js> {
         // An array has no more of them.
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         // SAFETY: the array is alive.
-        Raw::owned(self.ctx, unsafe {
+        let element = stoppable(|| unsafe {
             qjs::JS_GetPropertyUint32(pointer(self.ctx), self.value, index)
-        })
+        });
+        Raw::owned(self.ctx, element)
     }
 
     /// The own enumerable properties of the object that this is.
     pub(super) fn entries(self) -> Result<Entries<'a, 'js>> {
         let (mut table, mut length) = (null_mut(), 0);
         // SAFETY: the engine writes a table and its length, or fails and writes nothing.
-        done(unsafe {
+        done(stoppable(|| unsafe {
             let ctx = pointer(self.ctx);
             qjs::JS_GetOwnPropertyNames(ctx, &mut table, &mut length, self.value, OWN_ENTRIES)
-        })?;
+        }))?;
         Ok(Entries {
             object: self,
             table,
@@ -295,7 +304,9 @@ pub(super) struct Entries<'a, 'js> {
 impl Drop for Entries<'_, '_> {
     fn drop(&mut self) {
         // SAFETY: the table is the engine's and as long as it said.
-        unsafe { qjs::JS_FreePropertyEnum(pointer(self.object.ctx), self.table, self.length) };
+        stoppable(|| unsafe {
+            qjs::JS_FreePropertyEnum(pointer(self.object.ctx), self.table, self.length);
+        });
     }
 }
 
@@ -330,9 +341,8 @@ impl<'a, 'js> Entries<'a, 'js> {
     pub(super) fn value(&self, at: usize) -> Result<Raw<'a, 'js>> {
         let View { ctx, value } = self.object;
         // SAFETY: the object is alive, and the atom is.
-        Raw::owned(ctx, unsafe {
-            qjs::JS_GetProperty(pointer(ctx), value, self.atom(at))
-        })
+        let value = stoppable(|| unsafe { qjs::JS_GetProperty(pointer(ctx), value, self.atom(at)) });
+        Raw::owned(ctx, value)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::classes::{Class, words};
 use super::raw::{Kind, View};
 use super::{Builtins, EXACT};
+use crate::engine::preempt::stoppable;
 use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, TypedArray, Value};
@@ -231,7 +232,7 @@ impl<'js> Writer<'_, 'js> {
         let Some(object) = value.as_object() else {
             return Err(Unfit::Kind(value.type_name().to_owned()));
         };
-        let length: Value<'_> = object.get("length")?;
+        let length: Value<'_> = stoppable(|| object.get("length"))?;
         let whole = length
             .as_number()
             .filter(|length| *length >= 0.0 && length.fract() == 0.0);

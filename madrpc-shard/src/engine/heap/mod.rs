@@ -1,7 +1,7 @@
 //! The heap of a lane: every byte that the engine takes is counted, and a call that wants more than it may gets none.
 //!
-//! Owns the counts and the bound; the memory itself is the C library's. QuickJS cuts small objects out of blocks of
-//! 4 KiB, and those are what is counted here. It has a limit of its own, which is left off: that one counts otherwise,
+//! Owns the counts and the bound; the memory itself is of [`pages`], which are the lane's own. QuickJS cuts small objects out
+//! of blocks of 4 KiB, and those are what is counted here. It has a limit of its own, which is left off: that one counts otherwise,
 //! cannot say how much was used, and a script can swallow the exception that it ends in. A refusal here is remembered
 //! until the next call begins, whatever the script makes of it.
 //!
@@ -9,13 +9,23 @@
 //! one, whether that is within the bound or not. So the heap asks for one itself as a call comes near its bound. Nothing
 //! can be collected in the middle of a request: one for more than is left is refused, whatever a collection would free.
 
+mod pages;
+
+use pages::{Pages, usable_size};
 use rquickjs::allocator::Allocator;
 use rquickjs::{Ctx, qjs};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
-/// The counts of one lane's heap, in bytes.
+/// Memory that a call may take beyond its limit: what lies between its blocks, and what is left of the last page.
+const BETWEEN_BLOCKS_BYTES: usize = 4 << 20;
+
+/// The pages of one lane's heap and their counts, in bytes.
 pub(super) struct Heap {
+    pages: Pages,
+    /// Whether the lane is in the middle of a step of `pages`, see [`Heap::is_busy`].
+    busy: AtomicBool,
     current: Cell<usize>,
     peak: Cell<usize>,
     /// Held when the script was loaded.
@@ -38,6 +48,8 @@ impl Heap {
     /// An empty heap that may grow to `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
         let heap = Self {
+            pages: Pages::new(),
+            busy: AtomicBool::new(false),
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
@@ -83,6 +95,9 @@ impl Heap {
         self.ceiling.set(current.saturating_add(limit));
         self.refused.set(None);
         self.limit.set(limit);
+        let taken = self.pages.taken().saturating_add(limit);
+        self.pages
+            .bound(taken.saturating_add(BETWEEN_BLOCKS_BYTES));
         self.first_collection.set(current.saturating_add(limit / 2));
         self.next_collection.set(self.first_collection.get());
     }
@@ -105,6 +120,23 @@ impl Heap {
     /// What was asked for in vain since the call began: the first such request, in bytes.
     pub(super) fn refused(&self) -> Option<usize> {
         self.refused.get()
+    }
+
+    /// The call is over: what was kept for more of it goes back to the system.
+    pub(super) fn rest(&self) {
+        self.pages.rest();
+    }
+
+    /// Memory that is taken for it, in bytes.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.pages.taken()
+    }
+
+    /// Whether the lane, stopped where it is now, is in the middle of a step of its heap. All that such a step touches is the
+    /// lane's own.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
     }
 
     fn refuse(&self, size: usize) -> *mut u8 {
@@ -157,34 +189,43 @@ impl Heap {
     }
 }
 
-/// The C library's allocator, counting.
+/// The engine's allocator.
 pub(super) struct Counting(pub(super) Rc<Heap>);
 
-/// The bytes of a block: at least what was asked for.
-fn size_of(block: *mut u8) -> usize {
-    // SAFETY: `block` is null, for which it gives 0, or came from malloc and was not freed since.
-    unsafe { libc::malloc_usable_size(block.cast()) }
+/// One step of the pages, during which the lane may be stopped anywhere: in the C library too, which is called for nothing but
+/// copying and the system's calls for pages.
+macro_rules! step {
+    ($heap:expr, $step:expr) => {{
+        $heap.busy.store(true, Ordering::Relaxed);
+        // Only a signal handler of this thread reads the mark, so nothing but the compiler could put it elsewhere.
+        compiler_fence(Ordering::SeqCst);
+        let made = $step;
+        compiler_fence(Ordering::SeqCst);
+        $heap.busy.store(false, Ordering::Relaxed);
+        made
+    }};
 }
 
 impl Counting {
-    /// Counts a new block, or a refusal where the C library gave none.
+    /// Counts a new block, or a refusal where there was none.
     fn taken(&self, block: *mut u8, asked: usize) -> *mut u8 {
         if block.is_null() {
             return self.0.refuse(asked);
         }
-        self.0.add(size_of(block));
+        // SAFETY: the block is in use.
+        self.0.add(unsafe { usable_size(block) });
         block
     }
 }
 
-// SAFETY: all memory comes from malloc, which aligns it for every type, and malloc itself says how large a block is.
+// SAFETY: the pages give blocks that are aligned as malloc's are, and say how large each is.
 unsafe impl Allocator for Counting {
     fn alloc(&mut self, size: usize) -> *mut u8 {
         if !self.0.admits(size) {
             return self.0.refuse(size);
         }
-        // SAFETY: malloc takes every size.
-        self.taken(unsafe { libc::malloc(size) }.cast(), size)
+        let block = step!(self.0, self.0.pages.allocate(size));
+        self.taken(block, size)
     }
 
     fn calloc(&mut self, count: usize, size: usize) -> *mut u8 {
@@ -192,37 +233,43 @@ unsafe impl Allocator for Counting {
         if !self.0.admits(whole) {
             return self.0.refuse(whole);
         }
-        // SAFETY: calloc takes every size, and checks the product itself.
-        self.taken(unsafe { libc::calloc(count, size) }.cast(), whole)
+        let block = step!(self.0, self.0.pages.allocate_zeroed(whole));
+        self.taken(block, whole)
     }
 
     unsafe fn dealloc(&mut self, block: *mut u8) {
-        self.0.remove(size_of(block));
         // SAFETY: the caller says that the block is one of ours.
-        unsafe { libc::free(block.cast()) };
+        self.0.remove(unsafe { usable_size(block) });
+        // SAFETY: as above.
+        step!(self.0, unsafe { self.0.pages.free(block) });
     }
 
     unsafe fn realloc(&mut self, block: *mut u8, size: usize) -> *mut u8 {
-        let before = size_of(block);
+        if block.is_null() {
+            return self.alloc(size);
+        }
+        if size == 0 {
+            // SAFETY: the caller says that the block is one of ours.
+            unsafe { self.dealloc(block) };
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as above.
+        let before = unsafe { usable_size(block) };
         if !self.0.admits(size.saturating_sub(before)) {
             return self.0.refuse(size - before);
         }
-        // SAFETY: the caller says that the block is one of ours.
-        let moved: *mut u8 = unsafe { libc::realloc(block.cast(), size) }.cast();
+        // SAFETY: as above.
+        let moved = step!(self.0, unsafe { self.0.pages.resize(block, size) });
         if moved.is_null() {
-            if size == 0 {
-                self.0.remove(before);
-                return moved;
-            }
             return self.0.refuse(size);
         }
         self.0.remove(before);
-        self.0.add(size_of(moved));
-        moved
+        self.taken(moved, size)
     }
 
     unsafe fn usable_size(block: *mut u8) -> usize {
-        size_of(block)
+        // SAFETY: the caller says that the block is one of ours.
+        unsafe { usable_size(block) }
     }
 }
 

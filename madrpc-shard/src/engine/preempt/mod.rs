@@ -1,0 +1,132 @@
+//! Preemption: how a lane loses the core that does not give it back.
+//!
+//! A lane gives the core back where QuickJS asks the host, between the steps of JavaScript. Inside a built-in it does not ask:
+//! one `includes` can take ten seconds, and a `join` of 2³² elements as good as for ever. For those there is force:
+//!
+//! ```text
+//!  timer            rings when a lane has had its slice and some grace
+//!    │ signal       to the shard's thread, on whatever stack it is: the lane's
+//!    ▼
+//!  handler          looks whether the lane may be stopped where it is, see `code` and `stoppable`
+//!    │              suspends it, from within the handler
+//!    ▼
+//!  Lane::resume     returns to the shard, as if the lane had given the core back
+//!    ┊              …other calls…
+//!  Lane::resume     the handler returns, into the middle of the built-in
+//! ```
+//!
+//! A lane that was stopped so owns all that it is in the middle of: its stack, its heap with the allocator in it, and the
+//! processor's registers, which the kernel has put on its stack. So it can go on later, or never: one whose call has to end is
+//! not resumed, and its stack and heap are unmapped, see [`Lane`](super::lane::Lane).
+//!
+//! That holds only for code whose every step touches nothing but the lane's own. So a lane may be stopped by force in
+//! [`stoppable`] alone, and not in what the host does for it, where others would find a borrowed cell or a lock that is held.
+
+mod code;
+mod handler;
+mod self_test;
+mod timer;
+
+pub(super) use handler::{Stoppable, run};
+
+use code::Code;
+use std::cell::Cell;
+use std::str::FromStr;
+use std::sync::OnceLock;
+use std::sync::atomic::{Ordering, compiler_fence};
+
+/// How lanes lose the core.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preemption {
+    /// Where the engine asks the host, and by force in built-ins that take too long.
+    #[default]
+    Forced,
+    /// Only where the engine asks the host: a long built-in keeps the core, whatever waits.
+    Polling,
+}
+
+impl Preemption {
+    /// The names of both, as they are read.
+    pub const NAMES: [&str; 2] = ["forced", "polling"];
+}
+
+impl FromStr for Preemption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "forced" => Ok(Self::Forced),
+            "polling" => Ok(Self::Polling),
+            _ => Err(format!("expected one of {}", Self::NAMES.join(", "))),
+        }
+    }
+}
+
+/// Makes the present thread one on which lanes can be stopped by force.
+///
+/// # Errors
+/// In words, why that cannot be on this machine.
+pub(crate) fn set_up() -> Result<(), String> {
+    if timer::is_set_up() {
+        return Ok(());
+    }
+    static CODE: OnceLock<Result<Code, String>> = OnceLock::new();
+    let code = CODE.get_or_init(|| {
+        if std::env::var_os("ASAN_OPTIONS").is_some() {
+            return Err("AddressSanitizer knows nothing of stacks that a signal changes".to_owned());
+        }
+        let code = Code::find()?;
+        handler::install()?;
+        Ok(code)
+    });
+    handler::set_code(code.as_ref().map_err(Clone::clone)?);
+    timer::set_up()?;
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    match WORKS.get_or_init(self_test::works) {
+        true => Ok(()),
+        false => Err("a test stopped a thread by its timer, and that did not work".to_owned()),
+    }
+}
+
+thread_local! {
+    /// Whether the lane that runs on this thread may be stopped by force. It is not set while none runs.
+    static IS_STOPPABLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets the mark for a while.
+struct Mark {
+    before: bool,
+}
+
+impl Mark {
+    #[inline]
+    fn set(is_stoppable: bool) -> Self {
+        let before = IS_STOPPABLE.replace(is_stoppable);
+        // Only a signal handler of this thread reads the mark, so nothing but the compiler could put it elsewhere.
+        compiler_fence(Ordering::SeqCst);
+        Self { before }
+    }
+}
+
+impl Drop for Mark {
+    #[inline]
+    fn drop(&mut self) {
+        compiler_fence(Ordering::SeqCst);
+        IS_STOPPABLE.set(self.before);
+    }
+}
+
+/// Runs the engine's code, in which the lane may be stopped by force and may then be thrown away: what `run` changes is the
+/// engine's, and no borrow of anybody else's, and no lock, is held.
+#[inline]
+pub(super) fn stoppable<R>(run: impl FnOnce() -> R) -> R {
+    let _mark = Mark::set(true);
+    run()
+}
+
+/// Runs the host's code, which is never stopped, in the middle of a script.
+#[inline]
+pub(super) fn unstoppable<R>(run: impl FnOnce() -> R) -> R {
+    let _mark = Mark::set(false);
+    run()
+}
