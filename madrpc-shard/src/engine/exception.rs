@@ -64,9 +64,10 @@ pub(super) fn of_value<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> CallError {
 
 /// What was thrown, as it would travel as a result; empty where it cannot.
 fn travelling<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, thrown: &Value<'js>) -> Vec<u8> {
-    let mut value = Vec::new();
     let limit = THROWN_MAX_BYTES;
-    match values::to_wire(ctx, builtins, thrown, Whole::Thrown, &mut value, limit) {
+    let (value, written) =
+        builtins.lend(|value| values::to_wire(ctx, builtins, thrown, Whole::Thrown, value, limit));
+    match written {
         Ok(()) => value,
         Err(_) => Vec::new(),
     }

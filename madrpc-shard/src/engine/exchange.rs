@@ -6,6 +6,7 @@
 use super::heap::Heap;
 use super::limits::{LaneConfig, Meter};
 use super::preempt::Stoppable;
+use super::random::Randomness;
 use super::{Registration, ScriptError};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
@@ -55,11 +56,17 @@ pub(super) struct Exchange {
     pub(super) function: Cell<usize>,
     /// The call's number, for the log.
     pub(super) call: Cell<u64>,
-    pub(super) input: RefCell<Vec<u8>>,
-    pub(super) output: RefCell<Vec<u8>>,
+    /// The arguments, until they are read.
+    pub(super) input: Cell<Vec<u8>>,
+    /// The result, once it is written.
+    pub(super) output: Cell<Vec<u8>>,
+    /// Buffers on the lane's stack, which are in use there.
+    lent: RefCell<Vec<*mut Vec<u8>>>,
     pub(super) deadline: Cell<Instant>,
     pub(super) meter: Meter,
     pub(super) slice_end: Cell<Instant>,
+    /// Where `Math.random` has its state, if that was found.
+    pub(super) randomness: Cell<Option<Randomness>>,
     /// Why the call has to end. It stays set until the call is over, as a script can swallow an interrupt.
     pub(super) stop: Cell<Option<ErrorKind>>,
     pub(super) retired: Cell<bool>,
@@ -87,11 +94,13 @@ impl Exchange {
             is_serving: Cell::new(false),
             function: Cell::new(0),
             call: Cell::new(0),
-            input: RefCell::default(),
-            output: RefCell::default(),
+            input: Cell::default(),
+            output: Cell::default(),
+            lent: RefCell::default(),
             deadline: Cell::new(now + TIMEOUT_MAX),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
+            randomness: Cell::new(None),
             stop: Cell::new(None),
             retired: Cell::new(false),
             is_touched: Cell::new(false),
@@ -228,14 +237,39 @@ impl Exchange {
             .map(|(_, error)| error)
     }
 
-    /// The arguments are read.
-    pub(super) fn release_input(&self) {
-        release(&mut self.input.borrow_mut());
+    /// Lets `use_it` have a buffer while scripts may run: it lies on the lane's stack, and where the lane is thrown away
+    /// meanwhile it is freed all the same.
+    pub(super) fn lend<R>(
+        &self,
+        mut buffer: Vec<u8>,
+        use_it: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> (Vec<u8>, R) {
+        /// Ends it, however it ends.
+        struct Lent<'a>(&'a Exchange);
+        impl Drop for Lent<'_> {
+            fn drop(&mut self) {
+                self.0.lent.borrow_mut().pop();
+            }
+        }
+        let place = &raw mut buffer;
+        self.lent.borrow_mut().push(place);
+        let lent = Lent(self);
+        // SAFETY: the buffer is here until `use_it` returns, and nobody else looks at it before the lane is thrown away.
+        let used = use_it(unsafe { &mut *place });
+        drop(lent);
+        (buffer, used)
     }
 
-    /// The result is on its way, or there is none.
-    pub(super) fn release_output(&self) {
-        release(&mut self.output.borrow_mut());
+    /// Frees what is lent.
+    ///
+    /// # Safety
+    /// The lane's stack is still there, and the lane is never resumed.
+    pub(super) unsafe fn free_lent(&self) {
+        for place in self.lent.borrow_mut().drain(..) {
+            // SAFETY: it lies on that stack, whole, as the lane was stopped in no step of a buffer's own, and whoever would
+            // have freed it never will.
+            drop(unsafe { place.read() });
+        }
     }
 
     /// Clears away what the last call has left.
@@ -250,8 +284,9 @@ impl Exchange {
     }
 }
 
-/// Empties a buffer, and gives back what is much of it: no limit of a call counts what a lane keeps beside its heap.
-fn release(buffer: &mut Vec<u8>) {
+/// A buffer that is not used any more, without what is much of it: no limit of a call counts what a lane keeps beside its heap.
+pub(super) fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
     buffer.clear();
     buffer.shrink_to(BUFFER_KEPT_BYTES);
+    buffer
 }

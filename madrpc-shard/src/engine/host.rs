@@ -35,20 +35,14 @@ pub(super) fn object<'js>(
         function(ctx, move || exchange.is_touched.set(true))?,
     )?;
     let exchange = of();
-    host.set(
-        "deadline",
-        function(ctx, move || exchange.deadline_ms())?,
-    )?;
+    host.set("deadline", function(ctx, move || exchange.deadline_ms())?)?;
     let exchange = of();
     host.set(
         "cancelled",
         function(ctx, move || exchange.must_stop().is_some())?,
     )?;
     let exchange = of();
-    host.set(
-        "node",
-        function(ctx, move || exchange.node.clone())?,
-    )?;
+    host.set("node", function(ctx, move || exchange.node.clone())?)?;
     host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
     let text_bytes = |text: rquickjs::String<'_>| values::text(text.as_value()).len() as u32;
     host.set("textBytes", function(ctx, text_bytes)?)?;
@@ -103,16 +97,10 @@ fn send<'js>(
             "madrpc.call: the function's name is too long",
         ));
     }
-    let mut body = Vec::new();
     let builtins = Builtins::new(ctx, exchange, tools)?;
-    let written = values::to_wire(
-        ctx,
-        &builtins,
-        args,
-        Whole::Argument,
-        &mut body,
-        BODY_MAX_BYTES,
-    );
+    let (body, written) = exchange.lend(Vec::new(), |body| {
+        values::to_wire(ctx, &builtins, args, Whole::Argument, body, BODY_MAX_BYTES)
+    });
     written.map_err(|error| {
         let error = CallError {
             may_have_run: false,
@@ -140,7 +128,7 @@ fn wait<'js>(
         if let Some(answer) = exchange.answer_to(token) {
             let builtins = Builtins::new(ctx, exchange, tools)?;
             return match answer {
-                Ok(body) => result(ctx, &builtins, tools, &body),
+                Ok(body) => result(ctx, exchange, &builtins, tools, body),
                 Err(error) => Err(throw(ctx, &builtins, tools, &error)),
             };
         }
@@ -157,11 +145,13 @@ fn wait<'js>(
 /// The value of a result, or an exception that says why it cannot be used.
 pub(super) fn result<'js>(
     ctx: &Ctx<'js>,
+    exchange: &Exchange,
     builtins: &Builtins<'js>,
     tools: &Object<'js>,
-    body: &[u8],
+    body: Vec<u8>,
 ) -> rquickjs::Result<Value<'js>> {
-    values::from_wire(ctx, builtins, body).map_err(|error| throw(ctx, builtins, tools, &error))
+    let (_, value) = exchange.lend(body, |body| values::from_wire(ctx, builtins, body));
+    value.map_err(|error| throw(ctx, builtins, tools, &error))
 }
 
 fn throw<'js>(

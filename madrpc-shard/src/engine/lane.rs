@@ -8,14 +8,16 @@
 //! A lane is resumed until it says [`Progress::Done`]; after that it takes the next call. One that was stopped by force
 //! when its call has to end is not resumed any more, and goes as it is.
 
-use super::exchange::{Answer, ChildCall, Exchange, Yield};
+use super::exchange::{Answer, ChildCall, Exchange, Yield, emptied};
 use super::heap::Counting;
+use super::image::Image;
 use super::limits::{
     CallLimits, GC_THRESHOLD_BYTES, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES,
 };
 use super::modules::ModuleLoader;
-use super::program::Program;
 use super::preempt::{self, Preemption};
+use super::program::Program;
+use super::random::Randomness;
 use super::{Registration, Script, ScriptError, exception};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
@@ -55,6 +57,8 @@ pub(crate) struct Lane {
     is_forced: bool,
     /// Whether it was stopped so, and was not resumed since.
     is_stopped: bool,
+    /// As it was before its first call, where that is kept.
+    image: Option<Image<Fiber>>,
 }
 
 /// What holds for calls of one function.
@@ -117,6 +121,7 @@ impl Loading {
             spoilt: false,
             is_forced,
             is_stopped: false,
+            image: None,
         };
         Ok(Self(lane))
     }
@@ -185,9 +190,9 @@ impl Lane {
             self.exchange.lane.heap.begin(terms.limits.memory_bytes);
         }
         self.calls += 1;
-        let mut input = self.exchange.input.borrow_mut();
-        input.clear();
+        let mut input = emptied(self.exchange.input.take());
         input.extend_from_slice(body);
+        self.exchange.input.set(input);
     }
 
     /// Goes on with the call for one slice.
@@ -214,7 +219,7 @@ impl Lane {
                 self.spoilt =
                     self.is_worn() || result.as_ref().is_err_and(|error| is_cut_off(error.kind));
                 if result.is_err() {
-                    self.exchange.release_output();
+                    self.with_output(|_| ());
                 }
                 Progress::Done(result)
             }
@@ -269,13 +274,17 @@ impl Lane {
 
     /// Bytes of the result of the call that is done; 0 where it has none.
     pub(crate) fn output_bytes(&self) -> usize {
-        self.exchange.output.borrow().len()
+        let output = self.exchange.output.take();
+        let bytes = output.len();
+        self.exchange.output.set(output);
+        bytes
     }
 
     /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
-        let used = use_it(&self.exchange.output.borrow());
-        self.exchange.release_output();
+        let output = self.exchange.output.take();
+        let used = use_it(&output);
+        self.exchange.output.set(emptied(output));
         used
     }
 
@@ -293,6 +302,29 @@ impl Lane {
     /// Whether nothing ran in it but the script's top level.
     pub(crate) fn is_fresh(&self) -> bool {
         self.calls == 0
+    }
+
+    /// Keeps what it is like before its first call, so that it can be renewed: as much memory as it has.
+    pub(crate) fn keep_image(&mut self) {
+        if self.is_forced && self.calls == 0 && self.image.is_none() {
+            self.image = Image::of(&self.fiber, &self.exchange);
+        }
+    }
+
+    /// Makes it what it was before its first call, whatever it is in the middle of; says whether that could be.
+    pub(crate) fn renew(&mut self) -> bool {
+        let Some(image) = &self.image else {
+            return false;
+        };
+        if self.fiber.done() {
+            return false;
+        }
+        // SAFETY: the image is this lane's, which is suspended while `self` is borrowed.
+        unsafe { image.restore(&mut self.fiber, &self.exchange) };
+        self.calls = 0;
+        self.spoilt = false;
+        self.is_stopped = false;
+        true
     }
 
     /// Timers that the script has set while it was loaded, none of which fires.
@@ -319,12 +351,15 @@ impl Lane {
 }
 
 impl Drop for Lane {
-    /// Lets the lane end by itself, where it was not stopped by force and does not have to be: unwinding its stack through
-    /// the engine's C frames is no option.
+    /// Lets the lane end by itself, where it can: unwinding its stack through the engine's C frames is no option. One that was
+    /// stopped by force is taken back to its beginning first, or is forgotten as it is.
     fn drop(&mut self) {
+        if self.is_stopped {
+            self.renew();
+        }
         self.exchange.retired.set(true);
-        self.exchange.stop.set(Some(ErrorKind::Cancelled));
         while !self.fiber.done() && !self.is_stopped {
+            self.exchange.stop.set(Some(ErrorKind::Cancelled));
             let _ = self.go_on(Instant::now(), ENDING);
         }
         if self.fiber.done() {
@@ -333,7 +368,10 @@ impl Drop for Lane {
         // SAFETY: what is on the stack is forgotten: the engine's, in the heap that goes with the lane; handles of rquickjs and
         // of ours, which hold memory of the process, some 3 KB, and nothing that anybody waits for; and counts of the exchange
         // and the heap, see below. The lane was stopped in `stoppable`, so no lock is held and no cell of others is borrowed.
-        unsafe { self.fiber.force_reset() };
+        unsafe {
+            self.exchange.free_lent();
+            self.fiber.force_reset();
+        }
         // SAFETY: all other counts are on the forgotten stack, or in what only that leads to.
         unsafe {
             forget_others(&self.exchange);
@@ -367,12 +405,13 @@ fn is_cut_off(kind: ErrorKind) -> bool {
 
 /// The life of a lane, on its own stack.
 fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
-    let made = Runtime::new_with_alloc(Counting(Rc::clone(&exchange.lane.heap))).and_then(|runtime| {
-        exchange.pause();
-        let context = Context::full(&runtime)?;
-        exchange.pause();
-        Ok((runtime, context))
-    });
+    let made =
+        Runtime::new_with_alloc(Counting(Rc::clone(&exchange.lane.heap))).and_then(|runtime| {
+            exchange.pause();
+            let context = Context::full(&runtime)?;
+            exchange.pause();
+            Ok((runtime, context))
+        });
     let (runtime, context) = match made {
         Ok(made) => made,
         Err(error) => {
@@ -386,7 +425,10 @@ fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
     let module_loader = ModuleLoader::install(&runtime, script);
     runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(exchange))));
     runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(exchange))));
-    context.with(|ctx| exchange.lane.heap.attach(&ctx));
+    context.with(|ctx| {
+        exchange.lane.heap.attach(&ctx);
+        exchange.randomness.set(Randomness::find(&ctx));
+    });
     context.with(|ctx| match Program::load(&ctx, exchange, script) {
         Ok(program) => {
             module_loader.close();

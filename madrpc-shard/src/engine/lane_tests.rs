@@ -235,7 +235,7 @@ fn a_lane_keeps_no_large_body() {
     assert_eq!(call(&mut lane, 0, &large), Ok(large.clone()));
     // It is found out in the middle of writing it.
     call(&mut lane, 1, &Value::Null).unwrap_err();
-    let kept = lane.exchange.input.borrow().capacity() + lane.exchange.output.borrow().capacity();
+    let kept = lane.exchange.input.take().capacity() + lane.exchange.output.take().capacity();
     assert!(kept <= 128 << 10, "{kept} bytes");
 }
 
@@ -303,10 +303,13 @@ const LONG_BUILT_INS: &[&str] = &[
 fn a_long_built_in_gives_the_core_back_and_ends_at_its_deadline() {
     preempt::set_up().unwrap();
     for built_in in LONG_BUILT_INS {
-        let source = format!("madrpc.register('f', () => {{ return ({}) }})", match built_in.starts_with('{') {
-            true => format!("() => {built_in})("),
-            false => (*built_in).to_owned(),
-        });
+        let source = format!(
+            "madrpc.register('f', () => {{ return ({}) }})",
+            match built_in.starts_with('{') {
+                true => format!("() => {built_in})("),
+                false => (*built_in).to_owned(),
+            }
+        );
         let mut lane = lane(&source);
         assign(&mut lane, 0, &Value::Null, Duration::from_millis(100));
         let begun = Instant::now();
@@ -322,6 +325,75 @@ fn a_long_built_in_gives_the_core_back_and_ends_at_its_deadline() {
         let took = begun.elapsed();
         let ending = Instant::now();
         drop(lane);
-        println!("{built_in}: longest {longest:?}, over after {took:?}, gone in {:?}: {error:?}", ending.elapsed());
+        println!(
+            "{built_in}: longest {longest:?}, over after {took:?}, gone in {:?}: {error:?}",
+            ending.elapsed()
+        );
     }
+}
+
+#[test]
+fn a_lane_is_renewed_whatever_it_is_in_the_middle_of() {
+    preempt::set_up().unwrap();
+    let mut lane = lane(
+        "globalThis.calls = 0; const held = []; const seen = new Map();
+         madrpc.register('state', () => [calls++, held.length, seen.size, typeof URL, Math.random()]);
+         madrpc.register('hog', (built_in) => { calls += 100; seen.set({}, 1);
+             for (let i = 0; i < 1000; i++) held.push({ i, text: 'x'.repeat(i) });
+             const large = new Uint8Array(5 << 20); const f = new Function('return ' + built_in); for (;;) f(large); });
+         madrpc.register('deep', (value) => { const f = () => f() + 1; f(); });
+         madrpc.register('keys', (value) => { calls += 1; return value; });",
+    );
+    lane.keep_image();
+    assert!(lane.image.is_some());
+    let mut random = Vec::new();
+    for round in 0..40 {
+        let Ok(Value::Array(state)) = call(&mut lane, 0, &Value::Null) else {
+            panic!("no state in round {round}");
+        };
+        assert_eq!(state[0], Value::Integer(0), "round {round}");
+        assert_eq!(&state[1..3], [Value::Integer(0), Value::Integer(0)]);
+        random.push(state[4].clone());
+        match round % 4 {
+            0..=1 => {
+                let built_in = LONG_BUILT_INS[round % LONG_BUILT_INS.len()];
+                let built_in = match built_in.starts_with('{') {
+                    true => format!("(() => {built_in})()"),
+                    false => built_in.to_owned(),
+                };
+                assign(
+                    &mut lane,
+                    1,
+                    &Value::String(built_in),
+                    Duration::from_millis(15),
+                );
+                let error = finish(&mut lane).0.unwrap_err();
+                assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+            }
+            2 => {
+                let error = call(&mut lane, 2, &Value::Null).unwrap_err();
+                assert_eq!(error.kind, ErrorKind::StackLimit);
+            }
+            _ => {
+                let keys = (0..100).map(|key| (format!("key {round} {key}"), Value::Integer(key)));
+                let value = Value::Object(keys.collect());
+                assert_eq!(call(&mut lane, 3, &value), Ok(value));
+            }
+        }
+        assert!(lane.renew());
+        assert!(!lane.is_spoilt() && lane.is_fresh());
+    }
+    random.dedup();
+    assert_eq!(random.len(), 40, "{random:?}");
+    let begun = Instant::now();
+    let before = lane.exchange.lane.heap.taken();
+    (0..100).for_each(|_| assert!(lane.renew()));
+    println!(
+        "renewed in {:?}, with {before} bytes",
+        begun.elapsed() / 100
+    );
+    assert_eq!(
+        Rc::strong_count(&lane.exchange),
+        lane.image.as_ref().map_or(0, Image::counts)
+    );
 }

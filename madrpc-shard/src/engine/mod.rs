@@ -15,6 +15,7 @@ mod globals;
 mod harden;
 mod heap;
 mod host;
+mod image;
 mod lane;
 mod limits;
 mod modules;
@@ -22,6 +23,7 @@ mod numbers;
 mod options;
 pub(crate) mod preempt;
 mod program;
+mod random;
 mod script;
 mod values;
 

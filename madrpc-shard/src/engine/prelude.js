@@ -22,6 +22,17 @@
   const elementOf = method(view.at);
   const detachedOf = getter(ArrayBuffer.prototype, "detached");
   const D = Date, E = Error, P = Promise, U = Uint8Array;
+
+  // Nobody waits, as nobody may; and the engine's own takes a lock of the process' in which no lane must be stopped.
+  const { load } = Atomics;
+  const { notify } = {
+    notify(array, index, _count) {
+      load(array, index);
+      return 0;
+    },
+  };
+  Object.defineProperty(Atomics, "notify", { value: notify, writable: true, enumerable: false, configurable: true });
+
   const unboxers = [Number, String, Boolean, BigInt].map((kind) => method(kind.prototype.valueOf));
   // What an object inherits from that only looks like one of those.
   const looks = new Map([

@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on the lane's stack.
 
-use super::exchange::{Exchange, Yield};
+use super::exchange::{Exchange, Yield, emptied};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::numbers::milliseconds;
@@ -75,8 +75,9 @@ impl<'js> Program<'js> {
             globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
         exchange.pause();
         let source = source_of(&script.source);
-        let evaluated =
-            preempt::stoppable(|| Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes()));
+        let evaluated = preempt::stoppable(|| {
+            Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes())
+        });
         let loaded = evaluated
             .map_err(|error| program.thrown(&error))
             .and_then(|promise| program.settle(exchange, &promise));
@@ -173,7 +174,9 @@ impl<'js> Program<'js> {
 
     /// Forgets what the call has left behind.
     fn clear(&self, exchange: &Exchange) {
-        if exchange.is_touched.get() && preempt::stoppable(|| self.prelude.reset.call::<_, ()>(())).is_err() {
+        if exchange.is_touched.get()
+            && preempt::stoppable(|| self.prelude.reset.call::<_, ()>(())).is_err()
+        {
             self.ctx.catch();
         }
         exchange.clear();
@@ -188,22 +191,23 @@ impl<'js> Program<'js> {
             ));
         };
         let builtins = &self.prelude.builtins;
-        let argument = values::from_wire(ctx, builtins, &exchange.input.borrow());
-        exchange.release_input();
+        let (input, argument) = exchange.lend(exchange.input.take(), |input| {
+            values::from_wire(ctx, builtins, input)
+        });
+        exchange.input.set(emptied(input));
         let argument = argument?;
-        let returned: Value<'js> =
-            preempt::stoppable(|| function.call((argument,))).map_err(|error| self.thrown(&error))?;
+        let returned: Value<'js> = preempt::stoppable(|| function.call((argument,)))
+            .map_err(|error| self.thrown(&error))?;
         let promise = values::as_promise(builtins, &returned);
         let result = match promise.map_err(|error| self.thrown(&error))? {
             Some(promise) => self.settle(exchange, &promise)?,
             None => returned,
         };
-        // Nobody else looks at it before the call is over, and the lane may be thrown away before.
-        let mut output = exchange.output.borrow_mut();
-        output.clear();
         let limit = exchange.meter.limits().body_bytes;
-        let written = values::to_wire(ctx, builtins, &result, Whole::Result, &mut output, limit);
-        drop(output);
+        let (output, written) = exchange.lend(emptied(exchange.output.take()), |output| {
+            values::to_wire(ctx, builtins, &result, Whole::Result, output, limit)
+        });
+        exchange.output.set(output);
         preempt::stoppable(|| drop(result));
         written
     }
@@ -270,7 +274,7 @@ impl<'js> Program<'js> {
         } = &self.prelude;
         if let Some((token, answer)) = exchange.next_answer() {
             let (is_result, value) = match answer {
-                Ok(body) => match host::result(&self.ctx, builtins, tools, &body) {
+                Ok(body) => match host::result(&self.ctx, exchange, builtins, tools, body) {
                     Ok(value) => (true, value),
                     Err(rquickjs::Error::Exception) => (false, self.ctx.catch()),
                     Err(error) => return Err(error),

@@ -1,8 +1,8 @@
 //! The lanes of a shard: those that wait for a call, and the making of new ones.
 //!
 //! A lane belongs to its call while that is under way, and is here before and after. One that must not be used again is
-//! dropped; others are made until the pool is full again, beside the calls, or at once where a call waits for one. They
-//! are made slice by slice, as every script takes its time to load.
+//! renewed by its image, or dropped; others are made until the pool is full again, beside the calls, or at once where a call
+//! waits for one. They are made slice by slice, as every script takes its time to load.
 
 use super::turns::UNSLICED;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
@@ -16,6 +16,10 @@ const LANES_MAX: usize = 1024;
 
 /// What a lane takes that has loaded a small script, roughly.
 const LANE_COST_BYTES: usize = 350 << 10;
+
+/// How many lanes have an image by which they can be renewed, for each of the pool: those beyond are made anew, lest waiting
+/// calls take twice the memory.
+const IMAGES_PER_LANE: usize = 2;
 
 /// What one caller may have of the lanes, for each that is left: four fifths of all where it is alone, and something is left
 /// for those who come (see [`crate::net::budget`]).
@@ -56,7 +60,8 @@ pub(crate) struct Lanes {
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
-    /// Not to be used again, each with the caller by whose call: to drop one takes a moment, which no reply waits for.
+    /// Not to be used as they are, each with the caller by whose call: to renew or drop one takes a moment, which no reply
+    /// waits for.
     retired: Vec<(Box<Lane>, Option<AccountKey>)>,
     /// By whose call the last one went.
     spoiler: Option<AccountKey>,
@@ -91,7 +96,7 @@ impl Lanes {
             max: (memory_max / 2 / LANE_COST_BYTES)
                 .min(LANES_MAX)
                 .max(2 * pool),
-            free: vec![Box::new(first)],
+            free: Vec::new(),
             in_use: 0,
             retired: Vec::new(),
             spoiler: None,
@@ -100,6 +105,7 @@ impl Lanes {
             free_min: pool,
             next_return: now + RETURN_INTERVAL,
         };
+        lanes.add(first);
         while lanes.free.len() < pool {
             if let Making::Failed(error) = lanes.make(Instant::now(), UNSLICED) {
                 return Err(error);
@@ -164,9 +170,20 @@ impl Lanes {
         self.loading.is_some() || is_short && !self.cannot_load
     }
 
-    /// Drops one that must not be used again, if there is one; gives the caller by whose call, if it was by one.
-    pub(super) fn drop_retired(&mut self) -> Option<Option<AccountKey>> {
-        self.retired.pop().map(|(_, caller)| caller)
+    /// Renews or drops one that must not be used as it is, if there is one; gives the caller by whose call, if it was by one.
+    pub(super) fn look_after_retired(&mut self) -> Option<Option<AccountKey>> {
+        let (mut lane, caller) = self.retired.pop()?;
+        if lane.is_spoilt() && lane.runs(&self.script) && lane.renew() {
+            self.free.push(lane);
+        }
+        Some(caller)
+    }
+
+    fn add(&mut self, mut lane: Lane) {
+        if self.free.len() + self.in_use < IMAGES_PER_LANE * self.pool {
+            lane.keep_image();
+        }
+        self.free.push(Box::new(lane));
     }
 
     /// The caller whose call took the lane that is missing, if it was one's.
@@ -188,7 +205,7 @@ impl Lanes {
             }
             Ok(Loaded::Ready(lane, functions)) if functions == self.registrations => {
                 self.cannot_load = false;
-                self.free.push(Box::new(lane));
+                self.add(lane);
                 return Making::Ready;
             }
             Ok(Loaded::Ready(..)) => ScriptError::inconstant(&self.script),
@@ -212,7 +229,7 @@ impl Lanes {
         self.cannot_load = false;
         self.retired
             .extend(self.free.drain(..).map(|lane| (lane, None)));
-        self.free.push(Box::new(first));
+        self.add(first);
     }
 
     /// Gives back those beyond the pool that nobody has needed for a while: waiting calls can take many.

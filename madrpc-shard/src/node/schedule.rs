@@ -272,8 +272,7 @@ impl Node {
     fn make_lane(&mut self, now: Instant, is_ahead: bool) -> Option<CallError> {
         self.beacon.begin_loading();
         let slice = if is_ahead { MAKING_OF_AHEAD } else { TURN };
-        let making = match self.lanes.drop_retired() {
-            // What it held is there for the next one.
+        let making = match self.lanes.look_after_retired() {
             Some(_) => Making::Going,
             None => self.lanes.make(now, self.turns.slice.min(slice)),
         };
@@ -301,7 +300,7 @@ impl Node {
         self.beacon.begin_loading();
         let slice = if is_quiet { TURN } else { MAKING_OF_AHEAD };
         let slice = self.turns.slice.min(slice);
-        let caller = if let Some(caller) = self.lanes.drop_retired() {
+        let caller = if let Some(caller) = self.lanes.look_after_retired() {
             caller
         } else if is_loading {
             self.staged.go_on(begun, slice);

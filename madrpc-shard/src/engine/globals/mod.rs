@@ -51,10 +51,7 @@ pub(super) fn install<'js>(
 ) -> rquickjs::Result<Rc<ConsoleLog>> {
     let console_log = Rc::new(ConsoleLog::new(Rc::clone(exchange), Arc::clone(script)));
     let host = Object::new(ctx.clone())?;
-    host.set(
-        "isLogged",
-        function(ctx, ConsoleLog::is_logged)?,
-    )?;
+    host.set("isLogged", function(ctx, ConsoleLog::is_logged)?)?;
     let of = || Rc::clone(exchange);
     let (speaker, own) = (Rc::clone(&console_log), of());
     let log = move |level: u8, line: rquickjs::String<'_>| {

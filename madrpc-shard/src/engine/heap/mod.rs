@@ -18,6 +18,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
+/// A heap as it was once.
+pub(super) struct Image {
+    pages: pages::Image,
+    current: usize,
+    next_collection: usize,
+}
+
 /// Memory that a call may take beyond its limit: what lies between its blocks, and what is left of the last page.
 const BETWEEN_BLOCKS_BYTES: usize = 4 << 20;
 
@@ -96,8 +103,7 @@ impl Heap {
         self.refused.set(None);
         self.limit.set(limit);
         let taken = self.pages.taken().saturating_add(limit);
-        self.pages
-            .bound(taken.saturating_add(BETWEEN_BLOCKS_BYTES));
+        self.pages.bound(taken.saturating_add(BETWEEN_BLOCKS_BYTES));
         self.first_collection.set(current.saturating_add(limit / 2));
         self.next_collection.set(self.first_collection.get());
     }
@@ -120,6 +126,28 @@ impl Heap {
     /// What was asked for in vain since the call began: the first such request, in bytes.
     pub(super) fn refused(&self) -> Option<usize> {
         self.refused.get()
+    }
+
+    /// What is in it, with its counts; `None` where that is too much to keep. The script is loaded.
+    pub(super) fn image(&self, max_bytes: usize) -> Option<Image> {
+        Some(Image {
+            pages: self.pages.image(max_bytes)?,
+            current: self.current.get(),
+            next_collection: self.next_collection.get(),
+        })
+    }
+
+    /// Makes it what it was.
+    ///
+    /// # Safety
+    /// The image is of this heap, and nothing that is in it is used by what does not go back to that time too.
+    pub(super) unsafe fn restore(&self, image: &Image) {
+        self.busy.store(false, Ordering::Relaxed);
+        // SAFETY: the caller says so.
+        unsafe { self.pages.restore(&image.pages) };
+        self.current.set(image.current);
+        self.next_collection.set(image.next_collection);
+        self.refused.set(None);
     }
 
     /// The call is over: what was kept for more of it goes back to the system.

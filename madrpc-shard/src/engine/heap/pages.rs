@@ -8,6 +8,7 @@
 
 use dlmalloc::Dlmalloc;
 use std::cell::{Cell, UnsafeCell};
+use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 
 /// Blocks from this size on are large.
@@ -177,6 +178,19 @@ impl Pages {
         self.taken() < before
     }
 
+    fn drop_large(&self) {
+        let mut large = self.large.replace(null_mut());
+        self.large_bytes.set(0);
+        while !large.is_null() {
+            // SAFETY: what is in the list is mapped, and read before it goes.
+            unsafe {
+                let (next, mapped) = ((*large).next, (*large).mapped);
+                unmap(large.cast(), mapped);
+                large = next;
+            }
+        }
+    }
+
     fn drop_kept(&self) {
         let kept = self.kept.replace(null_mut());
         if !kept.is_null() {
@@ -298,18 +312,75 @@ impl Pages {
     }
 }
 
+/// What was in a heap, and the allocator's own state.
+pub(super) struct Image {
+    state: Box<[MaybeUninit<u8>]>,
+    base: usize,
+    content: Box<[u8]>,
+}
+
+/// Images.
+impl Pages {
+    /// What is in the heap now; `None` where that is not worth keeping, as it is much.
+    pub(super) fn image(&self, max_bytes: usize) -> Option<Image> {
+        let regions = self.small(|small| {
+            let regions = small.allocator();
+            (regions.count.get() == 1).then(|| regions.regions[0].get())
+        });
+        let region = regions.filter(|region| region.used <= max_bytes)?;
+        if !self.large.get().is_null() {
+            return None;
+        }
+        // SAFETY: all of it has been written or was zero from the beginning.
+        let content = unsafe { std::slice::from_raw_parts(region.base as *const u8, region.used) };
+        let mut state = vec![MaybeUninit::uninit(); size_of::<Dlmalloc<Regions>>()];
+        // SAFETY: it is as long as what is copied.
+        unsafe {
+            let small = self.small.get().cast::<MaybeUninit<u8>>();
+            small.copy_to_nonoverlapping(state.as_mut_ptr(), state.len());
+            Some(Image {
+                state: state.into(),
+                base: region.base,
+                content: content.into(),
+            })
+        }
+    }
+
+    /// Makes the heap what it was.
+    ///
+    /// # Safety
+    /// The image is of this heap, and none of its blocks is used any more that was made since, or in use that was freed since.
+    pub(super) unsafe fn restore(&self, image: &Image) {
+        self.drop_kept();
+        self.drop_large();
+        let regions = self.small(|small| std::mem::take(small.allocator_mut()));
+        regions.drop_further();
+        // SAFETY: it was copied from there, and the allocator that is overwritten has nothing to drop: it was taken out.
+        unsafe {
+            let small = self.small.get().cast::<MaybeUninit<u8>>();
+            small.copy_from_nonoverlapping(image.state.as_ptr(), image.state.len());
+        }
+        let mut first = regions.regions[0].get();
+        debug_assert_eq!(first.base, image.base);
+        first.used = image.content.len();
+        regions.regions[0].set(first);
+        self.small(|small| {
+            // What the copy says of the mapping is not so any more.
+            std::mem::forget(std::mem::replace(small.allocator_mut(), regions));
+            small.allocator().keep_spare(SPARE_AT_REST_BYTES);
+        });
+        // SAFETY: so much of the region was in use, thus is memory, and it is nobody's now.
+        unsafe {
+            let content = first.base as *mut u8;
+            content.copy_from_nonoverlapping(image.content.as_ptr(), image.content.len());
+        }
+    }
+}
+
 impl Drop for Pages {
     fn drop(&mut self) {
         self.drop_kept();
-        let mut large = self.large.get();
-        while !large.is_null() {
-            // SAFETY: what is in the list is mapped, and read before it goes.
-            unsafe {
-                let (next, mapped) = ((*large).next, (*large).mapped);
-                unmap(large.cast(), mapped);
-                large = next;
-            }
-        }
+        self.drop_large();
     }
 }
 
@@ -457,6 +528,19 @@ impl Regions {
         // SAFETY: it lies within mappings of ours, and dlmalloc does not use it any more.
         unsafe { libc::madvise(from as *mut _, bytes, libc::MADV_DONTNEED) };
         self.taken.set(self.taken.get() - bytes);
+    }
+}
+
+impl Regions {
+    /// Leaves nothing but the first.
+    fn drop_further(&self) {
+        for place in &self.regions[1.min(self.count.get())..self.count.get()] {
+            let region = place.take();
+            // SAFETY: it is a mapping of ours, and nothing in it is used any more.
+            unsafe { unmap(region.base as *mut _, region.reserved) };
+        }
+        self.count.set(self.count.get().min(1));
+        self.taken.set(self.regions[0].get().touched);
     }
 }
 

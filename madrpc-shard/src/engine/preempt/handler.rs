@@ -10,6 +10,7 @@ use super::{IS_STOPPABLE, timer, unstoppable};
 use corosensei::Yielder;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::hint::black_box;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
@@ -37,6 +38,8 @@ pub(super) fn signal() -> c_int {
 pub(in super::super) struct Stoppable {
     stack: Cell<(usize, usize)>,
     yielder: Cell<*const Yielder<(), Yield>>,
+    /// Where on its stack it last gave the core back.
+    suspended_at: Cell<usize>,
     pub(in super::super) heap: Rc<Heap>,
 }
 
@@ -46,6 +49,7 @@ impl Stoppable {
         Self {
             stack: Cell::new((0, 0)),
             yielder: Cell::new(null()),
+            suspended_at: Cell::new(0),
             heap: Rc::new(heap),
         }
     }
@@ -53,6 +57,15 @@ impl Stoppable {
     /// Its stack.
     pub(in super::super) fn has_stack(&self, stack: Range<usize>) {
         self.stack.set((stack.start, stack.end));
+    }
+
+    pub(in super::super) fn stack(&self) -> Range<usize> {
+        let (lowest, end) = self.stack.get();
+        lowest..end
+    }
+
+    pub(in super::super) fn suspended_at(&self) -> usize {
+        self.suspended_at.get()
     }
 
     /// Names its way back; it must be cleared by [`Stoppable::leave`] before the yielder goes.
@@ -69,6 +82,9 @@ impl Stoppable {
         // SAFETY: the yielder lives on the lane's stack from `enter` to `leave`, and is null outside of that. Only code
         // on that stack calls this, as the runtime and its callbacks never leave it.
         if let Some(yielder) = unsafe { self.yielder.get().as_ref() } {
+            let here = 0_u8;
+            self.suspended_at
+                .set(std::ptr::from_ref(black_box(&here)).addr());
             // In the middle of a change of stacks there is no way back that a second one could take.
             unstoppable(|| yielder.suspend(why));
         }

@@ -73,7 +73,9 @@ pub(crate) fn set_up() -> Result<(), String> {
     static CODE: OnceLock<Result<Code, String>> = OnceLock::new();
     let code = CODE.get_or_init(|| {
         if std::env::var_os("ASAN_OPTIONS").is_some() {
-            return Err("AddressSanitizer knows nothing of stacks that a signal changes".to_owned());
+            return Err(
+                "AddressSanitizer knows nothing of stacks that a signal changes".to_owned(),
+            );
         }
         let code = Code::find()?;
         handler::install()?;

@@ -14,10 +14,26 @@ const PLACES: usize = 64;
 /// Longer keys are rarely seen again.
 const KEPT_MAX_BYTES: usize = 32;
 
-/// A key, whose name is counted as in use for as long as it is here.
+/// A key, whose name is counted as in use for as long as it is here. All of it lies within the table: a lane is taken back to
+/// what it was by its memory alone.
 struct Key {
     atom: qjs::JSAtom,
-    text: Box<str>,
+    length: u8,
+    bytes: [u8; KEPT_MAX_BYTES],
+}
+
+impl Key {
+    fn is(&self, text: &str) -> bool {
+        self.bytes() == text.as_bytes()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.length)]
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
 }
 
 type Table = RefCell<[Option<Key>; PLACES]>;
@@ -47,7 +63,7 @@ impl<'js> Keys<'js> {
         let (ctx, place) = (pointer(&self.ctx), place_of(text));
         let known = self.by_text.borrow()[place]
             .as_ref()
-            .filter(|key| &*key.text == text)
+            .filter(|key| key.is(text))
             .map(|key| {
                 // SAFETY: the name is in use, and is counted once more: what is done with it could run a script, which
                 // puts other keys here.
@@ -79,7 +95,7 @@ impl<'js> Keys<'js> {
         if let Some(key) = &self.by_atom.borrow()[place]
             && key.atom == atom
         {
-            return Ok(use_it(&key.text));
+            return Ok(use_it(key.text()));
         }
         let mut use_it = Some(use_it);
         let mut used = None;
@@ -97,8 +113,15 @@ impl<'js> Keys<'js> {
         }
         // SAFETY: the name is in use, and is counted once more.
         let atom = unsafe { qjs::JS_DupAtom(pointer(&self.ctx), atom) };
-        let text = text.into();
-        let old = table.borrow_mut()[place].replace(Key { atom, text });
+        let mut bytes = [0; KEPT_MAX_BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        let length = text.len() as u8;
+        let key = Key {
+            atom,
+            length,
+            bytes,
+        };
+        let old = table.borrow_mut()[place].replace(key);
         if let Some(old) = old {
             self.release(&old);
         }

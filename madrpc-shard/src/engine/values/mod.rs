@@ -110,6 +110,11 @@ impl<'js> Builtins<'js> {
         })
     }
 
+    /// Lets `write` have a buffer while scripts may run.
+    pub(super) fn lend<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Vec<u8>, R) {
+        self.pace.exchange.lend(Vec::new(), write)
+    }
+
     fn call<A: IntoArgs<'js>, R: FromJs<'js>>(
         &self,
         tool: &Tool<'js>,

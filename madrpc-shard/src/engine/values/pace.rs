@@ -8,7 +8,7 @@ use std::rc::Rc;
 const VALUES: u32 = 256;
 
 pub(super) struct Pace {
-    exchange: Rc<Exchange>,
+    pub(super) exchange: Rc<Exchange>,
     left: Cell<u32>,
 }
 

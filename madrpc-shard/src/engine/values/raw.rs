@@ -229,9 +229,8 @@ impl<'a, 'js> View<'a, 'js> {
     /// Whether the object that this is has a method of this name; a getter runs.
     pub(super) fn has_method(self, name: &Atom<'js>) -> Result<bool> {
         // SAFETY: the object is alive, and the name is.
-        let found = stoppable(|| unsafe {
-            qjs::JS_GetProperty(pointer(self.ctx), self.value, name.atom)
-        });
+        let found =
+            stoppable(|| unsafe { qjs::JS_GetProperty(pointer(self.ctx), self.value, name.atom) });
         let found = Raw::owned(self.ctx, found)?;
         Ok(found.view().is_function())
     }
@@ -341,7 +340,8 @@ impl<'a, 'js> Entries<'a, 'js> {
     pub(super) fn value(&self, at: usize) -> Result<Raw<'a, 'js>> {
         let View { ctx, value } = self.object;
         // SAFETY: the object is alive, and the atom is.
-        let value = stoppable(|| unsafe { qjs::JS_GetProperty(pointer(ctx), value, self.atom(at)) });
+        let value =
+            stoppable(|| unsafe { qjs::JS_GetProperty(pointer(ctx), value, self.atom(at)) });
         Raw::owned(ctx, value)
     }
 }
