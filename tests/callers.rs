@@ -202,31 +202,39 @@ fn calls_that_wait_leave_lanes_to_others() {
 
 #[test]
 fn a_call_of_another_takes_a_place_in_a_queue_that_one_has_filled() {
+    const QUEUE: usize = 4;
+    // Memory for some 180 lanes, of which one has four fifths at the most.
     let short = |fleet: &Fleet| {
-        node(fleet, |node| {
-            node.pool_size = Some(1);
-            node.queue_max = 4;
-        })
+        let script = Script::new("test.js", SCRIPT);
+        let config = madrpc_shard::server::ServerConfig {
+            memory_max_bytes: Some(MEMORY_MIN_BYTES as u64),
+            ..fleet.config(Role::Node, 1)
+        };
+        let settings = NodeConfig {
+            pool_size: Some(1),
+            queue_max: QUEUE,
+            ..NodeConfig::default()
+        };
+        Server::node(&config, &script, &settings).unwrap()
     };
     each_way(short, |hog, other| {
         std::thread::scope(|scope| {
-            let spin = || scope.spawn(|| call(hog, "spin", 0, Duration::from_secs(2)).unwrap_err());
-            let long: Vec<_> = (0..5).map(|_| spin()).collect();
-            std::thread::sleep(Duration::from_millis(300));
-            // It has to wait too: one call of its own has the only lane that it may have.
-            let (first, second) = (
-                scope.spawn(|| call(other, "loop", 500, Duration::from_secs(10))),
-                scope.spawn(|| call(other, "loop", 500, Duration::from_secs(10))),
-            );
-            assert_eq!(first.join().unwrap(), Ok(500));
-            assert_eq!(second.join().unwrap(), Ok(500));
+            let spin = || scope.spawn(|| call(hog, "spin", 0, Duration::from_secs(5)).unwrap_err());
+            let long: Vec<_> = (0..200).map(|_| spin()).collect();
+            std::thread::sleep(Duration::from_millis(1000));
+            // Only one of them at a time begins: the others wait where the hog's calls did.
+            let short = || scope.spawn(|| call(other, "loop", 100, Duration::from_secs(10)));
+            let short: Vec<_> = (0..QUEUE).map(|_| short()).collect();
+            for call in short {
+                assert_eq!(call.join().unwrap(), Ok(100));
+            }
             let errors: Vec<_> = long.into_iter().map(|call| call.join().unwrap()).collect();
             let refused = errors
                 .iter()
                 .filter(|error| error.kind == ErrorKind::Overloaded);
             let refused: Vec<_> = refused.collect();
-            assert!((1..=2).contains(&refused.len()), "{errors:?}");
-            assert!(!refused[0].may_have_run);
+            assert!((10..=196).contains(&refused.len()), "{errors:?}");
+            assert!(refused.iter().all(|error| !error.may_have_run));
             assert!(
                 refused[0].message.contains("4 calls wait"),
                 "{}",

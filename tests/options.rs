@@ -89,7 +89,7 @@ fn a_function_has_a_queue_of_its_own() {
         let mut calls = vec![spin()];
         // It has its lane by then, which is made for it.
         std::thread::sleep(Duration::from_millis(100));
-        calls.extend((0..5).map(|_| spin()));
+        calls.extend((0..30).map(|_| spin()));
         std::thread::sleep(Duration::from_millis(100));
         // Calls of others still wait for the lane.
         assert!(call(&client, "echo", 0).is_ok());
@@ -98,11 +98,8 @@ fn a_function_has_a_queue_of_its_own() {
     let refused = errors
         .iter()
         .filter(|error| error.kind == ErrorKind::Overloaded);
-    assert_eq!(
-        refused.clone().count(),
-        3,
-        "one ran, two waited: {errors:?}"
-    );
+    // One at a time begins, for a millisecond.
+    assert!(refused.clone().count() >= 10, "{errors:?}");
     for error in refused {
         assert!(error.message.contains("2 of its calls wait"), "{error}");
         assert!(!error.may_have_run);

@@ -119,20 +119,22 @@ fn calls_end_on_the_script_they_began_with_and_later_ones_run_the_new_one() {
 
 #[test]
 fn calls_that_wait_for_a_lane_run_as_the_new_script_has_them() {
-    let mut node = Node::start(&["--shards", "1", "--pool-size", "1"]);
-    // Of one caller: another has lanes of his own.
+    // Memory for fewer lanes than there are calls; of one caller: another has lanes of his own.
+    let flags = ["--shards", "1", "--pool-size", "1", "--memory-max", "128M"];
+    let mut node = Node::start(&flags);
     let authority = Authority::load_or_create(&node.home.path("tls")).unwrap();
     let identity = authority.issue(Role::Client).unwrap();
     let client = Client::new(&ClientConfig::with_identity(&node.address, identity)).unwrap();
     std::thread::scope(|scope| {
         let (client, home) = (&client, &node.home);
         let call = |function: &'static str, ms: i64| {
-            let call = scope.spawn(move || client.call_blocking::<_, i64>(function, &ms));
-            std::thread::sleep(Duration::from_millis(300));
-            call
+            scope.spawn(move || client.call_blocking::<_, i64>(function, &ms))
         };
-        let first = call("work", 3000);
+        let first = call("work", 4000);
+        let mut others: Vec<_> = (0..250).map(|_| call("work", 4000)).collect();
+        std::thread::sleep(Duration::from_millis(1500));
         let (waits, goes) = (call("edition", 0), call("only1", 0));
+        std::thread::sleep(Duration::from_millis(300));
         home.write("script.js", &edition(2));
         reload(&mut node.served, "reloaded");
         assert!(!first.is_finished(), "the calls were to wait for it");
@@ -140,6 +142,12 @@ fn calls_that_wait_for_a_lane_run_as_the_new_script_has_them() {
         assert_eq!(waits.join().unwrap(), Ok(2));
         let gone = goes.join().unwrap().unwrap_err();
         assert_eq!(gone.kind, ErrorKind::NoSuchFunction, "{gone}");
+        let editions = others.drain(..).map(|call| call.join().unwrap().unwrap());
+        let editions: Vec<_> = editions.collect();
+        assert!(
+            editions.contains(&1) && editions.contains(&2),
+            "{editions:?}"
+        );
     });
 }
 

@@ -237,8 +237,7 @@ fn a_function_that_cannot_be_interrupted_has_its_time_and_no_more() {
     let manager = Manager::new(&home);
     home.write("script.js", STUCK);
     let address = format!("127.0.0.1:{}", free_port());
-    let polling = ["--preempt", "polling"];
-    let mut patient = node(&home, &address, &polling);
+    let mut patient = node(&home, &address, &["--preempt", "polling"]);
     manager.waits_for("WATCHDOG=1");
     // The search's time grows with the square: about as long as wanted, on this machine. Long enough that the start of a
     // process is little beside it.
@@ -260,8 +259,11 @@ fn a_function_that_cannot_be_interrupted_has_its_time_and_no_more() {
     patient.end();
     manager.hears(Duration::from_millis(300), None);
 
-    let strict = [&polling[..], &["--stall-limit", "1s"]].concat();
-    let _strict = node(&home, &address, &strict);
+    let _strict = node(
+        &home,
+        &address,
+        &["--preempt", "polling", "--stall-limit", "1s"],
+    );
     let mut held = call().unwrap();
     // Beats are about a second apart while a shard is silent: one of them is well beyond the limit.
     manager.waits_for("shard 0: held by `held` for 1 s");

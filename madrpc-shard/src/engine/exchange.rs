@@ -11,7 +11,7 @@ use super::{Registration, ScriptError};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Calls that one call may have under way at the same time.
@@ -81,9 +81,25 @@ pub(super) struct Exchange {
     /// Errands without an answer.
     open_child_calls: Cell<usize>,
     last_token: Cell<u32>,
-    /// Rejected promises that nothing handles, by their addresses.
-    rejections: RefCell<Vec<(usize, CallError)>>,
+    rejections: RefCell<Rejections>,
 }
+
+/// Rejected promises that nothing handles, by their addresses: of very many the engine may have forgotten all but these.
+#[derive(Default)]
+struct Rejections {
+    by_address: HashMap<usize, Rejection, foldhash::fast::FixedState>,
+    count: u64,
+}
+
+struct Rejection {
+    number: u64,
+    /// Of the first ones.
+    reason: Option<CallError>,
+}
+
+/// As many are known of, and of so many the reason; one is told.
+const REJECTIONS_MAX: usize = 65_536;
+const REASONS_MAX: usize = 64;
 
 impl Exchange {
     pub(super) fn new(node: &str, config: &LaneConfig) -> Self {
@@ -127,10 +143,10 @@ impl Exchange {
         }
     }
 
-    /// What a function of the host has made, after a look at the clock.
-    pub(super) fn after<R>(&self, made: R) -> R {
+    /// The same, and says whether the call has to end.
+    pub(super) fn pause_or_stop(&self) -> bool {
         self.pause();
-        made
+        self.must_stop().is_some()
     }
 
     /// Whether the call has to end, and why; looks at the clock.
@@ -219,22 +235,35 @@ impl Exchange {
         self.open_child_calls.get() > 0
     }
 
-    pub(super) fn rejected(&self, promise: usize, error: CallError) {
-        self.rejections.borrow_mut().push((promise, error));
+    /// A promise is rejected, for this `reason`.
+    pub(super) fn rejected(&self, promise: usize, reason: impl FnOnce() -> CallError) {
+        let known = self.rejections.borrow().by_address.len();
+        if known >= REJECTIONS_MAX {
+            return;
+        }
+        // To read it may run a script.
+        let reason = (known < REASONS_MAX).then(reason);
+        let mut rejections = self.rejections.borrow_mut();
+        let number = rejections.count;
+        rejections.count += 1;
+        rejections
+            .by_address
+            .insert(promise, Rejection { number, reason });
     }
 
     pub(super) fn rejection_handled(&self, promise: usize) {
-        self.rejections
-            .borrow_mut()
-            .retain(|(of, _)| *of != promise);
+        self.rejections.borrow_mut().by_address.remove(&promise);
     }
 
+    /// Why the first of those was rejected that nothing has handled.
     pub(super) fn unhandled_rejection(&self) -> Option<CallError> {
-        self.rejections
-            .borrow_mut()
-            .drain(..)
-            .next()
-            .map(|(_, error)| error)
+        let rejections = self.rejections.take();
+        let all = rejections.by_address.into_values();
+        let first = all.min_by_key(|rejection| rejection.number)?;
+        Some(first.reason.unwrap_or_else(|| {
+            let error = "a promise was rejected, one of very many, and nothing has handled it";
+            CallError::may_have_run(ErrorKind::JavaScript, error)
+        }))
     }
 
     /// Lets `use_it` have a buffer while scripts may run: it lies on the lane's stack, and where the lane is thrown away
@@ -280,7 +309,7 @@ impl Exchange {
         self.child_calls.borrow_mut().clear();
         self.answers.borrow_mut().clear();
         self.open_child_calls.set(0);
-        self.rejections.borrow_mut().clear();
+        self.rejections.take();
     }
 }
 

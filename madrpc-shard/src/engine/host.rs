@@ -10,7 +10,7 @@ use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use rquickjs::function::{IntoJsFunc, ParamRequirement, Params};
-use rquickjs::{Ctx, Exception, Function, Object, Value};
+use rquickjs::{Ctx, Exception, Function, IntoJs, Object, Value, qjs};
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Instant;
@@ -25,53 +25,89 @@ pub(super) fn object<'js>(
     let exchange = of();
     let send =
         move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, &name, &args, timeout);
-    host.set("send", function(ctx, send)?)?;
+    host.set("send", function(ctx, &of(), send)?)?;
     let exchange = of();
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
-    host.set("wait", function(ctx, wait)?)?;
+    host.set("wait", function(ctx, &of(), wait)?)?;
     let exchange = of();
-    host.set(
-        "touch",
-        function(ctx, move || exchange.is_touched.set(true))?,
-    )?;
+    host.set("touch", getter(ctx, move || exchange.is_touched.set(true))?)?;
     let exchange = of();
-    host.set("deadline", function(ctx, move || exchange.deadline_ms())?)?;
+    host.set("deadline", getter(ctx, move || exchange.deadline_ms())?)?;
     let exchange = of();
     host.set(
         "cancelled",
-        function(ctx, move || exchange.must_stop().is_some())?,
+        getter(ctx, move || exchange.must_stop().is_some())?,
     )?;
     let exchange = of();
-    host.set("node", function(ctx, move || exchange.node.clone())?)?;
+    host.set("node", getter(ctx, move || exchange.node.clone())?)?;
     host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
-    let text_bytes = |text: rquickjs::String<'_>| values::text(text.as_value()).len() as u32;
-    host.set("textBytes", function(ctx, text_bytes)?)?;
+    let text_bytes = |text: rquickjs::String<'_>| values::text_bytes(text.as_value());
+    host.set("textBytes", function(ctx, &of(), text_bytes)?)?;
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
-    host.set("optionsChecker", function(ctx, checker)?)?;
+    host.set("optionsChecker", function(ctx, &of(), checker)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
-    host.set("now", function(ctx, now)?)?;
+    host.set("now", getter(ctx, now)?)?;
     Ok(host)
 }
 
-/// A function of the host's, in the middle of which no lane is stopped.
+/// A function of the host's, in the middle of which no lane is stopped. The engine counts a call of it as one of the 10,000
+/// steps until it asks whether the lane has to give the core back, so that is asked here too.
 pub(super) fn function<'js, P: 'js>(
     ctx: &Ctx<'js>,
+    exchange: &Rc<Exchange>,
     function: impl IntoJsFunc<'js, P> + 'js,
 ) -> rquickjs::Result<Function<'js>> {
-    Function::new(ctx.clone(), Unstoppable(function, PhantomData))
+    let exchange = Rc::clone(exchange);
+    let looking = Looking {
+        function,
+        exchange,
+        params: PhantomData,
+    };
+    Function::new(ctx.clone(), looking)
 }
 
-struct Unstoppable<F, P>(F, PhantomData<P>);
+/// One that is over at once.
+fn getter<'js, R: IntoJs<'js> + 'js>(
+    ctx: &Ctx<'js>,
+    value: impl Fn() -> R + 'js,
+) -> rquickjs::Result<Function<'js>> {
+    Function::new(ctx.clone(), move || unstoppable(&value))
+}
 
-impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Unstoppable<F, P> {
+struct Looking<F, P> {
+    function: F,
+    exchange: Rc<Exchange>,
+    params: PhantomData<P>,
+}
+
+impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Looking<F, P> {
     fn param_requirements() -> ParamRequirement {
         F::param_requirements()
     }
 
     fn call(&self, params: Params<'_, 'js>) -> rquickjs::Result<Value<'js>> {
-        unstoppable(|| self.0.call(params))
+        let ctx = params.ctx().clone();
+        unstoppable(|| {
+            let made = self.function.call(params);
+            match self.exchange.pause_or_stop() {
+                true => Err(interrupted(&ctx)),
+                false => made,
+            }
+        })
+    }
+}
+
+/// What the engine throws where a call has to end, which no script can catch.
+fn interrupted(ctx: &Ctx<'_>) -> rquickjs::Error {
+    let error = Exception::throw_internal(ctx, "interrupted");
+    let thrown = ctx.catch();
+    // SAFETY: the value is alive; it gets a mark.
+    unsafe { qjs::JS_SetUncatchableError(ctx.as_raw().as_ptr(), thrown.as_raw()) };
+    match thrown.is_error() {
+        true => ctx.throw(thrown),
+        false => error,
     }
 }
 
@@ -90,13 +126,13 @@ fn send<'js>(
             "madrpc.call: a script cannot call while it loads",
         ));
     }
-    let name = values::text(name.as_value());
-    if name.len() > FUNCTION_NAME_MAX_BYTES {
+    if values::text_bytes(name.as_value()) > FUNCTION_NAME_MAX_BYTES {
         return Err(Exception::throw_range(
             ctx,
             "madrpc.call: the function's name is too long",
         ));
     }
+    let name = values::text(name.as_value());
     let builtins = Builtins::new(ctx, exchange, tools)?;
     let (body, written) = exchange.lend(Vec::new(), |body| {
         values::to_wire(ctx, &builtins, args, Whole::Argument, body, BODY_MAX_BYTES)
@@ -108,7 +144,6 @@ fn send<'js>(
         };
         throw(ctx, &builtins, tools, &error)
     })?;
-    exchange.pause();
     let timeout = timeout_ms.map(milliseconds);
     exchange.ask(name, body, timeout).ok_or_else(|| {
         let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");

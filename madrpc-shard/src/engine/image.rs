@@ -49,6 +49,10 @@ impl<Fiber> Image<Fiber> {
         })
     }
 
+    pub(super) fn heap(&self) -> &heap::Image {
+        &self.heap
+    }
+
     /// Counts of the exchange that there were.
     #[cfg(test)]
     pub(super) fn counts(&self) -> usize {
@@ -84,7 +88,7 @@ impl<Fiber> Image<Fiber> {
 }
 
 /// The part of the stack that is in use, and a little more.
-fn used_stack(exchange: &Exchange) -> Range<usize> {
+pub(super) fn used_stack(exchange: &Exchange) -> Range<usize> {
     let stack = exchange.lane.stack();
     let lowest = exchange.lane.suspended_at().saturating_sub(BELOW_BYTES);
     lowest.clamp(stack.start, stack.end)..stack.end
@@ -95,12 +99,12 @@ fn used_stack_of(exchange: &Exchange, bytes: usize) -> Range<usize> {
     stack.end - bytes..stack.end
 }
 
-/// Gives back the pages of a deep recursion.
-fn give_back_below(unused: Range<usize>) {
+/// Gives back the pages of a stack of which nothing is in use.
+pub(super) fn give_back_below(unused: Range<usize>) {
     const PAGE_BYTES: usize = 4096;
     let end = unused.end / PAGE_BYTES * PAGE_BYTES;
     if end > unused.start {
-        // SAFETY: the range lies in the lane's stack, whole pages below what is in use; the next who reads them finds zeros.
+        // SAFETY: the range lies in the lane's stack, whole pages; the next who reads them finds zeros.
         unsafe {
             libc::madvise(
                 unused.start as *mut _,

@@ -9,21 +9,15 @@
 //! when its call has to end is not resumed any more, and goes as it is.
 
 use super::exchange::{Answer, ChildCall, Exchange, Yield, emptied};
-use super::heap::Counting;
 use super::image::Image;
-use super::limits::{
-    CallLimits, GC_THRESHOLD_BYTES, JS_STACK_BYTES, LOAD_CPU, LaneConfig, STACK_BYTES,
-};
-use super::modules::ModuleLoader;
+use super::life::live;
+use super::limits::{CallLimits, LOAD_CPU, LaneConfig, STACK_BYTES};
+use super::packing::Packed;
 use super::preempt::{self, Preemption};
-use super::program::Program;
-use super::random::Randomness;
-use super::{Registration, Script, ScriptError, exception};
+use super::{Registration, Script, ScriptError};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use madrpc_core::call::{CallError, ErrorKind};
-use rquickjs::runtime::RejectionTracker;
-use rquickjs::{Context, Runtime};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +53,8 @@ pub(crate) struct Lane {
     is_stopped: bool,
     /// As it was before its first call, where that is kept.
     image: Option<Image<Fiber>>,
+    /// What it holds, while its call waits for long.
+    packed: Option<Packed>,
 }
 
 /// What holds for calls of one function.
@@ -122,6 +118,7 @@ impl Loading {
             is_forced,
             is_stopped: false,
             image: None,
+            packed: None,
         };
         Ok(Self(lane))
     }
@@ -234,6 +231,10 @@ impl Lane {
     /// Lets the lane have the core, until it gives it back or loses it.
     fn go_on(&mut self, now: Instant, slice: Duration) -> CoroutineResult<Yield, ()> {
         let (exchange, fiber) = (&*self.exchange, &mut self.fiber);
+        if let Some(packed) = self.packed.take() {
+            // SAFETY: it is of this lane, which was not resumed since.
+            unsafe { packed.unpack(exchange) };
+        }
         let slice_end = now + slice;
         exchange.slice_end.set(slice_end);
         exchange.meter.on_resume(now);
@@ -311,6 +312,32 @@ impl Lane {
         }
     }
 
+    /// Compresses what it holds, until it is resumed: its call waits for long. Says to how many bytes.
+    pub(crate) fn pack(&mut self) -> Option<usize> {
+        if self.is_stopped || self.packed.is_some() {
+            return None;
+        }
+        self.packed = Packed::of(&self.exchange);
+        self.packed.as_ref().map(Packed::bytes)
+    }
+
+    /// Whether it is packed.
+    pub(crate) fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
+    /// Gives a part of the memory back of a lane that goes without being resumed, or is renewed; says whether there was something.
+    /// It takes less than a millisecond, and cannot be resumed any more.
+    pub(crate) fn shrink(&mut self) -> bool {
+        if !self.is_stopped && self.image.is_none() {
+            return false;
+        }
+        self.is_stopped = true;
+        self.spoilt = true;
+        let heap = &self.exchange.lane.heap;
+        heap.shrink_unused(self.image.as_ref().map(Image::heap))
+    }
+
     /// Makes it what it was before its first call, whatever it is in the middle of; says whether that could be.
     pub(crate) fn renew(&mut self) -> bool {
         let Some(image) = &self.image else {
@@ -319,6 +346,7 @@ impl Lane {
         if self.fiber.done() {
             return false;
         }
+        self.packed = None;
         // SAFETY: the image is this lane's, which is suspended while `self` is borrowed.
         unsafe { image.restore(&mut self.fiber, &self.exchange) };
         self.calls = 0;
@@ -403,88 +431,10 @@ fn is_cut_off(kind: ErrorKind) -> bool {
     )
 }
 
-/// The life of a lane, on its own stack.
-fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
-    let made =
-        Runtime::new_with_alloc(Counting(Rc::clone(&exchange.lane.heap))).and_then(|runtime| {
-            exchange.pause();
-            let context = Context::full(&runtime)?;
-            exchange.pause();
-            Ok((runtime, context))
-        });
-    let (runtime, context) = match made {
-        Ok(made) => made,
-        Err(error) => {
-            let error = format!("script {}: no engine for it: {error}", script.name);
-            return exchange.suspend(Yield::Loaded(Err(ScriptError::new(error))));
-        }
-    };
-    runtime.set_max_stack_size(JS_STACK_BYTES);
-    // What the engine begins with is less than what a fresh lane holds, none of which is garbage.
-    runtime.set_gc_threshold(GC_THRESHOLD_BYTES);
-    let module_loader = ModuleLoader::install(&runtime, script);
-    runtime.set_interrupt_handler(Some(interrupt_handler(Rc::clone(exchange))));
-    runtime.set_host_promise_rejection_tracker(Some(rejection_tracker(Rc::clone(exchange))));
-    context.with(|ctx| {
-        exchange.lane.heap.attach(&ctx);
-        exchange.randomness.set(Randomness::find(&ctx));
-    });
-    context.with(|ctx| match Program::load(&ctx, exchange, script) {
-        Ok(program) => {
-            module_loader.close();
-            exchange.lane.heap.on_loaded();
-            exchange.suspend(Yield::Loaded(Ok(program.registrations())));
-            while !exchange.retired.get() {
-                let result = program.call(exchange);
-                // Only garbage with cycles waits for it; all else is gone already.
-                if exchange.lane.heap.grown() > grown_max {
-                    preempt::stoppable(|| ctx.run_gc());
-                }
-                exchange.lane.heap.rest();
-                exchange.suspend(Yield::Done(result));
-            }
-        }
-        Err(error) => exchange.suspend(Yield::Loaded(Err(error))),
-    });
-    exchange.lane.heap.detach();
-    // It looks at all that there is, and there may be much.
-    preempt::stoppable(|| drop((context, runtime)));
-}
-
-/// What QuickJS asks every so often: `true` ends the call.
-fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
-    let look = move || {
-        if exchange.stop.get().is_some() {
-            return true;
-        }
-        let now = Instant::now();
-        if let Some(kind) = exchange.limit_passed(now) {
-            exchange.stop.set(Some(kind));
-            return true;
-        }
-        if now >= exchange.slice_end.get() {
-            exchange.suspend(Yield::Slice);
-        }
-        exchange.stop.get().is_some()
-    };
-    Box::new(move || preempt::unstoppable(&look))
-}
-
-/// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.
-fn rejection_tracker(exchange: Rc<Exchange>) -> RejectionTracker {
-    Box::new(move |ctx, promise, reason, is_handled| {
-        preempt::unstoppable(|| {
-            // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
-            let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
-            if is_handled {
-                exchange.rejection_handled(promise);
-            } else {
-                exchange.rejected(promise, exception::of_value(&ctx, &reason));
-            }
-        });
-    })
-}
-
 #[cfg(test)]
 #[path = "lane_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "torture_tests.rs"]
+mod torture_tests;

@@ -71,6 +71,9 @@ pub(super) struct Running {
     pub(super) has_to_end: bool,
     /// When it was set aside, counted in slices of the shard.
     pub(super) since_slice: u64,
+    /// When it began to wait, if it does; and whether that is noted for the packing of its lane.
+    pub(super) waits_since: Instant,
+    pub(super) is_noted_waiting: bool,
 }
 
 /// What a call has asked for.

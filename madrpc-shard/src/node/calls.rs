@@ -14,13 +14,13 @@ use crate::net::shares::AccountKey;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a call in the queue costs beside its arguments, roughly.
 const QUEUED_COST_BYTES: usize = 512;
 
-/// Slices after which a call is behind those that have used fewer.
-const FEW_SLICES: u32 = 8;
+/// Time on the core after which a call is behind those that have had less: what two slices usually are.
+const YOUNG_MAX: Duration = Duration::from_millis(1);
 
 /// A call, in one of the rows.
 pub(super) struct Entry {
@@ -326,7 +326,7 @@ impl Calls {
 }
 
 fn row_of(running: &Running) -> Row {
-    match running.slices < FEW_SLICES {
+    match running.cpu < YOUNG_MAX {
         _ if running.has_to_end => Row::Ending,
         true => Row::Young,
         false => Row::Old,

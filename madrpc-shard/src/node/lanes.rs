@@ -11,11 +11,13 @@ use crate::net::seat::Seat;
 use crate::net::shares::AccountKey;
 use std::time::{Duration, Instant};
 
-/// Lanes of one shard, most of them of waiting calls, where there is memory for so many.
-const LANES_MAX: usize = 1024;
+/// Lanes of one shard, most of them of waiting calls, where there is memory for so many: each has four mappings, of which the
+/// system allows a process 65,530 (vm.max_map_count).
+const LANES_MAX: usize = 12_000;
 
-/// What a lane takes that has loaded a small script, roughly.
+/// What a lane takes that has loaded a small script, roughly, and while it is packed.
 const LANE_COST_BYTES: usize = 350 << 10;
+const PACKED_COST_BYTES: usize = 110 << 10;
 
 /// How many lanes have an image by which they can be renewed, for each of the pool: those beyond are made anew, lest waiting
 /// calls take twice the memory.
@@ -55,8 +57,11 @@ pub(crate) struct Lanes {
     config: LaneConfig,
     /// How many there are at the least, with and without a call.
     pool: usize,
-    /// And at the most.
-    pub(super) max: usize,
+    /// And at the most, and what all may take together.
+    max: usize,
+    bytes_max: usize,
+    /// Those in use that are packed.
+    packed: usize,
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
@@ -93,9 +98,9 @@ impl Lanes {
             node: seat.name.clone(),
             config: config.clone(),
             pool,
-            max: (memory_max / 2 / LANE_COST_BYTES)
-                .min(LANES_MAX)
-                .max(2 * pool),
+            max: LANES_MAX.max(2 * pool),
+            bytes_max: (memory_max / 2).max(2 * pool * LANE_COST_BYTES),
+            packed: 0,
             free: Vec::new(),
             in_use: 0,
             retired: Vec::new(),
@@ -139,13 +144,39 @@ impl Lanes {
 
     /// Whether a caller who has so many may have one more.
     pub(super) fn has_part(&self, own: usize) -> bool {
-        own < PART_OF_FREE * self.max.saturating_sub(self.in_use)
+        own < PART_OF_FREE * (self.free.len() + self.room())
+    }
+
+    /// How many more can be made.
+    fn room(&self) -> usize {
+        let all = self.free.len() + self.in_use;
+        let bytes = all * LANE_COST_BYTES - self.packed * (LANE_COST_BYTES - PACKED_COST_BYTES);
+        let by_bytes = self.bytes_max.saturating_sub(bytes) / LANE_COST_BYTES;
+        by_bytes.min(self.max.saturating_sub(all))
+    }
+
+    /// Those of calls.
+    pub(super) fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// One in use is packed, or is so no longer.
+    pub(super) fn note_packed(&mut self) {
+        self.packed += 1;
+    }
+
+    pub(super) fn note_unpacked(&mut self) {
+        self.packed = self.packed.saturating_sub(1);
     }
 
     /// Whether there are more than those that are kept for callers who have few, or there can be no more.
     pub(super) fn has_spare(&self) -> bool {
-        let kept = self.pool.min(self.max / PART_OF_OTHERS);
-        self.free.len() > kept || self.free.len() + self.in_use >= self.max
+        self.free.len() > self.kept() || self.room() == 0
+    }
+
+    fn kept(&self) -> usize {
+        let most = self.max.min(self.bytes_max / LANE_COST_BYTES);
+        self.pool.min(most / PART_OF_OTHERS)
     }
 
     /// Takes back a lane whose call is over, by this caller.
@@ -166,13 +197,21 @@ impl Lanes {
 
     /// Whether there is one to be made although no call waits for it.
     pub(super) fn is_short(&self) -> bool {
-        let is_short = self.free.len() + self.in_use < self.pool;
+        let all = self.free.len() + self.in_use;
+        // While calls hold some for long, another has one without waiting for it.
+        let has_none_spare = self.in_use > 0 && !self.has_spare();
+        let is_short = all < self.pool || has_none_spare;
         self.loading.is_some() || is_short && !self.cannot_load
     }
 
-    /// Renews or drops one that must not be used as it is, if there is one; gives the caller by whose call, if it was by one.
+    /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by whose call, if it was by one.
     pub(super) fn look_after_retired(&mut self) -> Option<Option<AccountKey>> {
-        let (mut lane, caller) = self.retired.pop()?;
+        let (lane, caller) = self.retired.last_mut()?;
+        let caller = *caller;
+        if lane.is_spoilt() && lane.shrink() {
+            return Some(caller);
+        }
+        let (mut lane, _) = self.retired.pop()?;
         if lane.is_spoilt() && lane.runs(&self.script) && lane.renew() {
             self.free.push(lane);
         }
@@ -183,7 +222,8 @@ impl Lanes {
         if self.free.len() + self.in_use < IMAGES_PER_LANE * self.pool {
             lane.keep_image();
         }
-        self.free.push(Box::new(lane));
+        // The caches know those that have been used.
+        self.free.insert(0, Box::new(lane));
     }
 
     /// The caller whose call took the lane that is missing, if it was one's.
@@ -195,7 +235,7 @@ impl Lanes {
     pub(crate) fn make(&mut self, now: Instant, slice: Duration) -> Making {
         let begun = match self.loading.take() {
             Some(loading) => Ok(loading),
-            None if self.free.len() + self.in_use >= self.max => return Making::Full,
+            None if self.room() == 0 => return Making::Full,
             None => Loading::begin(&self.script, &self.node, &self.config),
         };
         let error = match begun.map(|loading| loading.resume(now, slice)) {
@@ -239,8 +279,10 @@ impl Lanes {
         }
         self.next_return = now + RETURN_INTERVAL;
         let beyond = (self.free.len() + self.in_use).saturating_sub(self.pool);
+        let spare = if self.in_use > 0 { self.kept() + 1 } else { 0 };
         // One by one, when there is time: to drop many takes as long as they are many.
-        let unneeded = self.free.drain(..beyond.min(self.free_min));
+        let unneeded = beyond.min(self.free_min.saturating_sub(spare));
+        let unneeded = self.free.drain(..unneeded);
         self.retired.extend(unneeded.map(|lane| (lane, None)));
         self.free_min = self.free.len();
     }

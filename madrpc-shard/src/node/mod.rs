@@ -19,7 +19,8 @@
 //! New calls get further lanes, and the long ones share what is left of the core.
 //!
 //! **Waiting.** A call that waits for a timer, or for a call of its own, keeps its lane but not its place among the
-//! running; another lane takes that, and one is made where none is free. So parents never block their children.
+//! running; another lane takes that, and one is made where none is free. So parents never block their children. Where many
+//! wait for long, what their lanes hold is compressed meanwhile.
 //!
 //! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
 //! tenth of the time. Who uses lanes up, by calls that are cut off or that wait in them, makes new ones: some are kept for
@@ -31,6 +32,7 @@ mod children;
 mod config;
 mod functions;
 pub(crate) mod lanes;
+mod packing;
 mod reload;
 mod reply;
 mod ring;
@@ -59,6 +61,7 @@ use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
+use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
 use rows::{Counts, Row};
@@ -87,6 +90,7 @@ pub(crate) struct Node {
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
     lanes: Lanes,
+    packing: Packing,
     /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
     pool: usize,
     turns: Turns,
@@ -121,6 +125,7 @@ impl Node {
             orphans: Orphans::default(),
             queue_max: config.queue_max,
             lanes,
+            packing: Packing::default(),
             pool,
             turns: Turns::new(config.slice.unwrap_or(UNSLICED), now),
             staged: Staged::default(),
@@ -250,6 +255,7 @@ impl Service for Node {
         self.give_up_orphans(io);
         self.end_overdue(io);
         self.start_queued(io);
+        self.pack_one(io);
         self.lanes.give_back(io.now);
         let rows = &self.calls.rows;
         io.callers
@@ -272,7 +278,8 @@ impl Service for Node {
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        self.calls.next_timer()
+        let packing = self.packing.next();
+        self.calls.next_timer().into_iter().chain(packing).min()
     }
 
     fn is_idle(&self) -> bool {

@@ -279,7 +279,7 @@ impl Node {
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
-            Making::Full => Some(self.too_many_wait(self.lanes.max)),
+            Making::Full => Some(self.too_many_wait(self.lanes.in_use())),
             Making::Failed(error) => Some(CallError::not_run(
                 ErrorKind::Internal,
                 format!("there is no lane for the call: {error}"),
@@ -390,6 +390,8 @@ impl Node {
             asked: None,
             has_to_end: false,
             since_slice: 0,
+            waits_since: now,
+            is_noted_waiting: false,
         };
         self.go_on(running, now, slice, io);
     }
@@ -402,6 +404,9 @@ impl Node {
         slice: Duration,
         io: &mut Io<'_, Self>,
     ) {
+        if running.lane.is_packed() {
+            self.lanes.note_unpacked();
+        }
         self.beacon.begin(running.ticket.function.counter);
         let progress = running.lane.resume(begun, slice);
         self.beacon.end();
@@ -413,14 +418,16 @@ impl Node {
         running.cpu += now.duration_since(begun);
         running.slices += 1;
         running.since_slice = self.turns.slices_given;
+        running.waits_since = now;
         match progress {
             Progress::Running => {
                 self.set_aside(running, None, io);
             }
             Progress::Waiting(until) => {
                 let key = self.set_aside(running, Some(until), io);
-                if self.send_child_calls(key, io) {
-                    self.calls.wake(key);
+                match self.send_child_calls(key, io) {
+                    true => self.calls.wake(key),
+                    false => self.note_waiting(key, now),
                 }
             }
             Progress::Done(result) => self.finish(running, now, result, io),

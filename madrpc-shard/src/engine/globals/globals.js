@@ -22,7 +22,7 @@
       while (written < bytes.length && written > 0 && (bytes[written] & 0xc0) === 0x80) written--;
       const head = bytes.subarray(0, written);
       target.set(head);
-      return { read: host.decode(head, false, false)[0].length, written };
+      return { read: host.decode(head, false, false, 0)[0].length, written };
     }
   }
 
@@ -53,7 +53,15 @@
       this.#rest = nothing;
       const isFirst = !this.#begun;
       this.#begun = false;
-      let [text, used] = host.decode(bytes, this.#fatal, stream);
+      let text = "", used = 0;
+      // The host does each part in one go.
+      do {
+        const part = bytes.subarray(used, used + 131072), isLast = used + part.length === bytes.length;
+        const [more, length] = host.decode(part, this.#fatal, stream || !isLast, used);
+        text += more;
+        used += length;
+        if (isLast) break;
+      } while (true);
       if (isFirst && !this.#ignoreBOM && text.startsWith("\ufeff")) text = text.slice(1);
       if (stream) {
         this.#rest = bytes.slice(used);

@@ -13,6 +13,7 @@ pub(super) use console::ConsoleLog;
 use super::exchange::Exchange;
 use super::harden::Plan;
 use super::host::function;
+use super::preempt::stoppable;
 use embedded::Embedded;
 use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::rc::Rc;
@@ -51,45 +52,28 @@ pub(super) fn install<'js>(
 ) -> rquickjs::Result<Rc<ConsoleLog>> {
     let console_log = Rc::new(ConsoleLog::new(Rc::clone(exchange), Arc::clone(script)));
     let host = Object::new(ctx.clone())?;
-    host.set("isLogged", function(ctx, ConsoleLog::is_logged)?)?;
-    let of = || Rc::clone(exchange);
-    let (speaker, own) = (Rc::clone(&console_log), of());
+    let of_host = |name, function: rquickjs::Result<Function<'js>>| host.set(name, function?);
+    of_host("isLogged", function(ctx, exchange, ConsoleLog::is_logged))?;
+    let speaker = Rc::clone(&console_log);
     let log = move |level: u8, line: rquickjs::String<'_>| {
-        let line = line.to_cstring()?;
+        let line = stoppable(|| line.to_cstring())?;
         speaker.say(level, line.as_str());
-        own.after(rquickjs::Result::Ok(()))
+        rquickjs::Result::Ok(())
     };
-    host.set("log", function(ctx, log)?)?;
+    of_host("log", function(ctx, exchange, log))?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
-    host.set("now", function(ctx, now)?)?;
-    let own = of();
-    let encode = move |ctx, text| own.after(text::encode(ctx, text));
-    host.set("encode", function(ctx, encode)?)?;
-    let own = of();
-    let decode = move |ctx, view, is_fatal, is_stream| {
-        own.after(text::decode(ctx, view, is_fatal, is_stream))
-    };
-    host.set("decode", function(ctx, decode)?)?;
-    let own = of();
-    let parse = move |ctx: Ctx<'_>, text, base| own.after(url::parse(ctx, text, base));
-    host.set("parseUrl", function(ctx, parse)?)?;
-    let own = of();
-    let set = move |ctx: Ctx<'_>, whole, part, value| own.after(url::set(ctx, whole, part, value));
-    host.set("setUrl", function(ctx, set)?)?;
-    let own = of();
-    let parse = move |text| own.after(url::parse_query(text));
-    host.set("parseQuery", function(ctx, parse)?)?;
-    let own = of();
-    let write = move |list| own.after(url::write_query(list));
-    host.set("writeQuery", function(ctx, write)?)?;
-    let own = of();
-    let random = move |ctx, length| own.after(random(ctx, length));
-    host.set("random", function(ctx, random)?)?;
+    of_host("now", function(ctx, exchange, now))?;
+    of_host("encode", function(ctx, exchange, text::encode))?;
+    of_host("decode", function(ctx, exchange, text::decode))?;
+    of_host("parseUrl", function(ctx, exchange, url::parse))?;
+    of_host("setUrl", function(ctx, exchange, url::set))?;
+    host.set("urlMaxBytes", url::MAX_BYTES)?;
+    of_host("random", function(ctx, exchange, random))?;
     host.set("brought", Array::new(ctx.clone())?)?;
     let plan = Plan::new(ctx)?;
     let bring: Function<'js> = tools.get("bring")?;
-    let make = function(ctx, make)?;
+    let make = function(ctx, exchange, make)?;
     for (at, part) in PARTS.iter().enumerate() {
         // Not in the middle of a call, on what is left of its stack.
         part.source.compiled()?;

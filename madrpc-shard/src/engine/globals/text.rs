@@ -1,5 +1,6 @@
 //! Text to bytes and back, for `TextEncoder` and `TextDecoder`.
 
+use super::super::preempt::stoppable;
 use rquickjs::convert::List;
 use rquickjs::{Ctx, Exception, TypedArray};
 
@@ -8,11 +9,14 @@ pub(super) fn encode<'js>(
     ctx: Ctx<'js>,
     text: rquickjs::String<'js>,
 ) -> rquickjs::Result<TypedArray<'js, u8>> {
-    TypedArray::new_copy(ctx, text.to_cstring()?.as_str().as_bytes())
+    stoppable(|| {
+        let text = text.to_cstring()?;
+        TypedArray::new_copy(ctx, text.as_str().as_bytes())
+    })
 }
 
-/// `host.decode(bytes, fatal, stream)`: the text, and how many bytes it is made of. In a stream, a character that the
-/// end cuts off is left for the next time.
+/// `host.decode(bytes, fatal, stream, from)`: the text, and how many bytes it is made of. In a stream, a character that the
+/// end cuts off is left for the next time. The bytes are few, and there were `from` before them.
 ///
 /// # Errors
 /// A `TypeError` where the bytes are not UTF-8 and must be.
@@ -25,6 +29,7 @@ pub(super) fn decode<'js>(
     view: TypedArray<'js, u8>,
     is_fatal: bool,
     is_stream: bool,
+    from: usize,
 ) -> rquickjs::Result<List<(String, usize)>> {
     // SAFETY: no JavaScript runs while the bytes are borrowed, so the buffer is neither moved nor detached.
     let bytes = unsafe { view.as_bytes() }.unwrap_or_default();
@@ -37,7 +42,7 @@ pub(super) fn decode<'js>(
     if is_fatal && let Err(error) = std::str::from_utf8(bytes) {
         let error = format!(
             "TextDecoder.decode: the byte at {} is no UTF-8",
-            error.valid_up_to()
+            from + error.valid_up_to()
         );
         return Err(Exception::throw_type(&ctx, &error));
     }

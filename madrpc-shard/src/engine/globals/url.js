@@ -2,6 +2,31 @@
 (host) => {
   "use strict";
   const text = (value) => String(value).toWellFormed();
+  const bounded = (value) => {
+    const whole = text(value);
+    if (whole.length > host.urlMaxBytes) {
+      throw new RangeError(`URL: an address of ${whole.length} characters, and none may have more than ${host.urlMaxBytes}`);
+    }
+    return whole;
+  };
+
+  // application/x-www-form-urlencoded (URL Standard, section 5).
+  const encoded = (value) => encodeURIComponent(value)
+    .replace(/[!'()~]|%20/g, (some) => (some === "%20" ? "+" : `%${some.charCodeAt(0).toString(16).toUpperCase()}`));
+  const decoded = (part) => {
+    const spaced = part.replaceAll("+", " ");
+    if (!spaced.includes("%")) return spaced;
+    try {
+      return decodeURIComponent(spaced);
+    } catch {
+      // Not all of it is the UTF-8 of something; what is not is U+FFFD, and what is no escape stays.
+      return spaced.replace(/(?:%[0-9a-f]{2})+/gi, (escapes) => {
+        const bytes = Uint8Array.from(escapes.slice(1).split("%"), (hex) => parseInt(hex, 16));
+        return host.decode(bytes, false, false, 0)[0];
+      });
+    }
+  };
+
   // What links an address with its parameters, and is nobody else's concern.
   let link, refill;
 
@@ -12,9 +37,12 @@
       refill = (params, query) => { params.#pairs = URLSearchParams.#read(query); };
     }
     static #read(query) {
-      const flat = host.parseQuery(query.startsWith("?") ? query.slice(1) : query);
       const pairs = [];
-      for (let at = 0; at < flat.length; at += 2) pairs.push([flat[at], flat[at + 1]]);
+      for (const part of (query.startsWith("?") ? query.slice(1) : query).split("&")) {
+        if (part === "") continue;
+        const at = part.indexOf("=");
+        pairs.push(at < 0 ? [decoded(part), ""] : [decoded(part.slice(0, at)), decoded(part.slice(at + 1))]);
+      }
       return pairs;
     }
     constructor(init = "") {
@@ -52,7 +80,7 @@
     *keys() { for (const [name] of this) yield name; }
     *values() { for (const [, value] of this) yield value; }
     [Symbol.iterator]() { return this.entries(); }
-    toString() { return host.writeQuery(this.#pairs.flat()); }
+    toString() { return this.#pairs.map((pair) => pair.map(encoded).join("=")).join("&"); }
     #matcher(name, value) {
       const wanted = text(name), only = value === undefined ? undefined : text(value);
       return (pair) => pair[0] === wanted && (only === undefined || pair[1] === only);
@@ -64,7 +92,7 @@
 
   class URL {
     #parts; #params;
-    constructor(url, base) { this.#parts = host.parseUrl(text(url), base === undefined ? undefined : text(base)); }
+    constructor(url, base) { this.#parts = host.parseUrl(bounded(url), base === undefined ? undefined : bounded(base)); }
     static canParse(url, base) { return URL.parse(url, base) !== null; }
     static parse(url, base) {
       try {
@@ -74,12 +102,12 @@
       }
     }
     #set(part, value) {
-      this.#parts = host.setUrl(this.#parts[HREF], part, text(value));
+      this.#parts = host.setUrl(this.#parts[HREF], part, bounded(value));
       if (part === SEARCH && this.#params) refill(this.#params, this.search);
     }
     get href() { return this.#parts[HREF]; }
     set href(value) {
-      this.#parts = host.parseUrl(text(value), undefined);
+      this.#parts = host.parseUrl(bounded(value), undefined);
       if (this.#params) refill(this.#params, this.search);
     }
     get origin() { return this.#parts[ORIGIN]; }
@@ -104,7 +132,7 @@
     get searchParams() {
       if (!this.#params) {
         this.#params = new URLSearchParams(this.search);
-        link(this.#params, (params) => { this.#parts = host.setUrl(this.#parts[HREF], SEARCH, params.toString()); });
+        link(this.#params, (params) => { this.#parts = host.setUrl(this.#parts[HREF], SEARCH, bounded(params)); });
       }
       return this.#params;
     }

@@ -1,7 +1,10 @@
 //! Addresses, for `URL` and `URLSearchParams`: what the crate `url` says of them.
 
 use rquickjs::{Ctx, Exception};
-use url::{Url, form_urlencoded, quirks};
+use url::{Url, quirks};
+
+/// The longest text that is taken for an address, which takes about a millisecond: nothing is stopped in the middle of it.
+pub(super) const MAX_BYTES: u32 = 32 << 10;
 
 /// `host.parseUrl(text, base)`: the parts of an address, the whole first, in the order of url.js.
 ///
@@ -80,28 +83,4 @@ fn parts(url: &Url) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
-}
-
-/// `host.parseQuery(text)`: names and values in turn.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the engine hands arguments over by value"
-)]
-pub(super) fn parse_query(text: String) -> Vec<String> {
-    form_urlencoded::parse(text.as_bytes())
-        .flat_map(|(name, value)| [name.into_owned(), value.into_owned()])
-        .collect()
-}
-
-/// `host.writeQuery(list)`: the text for names and values in turn.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the engine hands arguments over by value"
-)]
-pub(super) fn write_query(list: Vec<String>) -> String {
-    let mut out = form_urlencoded::Serializer::new(String::new());
-    for pair in list.chunks_exact(2) {
-        out.append_pair(&pair[0], &pair[1]);
-    }
-    out.finish()
 }

@@ -9,18 +9,20 @@
 //! one, whether that is within the bound or not. So the heap asks for one itself as a call comes near its bound. Nothing
 //! can be collected in the middle of a request: one for more than is left is refused, whatever a collection would free.
 
+mod content;
 mod pages;
+mod regions;
 
+use super::preempt::heap_step;
 use pages::{Pages, usable_size};
 use rquickjs::allocator::Allocator;
 use rquickjs::{Ctx, qjs};
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
 /// A heap as it was once.
 pub(super) struct Image {
-    pages: pages::Image,
+    pages: content::Image,
     current: usize,
     next_collection: usize,
 }
@@ -31,8 +33,6 @@ const BETWEEN_BLOCKS_BYTES: usize = 4 << 20;
 /// The pages of one lane's heap and their counts, in bytes.
 pub(super) struct Heap {
     pages: Pages,
-    /// Whether the lane is in the middle of a step of `pages`, see [`Heap::is_busy`].
-    busy: AtomicBool,
     current: Cell<usize>,
     peak: Cell<usize>,
     /// Held when the script was loaded.
@@ -56,7 +56,6 @@ impl Heap {
     pub(super) fn new(limit: usize) -> Self {
         let heap = Self {
             pages: Pages::new(),
-            busy: AtomicBool::new(false),
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
@@ -142,7 +141,6 @@ impl Heap {
     /// # Safety
     /// The image is of this heap, and nothing that is in it is used by what does not go back to that time too.
     pub(super) unsafe fn restore(&self, image: &Image) {
-        self.busy.store(false, Ordering::Relaxed);
         // SAFETY: the caller says so.
         unsafe { self.pages.restore(&image.pages) };
         self.current.set(image.current);
@@ -150,21 +148,36 @@ impl Heap {
         self.refused.set(None);
     }
 
+    /// What is in it, compressed, of which the pages go back to the system; `None` where that is more than so much.
+    pub(super) fn pack(&self, max_bytes: usize) -> Option<Vec<u8>> {
+        self.pages.pack(max_bytes)
+    }
+
+    /// Puts back what was packed.
+    ///
+    /// # Safety
+    /// It is of this heap, and nothing in it was used since.
+    pub(super) unsafe fn unpack(&self, packed: &[u8]) {
+        // SAFETY: the caller says so.
+        unsafe { self.pages.unpack(packed) };
+    }
+
     /// The call is over: what was kept for more of it goes back to the system.
     pub(super) fn rest(&self) {
-        self.pages.rest();
+        heap_step(|| self.pages.rest());
+    }
+
+    /// Gives a part of its memory back, of which nothing is used any more but what `image` brings back; says whether there was
+    /// something.
+    pub(super) fn shrink_unused(&self, image: Option<&Image>) -> bool {
+        self.pages
+            .shrink_unused(image.map_or(0, |image| image.pages.content.len()))
     }
 
     /// Memory that is taken for it, in bytes.
     #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.pages.taken()
-    }
-
-    /// Whether the lane, stopped where it is now, is in the middle of a step of its heap. All that such a step touches is the
-    /// lane's own.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
     }
 
     fn refuse(&self, size: usize) -> *mut u8 {
@@ -220,20 +233,6 @@ impl Heap {
 /// The engine's allocator.
 pub(super) struct Counting(pub(super) Rc<Heap>);
 
-/// One step of the pages, during which the lane may be stopped anywhere: in the C library too, which is called for nothing but
-/// copying and the system's calls for pages.
-macro_rules! step {
-    ($heap:expr, $step:expr) => {{
-        $heap.busy.store(true, Ordering::Relaxed);
-        // Only a signal handler of this thread reads the mark, so nothing but the compiler could put it elsewhere.
-        compiler_fence(Ordering::SeqCst);
-        let made = $step;
-        compiler_fence(Ordering::SeqCst);
-        $heap.busy.store(false, Ordering::Relaxed);
-        made
-    }};
-}
-
 impl Counting {
     /// Counts a new block, or a refusal where there was none.
     fn taken(&self, block: *mut u8, asked: usize) -> *mut u8 {
@@ -252,7 +251,7 @@ unsafe impl Allocator for Counting {
         if !self.0.admits(size) {
             return self.0.refuse(size);
         }
-        let block = step!(self.0, self.0.pages.allocate(size));
+        let block = heap_step(|| self.0.pages.allocate(size));
         self.taken(block, size)
     }
 
@@ -261,7 +260,7 @@ unsafe impl Allocator for Counting {
         if !self.0.admits(whole) {
             return self.0.refuse(whole);
         }
-        let block = step!(self.0, self.0.pages.allocate_zeroed(whole));
+        let block = heap_step(|| self.0.pages.allocate_zeroed(whole));
         self.taken(block, whole)
     }
 
@@ -269,7 +268,7 @@ unsafe impl Allocator for Counting {
         // SAFETY: the caller says that the block is one of ours.
         self.0.remove(unsafe { usable_size(block) });
         // SAFETY: as above.
-        step!(self.0, unsafe { self.0.pages.free(block) });
+        heap_step(|| unsafe { self.0.pages.free(block) });
     }
 
     unsafe fn realloc(&mut self, block: *mut u8, size: usize) -> *mut u8 {
@@ -287,7 +286,7 @@ unsafe impl Allocator for Counting {
             return self.0.refuse(size - before);
         }
         // SAFETY: as above.
-        let moved = step!(self.0, unsafe { self.0.pages.resize(block, size) });
+        let moved = heap_step(|| unsafe { self.0.pages.resize(block, size) });
         if moved.is_null() {
             return self.0.refuse(size);
         }

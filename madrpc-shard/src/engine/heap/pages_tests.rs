@@ -110,7 +110,7 @@ fn a_heap_of_many_small_blocks_goes_on_beyond_its_first_region() {
     let blocks: Vec<_> = (0..400).map(|_| pages.allocate(400_000)).collect();
     assert!(blocks.iter().all(|block| !block.is_null()));
     // SAFETY: nobody else looks.
-    let regions = unsafe { &*pages.small.get() }.allocator().count.get();
+    let regions = unsafe { &*pages.small.get() }.allocator().count();
     assert!(regions > 1, "{regions}");
     for block in blocks {
         // SAFETY: the blocks are in use.

@@ -6,7 +6,7 @@
 use super::super::exchange::Yield;
 use super::super::heap::Heap;
 use super::code::Code;
-use super::{IS_STOPPABLE, timer, unstoppable};
+use super::{PLACE, Place, timer, unstoppable};
 use corosensei::Yielder;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -18,11 +18,12 @@ use std::sync::atomic::{Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
 /// How long after its time a lane is stopped by force. A ring costs 2 to 20 us: calls that give the core back by themselves
-/// shall not pay for many.
-const GRACE: Duration = Duration::from_micros(4000);
+/// shall not pay for many. The engine asks the host each 0.3 ms.
+const GRACE: Duration = Duration::from_micros(1500);
 
-/// The same for a while after one had to be stopped.
-const GRACE_AFTER_FORCE: Duration = Duration::from_micros(700);
+/// The same for a while after a lane of the thread had to be stopped, and for one that was itself stopped the last time.
+const GRACE_AFTER_FORCE: Duration = Duration::from_micros(400);
+const GRACE_OF_STOPPED: Duration = Duration::from_micros(50);
 const AFTER_FORCE: Duration = Duration::from_secs(1);
 
 /// How soon it is tried again where a lane could not be stopped. Shorter than a ring takes, nothing would go on.
@@ -38,6 +39,8 @@ pub(super) fn signal() -> c_int {
 pub(in super::super) struct Stoppable {
     stack: Cell<(usize, usize)>,
     yielder: Cell<*const Yielder<(), Yield>>,
+    /// Whether it was stopped by force the last time.
+    is_stopped: Cell<bool>,
     /// Where on its stack it last gave the core back.
     suspended_at: Cell<usize>,
     pub(in super::super) heap: Rc<Heap>,
@@ -49,6 +52,7 @@ impl Stoppable {
         Self {
             stack: Cell::new((0, 0)),
             yielder: Cell::new(null()),
+            is_stopped: Cell::new(false),
             suspended_at: Cell::new(0),
             heap: Rc::new(heap),
         }
@@ -132,6 +136,7 @@ pub(in super::super) fn run<R>(
             .get()
             .is_some_and(|at| now.saturating_duration_since(at) < AFTER_FORCE);
         let grace = match was_forced {
+            _ if lane.is_stopped.take() => GRACE_OF_STOPPED,
             true => GRACE_AFTER_FORCE,
             false => GRACE,
         };
@@ -160,7 +165,7 @@ impl Watch {
         timer::ring_after(time);
     }
 
-    fn on_ring(&self, place: &Place) {
+    fn on_ring(&self, at: &Processor) {
         // SAFETY: it is set for as long as `run` has the lane borrowed.
         let lane = unsafe { self.lane.get().as_ref() };
         let (Some(lane), Some(stop_at)) = (lane, self.stop_at.get()) else {
@@ -169,16 +174,21 @@ impl Watch {
             return;
         };
         let now = Instant::now();
+        self.rings_at.set(Some(now + timer::REPEAT));
         if now < stop_at {
             return self.ring_at(stop_at, now);
         }
-        if !IS_STOPPABLE.get() {
-            return self.ring_at(now + AGAIN_IN_HOST, now);
-        }
-        if !self.may_be_stopped(lane, place) {
+        let may_be_stopped = match PLACE.get() {
+            Place::Nowhere | Place::Heap => return self.ring_at(now + AGAIN_IN_HOST, now),
+            Place::Script => self.holds_nothing(at),
+            Place::Anywhere => true,
+        };
+        // On its way to the lane, or back, the thread is on a stack of its own.
+        if !may_be_stopped || !lane.stack().contains(&at.stack) {
             return self.ring_at(now + AGAIN, now);
         }
         self.forced_at.set(Some(now));
+        lane.is_stopped.set(true);
         self.lane.set(null());
         // The kernel keeps the signal back while its handler runs, and the shard goes on in it. When the handler returns, the
         // kernel sets what held where the lane was stopped.
@@ -186,27 +196,22 @@ impl Watch {
         lane.suspend(Yield::Forced);
     }
 
-    /// Whether the lane holds nothing of others where it is.
-    fn may_be_stopped(&self, lane: &Stoppable, place: &Place) -> bool {
-        let (lowest, end) = lane.stack.get();
-        // On its way to the lane, or back, the thread is on a stack of its own.
-        if !(lowest..end).contains(&place.stack) {
-            return false;
-        }
-        // SAFETY: the lane's stack is mapped, and something is on it.
-        let top = unsafe { *(place.stack as *const usize) };
+    /// Whether the lane, which runs a script, holds nothing of others where it is.
+    fn holds_nothing(&self, at: &Processor) -> bool {
+        // SAFETY: it is on a stack, on which there is something.
+        let top = unsafe { *(at.stack as *const usize) };
         let code = self.code.get();
-        lane.heap.is_busy() || code.is_some_and(|code| code.holds_nothing(place.code, top))
+        code.is_some_and(|code| code.holds_nothing(at.code, top))
     }
 }
 
 /// Where the processor was.
-struct Place {
+struct Processor {
     code: usize,
     stack: usize,
 }
 
-impl Place {
+impl Processor {
     #[cfg(target_arch = "x86_64")]
     fn of(context: &libc::ucontext_t) -> Self {
         let registers = &context.uc_mcontext.gregs;
@@ -228,8 +233,8 @@ extern "C" fn on_signal(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void)
     // SAFETY: it is a cell of this thread.
     let error = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes it (SA_SIGINFO), as it was when the signal came.
-    let place = Place::of(unsafe { &*context.cast() });
-    WATCH.with(|watch| watch.on_ring(&place));
+    let at = Processor::of(unsafe { &*context.cast() });
+    WATCH.with(|watch| watch.on_ring(&at));
     // SAFETY: as above. The shard's calls of the system have set it meanwhile.
     unsafe { *libc::__errno_location() = error };
 }

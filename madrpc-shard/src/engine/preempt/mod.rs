@@ -90,23 +90,42 @@ pub(crate) fn set_up() -> Result<(), String> {
     }
 }
 
-thread_local! {
-    /// Whether the lane that runs on this thread may be stopped by force. It is not set while none runs.
-    static IS_STOPPABLE: Cell<bool> = const { Cell::new(false) };
+/// Where the lane that runs may be stopped by force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Nowhere: the host's code runs, or no lane.
+    Nowhere,
+    /// In the code that [`Code`] knows to hold nothing.
+    Script,
+    /// Nowhere, but in what it leaves out: a step of the heap in the middle of a script.
+    Heap,
+    /// At every instruction.
+    Anywhere,
 }
 
-/// Sets the mark for a while.
+thread_local! {
+    static PLACE: Cell<Place> = const { Cell::new(Place::Nowhere) };
+}
+
+/// Sets the place for a while.
 struct Mark {
-    before: bool,
+    before: Place,
 }
 
 impl Mark {
     #[inline]
-    fn set(is_stoppable: bool) -> Self {
-        let before = IS_STOPPABLE.replace(is_stoppable);
+    fn set(place: Place) -> Self {
+        let before = PLACE.replace(place);
         // Only a signal handler of this thread reads the mark, so nothing but the compiler could put it elsewhere.
         compiler_fence(Ordering::SeqCst);
         Self { before }
+    }
+
+    /// Sets it where another is set.
+    #[inline]
+    fn change(from: Place, to: Place) -> Self {
+        let present = PLACE.get();
+        Self::set(if present == from { to } else { present })
     }
 }
 
@@ -114,7 +133,7 @@ impl Drop for Mark {
     #[inline]
     fn drop(&mut self) {
         compiler_fence(Ordering::SeqCst);
-        IS_STOPPABLE.set(self.before);
+        PLACE.set(self.before);
     }
 }
 
@@ -122,13 +141,28 @@ impl Drop for Mark {
 /// engine's, and no borrow of anybody else's, and no lock, is held.
 #[inline]
 pub(super) fn stoppable<R>(run: impl FnOnce() -> R) -> R {
-    let _mark = Mark::set(true);
+    let _mark = Mark::set(Place::Script);
     run()
 }
 
 /// Runs the host's code, which is never stopped, in the middle of a script.
 #[inline]
 pub(super) fn unstoppable<R>(run: impl FnOnce() -> R) -> R {
-    let _mark = Mark::set(false);
+    let _mark = Mark::set(Place::Nowhere);
+    run()
+}
+
+/// Runs a step of the lane's heap, in the middle of a script or of the host's code.
+#[inline]
+pub(super) fn heap_step<R>(run: impl FnOnce() -> R) -> R {
+    let _mark = Mark::change(Place::Script, Place::Heap);
+    run()
+}
+
+/// Runs what takes long in a step of the heap, where that is in the middle of a script: the lane may be stopped in it at every
+/// instruction, also of the C library's, and may then be thrown away. Nothing else than the lane uses what is half done then.
+#[inline]
+pub(super) fn anywhere<R>(run: impl FnOnce() -> R) -> R {
+    let _mark = Mark::change(Place::Heap, Place::Anywhere);
     run()
 }

@@ -6,7 +6,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 /// It rings again so often until it is told to be quiet, lest a lane run for ever where one ring was lost.
-const REPEAT: Duration = Duration::from_millis(5);
+pub(super) const REPEAT: Duration = Duration::from_millis(5);
 
 thread_local! {
     /// What the handler sees of it: a number, which is 0 while there is no timer.

@@ -252,6 +252,11 @@ pub(super) fn as_promise<'js>(
     }
 }
 
+/// The bytes of a string as UTF-8.
+pub(super) fn text_bytes(string: &Value<'_>) -> usize {
+    View::of(string).text(str::len).unwrap_or(usize::MAX)
+}
+
 /// The text of a string.
 pub(super) fn text(string: &Value<'_>) -> String {
     View::of(string).text(str::to_owned).unwrap_or_default()

@@ -1,0 +1,170 @@
+//! Lanes that are stopped by force thousands of times a second, wherever they are, and thrown away or taken back to their
+//! beginning at random: what they say is what they say undisturbed.
+//!
+//! `MADRPC_TORTURE_SECONDS=3600 cargo test --release -p madrpc-shard --lib torture -- --nocapture` for longer.
+
+use super::*;
+use crate::engine::Answer;
+use madrpc_core::value::Value;
+
+const SCRIPT: &str = include_str!("torture.js");
+
+/// Lanes of a thread, and threads.
+const LANES: usize = 6;
+const THREADS: u64 = 2;
+
+/// A slice that no job is over in.
+const WHOLE: Duration = Duration::from_secs(60);
+
+/// Slices end at random within this, and with the grace after it: some ten thousand times a second.
+const SLICE_MAX_US: u64 = 40;
+
+fn seconds() -> u64 {
+    let seconds = std::env::var("MADRPC_TORTURE_SECONDS").ok();
+    seconds.map_or(10, |seconds| seconds.parse().unwrap())
+}
+
+fn lane(script: &Script) -> Lane {
+    let config = LaneConfig {
+        memory_bytes: 256 << 20,
+        ..LaneConfig::default()
+    };
+    Lane::load(script, "", &config).unwrap().0
+}
+
+fn assign(lane: &mut Lane, job: usize) {
+    lane.assign(job, &[], Instant::now() + Duration::from_secs(600));
+}
+
+/// What other functions would say.
+fn answer(lane: &mut Lane) -> usize {
+    let asked = lane.take_child_calls();
+    let count = asked.len();
+    for call in asked {
+        let answer: Answer = match call.function.as_str() {
+            "echo" => Ok(call.body),
+            _ => Err(CallError::may_have_run(ErrorKind::JavaScript, "it fails")),
+        };
+        lane.answer(call.token, answer);
+    }
+    count
+}
+
+/// What the job says, of which random bytes and the like are no part.
+fn result(lane: &Lane, result: Result<(), CallError>) -> Result<Value, CallError> {
+    result.map(|()| lane.with_output(|bytes| Value::decode(bytes).unwrap()))
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    slices: u64,
+    forced: u64,
+    done: u64,
+    renewed: u64,
+    packed: u64,
+    replaced: u64,
+}
+
+fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) -> Counts {
+    preempt::set_up().unwrap();
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut counts = Counts::default();
+    let fresh = |random: &mut fastrand::Rng| {
+        let mut lane = lane(script);
+        if random.bool() {
+            lane.keep_image();
+        }
+        let job = random.usize(..expected.len());
+        assign(&mut lane, job);
+        (lane, job)
+    };
+    let mut lanes: Vec<_> = (0..LANES).map(|_| fresh(&mut random)).collect();
+    let end = Instant::now() + Duration::from_secs(seconds());
+    // The shard's own floats must not be touched either.
+    let mut sum = 0.0_f64;
+    while Instant::now() < end {
+        let at = random.usize(..LANES);
+        let (lane, job) = &mut lanes[at];
+        counts.slices += 1;
+        sum = sum.mul_add(0.5, 1.0);
+        let slice = Duration::from_micros(random.u64(..SLICE_MAX_US));
+        match lane.resume(Instant::now(), slice) {
+            Progress::Done(ended) => {
+                let said = result(lane, ended);
+                assert_eq!(said, expected[*job], "job {job}, seed {seed}: {counts:?}");
+                counts.done += 1;
+                *job = random.usize(..expected.len());
+                assign(lane, *job);
+            }
+            Progress::Waiting(_) => {
+                answer(lane);
+                counts.packed += u64::from(random.bool() && lane.pack().is_some());
+            }
+            Progress::Running => {
+                counts.forced += u64::from(lane.is_stopped);
+                let is_packed = random.u8(..8) == 0 && lane.pack().is_some();
+                counts.packed += u64::from(is_packed);
+            }
+        }
+        match random.u32(..4000) {
+            0 => {
+                lanes[at] = fresh(&mut random);
+                counts.replaced += 1;
+            }
+            1 => {
+                let (lane, job) = &mut lanes[at];
+                while random.bool() && lane.shrink() {}
+                if lane.renew() {
+                    counts.renewed += 1;
+                    assign(lane, *job);
+                } else {
+                    lanes[at] = fresh(&mut random);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!((sum - 2.0).abs() < 1e-9, "{sum}");
+    counts
+}
+
+#[test]
+fn lanes_that_are_stopped_anywhere_say_what_they_say_undisturbed() {
+    if std::env::var_os("ASAN_OPTIONS").is_some() {
+        return;
+    }
+    let script = Script::new("torture.js", SCRIPT);
+    let names = script.functions().unwrap();
+    let mut undisturbed = lane(&script);
+    undisturbed.is_forced = false;
+    let expected: Vec<_> = (0..names.len())
+        .map(|job| {
+            assign(&mut undisturbed, job);
+            loop {
+                match undisturbed.resume(Instant::now(), WHOLE) {
+                    Progress::Done(ended) => break result(&undisturbed, ended),
+                    Progress::Waiting(_) => {
+                        answer(&mut undisturbed);
+                    }
+                    Progress::Running => {}
+                }
+            }
+        })
+        .collect();
+    for (name, said) in names.iter().zip(&expected) {
+        assert!(said.is_ok(), "{name}: {said:?}");
+    }
+    drop(undisturbed);
+    let (script, expected) = (&script, &expected);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..=THREADS)
+            .map(|seed| scope.spawn(move || torture(script, expected, seed)))
+            .collect();
+        for thread in threads {
+            let counts = thread.join().unwrap();
+            println!("{counts:?}");
+            assert!(counts.forced > 100 && counts.done > 100 && counts.renewed > 0);
+            assert!(counts.packed > 100);
+        }
+    });
+}
