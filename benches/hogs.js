@@ -65,6 +65,7 @@ const hogs = {
 
   // What is sent.
   largeResult() { return Array.from({ length: 500 }, (_, i) => "x".repeat(100000) + i); },
+  typedResult() { return [new Uint8Array(20 << 20), new Float64Array(5 << 20)]; },
   manyResults() { return Array.from({ length: 5e5 }, (_, i) => [i]); },
   sharedResult() { let o = [1]; for (let i = 0; i < 26; i++) o = [o, o]; return o; },
   getterResult() { return { get a() { for (;;); } }; },

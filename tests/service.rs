@@ -66,6 +66,7 @@ fn node(home: &Home, address: &str, more: &[&str]) -> Served {
     let args = ["node", "-s", "script.js", "-b", address, "--shards", "1"];
     let mut command = home.command(&[&args, more].concat());
     command
+        .env("MADRPC_PREEMPT", "polling")
         .env("NOTIFY_SOCKET", home.path("notify"))
         .env("WATCHDOG_USEC", "2000000");
     let mut node = Served::start(&mut command);
@@ -237,10 +238,9 @@ fn a_function_that_cannot_be_interrupted_has_its_time_and_no_more() {
     let manager = Manager::new(&home);
     home.write("script.js", STUCK);
     let address = format!("127.0.0.1:{}", free_port());
-    let mut patient = node(&home, &address, &["--preempt", "polling"]);
+    let mut patient = node(&home, &address, &[]);
     manager.waits_for("WATCHDOG=1");
-    // The search's time grows with the square: about as long as wanted, on this machine. Long enough that the start of a
-    // process is little beside it.
+    // The search's time grows with the square: about as long as wanted, long beside the start of a process.
     let begun = Instant::now();
     assert_eq!(
         home.call(&[&address, "held", "40000"]).status.code(),
@@ -259,11 +259,7 @@ fn a_function_that_cannot_be_interrupted_has_its_time_and_no_more() {
     patient.end();
     manager.hears(Duration::from_millis(300), None);
 
-    let _strict = node(
-        &home,
-        &address,
-        &["--preempt", "polling", "--stall-limit", "1s"],
-    );
+    let _strict = node(&home, &address, &["--stall-limit", "1s"]);
     let mut held = call().unwrap();
     // Beats are about a second apart while a shard is silent: one of them is well beyond the limit.
     manager.waits_for("shard 0: held by `held` for 1 s");

@@ -119,12 +119,17 @@ pub enum FrameError {
 
 /// Appends a frame to `out`.
 pub fn write(out: &mut Vec<u8>, header: &Header<'_>, body: &[u8]) {
+    write_head(out, header, body.len());
+    out.extend_from_slice(body);
+}
+
+/// Appends the part of a frame that comes before its body, which has so many bytes.
+pub fn write_head(out: &mut Vec<u8>, header: &Header<'_>, body_bytes: usize) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     // Appending to a Vec cannot fail, and a header holds nothing that postcard refuses.
     let _ = postcard::serialize_with_flavor(header, Append(out));
-    out.extend_from_slice(body);
-    let length = (out.len() - start - PREFIX_BYTES) as u32;
+    let length = (out.len() - start - PREFIX_BYTES + body_bytes) as u32;
     out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_le_bytes());
 }
 

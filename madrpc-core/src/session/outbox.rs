@@ -27,7 +27,9 @@ pub struct Outbox {
 /// A frame on a stream of its own.
 #[derive(Debug)]
 struct Departing {
-    bytes: Vec<u8>,
+    /// What comes before the body.
+    head: Vec<u8>,
+    body: Vec<u8>,
     taken: usize,
     stream: Option<u64>,
 }
@@ -39,11 +41,24 @@ impl Outbox {
             frame::write(&mut self.channel, header, body);
             return;
         }
-        let mut bytes = Vec::with_capacity(body.len() + HEADER_MAX_BYTES);
-        frame::write(&mut bytes, header, body);
-        self.body_bytes += bytes.len();
+        self.send_large(header, body.to_vec());
+    }
+
+    /// The same, of a body that goes as it is where it is large: to copy it may take some twenty milliseconds.
+    pub fn send_owned(&mut self, header: &Header<'_>, body: Vec<u8>) {
+        match body.len() <= INLINE_BODY_MAX_BYTES {
+            true => self.send(header, &body),
+            false => self.send_large(header, body),
+        }
+    }
+
+    fn send_large(&mut self, header: &Header<'_>, body: Vec<u8>) {
+        let mut head = Vec::with_capacity(HEADER_MAX_BYTES);
+        frame::write_head(&mut head, header, body.len());
+        self.body_bytes += head.len() + body.len();
         self.bodies.push_back(Departing {
-            bytes,
+            head,
+            body,
             taken: 0,
             stream: None,
         });
@@ -121,22 +136,49 @@ impl Outbox {
                     stream
                 }
             };
-            let rest = &body.bytes[body.taken..];
-            let taken = match give(quic, stream, rest, true) {
+            let taken = match body.offer(quic, stream) {
                 Ok(taken) => taken,
-                Err(quiche::Error::Done) => 0,
                 // Stopped by the peer, which says why in a frame: the rest is of no use to it.
-                Err(_) => rest.len(),
+                Err(_) => body.left(),
             };
             body.taken += taken;
             self.taken_bytes += taken as u64;
             self.body_bytes -= taken;
-            if body.taken == body.bytes.len() {
+            if body.left() == 0 {
                 self.bodies.remove(index);
             } else {
                 index += 1;
             }
         }
+    }
+}
+
+impl Departing {
+    /// Bytes that QUIC has not taken.
+    fn left(&self) -> usize {
+        self.head.len() + self.body.len() - self.taken
+    }
+
+    /// Gives QUIC what it takes; says how much.
+    fn offer(&self, quic: &mut quiche::Connection, stream: u64) -> quiche::Result<usize> {
+        let head = self.head.get(self.taken..).unwrap_or_default();
+        let mut taken = 0;
+        if !head.is_empty() {
+            taken = done_is_none(give(quic, stream, head, false))?;
+            if taken < head.len() {
+                return Ok(taken);
+            }
+        }
+        let rest = &self.body[self.taken + taken - self.head.len()..];
+        Ok(taken + done_is_none(give(quic, stream, rest, true))?)
+    }
+}
+
+/// No room is nothing taken.
+fn done_is_none(given: quiche::Result<usize>) -> quiche::Result<usize> {
+    match given {
+        Err(quiche::Error::Done) => Ok(0),
+        given => given,
     }
 }
 

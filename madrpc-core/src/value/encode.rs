@@ -104,8 +104,35 @@ impl<'a> Encoder<'a> {
     /// Bytes.
     #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.tag_and_varint(tag::BYTES, bytes.len() as u64)?;
+        self.begin_bytes(bytes.len())?;
         self.put(bytes)
+    }
+
+    /// Bytes, of which so many follow by [`Self::more`].
+    pub fn begin_bytes(&mut self, count: usize) -> Result<(), EncodeError> {
+        self.tag_and_varint(tag::BYTES, count as u64)
+    }
+
+    /// A typed array, of whose elements so many bytes follow by [`Self::more`].
+    ///
+    /// # Errors
+    /// Also [`EncodeError::OddLength`], for no whole number of elements.
+    pub fn begin_typed_array(
+        &mut self,
+        kind: TypedArrayKind,
+        bytes: usize,
+    ) -> Result<(), EncodeError> {
+        if !bytes.is_multiple_of(kind.element_bytes()) {
+            return Err(OddLength { kind, bytes }.into());
+        }
+        self.put(&[tag::TYPED_ARRAY, kind.number()])?;
+        let (varint, length) = varint(bytes as u64);
+        self.put(&varint[..length])
+    }
+
+    /// A part of bytes that were begun.
+    pub fn more(&mut self, part: &[u8]) -> Result<(), EncodeError> {
+        self.put(part)
     }
 
     /// A typed array, its elements little endian.
@@ -113,15 +140,8 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// Also [`EncodeError::OddLength`], for no whole number of elements.
     pub fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<(), EncodeError> {
-        if !bytes.len().is_multiple_of(kind.element_bytes()) {
-            return Err(OddLength {
-                kind,
-                bytes: bytes.len(),
-            }
-            .into());
-        }
-        self.put(&[tag::TYPED_ARRAY, kind.number()])?;
-        self.block(bytes)
+        self.begin_typed_array(kind, bytes.len())?;
+        self.put(bytes)
     }
 
     /// An array: `len` values follow, then [`Self::end`].

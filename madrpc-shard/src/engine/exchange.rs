@@ -4,7 +4,7 @@
 //! here for calls to others, whose answers are brought here.
 
 use super::heap::Heap;
-use super::limits::{LaneConfig, Meter};
+use super::limits::{LaneConfig, Meter, Mib};
 use super::preempt::Stoppable;
 use super::random::Randomness;
 use super::{Registration, ScriptError};
@@ -12,6 +12,7 @@ use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::ptr::null;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Calls that one call may have under way at the same time.
@@ -60,8 +61,8 @@ pub(super) struct Exchange {
     pub(super) input: Cell<Vec<u8>>,
     /// The result, once it is written.
     pub(super) output: Cell<Vec<u8>>,
-    /// Buffers on the lane's stack, which are in use there.
-    lent: RefCell<Vec<*mut Vec<u8>>>,
+    /// The last of the buffers on the lane's stack that are in use there.
+    lent: Cell<*const Lent>,
     pub(super) deadline: Cell<Instant>,
     pub(super) meter: Meter,
     pub(super) slice_end: Cell<Instant>,
@@ -78,8 +79,10 @@ pub(super) struct Exchange {
     pub(super) wake_at: Cell<Option<Instant>>,
     child_calls: RefCell<Vec<ChildCall>>,
     answers: RefCell<VecDeque<(u32, Answer)>>,
-    /// Errands without an answer.
-    open_child_calls: Cell<usize>,
+    /// The bytes of the arguments of those without an answer, by their tokens.
+    open_child_calls: RefCell<HashMap<u32, usize, foldhash::fast::RandomState>>,
+    /// What those take, and answers that the call has not seen.
+    child_bytes: Cell<usize>,
     last_token: Cell<u32>,
     rejections: RefCell<Rejections>,
 }
@@ -87,7 +90,7 @@ pub(super) struct Exchange {
 /// Rejected promises that nothing handles, by their addresses: of very many the engine may have forgotten all but these.
 #[derive(Default)]
 struct Rejections {
-    by_address: HashMap<usize, Rejection, foldhash::fast::FixedState>,
+    by_address: HashMap<usize, Rejection, foldhash::fast::RandomState>,
     count: u64,
 }
 
@@ -95,6 +98,12 @@ struct Rejection {
     number: u64,
     /// Of the first ones.
     reason: Option<CallError>,
+}
+
+/// A buffer on the lane's stack, and the one that was lent before.
+struct Lent {
+    place: *mut Vec<u8>,
+    before: *const Lent,
 }
 
 /// As many are known of, and of so many the reason; one is told.
@@ -112,7 +121,7 @@ impl Exchange {
             call: Cell::new(0),
             input: Cell::default(),
             output: Cell::default(),
-            lent: RefCell::default(),
+            lent: Cell::new(null()),
             deadline: Cell::new(now + TIMEOUT_MAX),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
@@ -124,7 +133,8 @@ impl Exchange {
             wake_at: Cell::new(None),
             child_calls: RefCell::default(),
             answers: RefCell::default(),
-            open_child_calls: Cell::new(0),
+            open_child_calls: RefCell::default(),
+            child_bytes: Cell::new(0),
             last_token: Cell::new(0),
             rejections: RefCell::default(),
         }
@@ -186,27 +196,44 @@ impl Exchange {
             .map_or(0.0, |since| since.as_secs_f64() * 1000.0)
     }
 
-    /// Asks for a call; `None` where too many are under way.
+    /// Asks for a call, and gives its token.
+    ///
+    /// # Errors
+    /// In words, where too many are under way, or they hold too much.
     pub(super) fn ask(
         &self,
         function: String,
         body: Vec<u8>,
         timeout: Option<Duration>,
-    ) -> Option<u32> {
-        if self.open_child_calls.get() >= CHILDREN_MAX {
-            return None;
+    ) -> Result<u32, String> {
+        let mut open = self.open_child_calls.borrow_mut();
+        if open.len() >= CHILDREN_MAX {
+            return Err(format!(
+                "{CHILDREN_MAX} calls of this call are under way already"
+            ));
+        }
+        let (held, limit) = (self.child_bytes.get(), self.meter.limits().memory_bytes);
+        if body.len() > limit.saturating_sub(held) {
+            return Err(format!(
+                "calls of this call hold {} already, and this one wants {} more: together no more than {} \
+                 (--memory-limit, or memoryMb at register)",
+                Mib(held),
+                Mib(body.len()),
+                Mib(limit)
+            ));
         }
         self.is_touched.set(true);
         let token = self.last_token.get().wrapping_add(1);
         self.last_token.set(token);
-        self.open_child_calls.set(self.open_child_calls.get() + 1);
+        self.child_bytes.set(held + body.len());
+        open.insert(token, body.len());
         self.child_calls.borrow_mut().push(ChildCall {
             token,
             function,
             body,
             timeout,
         });
-        Some(token)
+        Ok(token)
     }
 
     /// The calls asked for since the last time.
@@ -216,23 +243,33 @@ impl Exchange {
 
     /// Brings an answer.
     pub(super) fn answer(&self, token: u32, answer: Answer) {
-        self.open_child_calls
-            .set(self.open_child_calls.get().saturating_sub(1));
+        let asked = self.open_child_calls.borrow_mut().remove(&token);
+        let held = self.child_bytes.get() + bytes_of(&answer);
+        self.child_bytes
+            .set(held.saturating_sub(asked.unwrap_or_default()));
         self.answers.borrow_mut().push_back((token, answer));
     }
 
     pub(super) fn next_answer(&self) -> Option<(u32, Answer)> {
-        self.answers.borrow_mut().pop_front()
+        let next = self.answers.borrow_mut().pop_front();
+        self.seen(next)
     }
 
     pub(super) fn answer_to(&self, token: u32) -> Option<Answer> {
         let mut answers = self.answers.borrow_mut();
         let at = answers.iter().position(|(of, _)| *of == token)?;
-        answers.remove(at).map(|(_, answer)| answer)
+        self.seen(answers.remove(at)).map(|(_, answer)| answer)
+    }
+
+    fn seen(&self, answer: Option<(u32, Answer)>) -> Option<(u32, Answer)> {
+        let bytes = answer.as_ref().map_or(0, |(_, answer)| bytes_of(answer));
+        self.child_bytes
+            .set(self.child_bytes.get().saturating_sub(bytes));
+        answer
     }
 
     pub(super) fn has_open_child_calls(&self) -> bool {
-        self.open_child_calls.get() > 0
+        !self.open_child_calls.borrow().is_empty()
     }
 
     /// A promise is rejected, for this `reason`.
@@ -273,31 +310,37 @@ impl Exchange {
         mut buffer: Vec<u8>,
         use_it: impl FnOnce(&mut Vec<u8>) -> R,
     ) -> (Vec<u8>, R) {
-        /// Ends it, however it ends.
-        struct Lent<'a>(&'a Exchange);
-        impl Drop for Lent<'_> {
+        /// Takes it off the list, however it ends.
+        struct End<'a>(&'a Exchange, *const Lent);
+        impl Drop for End<'_> {
             fn drop(&mut self) {
-                self.0.lent.borrow_mut().pop();
+                self.0.lent.set(self.1);
             }
         }
-        let place = &raw mut buffer;
-        self.lent.borrow_mut().push(place);
-        let lent = Lent(self);
+        let (place, before) = (&raw mut buffer, self.lent.get());
+        let lent = Lent { place, before };
+        self.lent.set(&raw const lent);
+        let end = End(self, before);
         // SAFETY: the buffer is here until `use_it` returns, and nobody else looks at it before the lane is thrown away.
         let used = use_it(unsafe { &mut *place });
-        drop(lent);
+        drop(end);
         (buffer, used)
     }
 
     /// Frees what is lent.
     ///
     /// # Safety
-    /// The lane's stack is still there, and the lane is never resumed.
+    /// The lane's stack is still there, and the lane is never resumed where it is.
     pub(super) unsafe fn free_lent(&self) {
-        for place in self.lent.borrow_mut().drain(..) {
-            // SAFETY: it lies on that stack, whole, as the lane was stopped in no step of a buffer's own, and whoever would
+        let mut next = self.lent.replace(null());
+        while !next.is_null() {
+            // SAFETY: all of it lies on that stack, whole, as the lane was stopped in no step of a buffer's own, and whoever would
             // have freed it never will.
-            drop(unsafe { place.read() });
+            unsafe {
+                let Lent { place, before } = *next;
+                drop(place.read());
+                next = before;
+            }
         }
     }
 
@@ -308,9 +351,14 @@ impl Exchange {
         self.wake_at.set(None);
         self.child_calls.borrow_mut().clear();
         self.answers.borrow_mut().clear();
-        self.open_child_calls.set(0);
+        self.open_child_calls.borrow_mut().clear();
+        self.child_bytes.set(0);
         self.rejections.take();
     }
+}
+
+fn bytes_of(answer: &Answer) -> usize {
+    answer.as_ref().map_or(0, Vec::len)
 }
 
 /// A buffer that is not used any more, without what is much of it: no limit of a call counts what a lane keeps beside its heap.

@@ -2,7 +2,7 @@
 //!
 //! They hold the exchange and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
-use super::exchange::{CHILDREN_MAX, Exchange, Yield};
+use super::exchange::{Exchange, Yield};
 use super::globals::embedded::OPTIONS;
 use super::numbers::milliseconds;
 use super::preempt::{stoppable, unstoppable};
@@ -145,9 +145,8 @@ fn send<'js>(
         throw(ctx, &builtins, tools, &error)
     })?;
     let timeout = timeout_ms.map(milliseconds);
-    exchange.ask(name, body, timeout).ok_or_else(|| {
-        let error = format!("madrpc.call: {CHILDREN_MAX} calls of this call are under way already");
-        let error = CallError::not_run(ErrorKind::Overloaded, error);
+    exchange.ask(name, body, timeout).map_err(|error| {
+        let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
         throw(ctx, &builtins, tools, &error)
     })
 }

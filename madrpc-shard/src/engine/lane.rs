@@ -281,6 +281,11 @@ impl Lane {
         bytes
     }
 
+    /// The result of the call that is done, once.
+    pub(crate) fn take_output(&self) -> Vec<u8> {
+        self.exchange.output.take()
+    }
+
     /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
         let output = self.exchange.output.take();
@@ -386,6 +391,8 @@ impl Drop for Lane {
             self.renew();
         }
         self.exchange.retired.set(true);
+        // That of its last call may be long over.
+        self.exchange.deadline.set(Instant::now() + ENDING);
         while !self.fiber.done() && !self.is_stopped {
             self.exchange.stop.set(Some(ErrorKind::Cancelled));
             let _ = self.go_on(Instant::now(), ENDING);

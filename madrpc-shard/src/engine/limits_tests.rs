@@ -108,22 +108,20 @@ fn a_function_has_its_own_limits_or_those_of_the_lane() {
         ..LaneConfig::default()
     };
     let own = "{ cpuMs: 60, memoryMb: 9 }";
-    let mut lane = load(
-        &format!(
-            "madrpc.register('spin', () => {{ for (;;) {{}} }});
-             madrpc.register('spinOwn', () => {{ for (;;) {{}} }}, {own});
-             madrpc.register('take', () => new ArrayBuffer(6e6));
-             madrpc.register('takeOwn', () => new ArrayBuffer(6e6).byteLength, {own});"
-        ),
-        &config,
-    )
-    .unwrap();
+    let source = format!(
+        "madrpc.register('spin', () => {{ for (;;) {{}} }});
+         madrpc.register('spinOwn', () => {{ for (;;) {{}} }}, {own});
+         madrpc.register('take', () => new ArrayBuffer(6e6));
+         madrpc.register('takeOwn', () => new ArrayBuffer(6e6).byteLength, {own});"
+    );
     for (function, limit) in [(0, "limit is 30 ms"), (1, "limit is 60 ms")] {
+        let mut lane = load(&source, &config).unwrap();
         let error = call(&mut lane, function).unwrap_err();
         assert_eq!(error.kind, ErrorKind::CpuLimit);
         assert!(error.message.contains(limit), "{error}");
         assert!(lane.is_spoilt());
     }
+    let mut lane = load(&source, &config).unwrap();
     let error = call(&mut lane, 2).unwrap_err();
     assert_eq!(error.kind, ErrorKind::MemoryLimit);
     assert!(
@@ -132,6 +130,7 @@ fn a_function_has_its_own_limits_or_those_of_the_lane() {
             .contains("asked for 5.7 MiB more; its limit is 3 MiB"),
         "{error}"
     );
+    let mut lane = load(&source, &config).unwrap();
     assert_eq!(call(&mut lane, 3), Ok(Value::Integer(6_000_000)));
     assert!(!lane.is_spoilt());
     assert!(lane.heap_peak_bytes() > 6_000_000);

@@ -7,6 +7,7 @@ use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use std::time::{Duration, Instant};
 
 impl Node {
@@ -56,14 +57,17 @@ impl Node {
                     match result {
                         Ok(()) => {
                             let header = Header::Reply { id, bill };
-                            lane.with_output(|body| outbox.send(&header, body));
+                            match lane.output_bytes() > INLINE_BODY_MAX_BYTES {
+                                true => outbox.send_owned(&header, lane.take_output()),
+                                false => lane.with_output(|body| outbox.send(&header, body)),
+                            }
                         }
                         Err(error) => outbox.fail(id, bill, &error),
                     }
                 }
             }
             Origin::Parent(parent) => {
-                let answer = result.map(|()| lane.with_output(<[u8]>::to_vec));
+                let answer = result.map(|()| lane.take_output());
                 self.answer(parent, answer);
             }
         }

@@ -30,6 +30,9 @@ pub(super) struct Image {
 /// Memory that a call may take beyond its limit: what lies between its blocks, and what is left of the last page.
 const BETWEEN_BLOCKS_BYTES: usize = 4 << 20;
 
+/// What calls may leave taken, before it is looked for what of it is not used.
+const LEFT_TAKEN_BYTES: usize = 128 << 10;
+
 /// The pages of one lane's heap and their counts, in bytes.
 pub(super) struct Heap {
     pages: Pages,
@@ -37,6 +40,8 @@ pub(super) struct Heap {
     peak: Cell<usize>,
     /// Held when the script was loaded.
     loaded: Cell<usize>,
+    /// Memory that calls may leave taken.
+    usual: Cell<usize>,
     /// Held when the call began.
     start: Cell<usize>,
     /// What may be held while the call runs.
@@ -59,6 +64,7 @@ impl Heap {
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
+            usual: Cell::new(0),
             start: Cell::new(0),
             ceiling: Cell::new(0),
             refused: Cell::new(None),
@@ -85,6 +91,7 @@ impl Heap {
     /// The script is loaded: from here on growth is counted.
     pub(super) fn on_loaded(&self) {
         self.loaded.set(self.current.get());
+        self.usual.set(self.pages.taken() + LEFT_TAKEN_BYTES);
     }
 
     /// What is held once the script is loaded.
@@ -164,7 +171,10 @@ impl Heap {
 
     /// The call is over: what was kept for more of it goes back to the system.
     pub(super) fn rest(&self) {
-        heap_step(|| self.pages.rest());
+        let usual = self.usual.get();
+        if self.pages.taken() > usual {
+            heap_step(|| self.pages.rest());
+        }
     }
 
     /// Gives a part of its memory back, of which nothing is used any more but what `image` brings back; says whether there was

@@ -67,10 +67,8 @@ impl Pages {
     pub(super) fn rest(&self) {
         self.drop_kept();
         self.small(|small| {
-            if small.allocator().taken() > LARGE_BYTES {
-                // SAFETY: it may be called at any time.
-                unsafe { small.trim(0) };
-            }
+            // SAFETY: it may be called at any time.
+            unsafe { small.trim(0) };
             small.allocator().keep_spare(SPARE_AT_REST_BYTES);
         });
     }

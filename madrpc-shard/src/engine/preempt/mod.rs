@@ -84,10 +84,11 @@ pub(crate) fn set_up() -> Result<(), String> {
     handler::set_code(code.as_ref().map_err(Clone::clone)?);
     timer::set_up()?;
     static WORKS: OnceLock<bool> = OnceLock::new();
-    match WORKS.get_or_init(self_test::works) {
-        true => Ok(()),
-        false => Err("a test stopped a thread by its timer, and that did not work".to_owned()),
+    if *WORKS.get_or_init(self_test::works) {
+        return Ok(());
     }
+    timer::take_down();
+    Err("a timer was to stop a loop, as a test, and did not".to_owned())
 }
 
 /// Where the lane that runs may be stopped by force.

@@ -52,6 +52,11 @@ pub(super) fn set_up() -> Result<(), String> {
     Ok(())
 }
 
+/// Takes it from the present thread.
+pub(super) fn take_down() {
+    TIMER.with_borrow_mut(Option::take);
+}
+
 /// Lets it ring after so long, and not as it was told before; zero silences it. Safe in a signal handler.
 pub(super) fn ring_after(time: Duration) {
     let spec = |time: Duration| libc::timespec {

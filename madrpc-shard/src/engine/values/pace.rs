@@ -28,8 +28,9 @@ impl Pace {
         left > 0 || self.pause()
     }
 
+    /// Gives the core back where it is time; says whether to go on.
     #[cold]
-    fn pause(&self) -> bool {
+    pub(super) fn pause(&self) -> bool {
         self.left.set(VALUES);
         self.exchange.pause();
         self.exchange.must_stop().is_none()

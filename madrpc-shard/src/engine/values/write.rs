@@ -8,6 +8,9 @@ use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, TypedArray, Value};
 
+/// Bytes that are copied in one go.
+const PART_BYTES: usize = 1 << 20;
+
 /// What the prelude's `classify` says of an object.
 const DATA: i32 = 0;
 const LIST: i32 = 1;
@@ -204,11 +207,13 @@ impl<'js> Writer<'_, 'js> {
             return Err(Unfit::Kind("a detached ArrayBuffer".to_owned()));
         }
         let buffer = value.into_object().and_then(ArrayBuffer::from_object);
-        // SAFETY: no JavaScript runs while the bytes are borrowed, so the buffer is neither moved nor detached.
+        // SAFETY: no JavaScript of this lane runs while the bytes are borrowed, so the buffer is neither moved nor detached.
         let bytes = buffer
             .as_ref()
             .and_then(|buffer| unsafe { buffer.as_bytes() });
-        Ok(self.encoder.bytes(bytes.unwrap_or_default())?)
+        let bytes = bytes.unwrap_or_default();
+        self.encoder.begin_bytes(bytes.len())?;
+        self.parts(bytes)
     }
 
     fn view(&mut self, value: Value<'js>, kind: TypedArrayKind) -> Result<(), Unfit> {
@@ -219,7 +224,20 @@ impl<'js> Writer<'_, 'js> {
         let view: TypedArray<'js, u8> = bytes.get()?;
         // SAFETY: as above.
         let bytes = unsafe { view.as_bytes() };
-        Ok(self.encoder.typed_array(kind, bytes.unwrap_or_default())?)
+        let bytes = bytes.unwrap_or_default();
+        self.encoder.begin_typed_array(kind, bytes.len())?;
+        self.parts(bytes)
+    }
+
+    /// Bytes, between the parts of which the core is given back.
+    fn parts(&mut self, bytes: &[u8]) -> Result<(), Unfit> {
+        for part in bytes.chunks(PART_BYTES) {
+            self.encoder.more(part)?;
+            if part.len() == PART_BYTES && !self.builtins.pace.pause() {
+                return Err(Unfit::Stopped);
+            }
+        }
+        Ok(())
     }
 
     fn array(&mut self, array: View<'_, 'js>) -> Result<(), Unfit> {
