@@ -1,7 +1,7 @@
 //! The image of a lane: its memory as it was when its script had been loaded, to which it can be taken back.
 //!
 //! A lane whose call was cut off in the middle of a built-in cannot be used any more, and one that has served an isolated call
-//! must not be. To make another takes a millisecond; to copy the memory back takes some fifty microseconds, and leaves nothing
+//! must not be. To make another takes a millisecond; to copy the memory back takes some twenty microseconds, and leaves nothing
 //! of what was there: neither values nor half-done work, nor what rquickjs and the host hold for it outside.
 //!
 //! That memory is the lane's heap, the part of its stack that was in use, and where its fiber stands. What else of the process

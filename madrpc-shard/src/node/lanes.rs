@@ -11,8 +11,8 @@ use crate::net::seat::Seat;
 use crate::net::shares::AccountKey;
 use std::time::{Duration, Instant};
 
-/// Lanes of one shard, most of them of waiting calls, where there is memory for so many: each has four mappings, of which the
-/// system allows a process 65,530 (vm.max_map_count).
+/// Lanes of all shards, most of them of waiting calls, where there is memory for so many: each has four mappings, of which the
+/// system allows a process 65,530 (vm.max_map_count). Where there are no more, the C library gets no memory either.
 const LANES_MAX: usize = 12_000;
 
 /// What a lane takes that has loaded a small script, roughly, and while it is packed.
@@ -98,7 +98,7 @@ impl Lanes {
             node: seat.name.clone(),
             config: config.clone(),
             pool,
-            max: LANES_MAX.max(2 * pool),
+            max: (LANES_MAX / usize::from(seat.shards).max(1)).max(2 * pool),
             bytes_max: (memory_max / 2).max(2 * pool * LANE_COST_BYTES),
             packed: 0,
             free: Vec::new(),
@@ -150,7 +150,8 @@ impl Lanes {
     /// How many more can be made.
     fn room(&self) -> usize {
         let all = self.free.len() + self.in_use;
-        let bytes = all * LANE_COST_BYTES - self.packed * (LANE_COST_BYTES - PACKED_COST_BYTES);
+        let saved = self.packed * (LANE_COST_BYTES - PACKED_COST_BYTES);
+        let bytes = (all * LANE_COST_BYTES).saturating_sub(saved);
         let by_bytes = self.bytes_max.saturating_sub(bytes) / LANE_COST_BYTES;
         by_bytes.min(self.max.saturating_sub(all))
     }
@@ -204,7 +205,8 @@ impl Lanes {
         self.loading.is_some() || is_short && !self.cannot_load
     }
 
-    /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by whose call, if it was by one.
+    /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by
+    /// whose call, if it was by one.
     pub(super) fn look_after_retired(&mut self) -> Option<Option<AccountKey>> {
         let (lane, caller) = self.retired.last_mut()?;
         let caller = *caller;

@@ -9,7 +9,7 @@ use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, TypedArray, Value};
 
 /// Bytes that are copied in one go.
-const PART_BYTES: usize = 1 << 20;
+const PART_BYTES: usize = 4 << 20;
 
 /// What the prelude's `classify` says of an object.
 const DATA: i32 = 0;
