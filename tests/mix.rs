@@ -209,6 +209,8 @@ fn every_call_of_a_mix_ends_as_it_should_and_memory_is_flat() {
         assert_eq!(count, share * part / 100, "{function}");
     }
     // A lane that is not given back when it is replaced would be 500 KiB, and there is one to replace for every 19 calls.
-    let (early, last) = (resident[1], resident[9]);
+    // How many there are, and what they hold, is not always the same.
+    let least = |parts: &[usize]| parts.iter().copied().min().unwrap();
+    let (early, last) = (least(&resident[1..4]), least(&resident[7..]));
     assert!(last < early + (6 << 10), "resident, in KiB: {resident:?}");
 }

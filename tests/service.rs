@@ -246,7 +246,7 @@ fn a_function_that_cannot_be_interrupted_has_its_time_and_no_more() {
         home.call(&[&address, "held", "40000"]).status.code(),
         Some(0)
     );
-    let length = 40_000.0 * (8.0 / begun.elapsed().as_secs_f64().max(0.01)).sqrt();
+    let length = 40_000.0 * (20.0 / begun.elapsed().as_secs_f64().max(0.01)).sqrt();
     let length = format!("{length:.0}");
     let call = || home.command(&["call", &address, "held", &length]).spawn();
 
