@@ -19,9 +19,9 @@ const LANES_MAX: usize = 12_000;
 const LANE_COST_BYTES: usize = 350 << 10;
 const PACKED_COST_BYTES: usize = 110 << 10;
 
-/// How many lanes have an image by which they can be renewed, for each of the pool: those beyond are made anew, lest waiting
-/// calls take twice the memory.
-const IMAGES_PER_LANE: usize = 2;
+/// How many lanes have an image by which they can be renewed: so many, or twice the pool. Those beyond are made anew, lest
+/// waiting calls take twice the memory; one of them that is stopped by force for good leaves some 3 KB behind.
+const IMAGES: usize = 64;
 
 /// What one caller may have of the lanes, for each that is left: four fifths of all where it is alone, and something is left
 /// for those who come (see [`crate::net::budget`]).
@@ -221,7 +221,7 @@ impl Lanes {
     }
 
     fn add(&mut self, mut lane: Lane) {
-        if self.free.len() + self.in_use < IMAGES_PER_LANE * self.pool {
+        if self.free.len() + self.in_use < IMAGES.max(2 * self.pool) {
             lane.keep_image();
         }
         // The caches know those that have been used.
