@@ -155,8 +155,15 @@ impl Exchange {
 
     /// The same, and says whether the call has to end.
     pub(super) fn pause_or_stop(&self) -> bool {
-        self.pause();
-        self.must_stop().is_some()
+        let now = Instant::now();
+        if now >= self.slice_end.get() {
+            self.suspend(Yield::Slice);
+            return self.must_stop().is_some();
+        }
+        if self.stop.get().is_none() {
+            self.stop.set(self.limit_passed(now));
+        }
+        self.stop.get().is_some()
     }
 
     /// Whether the call has to end, and why; looks at the clock.

@@ -14,7 +14,10 @@ const PACK_AFTER: Duration = Duration::from_millis(250);
 const UNPACKED_PER_LANE: usize = 8;
 
 /// Calls that are looked at in one turn, of which one is packed.
-const LOOKS_PER_TURN: usize = 16;
+const LOOKS_PER_TURN: usize = 256;
+
+/// Calls that are noted, for each lane of a call: most of them are over by then where many wait for a moment only.
+const NOTED_PER_LANE: usize = 4;
 
 /// Calls that wait, in the order in which they began to.
 #[derive(Default)]
@@ -33,7 +36,10 @@ impl Packing {
 impl Node {
     /// This call waits from now on.
     pub(super) fn note_waiting(&mut self, key: CallKey, now: Instant) {
-        if self.lanes.in_use() <= UNPACKED_PER_LANE * self.pool {
+        let lanes = self.lanes.in_use();
+        if lanes <= UNPACKED_PER_LANE * self.pool
+            || self.packing.waiting.len() >= NOTED_PER_LANE * lanes
+        {
             return;
         }
         if let Some(running) = self.calls.running_mut(key)

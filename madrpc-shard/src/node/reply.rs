@@ -36,9 +36,10 @@ impl Node {
             ..
         } = &running;
         self.count(ticket, now, result.as_ref().err());
+        let bytes = lane.output_bytes();
         if result.is_ok() {
             let mut size = ticket.function.result_size.get();
-            size.note(lane.output_bytes());
+            size.note(bytes);
             ticket.function.result_size.set(size);
         }
         match ticket.origin {
@@ -46,7 +47,7 @@ impl Node {
                 if key.is_some() {
                     io.calls.remove(session, id);
                 }
-                let result = match io.callers.has_room(session, lane.output_bytes()) {
+                let result = match io.callers.has_room(session, bytes) {
                     true => result,
                     false => Err(not_taken()),
                 };
@@ -57,7 +58,7 @@ impl Node {
                     match result {
                         Ok(()) => {
                             let header = Header::Reply { id, bill };
-                            match lane.output_bytes() > INLINE_BODY_MAX_BYTES {
+                            match bytes > INLINE_BODY_MAX_BYTES {
                                 true => outbox.send_owned(&header, lane.take_output()),
                                 false => lane.with_output(|body| outbox.send(&header, body)),
                             }
