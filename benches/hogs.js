@@ -65,11 +65,14 @@ const hogs = {
 
   // What is sent.
   largeResult() { return Array.from({ length: 500 }, (_, i) => "x".repeat(100000) + i); },
+  textResult() { return "é".repeat(15e6); },
+  brokenTextResult() { return "\ud800".repeat(15e6); },
   typedResult() { return [new Uint8Array(20 << 20), new Float64Array(5 << 20)]; },
   manyResults() { return Array.from({ length: 5e5 }, (_, i) => [i]); },
   sharedResult() { let o = [1]; for (let i = 0; i < 26; i++) o = [o, o]; return o; },
   getterResult() { return { get a() { for (;;); } }; },
   builtInResult() { return { toJSON: () => "x".repeat(4e5).includes("x".repeat(2e5) + "y") }; },
+  largeThrown() { throw Array.from({ length: 3e5 }, () => ({})); },
   thrown() { const e = new Error("x".repeat(1e6)); Object.defineProperty(e, "name", { get() { for (;;); } }); throw e; },
   bigThrown() { const e = new Error(); e.name = 7n ** 900000n; throw e; },
 };

@@ -97,8 +97,13 @@ impl<'a> Encoder<'a> {
     /// Text.
     #[inline]
     pub fn string(&mut self, text: &str) -> Result<(), EncodeError> {
-        self.tag_and_varint(tag::STRING, text.len() as u64)?;
+        self.begin_string(text.len())?;
         self.put(text.as_bytes())
+    }
+
+    /// A string, of whose UTF-8 so many bytes follow by [`Self::more`].
+    pub fn begin_string(&mut self, bytes: usize) -> Result<(), EncodeError> {
+        self.tag_and_varint(tag::STRING, bytes as u64)
     }
 
     /// Bytes.

@@ -21,11 +21,22 @@ pub(super) fn pending<'js>(ctx: &Ctx<'js>, builtins: Option<&Builtins<'js>>) -> 
         let error = "the engine gave the call up without an exception";
         return CallError::may_have_run(ErrorKind::Internal, error);
     }
-    let mut error = of_value(ctx, &thrown);
+    let error = of_thrown(ctx, &thrown, builtins);
+    // It may be large.
+    stoppable(|| drop(thrown));
+    error
+}
+
+fn of_thrown<'js>(
+    ctx: &Ctx<'js>,
+    thrown: &Value<'js>,
+    builtins: Option<&Builtins<'js>>,
+) -> CallError {
+    let mut error = of_value(ctx, thrown);
     let (Some(exception), Some(builtins)) = (&mut error.exception, builtins) else {
         return error;
     };
-    exception.value = travelling(ctx, builtins, &thrown);
+    exception.value = travelling(ctx, builtins, thrown);
     // Any object can be thrown; one that is no error says nothing but what is in it.
     if exception.name == "object"
         && exception.message.is_empty()

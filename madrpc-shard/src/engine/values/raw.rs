@@ -249,11 +249,16 @@ impl<'a, 'js> View<'a, 'js> {
 
     /// Lends out the text of the string that this is.
     pub(super) fn text<R>(self, use_it: impl FnOnce(&str) -> R) -> Result<R> {
+        self.to_text().map(|text| use_it(&text.as_str()))
+    }
+
+    /// The text of the string that this is.
+    pub(super) fn to_text(self) -> Result<Text<'a, 'js>> {
         let (ctx, mut length) = (pointer(self.ctx), 0);
         // SAFETY: the engine gives as many bytes as it says, or null.
         let bytes =
             stoppable(|| unsafe { qjs::JS_ToCStringLen2(ctx, &mut length, self.value, false) });
-        Text::new(self.ctx, bytes, length as usize).map(|text| use_it(&text.as_str()))
+        Text::new(self.ctx, bytes, length as usize)
     }
 
     /// How many elements the array that this is has.
@@ -347,7 +352,7 @@ impl<'a, 'js> Entries<'a, 'js> {
 }
 
 /// A text of the engine's.
-struct Text<'a, 'js> {
+pub(super) struct Text<'a, 'js> {
     ctx: &'a Ctx<'js>,
     bytes: *const c_char,
     length: usize,
@@ -357,7 +362,7 @@ struct Text<'a, 'js> {
 impl Drop for Text<'_, '_> {
     fn drop(&mut self) {
         // SAFETY: the engine gave it to us.
-        unsafe { qjs::JS_FreeCString(pointer(self.ctx), self.bytes) };
+        stoppable(|| unsafe { qjs::JS_FreeCString(pointer(self.ctx), self.bytes) });
     }
 }
 
@@ -374,9 +379,32 @@ impl<'a, 'js> Text<'a, 'js> {
         })
     }
 
-    fn as_str(&self) -> Cow<'_, str> {
+    fn bytes(&self) -> &[u8] {
         // SAFETY: the engine gave as many bytes, and keeps them until they are freed.
-        well_formed(unsafe { std::slice::from_raw_parts(self.bytes.cast(), self.length) })
+        unsafe { std::slice::from_raw_parts(self.bytes.cast(), self.length) }
+    }
+
+    /// Its bytes, which are as many once it is well-formed.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(super) fn as_str(&self) -> Cow<'_, str> {
+        well_formed(self.bytes())
+    }
+
+    /// The same in parts of at most so many bytes, each of whole characters; `most` is at least 4.
+    pub(super) fn parts(&self, most: usize) -> impl Iterator<Item = Cow<'_, str>> {
+        let mut rest = self.bytes();
+        std::iter::from_fn(move || {
+            let mut end = rest.len().min(most);
+            while end < rest.len() && end > 1 && rest[end] & 0xc0 == 0x80 {
+                end -= 1;
+            }
+            let (part, left) = rest.split_at(end);
+            rest = left;
+            (!part.is_empty()).then(|| well_formed(part))
+        })
     }
 }
 
@@ -441,7 +469,28 @@ fn done(result: i32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::well_formed;
+    use super::{Raw, well_formed};
+    use rquickjs::{Context, Runtime};
+
+    #[test]
+    fn a_text_in_parts_is_the_text() {
+        let runtime = Runtime::new().unwrap();
+        let context = Context::full(&runtime).unwrap();
+        context.with(|ctx| {
+            let value = ctx
+                .eval("'aé漢🦀\\ud800\\udc00\\udc00b'.repeat(9)")
+                .unwrap();
+            let raw = Raw::of(&ctx, &value);
+            let text = raw.view().to_text().unwrap();
+            let whole = text.as_str();
+            assert_eq!(whole.len(), text.len());
+            for most in 4..200 {
+                let parts: Vec<_> = text.parts(most).collect();
+                assert!(parts.iter().all(|part| part.len() <= most), "{most}");
+                assert_eq!(parts.concat(), whole, "{most}");
+            }
+        });
+    }
 
     #[test]
     fn a_lone_surrogate_becomes_one_replacement_character() {

@@ -8,7 +8,7 @@ use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, TypedArray, Value};
 
-/// Bytes that are copied in one go.
+/// Bytes that are looked at and copied in one go.
 const PART_BYTES: usize = 4 << 20;
 
 /// What the prelude's `classify` says of an object.
@@ -92,7 +92,7 @@ impl<'js> Writer<'_, 'js> {
         match value.kind() {
             Kind::Int(integer) => self.encoder.integer(i64::from(integer))?,
             Kind::Object => return self.object(value, true),
-            Kind::String => value.text(|text| self.encoder.string(text))??,
+            Kind::String => return self.string(value),
             Kind::Float(float) => self.number(float)?,
             Kind::Bool(bool) => self.encoder.bool(bool)?,
             Kind::Null => self.encoder.null()?,
@@ -100,6 +100,26 @@ impl<'js> Writer<'_, 'js> {
             Kind::Other => return self.other(&value.to_value()),
         }
         Ok(())
+    }
+
+    fn string(&mut self, value: View<'_, 'js>) -> Result<(), Unfit> {
+        let text = value.to_text()?;
+        if text.len() <= PART_BYTES {
+            return Ok(self.encoder.string(&text.as_str())?);
+        }
+        self.encoder.begin_string(text.len())?;
+        let mut left = text.len();
+        for part in text.parts(PART_BYTES) {
+            self.encoder.more(part.as_bytes())?;
+            left = left.saturating_sub(part.len());
+            if !self.builtins.pace.pause() {
+                return Err(Unfit::Stopped);
+            }
+        }
+        match left {
+            0 => Ok(()),
+            _ => Err(Unfit::Kind("a text that is no Unicode".to_owned())),
+        }
     }
 
     fn other(&mut self, value: &Value<'js>) -> Result<(), Unfit> {
