@@ -19,6 +19,7 @@ mod classes;
 mod keys;
 mod pace;
 mod raw;
+mod text;
 mod write;
 
 use super::exchange::Exchange;
