@@ -334,6 +334,23 @@ impl Exchange {
         (buffer, used)
     }
 
+    /// Bytes of the call's arguments and result that are on their way to or from its heap.
+    pub(super) fn buffered_bytes(&self) -> usize {
+        let (input, output) = (self.input.take(), self.output.take());
+        let mut bytes = input.capacity() + output.capacity();
+        self.input.set(input);
+        self.output.set(output);
+        let mut next = self.lent.get();
+        while !next.is_null() {
+            // SAFETY: what is in the list lies whole on the lane's stack, and the lane does not run.
+            let (place, before) = unsafe { ((*next).place, (*next).before) };
+            // SAFETY: as above; it was stopped in no step of a buffer's own.
+            bytes += unsafe { (*place).capacity() };
+            next = before;
+        }
+        bytes.saturating_sub(2 * BUFFER_KEPT_BYTES)
+    }
+
     /// Frees what is lent.
     ///
     /// # Safety

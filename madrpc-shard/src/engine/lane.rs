@@ -55,6 +55,8 @@ pub(crate) struct Lane {
     image: Option<Image<Fiber>>,
     /// What it holds, while its call waits for long.
     packed: Option<Packed>,
+    /// What it held beyond its beginnings when that was last asked.
+    noted_bytes: usize,
 }
 
 /// What holds for calls of one function.
@@ -119,6 +121,7 @@ impl Loading {
             is_stopped: false,
             image: None,
             packed: None,
+            noted_bytes: 0,
         };
         Ok(Self(lane))
     }
@@ -299,6 +302,30 @@ impl Lane {
         self.exchange.lane.heap.peak() as u64
     }
 
+    /// Memory that is taken for its heap, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.exchange.lane.heap.taken()
+    }
+
+    /// Bytes that it holds beyond what it held once its script was loaded, as they were when this was last asked, and now.
+    pub(crate) fn note_grown_bytes(&mut self) -> (usize, usize) {
+        let now = match &self.packed {
+            Some(packed) => packed.bytes(),
+            None => self.exchange.lane.heap.taken_beyond_usual() + self.exchange.buffered_bytes(),
+        };
+        (std::mem::replace(&mut self.noted_bytes, now), now)
+    }
+
+    /// What the last of these was.
+    pub(crate) fn noted_bytes(&self) -> usize {
+        self.noted_bytes
+    }
+
+    /// It must not be used again.
+    pub(crate) fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
     /// Whether the lane must be replaced before the next call: the call was cut off in the middle of something, or is
     /// to leave nothing behind; or the lane has served for long enough, or holds too much.
     pub(crate) fn is_spoilt(&self) -> bool {
@@ -435,6 +462,7 @@ fn is_cut_off(kind: ErrorKind) -> bool {
             | ErrorKind::CpuLimit
             | ErrorKind::MemoryLimit
             | ErrorKind::StackLimit
+            | ErrorKind::Overloaded
     )
 }
 

@@ -191,6 +191,11 @@ impl Meter {
                 "the call nested deeper than its stack of {} KiB (stackKb at register)",
                 limits.stack_bytes >> 10
             ),
+            ErrorKind::Overloaded => format!(
+                "the calls of this caller hold more than its part of the memory for lanes (half of the shard's part of \
+                 --memory-max), and this one grew: it used {} of heap",
+                Mib(heap.used())
+            ),
             _ => "the caller gave the call up".to_owned(),
         };
         CallError::may_have_run(kind, words)

@@ -67,6 +67,10 @@ pub(super) struct Running {
     pub(super) slices: u32,
     /// The calls that it waits for, where it has asked for any.
     pub(super) asked: Option<Box<Asked>>,
+    /// Bytes that its lane holds for it and its caller is known to hold.
+    pub(super) memory: usize,
+    /// Whether it wants more than its caller may have.
+    pub(super) is_starved: bool,
     /// Its deadline has passed, or nobody waits for it.
     pub(super) has_to_end: bool,
     /// When it was set aside, counted in slices of the shard.

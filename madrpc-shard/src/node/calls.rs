@@ -127,7 +127,7 @@ impl Calls {
     }
 
     /// Sets a call aside that has a lane: it goes on when it gets the core again, or where it `waits`, at that time at
-    /// the latest, or when it is woken.
+    /// the latest, or when it is woken; or where it is starved, when it is fed.
     pub(super) fn set_aside(
         &mut self,
         mut running: Running,
@@ -136,6 +136,7 @@ impl Calls {
         let deadline = running.ticket.deadline;
         let row = match waits {
             Some(_) if !running.has_to_end => Row::Waiting,
+            None if running.is_starved && !running.has_to_end => Row::Starved,
             _ => row_of(&running),
         };
         let until = waits
@@ -264,6 +265,24 @@ impl Calls {
         let (row, deadline) = (row_of(running), running.ticket.deadline);
         self.set_timer(key, deadline);
         self.enter(key, row);
+    }
+
+    /// The call that is without the memory that it wants for the longest time.
+    pub(super) fn first_starved(&self) -> Option<(CallKey, &Running)> {
+        let (key, entry) = self.rows.front_of_all(Row::Starved)?;
+        match &entry.state {
+            State::Running(running) => Some((CallKey(key), running)),
+            State::Queued(_) | State::Away => None,
+        }
+    }
+
+    /// Puts a call that is starved in the row of those that want the core.
+    pub(super) fn feed(&mut self, key: CallKey) {
+        if let Some(running) = self.running_mut(key) {
+            running.is_starved = false;
+            let row = row_of(running);
+            self.enter(key, row);
+        }
     }
 
     /// Puts a call that has a lane in the row of those that have to end.

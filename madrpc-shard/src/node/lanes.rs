@@ -4,6 +4,7 @@
 //! renewed by its image, or dropped; others are made until the pool is full again, beside the calls, or at once where a call
 //! waits for one. They are made slice by slice, as every script takes its time to load.
 
+use super::rows::Counts;
 use super::turns::UNSLICED;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
 
@@ -15,9 +16,11 @@ use std::time::{Duration, Instant};
 /// system allows a process 65,530 (vm.max_map_count). Where there are no more, the C library gets no memory either.
 const LANES_MAX: usize = 12_000;
 
-/// What a lane takes that has loaded a small script, roughly, and while it is packed.
+/// What a lane takes that has loaded a small script, roughly, and how much less while it is packed. One with a larger script takes
+/// its heap, and this besides.
 const LANE_COST_BYTES: usize = 350 << 10;
-const PACKED_COST_BYTES: usize = 110 << 10;
+const PACKED_SAVES_BYTES: usize = 240 << 10;
+const BESIDE_HEAP_BYTES: usize = 100 << 10;
 
 /// How many lanes have an image by which they can be renewed: so many, or twice the pool. Those beyond are made anew, lest
 /// waiting calls take twice the memory; one of them that is stopped by force for good leaves some 3 KB behind.
@@ -26,6 +29,10 @@ const IMAGES: usize = 64;
 /// What one caller may have of the lanes, for each that is left: four fifths of all where it is alone, and something is left
 /// for those who come (see [`crate::net::budget`]).
 const PART_OF_FREE: usize = 4;
+
+/// What lanes without a call may hold together beyond what each does, as a part of the memory for lanes: what scripts remember
+/// from call to call.
+const PART_OF_KEPT: usize = 8;
 
 /// What is kept, as a part of the most lanes, for callers who have few: some of the pool at the most.
 const PART_OF_OTHERS: usize = 8;
@@ -41,6 +48,8 @@ pub(crate) enum Making {
     Going,
     /// There are as many as there may be.
     Full,
+    /// The system gives no memory for it.
+    NoMemory(ScriptError),
     /// It cannot be made.
     Failed(ScriptError),
 }
@@ -57,9 +66,13 @@ pub(crate) struct Lanes {
     config: LaneConfig,
     /// How many there are at the least, with and without a call.
     pool: usize,
-    /// And at the most, and what all may take together.
+    /// And at the most, what each takes, and what all may take together.
     max: usize,
+    cost: usize,
     bytes_max: usize,
+    /// What all hold beyond that, and those without a call.
+    grown: usize,
+    kept_grown: usize,
     /// Those in use that are packed.
     packed: usize,
     /// The one used last is the next to be used: it is the one that the core's caches know.
@@ -92,6 +105,7 @@ impl Lanes {
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let (first, registrations) = Lane::load(script, &seat.name, config)?;
+        let cost = cost_of(&first);
         let mut lanes = Self {
             script: script.clone(),
             registrations,
@@ -99,7 +113,10 @@ impl Lanes {
             config: config.clone(),
             pool,
             max: (LANES_MAX / usize::from(seat.shards).max(1)).max(2 * pool),
-            bytes_max: (memory_max / 2).max(2 * pool * LANE_COST_BYTES),
+            cost,
+            bytes_max: (memory_max / 2).max(2 * pool * cost),
+            grown: 0,
+            kept_grown: 0,
             packed: 0,
             free: Vec::new(),
             in_use: 0,
@@ -112,7 +129,9 @@ impl Lanes {
         };
         lanes.add(first);
         while lanes.free.len() < pool {
-            if let Making::Failed(error) = lanes.make(Instant::now(), UNSLICED) {
+            if let Making::Failed(error) | Making::NoMemory(error) =
+                lanes.make(Instant::now(), UNSLICED)
+            {
                 return Err(error);
             }
         }
@@ -137,23 +156,53 @@ impl Lanes {
         } else {
             self.free.pop()?
         };
+        self.kept_grown -= lane.noted_bytes();
         self.free_min = self.free_min.min(self.free.len());
         self.in_use += 1;
         Some(lane)
     }
 
-    /// Whether a caller who has so many may have one more.
-    pub(super) fn has_part(&self, own: usize) -> bool {
-        own < PART_OF_FREE * (self.free.len() + self.room())
+    /// Whether a caller who has so much may have a lane more.
+    pub(super) fn has_part(&self, own: Counts) -> bool {
+        let free = self.free.len() + self.room();
+        own.lanes < PART_OF_FREE * free && !self.is_beyond_part(own)
+    }
+
+    /// Whether the lanes of a caller who has so much hold more than its part.
+    pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
+        let part = PART_OF_FREE * self.bytes_max.saturating_sub(self.bytes());
+        // One call alone may have all that is free.
+        own.memory > part && (own.lanes > 1 || self.bytes() > self.bytes_max)
+    }
+
+    /// Whether all hold a quarter more than they may.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.bytes() > self.bytes_max + self.bytes_max / 4
+    }
+
+    /// Bytes that the lanes of a caller take who has so much.
+    pub(super) fn held_by(&self, own: Counts) -> usize {
+        own.lanes * self.cost + own.memory
+    }
+
+    /// Bytes that all take.
+    fn bytes(&self) -> usize {
+        let all = self.free.len() + self.in_use + self.retired.len();
+        (all * self.cost + self.grown).saturating_sub(self.packed * PACKED_SAVES_BYTES)
     }
 
     /// How many more can be made.
     fn room(&self) -> usize {
         let all = self.free.len() + self.in_use;
-        let saved = self.packed * (LANE_COST_BYTES - PACKED_COST_BYTES);
-        let bytes = (all * LANE_COST_BYTES).saturating_sub(saved);
-        let by_bytes = self.bytes_max.saturating_sub(bytes) / LANE_COST_BYTES;
+        let by_bytes = self.bytes_max.saturating_sub(self.bytes()) / self.cost;
         by_bytes.min(self.max.saturating_sub(all))
+    }
+
+    /// Counts what a lane holds beyond what each does, and gives it.
+    pub(super) fn note(&mut self, lane: &mut Lane) -> usize {
+        let (before, now) = lane.note_grown_bytes();
+        self.grown = self.grown - before + now;
+        now
     }
 
     /// Those of calls.
@@ -176,16 +225,19 @@ impl Lanes {
     }
 
     fn kept(&self) -> usize {
-        let most = self.max.min(self.bytes_max / LANE_COST_BYTES);
+        let most = self.max.min(self.bytes_max / self.cost);
         self.pool.min(most / PART_OF_OTHERS)
     }
 
     /// Takes back a lane whose call is over, by this caller.
-    pub(super) fn put_back(&mut self, lane: Box<Lane>, caller: AccountKey) {
+    pub(super) fn put_back(&mut self, mut lane: Box<Lane>, caller: AccountKey) {
         self.in_use -= 1;
-        if !lane.is_spoilt() && lane.runs(&self.script) {
+        let kept = self.kept_grown + self.note(&mut lane);
+        if !lane.is_spoilt() && lane.runs(&self.script) && kept <= self.bytes_max / PART_OF_KEPT {
+            self.kept_grown = kept;
             self.free.push(lane);
         } else {
+            lane.spoil();
             self.spoiler = Some(caller);
             self.retired.push((lane, self.spoiler));
         }
@@ -208,16 +260,24 @@ impl Lanes {
     /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by
     /// whose call, if it was by one.
     pub(super) fn look_after_retired(&mut self) -> Option<Option<AccountKey>> {
-        let (lane, caller) = self.retired.last_mut()?;
-        let caller = *caller;
+        let (mut lane, caller) = self.retired.pop()?;
         if lane.is_spoilt() && lane.shrink() {
+            self.note(&mut lane);
+            self.retired.push((lane, caller));
             return Some(caller);
         }
-        let (mut lane, _) = self.retired.pop()?;
         if lane.is_spoilt() && lane.runs(&self.script) && lane.renew() {
+            self.kept_grown += self.note(&mut lane);
             self.free.push(lane);
+        } else {
+            self.grown -= lane.noted_bytes();
         }
         Some(caller)
+    }
+
+    /// Whether there is one to be renewed or dropped.
+    pub(super) fn has_retired(&self) -> bool {
+        !self.retired.is_empty()
     }
 
     fn add(&mut self, mut lane: Lane) {
@@ -236,22 +296,28 @@ impl Lanes {
     /// Makes a lane, for one slice.
     pub(crate) fn make(&mut self, now: Instant, slice: Duration) -> Making {
         let begun = match self.loading.take() {
-            Some(loading) => Ok(loading),
+            Some(loading) => loading,
             None if self.room() == 0 => return Making::Full,
-            None => Loading::begin(&self.script, &self.node, &self.config),
+            None => match Loading::begin(&self.script, &self.node, &self.config) {
+                Ok(loading) => loading,
+                Err(error) => {
+                    self.cannot_load = true;
+                    return Making::NoMemory(error);
+                }
+            },
         };
-        let error = match begun.map(|loading| loading.resume(now, slice)) {
-            Ok(Loaded::Not(loading)) => {
+        let error = match begun.resume(now, slice) {
+            Loaded::Not(loading) => {
                 self.loading = Some(loading);
                 return Making::Going;
             }
-            Ok(Loaded::Ready(lane, functions)) if functions == self.registrations => {
+            Loaded::Ready(lane, functions) if functions == self.registrations => {
                 self.cannot_load = false;
                 self.add(lane);
                 return Making::Ready;
             }
-            Ok(Loaded::Ready(..)) => ScriptError::inconstant(&self.script),
-            Ok(Loaded::Failed(error)) | Err(error) => error,
+            Loaded::Ready(..) => ScriptError::inconstant(&self.script),
+            Loaded::Failed(error) => error,
         };
         self.cannot_load = true;
         Making::Failed(error)
@@ -269,6 +335,8 @@ impl Lanes {
         self.loading = None;
         self.spoiler = None;
         self.cannot_load = false;
+        self.kept_grown = 0;
+        self.cost = cost_of(&first);
         self.retired
             .extend(self.free.drain(..).map(|lane| (lane, None)));
         self.add(first);
@@ -285,7 +353,13 @@ impl Lanes {
         // One by one, when there is time: to drop many takes as long as they are many.
         let unneeded = beyond.min(self.free_min.saturating_sub(spare));
         let unneeded = self.free.drain(..unneeded);
+        let unneeded = unneeded.inspect(|lane| self.kept_grown -= lane.noted_bytes());
         self.retired.extend(unneeded.map(|lane| (lane, None)));
         self.free_min = self.free.len();
     }
+}
+
+/// Bytes that a lane takes that has loaded the script and no call.
+fn cost_of(lane: &Lane) -> usize {
+    LANE_COST_BYTES.max(lane.heap_bytes() + BESIDE_HEAP_BYTES)
 }

@@ -32,6 +32,7 @@ mod children;
 mod config;
 mod functions;
 pub(crate) mod lanes;
+mod memory;
 mod packing;
 mod reload;
 mod reply;
@@ -252,6 +253,7 @@ impl Service for Node {
         self.take_changes();
         self.take_due(io);
         self.look_after_held(io);
+        self.look_after_starved(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
         self.start_queued(io);
@@ -279,7 +281,9 @@ impl Service for Node {
 
     fn next_timer(&self) -> Option<Instant> {
         let packing = self.packing.next();
-        self.calls.next_timer().into_iter().chain(packing).min()
+        let starved = self.next_starved();
+        let timers = [self.calls.next_timer(), packing, starved];
+        timers.into_iter().flatten().min()
     }
 
     fn is_idle(&self) -> bool {

@@ -74,6 +74,9 @@ impl Node {
             }
             let (begun, caller) = (Instant::now(), running.ticket.caller);
             if running.lane.pack().is_some() {
+                let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
+                running.memory = now;
+                self.calls.rows.note_memory(caller, before, now);
                 self.lanes.note_packed();
                 io.callers.charge(caller, begun.elapsed(), io.now);
                 return;

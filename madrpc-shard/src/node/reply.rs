@@ -27,6 +27,8 @@ impl Node {
         if let Some(key) = key {
             self.calls.remove(key);
         }
+        let caller = running.ticket.caller;
+        self.calls.rows.note_memory(caller, running.memory, 0);
         let Running {
             ticket,
             lane,
@@ -72,7 +74,7 @@ impl Node {
                 self.answer(parent, answer);
             }
         }
-        self.lanes.put_back(running.lane, running.ticket.caller);
+        self.lanes.put_back(running.lane, caller);
     }
 
     /// Ends a call that never ran, and is in no row.

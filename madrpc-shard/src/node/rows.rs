@@ -19,12 +19,14 @@ pub(super) enum Row {
     Waiting,
     /// The core, to end: its deadline has passed, or nobody waits for it.
     Ending,
+    /// Memory for its lane, as its caller has more than its part.
+    Starved,
 }
 
 /// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
 const OWN_ROWS: usize = 3;
 
-const ROWS: usize = 6;
+const ROWS: usize = 7;
 
 impl Row {
     /// What a call in it counts for.
@@ -34,7 +36,7 @@ impl Row {
             Self::Held => (0, 1, 0, 0, 0),
             Self::Young => (0, 0, 1, 1, 1),
             Self::Old | Self::Ending => (0, 0, 0, 1, 1),
-            Self::Waiting => (0, 0, 0, 0, 1),
+            Self::Waiting | Self::Starved => (0, 0, 0, 0, 1),
         };
         Counts {
             queued,
@@ -42,6 +44,7 @@ impl Row {
             young,
             running,
             lanes,
+            memory: 0,
         }
     }
 }
@@ -59,6 +62,8 @@ pub(super) struct Counts {
     pub(super) running: usize,
     /// Calls that have a lane.
     pub(super) lanes: usize,
+    /// Bytes that the lanes of its calls hold beyond what each lane does.
+    pub(super) memory: usize,
 }
 
 /// What is in the rows of one caller, by the place of its account. Calls of a former one at the place may end late.
@@ -198,6 +203,14 @@ impl<T> Rows<T> {
         Some(item.value)
     }
 
+    /// The lane of one of this caller's calls held so much before, and holds so much now.
+    pub(super) fn note_memory(&mut self, caller: AccountKey, before: usize, now: usize) {
+        if before != now {
+            let memory = &mut self.caller(caller).counts.memory;
+            *memory = *memory - before + now;
+        }
+    }
+
     fn caller(&mut self, account: AccountKey) -> &mut Caller {
         let place = account.place();
         while self.callers.len() <= place {
@@ -232,7 +245,7 @@ impl<T> Rows<T> {
         match row {
             Row::Queue => self.queues.add(account.place()),
             Row::Young | Row::Old => self.runners.add(account.place()),
-            Row::Held | Row::Waiting | Row::Ending => {}
+            Row::Held | Row::Waiting | Row::Ending | Row::Starved => {}
         }
         list
     }

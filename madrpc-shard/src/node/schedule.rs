@@ -100,7 +100,7 @@ impl Node {
         counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
-        let may_run = counts.young < self.pool && self.lanes.has_part(counts.lanes);
+        let may_run = counts.young < self.pool && self.lanes.has_part(counts);
         let is_modest = !is_ahead && counts.lanes < self.pool;
         let is_left = may_run && (is_modest || self.lanes.has_spare());
         let lane = is_left
@@ -176,6 +176,7 @@ impl Node {
         if counts.young >= self.pool {
             return false;
         }
+        let arrived = first.arrived;
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
         if let Origin::Session { session, .. } = first.origin
             && io
@@ -207,14 +208,14 @@ impl Node {
             }
             return true;
         }
-        let error = match self.lanes.has_part(counts.lanes) {
-            true => self.make_lane(begun, is_ahead),
-            false => Some(self.too_many_wait(counts.lanes)),
+        let error = match self.lanes.has_retired() || self.lanes.has_part(counts) {
+            true => self.make_lane(begun, is_ahead, counts),
+            false => Some(self.too_many_wait(counts)),
         };
         match error {
             None => true,
-            // A running call will end and make room; where none runs, nothing would.
-            Some(_) if counts.running > 0 => false,
+            // A running call will end and make room; where none runs, nothing may.
+            Some(_) if counts.running > 0 || self.may_be_fed(counts, arrived, begun) => false,
             Some(error) => {
                 self.fail_first(caller, error, begun, io);
                 true
@@ -260,16 +261,20 @@ impl Node {
 
     /// Why a call cannot have a lane where all are of calls that wait for each other: one has to go, so that the others get
     /// on.
-    fn too_many_wait(&self, calls: usize) -> CallError {
+    fn too_many_wait(&self, counts: Counts) -> CallError {
         let error = format!(
-            "{calls} calls of shard {} of {} wait for others",
-            self.shard, self.name
+            "{} calls of this caller wait in lanes of shard {} of {}, which hold {} MiB; it has no part left of the memory for \
+             lanes (half of the shard's part of --memory-max)",
+            counts.lanes,
+            self.shard,
+            self.name,
+            self.lanes.held_by(counts) >> 20
         );
         CallError::not_run(ErrorKind::Overloaded, error)
     }
 
     /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
-    fn make_lane(&mut self, now: Instant, is_ahead: bool) -> Option<CallError> {
+    fn make_lane(&mut self, now: Instant, is_ahead: bool, counts: Counts) -> Option<CallError> {
         self.beacon.begin_loading();
         let slice = if is_ahead { MAKING_OF_AHEAD } else { TURN };
         let making = match self.lanes.look_after_retired() {
@@ -279,7 +284,10 @@ impl Node {
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
-            Making::Full => Some(self.too_many_wait(self.lanes.in_use())),
+            Making::Full => Some(self.too_many_wait(counts)),
+            Making::NoMemory(error) => {
+                Some(CallError::not_run(ErrorKind::Overloaded, error.to_string()))
+            }
             Making::Failed(error) => Some(CallError::not_run(
                 ErrorKind::Internal,
                 format!("there is no lane for the call: {error}"),
@@ -306,7 +314,7 @@ impl Node {
             self.staged.go_on(begun, slice);
             None
         } else {
-            if let Making::Failed(error) = self.lanes.make(begun, slice) {
+            if let Making::Failed(error) | Making::NoMemory(error) = self.lanes.make(begun, slice) {
                 error!("a lane cannot be made, and is missing until a call needs it: {error}");
             }
             self.lanes.spoiler()
@@ -357,6 +365,9 @@ impl Node {
             return false;
         };
         self.calls.rows.runners.turn(is_ahead);
+        if self.reclaim_memory(io) {
+            return true;
+        }
         let oldest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
         let Some(running) = self.calls.lend_next(caller, oldest) else {
             return false;
@@ -388,6 +399,8 @@ impl Node {
             cpu: Duration::ZERO,
             slices: 0,
             asked: None,
+            memory: 0,
+            is_starved: false,
             has_to_end: false,
             since_slice: 0,
             waits_since: now,
@@ -419,6 +432,9 @@ impl Node {
         running.slices += 1;
         running.since_slice = self.turns.slices_given;
         running.waits_since = now;
+        if !matches!(progress, Progress::Done(_)) {
+            self.note_memory(&mut running);
+        }
         match progress {
             Progress::Running => {
                 self.set_aside(running, None, io);

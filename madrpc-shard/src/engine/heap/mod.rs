@@ -185,9 +185,13 @@ impl Heap {
     }
 
     /// Memory that is taken for it, in bytes.
-    #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.pages.taken()
+    }
+
+    /// The same beyond what calls may leave taken.
+    pub(super) fn taken_beyond_usual(&self) -> usize {
+        self.pages.taken().saturating_sub(self.usual.get())
     }
 
     fn refuse(&self, size: usize) -> *mut u8 {

@@ -1,0 +1,90 @@
+//! The memory of the lanes: who holds how much of it, and what becomes of calls that want more than there is.
+//!
+//! A call is bounded by its own limit, and what all lanes of a shard hold by half of the shard's memory. Of that a caller
+//! has four times as much as is free (see [`crate::net::budget`]): alone four fifths, and something is left for those who come. A
+//! call that grows beyond goes on when others have given back; it is ended where none of its caller's could.
+
+use super::Node;
+use super::call::Running;
+use super::rows::Counts;
+use crate::net::service::Io;
+use madrpc_core::call::ErrorKind;
+use std::time::{Duration, Instant};
+
+/// How long a call is without the memory that it wants, where no other call of its caller has the core, until it is ended:
+/// those that wait may do so for this one.
+const STARVED_MAX: Duration = Duration::from_millis(500);
+
+/// Starved calls that are looked at in one turn.
+const LOOKS_PER_TURN: usize = 16;
+
+impl Node {
+    /// Counts what the lane of a call holds that is set aside. One that has grown beyond the part of its caller is starved, or has
+    /// to end.
+    pub(super) fn note_memory(&mut self, running: &mut Running) {
+        let caller = running.ticket.caller;
+        let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
+        self.calls.rows.note_memory(caller, before, now);
+        running.memory = now;
+        if now <= before || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
+            return;
+        }
+        if self.lanes.is_overfull() {
+            running.lane.stop(ErrorKind::Overloaded);
+            running.has_to_end = true;
+        } else {
+            running.is_starved = true;
+        }
+    }
+
+    /// Gives a part of the memory back of a lane that goes, where that is wanted before anything else; says whether it was.
+    pub(super) fn reclaim_memory(&mut self, io: &mut Io<'_, Self>) -> bool {
+        if !self.lanes.is_overfull() {
+            return false;
+        }
+        let begun = Instant::now();
+        match self.lanes.look_after_retired() {
+            Some(caller) => {
+                if let Some(caller) = caller {
+                    io.callers.charge(caller, begun.elapsed(), begun);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a call of the queue may wait longer until its caller, who has so much, has given memory back.
+    pub(super) fn may_be_fed(&self, counts: Counts, arrived: Instant, now: Instant) -> bool {
+        self.lanes.is_beyond_part(counts) && now < arrived + STARVED_MAX
+    }
+
+    /// Lets starved calls go on whose callers have a part left, and ends one for which there is no hope.
+    pub(super) fn look_after_starved(&mut self, io: &Io<'_, Self>) {
+        for _ in 0..LOOKS_PER_TURN {
+            let Some((key, running)) = self.calls.first_starved() else {
+                return;
+            };
+            let counts = self.calls.rows.of(running.ticket.caller);
+            if !self.lanes.is_beyond_part(counts) {
+                self.calls.feed(key);
+                continue;
+            }
+            let is_hopeless = io.now >= running.waits_since + STARVED_MAX;
+            if !is_hopeless || counts.running > 0 || self.lanes.has_retired() {
+                return;
+            }
+            if let Some(running) = self.calls.running_mut(key) {
+                running.lane.stop(ErrorKind::Overloaded);
+                self.calls.end(key);
+            }
+            return;
+        }
+    }
+
+    /// When it is to be looked whether a starved call has to end.
+    pub(super) fn next_starved(&self) -> Option<Instant> {
+        let (_, running) = self.calls.first_starved()?;
+        Some(running.waits_since + STARVED_MAX)
+    }
+}
