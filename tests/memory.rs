@@ -53,11 +53,21 @@ const CALL_MAX: usize = 64 * MIB;
 fn rss() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap().trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .unwrap()
+        << 10
 }
 
 /// So many calls at a time; gives what came of them and the most that the process took meanwhile, while `other` calls.
-fn many(client: &Client, other: &Client, function: &str, argument: &Value) -> (Vec<Result<Value, CallError>>, usize) {
+fn many(
+    client: &Client,
+    other: &Client,
+    function: &str,
+    argument: &Value,
+) -> (Vec<Result<Value, CallError>>, usize) {
     let is_over = AtomicBool::new(false);
     let peak = AtomicUsize::new(0);
     let ended = std::thread::scope(|scope| {
@@ -116,19 +126,31 @@ fn calls_that_hold_much_do_not_fill_a_node_together() {
         let (ended, peak) = many(&client, &other, function, &Value::Integer(30));
         let kept: Vec<_> = ended.iter().filter(|one| one.is_ok()).collect();
         let refused = ended.iter().filter_map(|one| one.as_ref().err());
-        println!("{function}: {} of 40 got through, {} MiB at the most", kept.len(), (peak - begun) >> 20);
+        println!(
+            "{function}: {} of 40 got through, {} MiB at the most",
+            kept.len(),
+            (peak - begun) >> 20
+        );
         assert!(kept.len() >= 2, "{function}: {ended:?}");
         for error in refused {
             assert_eq!(error.kind, ErrorKind::Overloaded, "{function}: {error}");
             assert!(error.message.contains("--memory-max"), "{error}");
         }
         assert!(peak < most, "{function}: {} MiB more", (peak - begun) >> 20);
-        assert!(falls_to(begun + 64 * MIB), "{function}: {} MiB are left", (rss() - begun) >> 20);
+        assert!(
+            falls_to(begun + 64 * MIB),
+            "{function}: {} MiB are left",
+            (rss() - begun) >> 20
+        );
     }
     // What scripts remember is bounded over all lanes together.
     let (ended, _) = many(&client, &other, "keep", &Value::Integer(2));
     assert!(ended.iter().all(Result::is_ok), "{ended:?}");
-    assert!(falls_to(begun + LANES_MAX / 8 + 64 * MIB), "{} MiB are left", (rss() - begun) >> 20);
+    assert!(
+        falls_to(begun + LANES_MAX / 8 + 64 * MIB),
+        "{} MiB are left",
+        (rss() - begun) >> 20
+    );
     // And one call alone has what it may have.
     let alone: i64 = client.call_blocking("hold", &60).unwrap();
     assert_eq!(alone as usize, 60 * MIB);

@@ -87,6 +87,19 @@ pub struct Account {
     pub certificate: u32,
     /// Which of its sessions it is, as the first who passed the call on has numbered them.
     pub session: u32,
+    /// The first of the calls above a call of a call.
+    pub root: Option<Root>,
+}
+
+/// The first of the calls above a call of a call. On each shard all of them have together what that one may have alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Root {
+    /// A number that no other first call of the same caller has.
+    pub id: u64,
+    /// Its limit of CPU time.
+    pub cpu_ms: u32,
+    /// Its limit of heap.
+    pub memory_kib: u32,
 }
 
 /// A frame read in place.
@@ -221,6 +234,11 @@ mod tests {
         account: Some(Account {
             certificate: 0xdead_beef,
             session: 7,
+            root: Some(Root {
+                id: u64::MAX,
+                cpu_ms: 30_000,
+                memory_kib: 65_536,
+            }),
         }),
     };
 

@@ -243,6 +243,11 @@ impl Exchange {
         Ok(token)
     }
 
+    /// Whether there are calls asked for since the last time.
+    pub(super) fn has_asked(&self) -> bool {
+        !self.child_calls.borrow().is_empty()
+    }
+
     /// The calls asked for since the last time.
     pub(super) fn take_child_calls(&self) -> Vec<ChildCall> {
         self.child_calls.take()

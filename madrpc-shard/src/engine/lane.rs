@@ -266,6 +266,11 @@ impl Lane {
         self.exchange.stop.set(Some(kind));
     }
 
+    /// Whether the call has asked for calls since the last time.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.exchange.has_asked()
+    }
+
     /// The calls that the call has asked for since the last time.
     pub(crate) fn take_child_calls(&mut self) -> Vec<ChildCall> {
         self.exchange.take_child_calls()
@@ -300,6 +305,12 @@ impl Lane {
     /// The most heap that the call held, with what the script and the engine hold, in bytes.
     pub(crate) fn heap_peak_bytes(&self) -> u64 {
         self.exchange.lane.heap.peak() as u64
+    }
+
+    /// What its call may use: time on the core, and bytes of heap.
+    pub(crate) fn limits(&self) -> (Duration, usize) {
+        let limits = self.exchange.meter.limits();
+        (limits.cpu, limits.memory_bytes)
     }
 
     /// Memory that is taken for its heap, in bytes.

@@ -29,7 +29,7 @@ mod random;
 mod script;
 mod values;
 
-pub(crate) use exchange::Answer;
+pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall};
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};

@@ -242,6 +242,7 @@ impl Shares {
         let account = Account {
             certificate: u32::from_be_bytes([a, b, c, d]),
             session: session as u32,
+            root: None,
         };
         self.seats[session] = Some(Seat {
             account: self.add(account, None),
@@ -271,7 +272,13 @@ impl Shares {
             return AccountKey::NOBODY;
         };
         match account {
-            Some(account) if seat.passes_on => self.guest(seat.account, account, now),
+            Some(account) if seat.passes_on => {
+                let account = Account {
+                    root: None,
+                    ..account
+                };
+                self.guest(seat.account, account, now)
+            }
             _ => seat.account,
         }
     }

@@ -1,6 +1,7 @@
 //! A call as a node keeps it: where it came from, and where it stands.
 
 use super::children::Children;
+use super::family::Member;
 use super::functions::Registered;
 use crate::engine::Lane;
 use crate::net::budget::Held;
@@ -46,6 +47,8 @@ pub(super) struct Ticket {
     pub(super) deadline: Instant,
     /// How many calls are above it.
     pub(super) depth: u8,
+    /// Of which family it is, where it is a call of a call, or has made one.
+    pub(super) member: Option<Member>,
 }
 
 /// A call that waits for a lane.
@@ -88,8 +91,29 @@ pub(super) struct Asked {
 }
 
 impl Running {
+    /// Says whether it waits for calls of its own, where it is of a family.
+    pub(super) fn set_busy_for_family(&self) {
+        if let Some(member) = &self.ticket.member {
+            let asked = self.asked.as_ref();
+            member.set_busy(asked.is_none_or(|asked| asked.children.is_empty()));
+        }
+    }
+
+    /// Counts what it holds for its family, where it is of one.
+    pub(super) fn hold_for_family(&self) {
+        if let Some(member) = &self.ticket.member {
+            let answers = self.asked.as_ref().map_or(0, |asked| asked.answers.bytes());
+            member.hold(self.memory + answers);
+        }
+    }
+
     /// `error`, with the limit and the use where it is the time that was too short.
     pub(super) fn explain(&self, error: CallError) -> CallError {
+        if error.kind == ErrorKind::CpuLimit
+            && let Some(message) = self.ticket.member.as_ref().and_then(Member::out_of_time)
+        {
+            return CallError { message, ..error };
+        }
         if error.kind != ErrorKind::DeadlineExceeded {
             return error;
         }

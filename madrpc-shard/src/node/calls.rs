@@ -6,10 +6,9 @@
 //! Those that wait for a lane or want the core are in rows of their caller, and callers with such rows take turns
 //! ([`Rows`]): how many calls one of them has is no matter of the others'.
 
-use super::call::{CallKey, Origin, Queued, Running, Ticket};
+use super::call::{CallKey, Queued, Running, Ticket};
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
-use crate::net::endpoint::SessionKey;
 use crate::net::shares::AccountKey;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
@@ -46,8 +45,10 @@ pub(super) enum Due {
 /// The calls that are not over.
 pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
-    /// One who had most in the queue when it last got longer.
-    longest_queue: Option<AccountKey>,
+    /// Who had most in the queue, and of calls of calls, when it last got longer.
+    longest: [Option<AccountKey>; 2],
+    /// Whether a call of a call comes before another of its caller, the next time.
+    is_turn_of_children: bool,
     budget: Rc<Budget>,
     timers: Wheel<CallKey>,
 }
@@ -63,9 +64,18 @@ impl Calls {
         self.rows.caller_of(key.0)
     }
 
-    /// The call of this caller that waits for a lane for the longest time.
+    /// Where the next call of this caller waits for a lane: calls of calls and others take turns, as each may be very many.
+    fn next_row(&self, caller: AccountKey) -> Row {
+        let counts = self.rows.of(caller);
+        match counts.children > 0 && (counts.queued == 0 || self.is_turn_of_children) {
+            true => Row::Children,
+            false => Row::Queue,
+        }
+    }
+
+    /// The call of this caller that is the next to have a lane.
     pub(super) fn first_queued(&self, caller: AccountKey) -> Option<&Ticket> {
-        let (_, entry) = self.rows.front(Row::Queue, caller)?;
+        let (_, entry) = self.rows.front(self.next_row(caller), caller)?;
         match &entry.state {
             State::Queued(queued) => Some(&queued.ticket),
             State::Running(_) | State::Away => None,
@@ -78,7 +88,8 @@ impl Calls {
     pub(super) fn new(budget: &Rc<Budget>, now: Instant) -> Self {
         Self {
             rows: Rows::new(),
-            longest_queue: None,
+            longest: [None; 2],
+            is_turn_of_children: false,
             budget: Rc::clone(budget),
             timers: Wheel::new(now),
         }
@@ -90,29 +101,37 @@ impl Calls {
     }
 
     /// Puts a call with these arguments at the end of the queue.
-    pub(super) fn enqueue(&mut self, ticket: Ticket, body: &[u8]) -> CallKey {
+    pub(super) fn enqueue(&mut self, ticket: Ticket, body: Vec<u8>) -> CallKey {
         let queued = Queued {
-            ticket,
-            body: body.to_vec(),
             _held: self.held(body.len() + QUEUED_COST_BYTES),
+            ticket,
+            body,
         };
         let queued_calls = &queued.ticket.function.queued;
         queued_calls.set(queued_calls.get() + 1);
+        let row = queue_of(&queued.ticket);
         let (deadline, caller) = (queued.ticket.deadline, queued.ticket.caller);
-        let key = self.insert(Row::Queue, caller, deadline, State::Queued(queued));
-        let longest = self
-            .longest_queue
-            .map_or(0, |longest| self.rows.of(longest).queued);
-        if self.rows.of(caller).queued > longest {
-            self.longest_queue = Some(caller);
+        let key = self.insert(row, caller, deadline, State::Queued(queued));
+        let longest = &mut self.longest[usize::from(row == Row::Children)];
+        let waiting = |caller| self.rows.of(caller).waiting(row);
+        if waiting(caller) > longest.map_or(0, waiting) {
+            *longest = Some(caller);
         }
         key
+    }
+
+    /// Whether nearly all of the shard's memory for bodies is in use.
+    pub(super) fn are_nearly_too_many(&self) -> bool {
+        let limit = self.budget.limit();
+        self.budget.used() > limit - limit / 8
     }
 
     /// Takes the first call of a caller out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
     /// [`Calls::remove`].
     pub(super) fn dequeue(&mut self, caller: AccountKey) -> Option<(CallKey, Queued)> {
-        let (key, _) = self.rows.front(Row::Queue, caller)?;
+        let row = self.next_row(caller);
+        self.is_turn_of_children = row == Row::Queue;
+        let (key, _) = self.rows.front(row, caller)?;
         // Where it is put back is its own affair; it is in no other's way.
         self.enter(CallKey(key), Row::Waiting);
         let entry = self.rows.get_mut(key)?;
@@ -172,32 +191,35 @@ impl Calls {
         }
     }
 
-    /// Puts the first call that a caller has in the queue aside until it reads its replies.
+    /// Puts the next call that a caller has in the queue aside.
     pub(super) fn hold_first(&mut self, caller: AccountKey) {
-        if let Some((key, _)) = self.rows.front(Row::Queue, caller) {
+        if let Some((key, _)) = self.rows.front(self.next_row(caller), caller) {
             self.hold(CallKey(key));
         }
     }
 
-    /// Puts a call at the end of those whose callers do not read.
+    /// Puts a call at the end of those that are set aside.
     pub(super) fn hold(&mut self, key: CallKey) {
         self.enter(key, Row::Held);
     }
 
     /// Puts a call back in the queue.
     pub(super) fn release(&mut self, key: CallKey) {
-        self.enter(key, Row::Queue);
+        if let Some(Entry {
+            state: State::Queued(queued),
+            ..
+        }) = self.rows.get(key.0)
+        {
+            self.enter(key, queue_of(&queued.ticket));
+        }
     }
 
-    /// The first call that waits until replies are read, and on which session.
-    pub(super) fn first_held(&self) -> Option<(CallKey, &Ticket, SessionKey)> {
+    /// The first call that is set aside until replies are read, or its family holds less.
+    pub(super) fn first_held(&self) -> Option<(CallKey, &Ticket)> {
         let (key, entry) = self.rows.front_of_all(Row::Held)?;
-        let State::Queued(Queued { ticket, .. }) = &entry.state else {
-            return None;
-        };
-        match ticket.origin {
-            Origin::Session { session, .. } => Some((CallKey(key), ticket, session)),
-            Origin::Parent(_) => None,
+        match &entry.state {
+            State::Queued(queued) => Some((CallKey(key), &queued.ticket)),
+            State::Running(_) | State::Away => None,
         }
     }
 
@@ -226,19 +248,21 @@ impl Calls {
         }
     }
 
-    /// Makes room for a call of this caller in a queue that is full: takes out one that waits until its caller reads, or the
-    /// last of the caller who has most in the queue, where that is more than this one has.
-    pub(super) fn make_room(&mut self, caller: AccountKey) -> Option<Queued> {
-        if let Some((key, ticket, _)) = self.first_held()
-            && ticket.caller != caller
+    /// Makes room for this call in a queue that is full: takes out one that is set aside, or the last of the caller who has
+    /// most in the queue, where that is more than this one has.
+    pub(super) fn make_room(&mut self, ticket: &Ticket) -> Option<Queued> {
+        let (row, caller) = (queue_of(ticket), ticket.caller);
+        if let Some((key, held)) = self.first_held()
+            && held.caller != caller
         {
             return self.take_queued(key);
         }
-        let (longest, own) = (self.longest_queue?, self.rows.of(caller));
-        if self.rows.of(longest).queued <= own.queued + own.held + 1 {
+        let longest = self.longest[usize::from(row == Row::Children)]?;
+        let own = self.rows.of(caller);
+        if self.rows.of(longest).waiting(row) <= own.waiting(row) + own.held + 1 {
             return None;
         }
-        let (key, _) = self.rows.back(Row::Queue, longest)?;
+        let (key, _) = self.rows.back(row, longest)?;
         self.take_queued(CallKey(key))
     }
 
@@ -341,6 +365,14 @@ impl Calls {
             State::Running(running) => Some(running),
             State::Queued(_) | State::Away => None,
         }
+    }
+}
+
+/// Where a call waits for a lane.
+pub(super) fn queue_of(ticket: &Ticket) -> Row {
+    match ticket.member.is_some() {
+        true => Row::Children,
+        false => Row::Queue,
     }
 }
 

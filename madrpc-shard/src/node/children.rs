@@ -2,12 +2,12 @@
 
 use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
-use crate::engine::Answer;
+use crate::engine::{Answer, ChildCall};
 use crate::net::dial::{CallId, Request};
 
 use crate::net::service::Io;
-use crate::net::shares::AccountKey;
 use foldhash::fast::RandomState;
+use madrpc_core::call::frame::Account;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
 use std::collections::hash_map::IntoValues;
@@ -59,24 +59,14 @@ impl Node {
         let Some(running) = self.calls.running_mut(call) else {
             return false;
         };
-        let Ticket {
-            caller,
-            deadline: limit,
-            depth,
-            ..
-        } = running.ticket;
+        let child_calls = running.lane.take_child_calls();
+        if child_calls.is_empty() {
+            return false;
+        }
         let mut is_answered = false;
-        for child_call in running.lane.take_child_calls() {
+        for child_call in child_calls {
             let token = child_call.token;
-            let timeout = child_call.timeout;
-            let request = Request {
-                function: &child_call.function,
-                body: &child_call.body,
-                deadline: timeout.map_or(limit, |timeout| limit.min(io.now + timeout)),
-                depth: depth.saturating_add(1),
-                account: io.callers.passed_on_as(caller),
-            };
-            let sent = self.send_child(&request, Parent { call, token }, caller, io);
+            let sent = self.send_child(child_call, call, io);
             let held = self.calls.held(0);
             let Some(running) = self.calls.running_mut(call) else {
                 break;
@@ -90,6 +80,7 @@ impl Node {
                         })
                     });
                     asked.children.insert(token, child);
+                    running.set_busy_for_family();
                 }
                 Err(error) => {
                     running.lane.answer(token, Err(error));
@@ -103,45 +94,84 @@ impl Node {
     /// Sends the call of a call through the orchestrator, or puts it in the queue.
     fn send_child(
         &mut self,
-        request: &Request<'_>,
-        parent: Parent,
-        caller: AccountKey,
+        child: ChildCall,
+        parent: CallKey,
         io: &mut Io<'_, Self>,
     ) -> Result<Child, CallError> {
-        if request.depth > DEPTH_MAX {
+        let (token, body) = (child.token, &child.body);
+        let are_nearly_too_many = self.calls.are_nearly_too_many();
+        let Some(Running { ticket, .. }) = self.calls.running_mut(parent) else {
+            let error = "the call that asked is over";
+            return Err(CallError::not_run(ErrorKind::Cancelled, error));
+        };
+        let (caller, depth) = (ticket.caller, ticket.depth.saturating_add(1));
+        let deadline = child.timeout.map_or(ticket.deadline, |timeout| {
+            ticket.deadline.min(io.now + timeout)
+        });
+        if depth > DEPTH_MAX {
             let error = format!("calls of calls are {DEPTH_MAX} deep already");
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
+        let Some(member) = &ticket.member else {
+            let error = "the call that asked is of no family";
+            return Err(CallError::not_run(ErrorKind::Internal, error));
+        };
+        let parent = Parent {
+            call: parent,
+            token,
+        };
         if let Some(upstreams) = &mut io.upstreams {
-            let sent = upstreams.call(io.now, request, parent);
+            if let Some(error) = member.out_of_time() {
+                return Err(CallError::not_run(ErrorKind::CpuLimit, error));
+            }
+            let account = io.callers.passed_on_as(caller).map(|account| Account {
+                root: Some(member.root()),
+                ..account
+            });
+            let request = Request {
+                function: &child.function,
+                body,
+                deadline,
+                depth,
+                account,
+            };
+            let sent = upstreams.call(io.now, &request, parent);
             return sent.map(Child::Sent).map_err(|(_, error)| error);
         }
-        let function = self.functions.named(request.function)?;
+        if are_nearly_too_many {
+            let error = "the calls of calls that wait on this shard hold what there is of its memory (--memory-max)";
+            return Err(CallError::not_run(ErrorKind::Overloaded, error));
+        }
+        let member = member.another(body.len(), io.now)?;
+        let function = self.functions.named(&child.function)?;
         let ticket = Ticket {
             origin: Origin::Parent(parent),
             caller,
             function: function.clone(),
             arrived: io.now,
-            deadline: function.deadline(io.now, request.deadline),
-            depth: request.depth,
+            deadline: function.deadline(io.now, deadline),
+            depth,
+            member: Some(member),
         };
-        Ok(Child::Here(self.calls.enqueue(ticket, request.body)))
+        Ok(Child::Here(self.calls.enqueue(ticket, child.body)))
     }
 
     /// Brings an answer to the call that waits for it, unless that is over.
     pub(super) fn answer(&mut self, parent: Parent, answer: Answer) {
         let Parent { call, token } = parent;
-        if let Some(Running {
-            asked: Some(asked),
-            lane,
-            ..
-        }) = self.calls.running_mut(call)
-            && asked.children.remove(&token).is_some()
-        {
+        let Some(running) = self.calls.running_mut(call) else {
+            return;
+        };
+        let Some(asked) = &mut running.asked else {
+            return;
+        };
+        if asked.children.remove(&token).is_some() {
             // Until the lane takes them, which it does when it goes on.
             let answers = &mut asked.answers;
             answers.set(answers.bytes() + answer.as_ref().map_or(0, Vec::len));
-            lane.answer(token, answer);
+            running.lane.answer(token, answer);
+            running.hold_for_family();
+            running.set_busy_for_family();
             self.calls.wake(call);
         }
     }

@@ -26,6 +26,7 @@ impl Node {
         let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
         self.calls.rows.note_memory(caller, before, now);
         running.memory = now;
+        running.hold_for_family();
         if now <= before || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
             return;
         }

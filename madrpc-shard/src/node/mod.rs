@@ -30,6 +30,7 @@ mod call;
 mod calls;
 mod children;
 mod config;
+mod family;
 mod functions;
 pub(crate) mod lanes;
 mod memory;
@@ -56,6 +57,7 @@ use crate::runtime::beacon::Beacon;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::Calls;
 use children::Orphans;
+use family::Families;
 use functions::Functions;
 use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
@@ -65,7 +67,7 @@ use madrpc_core::stats::{Counters, UNKNOWN};
 use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
-use rows::{Counts, Row};
+use rows::Counts;
 use schedule::TURN;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -88,6 +90,7 @@ pub(crate) struct Node {
     calls: Calls,
     /// What calls that are over have asked for.
     orphans: Orphans,
+    families: Families,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
     lanes: Lanes,
@@ -124,6 +127,7 @@ impl Node {
             functions: Functions::new(lanes.registrations(), &config.lane, &mut counters),
             calls: Calls::new(budget, now),
             orphans: Orphans::default(),
+            families: Families::new(),
             queue_max: config.queue_max,
             lanes,
             packing: Packing::default(),
@@ -186,13 +190,14 @@ impl Service for Node {
         let (session, id, body) = (call.session, call.id, call.request.body);
         let account = call.request.account;
         let caller = io.callers.caller(session, account, call.arrived);
-        let ticket = Ticket {
+        let mut ticket = Ticket {
             origin: Origin::Session { session, id },
             caller,
             function: function.clone(),
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
+            member: None,
         };
         // One who is ahead of the others waits until they have had their turn.
         let is_ahead = io.callers.is_ahead(caller);
@@ -208,9 +213,19 @@ impl Service for Node {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
+        if account.is_some()
+            && let Some(account) = io.callers.origin(session, account)
+            && let Some(root) = account.root
+        {
+            match self.families.join(account, root, body.len(), now) {
+                Ok(member) => ticket.member = Some(member),
+                Err(error) => return self.fail(&ticket, now, error, io),
+            }
+        }
         let counts = self.calls.rows.of(caller);
         if !has_to_wait
             && counts.queued == 0
+            && counts.children == 0
             && now < call.arrived + TURN
             && let Some(claimed) = self.claim_lane(&ticket.function, counts, is_ahead)
         {
@@ -218,7 +233,7 @@ impl Service for Node {
         } else if let Some(error) = self.queue_full(&ticket, io) {
             self.fail(&ticket, now, error, io);
         } else {
-            let key = self.calls.enqueue(ticket, body);
+            let key = self.calls.enqueue(ticket, body.to_vec());
             let _ = io.calls.insert(session, id, key, io.now);
         }
     }
@@ -259,13 +274,14 @@ impl Service for Node {
         self.start_queued(io);
         self.pack_one(io);
         self.lanes.give_back(io.now);
+        self.families.forget(io.now);
         let rows = &self.calls.rows;
         io.callers
             .forget_guests(io.now, |guest| rows.of(guest) != Counts::default());
     }
 
     fn wants_core(&self) -> bool {
-        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.length(Row::Queue) > 0;
+        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.queued() > 0;
         has_calls || self.lanes.wants() || self.staged.is_loading()
     }
 
@@ -275,7 +291,7 @@ impl Service for Node {
     }
 
     fn has_work(&self) -> bool {
-        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.length(Row::Queue) > 0;
+        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.queued() > 0;
         has_calls || !self.orphans.is_empty() || self.lanes.wants() || self.staged.is_loading()
     }
 

@@ -76,6 +76,7 @@ impl Node {
             if running.lane.pack().is_some() {
                 let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
                 running.memory = now;
+                running.hold_for_family();
                 self.calls.rows.note_memory(caller, before, now);
                 self.lanes.note_packed();
                 io.callers.charge(caller, begun.elapsed(), io.now);

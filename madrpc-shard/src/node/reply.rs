@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::call::{Origin, Queued, Running, Ticket};
+use super::calls::queue_of;
 use super::rows::Row;
 use crate::net::incoming::not_taken;
 use crate::net::service::Io;
@@ -130,19 +131,20 @@ impl Node {
         ticket: &Ticket,
         io: &mut Io<'_, Self>,
     ) -> Option<CallError> {
-        let (function, caller) = (&ticket.function, ticket.caller);
+        let function = &ticket.function;
         let waiting = function.queued.get();
         if let Some(limit) = function.queue_max
             && waiting >= limit
         {
             return Some(self.full("of its calls", waiting, limit, "queue at register"));
         }
-        let waiting = self.calls.rows.length(Row::Queue) + self.calls.rows.length(Row::Held);
+        let rows = &self.calls.rows;
+        let waiting = rows.length(queue_of(ticket)) + rows.length(Row::Held);
         if waiting < self.queue_max {
             return None;
         }
         let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
-        match self.calls.make_room(caller) {
+        match self.calls.make_room(ticket) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);
                 None

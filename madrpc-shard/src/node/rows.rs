@@ -9,6 +9,8 @@ use madrpc_core::lists::{ItemKey, ListKey, Lists};
 pub(super) enum Row {
     /// A lane.
     Queue,
+    /// The same, as the call of a call.
+    Children,
     /// The core, after few slices.
     Young,
     /// The core, after many slices.
@@ -24,36 +26,32 @@ pub(super) enum Row {
 }
 
 /// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
-const OWN_ROWS: usize = 3;
+const OWN_ROWS: usize = 4;
 
-const ROWS: usize = 7;
+const ROWS: usize = 8;
 
 impl Row {
     /// What a call in it counts for.
     fn counts(self) -> Counts {
-        let (queued, held, young, running, lanes) = match self {
-            Self::Queue => (1, 0, 0, 0, 0),
-            Self::Held => (0, 1, 0, 0, 0),
-            Self::Young => (0, 0, 1, 1, 1),
-            Self::Old | Self::Ending => (0, 0, 0, 1, 1),
-            Self::Waiting | Self::Starved => (0, 0, 0, 0, 1),
-        };
-        Counts {
-            queued,
-            held,
-            young,
-            running,
-            lanes,
-            memory: 0,
+        let mut counts = Counts::default();
+        match self {
+            Self::Queue => counts.queued = 1,
+            Self::Children => counts.children = 1,
+            Self::Held => counts.held = 1,
+            Self::Young => (counts.young, counts.running, counts.lanes) = (1, 1, 1),
+            Self::Old | Self::Ending => (counts.running, counts.lanes) = (1, 1),
+            Self::Waiting | Self::Starved => counts.lanes = 1,
         }
+        counts
     }
 }
 
 /// What one caller has, but for calls in their first slice, which are in no row.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Calls that wait for a lane.
+    /// Calls that wait for a lane, and calls of calls that do.
     pub(super) queued: usize,
+    pub(super) children: usize,
     /// Calls that wait until it reads its replies.
     pub(super) held: usize,
     /// Calls that want the core and have had it for few slices.
@@ -64,6 +62,17 @@ pub(super) struct Counts {
     pub(super) lanes: usize,
     /// Bytes that the lanes of its calls hold beyond what each lane does.
     pub(super) memory: usize,
+}
+
+impl Counts {
+    /// Calls in the queue, or calls of calls.
+    pub(super) fn waiting(&self, row: Row) -> usize {
+        match row {
+            Row::Queue => self.queued,
+            Row::Children => self.children,
+            _ => 0,
+        }
+    }
 }
 
 /// What is in the rows of one caller, by the place of its account. Calls of a former one at the place may end late.
@@ -102,6 +111,11 @@ impl<T> Rows<T> {
     /// Calls that have a lane and want the core.
     pub(super) fn running(&self) -> usize {
         self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
+    }
+
+    /// Calls that wait for a lane.
+    pub(super) fn queued(&self) -> usize {
+        self.length(Row::Queue) + self.length(Row::Children)
     }
 
     /// What this caller has.
@@ -237,13 +251,14 @@ impl<T> Rows<T> {
         let caller = self.caller(account);
         let (counts, one) = (&mut caller.counts, row.counts());
         counts.queued += one.queued;
+        counts.children += one.children;
         counts.held += one.held;
         counts.young += one.young;
         counts.running += one.running;
         counts.lanes += one.lanes;
         let list = common.unwrap_or_else(|| caller.own[row as usize]);
         match row {
-            Row::Queue => self.queues.add(account.place()),
+            Row::Queue | Row::Children => self.queues.add(account.place()),
             Row::Young | Row::Old => self.runners.add(account.place()),
             Row::Held | Row::Waiting | Row::Ending | Row::Starved => {}
         }
@@ -254,6 +269,7 @@ impl<T> Rows<T> {
         self.lengths[row as usize] -= 1;
         let (counts, one) = (&mut self.caller(account).counts, row.counts());
         counts.queued -= one.queued;
+        counts.children -= one.children;
         counts.held -= one.held;
         counts.young -= one.young;
         counts.running -= one.running;
@@ -271,7 +287,12 @@ impl<T> Rows<T> {
     ) -> Option<(AccountKey, bool)> {
         let callers = &self.callers;
         let next = self.queues.next(
-            |place| callers[place].counts.queued > 0,
+            |place| {
+                let Counts {
+                    queued, children, ..
+                } = callers[place].counts;
+                queued + children > 0
+            },
             |place| is_ahead(callers[place].account),
         );
         next.map(|(place, is_ahead)| (callers[place].account, is_ahead))

@@ -3,6 +3,7 @@
 use super::Node;
 use super::call::{CallKey, Origin, Queued, Running, Ticket};
 use super::calls::Due;
+use super::family::Member;
 use super::functions::Registered;
 use super::lanes::Making;
 use super::rows::{Counts, Row};
@@ -116,7 +117,7 @@ impl Node {
     /// a turn, and would keep them out for as long as anything runs. Those of callers who are ahead of others come when the
     /// running calls do, unless the others have nothing to say.
     pub(super) fn start_queued(&mut self, io: &mut Io<'_, Self>) {
-        if self.calls.rows.length(Row::Queue) == 0 {
+        if self.calls.rows.queued() == 0 {
             return;
         }
         let begun = Instant::now();
@@ -186,6 +187,17 @@ impl Node {
             self.calls.hold_first(caller);
             return true;
         }
+        if let Some(member) = &first.member {
+            if let Some(error) = member.out_of_time() {
+                let error = CallError::not_run(ErrorKind::CpuLimit, error);
+                self.fail_first(caller, error, begun, io);
+                return true;
+            }
+            if member.is_full() {
+                self.calls.hold_first(caller);
+                return true;
+            }
+        }
         // The script may be another by now.
         let function = match self.functions.present(&first.function) {
             Ok(function) => function,
@@ -223,17 +235,22 @@ impl Node {
         }
     }
 
-    /// Puts calls back in the queue whose callers read their replies again; one whose caller has not done so for too long is
-    /// refused. A bounded number in each turn.
+    /// Puts calls back in the queue whose callers read their replies again, or whose families hold less; one whose caller has not
+    /// done so for too long is refused. A bounded number in each turn.
     pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
         for _ in 0..HELD_PER_TURN.min(self.calls.rows.length(Row::Held)) {
-            let Some((key, ticket, session)) = self.calls.first_held() else {
+            let Some((key, ticket)) = self.calls.first_held() else {
                 return;
             };
             let since = ticket.arrived;
-            if !io.callers.is_behind(session, true) {
+            let is_behind = match ticket.origin {
+                Origin::Session { session, .. } => io.callers.is_behind(session, true),
+                Origin::Parent(_) => false,
+            };
+            let is_full = ticket.member.as_ref().is_some_and(Member::is_full);
+            if !is_behind && !is_full {
                 self.calls.release(key);
-            } else if io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
+            } else if !is_behind || io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
                 self.calls.hold(key);
             } else if let Some(queued) = self.calls.take_queued(key) {
                 let seconds = STUCK_TIMEOUT.as_secs();
@@ -391,6 +408,10 @@ impl Node {
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);
+        if let Some(member) = &ticket.member {
+            member.hold(0);
+            member.set_busy(true);
+        }
         let running = Running {
             ticket,
             lane,
@@ -428,12 +449,25 @@ impl Node {
         if let Some(asked) = &mut running.asked {
             asked.answers.set(0);
         }
-        running.cpu += now.duration_since(begun);
+        let time = now.duration_since(begun);
+        running.cpu += time;
         running.slices += 1;
         running.since_slice = self.turns.slices_given;
         running.waits_since = now;
         if !matches!(progress, Progress::Done(_)) {
             self.note_memory(&mut running);
+            if running.lane.has_asked() {
+                let before = running.cpu.saturating_sub(time);
+                let is_sent = io.upstreams.is_some();
+                let account = io.callers.passed_on_as(running.ticket.caller);
+                self.found_family(&mut running, before, now, account.filter(|_| is_sent));
+            }
+        }
+        if let Some(member) = &running.ticket.member
+            && member.has_used(time)
+        {
+            running.lane.stop(ErrorKind::CpuLimit);
+            running.has_to_end = true;
         }
         match progress {
             Progress::Running => {

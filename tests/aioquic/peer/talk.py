@@ -101,7 +101,7 @@ def example(target: Target) -> None:
     assert bill.slices == 1 and bill.shard == 0 and bill.heap_peak_bytes > 0, bill
     assert bill.node == f"{target.host}:{target.port}", bill
     # With an account, which counts for nothing.
-    session.write(bytes.fromhex("18000000 00 08 03616464 8087a70e 00 01ffffffff0f05 0a0203020304"))
+    session.write(bytes.fromhex("19000000 00 08 03616464 8087a70e 00 01ffffffff0f0500 0a0203020304"))
     assert session.answer(8).body == bytes.fromhex("0306")
 
 

@@ -158,6 +158,7 @@ fn account(certificate: u8, session: u32) -> Account {
     Account {
         certificate: u32::from_be_bytes([certificate; 4]),
         session,
+        root: None,
     }
 }
 
@@ -252,6 +253,7 @@ fn guests_are_forgotten_once_nothing_is_left_of_them_and_are_bounded() {
         let account = Account {
             certificate,
             session,
+            root: None,
         };
         shares.caller(0, Some(account), begun)
     };
