@@ -21,6 +21,10 @@ use madrpc_core::call::{CallError, ErrorKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+/// What a lane takes beside its heap, roughly, and beside what is packed of it.
+const BESIDE_HEAP_BYTES: usize = 100 << 10;
+const PACKED_REST_BYTES: usize = 32 << 10;
+
 /// How long a lane may take to end by itself, once it is not used any more.
 const ENDING: Duration = Duration::from_millis(2);
 
@@ -55,7 +59,7 @@ pub(crate) struct Lane {
     image: Option<Image<Fiber>>,
     /// What it holds, while its call waits for long.
     packed: Option<Packed>,
-    /// What it held beyond its beginnings when that was last asked.
+    /// What it took when that was last asked.
     noted_bytes: usize,
 }
 
@@ -313,16 +317,13 @@ impl Lane {
         (limits.cpu, limits.memory_bytes)
     }
 
-    /// Memory that is taken for its heap, in bytes.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.exchange.lane.heap.taken()
-    }
-
-    /// Bytes that it holds beyond what it held once its script was loaded, as they were when this was last asked, and now.
-    pub(crate) fn note_grown_bytes(&mut self) -> (usize, usize) {
+    /// Bytes that it takes, as they were when this was last asked, and now.
+    pub(crate) fn note_bytes(&mut self) -> (usize, usize) {
         let now = match &self.packed {
-            Some(packed) => packed.bytes(),
-            None => self.exchange.lane.heap.taken_beyond_usual() + self.exchange.buffered_bytes(),
+            Some(packed) => packed.bytes() + PACKED_REST_BYTES,
+            None => {
+                self.exchange.lane.heap.taken() + BESIDE_HEAP_BYTES + self.exchange.buffered_bytes()
+            }
         };
         (std::mem::replace(&mut self.noted_bytes, now), now)
     }
@@ -362,11 +363,6 @@ impl Lane {
         }
         self.packed = Packed::of(&self.exchange);
         self.packed.as_ref().map(Packed::bytes)
-    }
-
-    /// Whether it is packed.
-    pub(crate) fn is_packed(&self) -> bool {
-        self.packed.is_some()
     }
 
     /// Gives a part of the memory back of a lane that goes without being resumed, or is renewed; says whether there was something.

@@ -30,6 +30,7 @@ mod script;
 mod values;
 
 pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall};
+pub(crate) use heap::LARGE_BLOCKS_MAX;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};

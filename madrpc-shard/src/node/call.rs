@@ -70,8 +70,10 @@ pub(super) struct Running {
     pub(super) slices: u32,
     /// The calls that it waits for, where it has asked for any.
     pub(super) asked: Option<Box<Asked>>,
-    /// Bytes that its lane holds for it and its caller is known to hold.
+    /// Bytes that its lane takes, as they are counted for its caller.
     pub(super) memory: usize,
+    /// The same without what every lane takes.
+    pub(super) grown: usize,
     /// Whether it wants more than its caller may have.
     pub(super) is_starved: bool,
     /// Its deadline has passed, or nobody waits for it.
@@ -103,7 +105,7 @@ impl Running {
     pub(super) fn hold_for_family(&self) {
         if let Some(member) = &self.ticket.member {
             let answers = self.asked.as_ref().map_or(0, |asked| asked.answers.bytes());
-            member.hold(self.memory + answers);
+            member.hold(self.grown + answers);
         }
     }
 

@@ -274,11 +274,12 @@ impl Node {
         let root = self.families.new_root(cpu, memory_bytes);
         // The slice that has just ended is still to be counted.
         let member = Member::first(root, cpu_before, now);
-        member.hold(running.memory);
         if let Some(caller) = sent_as {
             self.families.expect(caller, &member);
         }
+        member.set_busy(true);
         running.ticket.member = Some(member);
+        running.hold_for_family();
     }
 }
 

@@ -6,21 +6,23 @@
 
 use super::rows::Counts;
 use super::turns::UNSLICED;
-use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
+use crate::engine::{
+    LARGE_BLOCKS_MAX, Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError,
+};
 
 use crate::net::seat::Seat;
 use crate::net::shares::AccountKey;
+use crate::runtime::memory::mappings_max;
 use std::time::{Duration, Instant};
 
-/// Lanes of all shards, most of them of waiting calls, where there is memory for so many: each has four mappings, of which the
-/// system allows a process 65,530 (vm.max_map_count). Where there are no more, the C library gets no memory either.
-const LANES_MAX: usize = 12_000;
+/// Mappings of a lane: its stack, a page that ends it, its heap, and what that may yet take.
+const MAPPINGS_PER_LANE: usize = 4;
 
-/// What a lane takes that has loaded a small script, roughly, and how much less while it is packed. One with a larger script takes
-/// its heap, and this besides.
+/// Mappings that are left for everything else.
+const MAPPINGS_LEFT: usize = 3000;
+
+/// What a lane takes, at the least.
 const LANE_COST_BYTES: usize = 350 << 10;
-const PACKED_SAVES_BYTES: usize = 240 << 10;
-const BESIDE_HEAP_BYTES: usize = 100 << 10;
 
 /// How many lanes have an image by which they can be renewed: so many, or twice the pool. Those beyond are made anew, lest
 /// waiting calls take twice the memory; one of them that is stopped by force for good leaves some 3 KB behind.
@@ -66,15 +68,15 @@ pub(crate) struct Lanes {
     config: LaneConfig,
     /// How many there are at the least, with and without a call.
     pool: usize,
-    /// And at the most, what each takes, and what all may take together.
+    /// And at the most.
     max: usize,
+    /// What one takes that has loaded the script.
     cost: usize,
+    /// What all take, and may take.
+    bytes: usize,
     bytes_max: usize,
-    /// What all hold beyond that, and those without a call.
-    grown: usize,
-    kept_grown: usize,
-    /// Those in use that are packed.
-    packed: usize,
+    /// What those take that have no call.
+    free_bytes: usize,
     /// The one used last is the next to be used: it is the one that the core's caches know.
     free: Vec<Box<Lane>>,
     in_use: usize,
@@ -104,20 +106,19 @@ impl Lanes {
         memory_max: usize,
         now: Instant,
     ) -> Result<Self, ScriptError> {
-        let (first, registrations) = Lane::load(script, &seat.name, config)?;
-        let cost = cost_of(&first);
+        let (mut first, registrations) = Lane::load(script, &seat.name, config)?;
+        let cost = LANE_COST_BYTES;
         let mut lanes = Self {
             script: script.clone(),
             registrations,
             node: seat.name.clone(),
             config: config.clone(),
             pool,
-            max: (LANES_MAX / usize::from(seat.shards).max(1)).max(2 * pool),
+            max: (lanes_max() / usize::from(seat.shards).max(1)).max(2 * pool),
             cost,
-            bytes_max: (memory_max / 2).max(2 * pool * cost),
-            grown: 0,
-            kept_grown: 0,
-            packed: 0,
+            bytes_max: memory_max / 2,
+            bytes: 0,
+            free_bytes: 0,
             free: Vec::new(),
             in_use: 0,
             retired: Vec::new(),
@@ -127,6 +128,8 @@ impl Lanes {
             free_min: pool,
             next_return: now + RETURN_INTERVAL,
         };
+        lanes.set_cost(&mut first);
+        lanes.bytes_max = lanes.bytes_max.max(2 * pool * lanes.cost);
         lanes.add(first);
         while lanes.free.len() < pool {
             if let Making::Failed(error) | Making::NoMemory(error) =
@@ -156,7 +159,7 @@ impl Lanes {
         } else {
             self.free.pop()?
         };
-        self.kept_grown -= lane.noted_bytes();
+        self.free_bytes -= lane.noted_bytes();
         self.free_min = self.free_min.min(self.free.len());
         self.in_use += 1;
         Some(lane)
@@ -164,59 +167,45 @@ impl Lanes {
 
     /// Whether a caller who has so much may have a lane more.
     pub(super) fn has_part(&self, own: Counts) -> bool {
-        let free = self.free.len() + self.room();
+        let free = self.max.saturating_sub(self.in_use);
         own.lanes < PART_OF_FREE * free && !self.is_beyond_part(own)
     }
 
     /// Whether the lanes of a caller who has so much hold more than its part.
     pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
-        let part = PART_OF_FREE * self.bytes_max.saturating_sub(self.bytes());
+        let left = self.bytes_max.saturating_sub(self.bytes);
+        let part = PART_OF_FREE * (left + self.free_bytes);
         // One call alone may have all that is free.
-        own.memory > part && (own.lanes > 1 || self.bytes() > self.bytes_max)
+        own.memory > part && (own.lanes > 1 || self.bytes > self.bytes_max)
     }
 
     /// Whether all hold a quarter more than they may.
     pub(super) fn is_overfull(&self) -> bool {
-        self.bytes() > self.bytes_max + self.bytes_max / 4
-    }
-
-    /// Bytes that the lanes of a caller take who has so much.
-    pub(super) fn held_by(&self, own: Counts) -> usize {
-        own.lanes * self.cost + own.memory
-    }
-
-    /// Bytes that all take.
-    fn bytes(&self) -> usize {
-        let all = self.free.len() + self.in_use + self.retired.len();
-        (all * self.cost + self.grown).saturating_sub(self.packed * PACKED_SAVES_BYTES)
+        self.bytes > self.bytes_max + self.bytes_max / 4
     }
 
     /// How many more can be made.
     fn room(&self) -> usize {
         let all = self.free.len() + self.in_use;
-        let by_bytes = self.bytes_max.saturating_sub(self.bytes()) / self.cost;
+        let by_bytes = self.bytes_max.saturating_sub(self.bytes) / self.cost;
         by_bytes.min(self.max.saturating_sub(all))
     }
 
-    /// Counts what a lane holds beyond what each does, and gives it.
+    /// Counts what a lane takes by now, and gives it.
     pub(super) fn note(&mut self, lane: &mut Lane) -> usize {
-        let (before, now) = lane.note_grown_bytes();
-        self.grown = self.grown - before + now;
+        let (before, now) = lane.note_bytes();
+        self.bytes = self.bytes - before + now;
         now
+    }
+
+    /// What one takes that has loaded the script.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Those of calls.
     pub(super) fn in_use(&self) -> usize {
         self.in_use
-    }
-
-    /// One in use is packed, or is so no longer.
-    pub(super) fn note_packed(&mut self) {
-        self.packed += 1;
-    }
-
-    pub(super) fn note_unpacked(&mut self) {
-        self.packed = self.packed.saturating_sub(1);
     }
 
     /// Whether there are more than those that are kept for callers who have few, or there can be no more.
@@ -232,9 +221,9 @@ impl Lanes {
     /// Takes back a lane whose call is over, by this caller.
     pub(super) fn put_back(&mut self, mut lane: Box<Lane>, caller: AccountKey) {
         self.in_use -= 1;
-        let kept = self.kept_grown + self.note(&mut lane);
-        if !lane.is_spoilt() && lane.runs(&self.script) && kept <= self.bytes_max / PART_OF_KEPT {
-            self.kept_grown = kept;
+        let bytes = self.note(&mut lane);
+        if !lane.is_spoilt() && lane.runs(&self.script) && self.may_keep(bytes) {
+            self.free_bytes += bytes;
             self.free.push(lane);
         } else {
             lane.spoil();
@@ -267,10 +256,10 @@ impl Lanes {
             return Some(caller);
         }
         if lane.is_spoilt() && lane.runs(&self.script) && lane.renew() {
-            self.kept_grown += self.note(&mut lane);
+            self.free_bytes += self.note(&mut lane);
             self.free.push(lane);
         } else {
-            self.grown -= lane.noted_bytes();
+            self.bytes -= lane.noted_bytes();
         }
         Some(caller)
     }
@@ -280,7 +269,20 @@ impl Lanes {
         !self.retired.is_empty()
     }
 
+    /// Whether one without a call may hold so much, which is what its script remembers.
+    fn may_keep(&self, bytes: usize) -> bool {
+        let usual = (self.free.len() + 1) * 2 * self.cost;
+        self.free_bytes + bytes <= usual + self.bytes_max / PART_OF_KEPT
+    }
+
+    fn set_cost(&mut self, lane: &mut Lane) {
+        let (_, bytes) = lane.note_bytes();
+        self.cost = bytes.max(LANE_COST_BYTES);
+        self.bytes += bytes;
+    }
+
     fn add(&mut self, mut lane: Lane) {
+        self.free_bytes += self.note(&mut lane);
         if self.free.len() + self.in_use < IMAGES.max(2 * self.pool) {
             lane.keep_image();
         }
@@ -327,7 +329,7 @@ impl Lanes {
     pub(super) fn replace(
         &mut self,
         script: Script,
-        first: Lane,
+        mut first: Lane,
         registrations: Vec<Registration>,
     ) {
         self.script = script;
@@ -335,8 +337,8 @@ impl Lanes {
         self.loading = None;
         self.spoiler = None;
         self.cannot_load = false;
-        self.kept_grown = 0;
-        self.cost = cost_of(&first);
+        self.free_bytes = 0;
+        self.set_cost(&mut first);
         self.retired
             .extend(self.free.drain(..).map(|lane| (lane, None)));
         self.add(first);
@@ -353,13 +355,14 @@ impl Lanes {
         // One by one, when there is time: to drop many takes as long as they are many.
         let unneeded = beyond.min(self.free_min.saturating_sub(spare));
         let unneeded = self.free.drain(..unneeded);
-        let unneeded = unneeded.inspect(|lane| self.kept_grown -= lane.noted_bytes());
+        let unneeded = unneeded.inspect(|lane| self.free_bytes -= lane.noted_bytes());
         self.retired.extend(unneeded.map(|lane| (lane, None)));
         self.free_min = self.free.len();
     }
 }
 
-/// Bytes that a lane takes that has loaded the script and no call.
-fn cost_of(lane: &Lane) -> usize {
-    LANE_COST_BYTES.max(lane.heap_bytes() + BESIDE_HEAP_BYTES)
+/// Lanes of all shards for which there are mappings, most of them of waiting calls.
+fn lanes_max() -> usize {
+    let mappings = mappings_max().saturating_sub(LARGE_BLOCKS_MAX + MAPPINGS_LEFT);
+    mappings / MAPPINGS_PER_LANE
 }

@@ -6,6 +6,7 @@
 
 use super::Node;
 use super::call::Running;
+use super::lanes::Lanes;
 use super::rows::Counts;
 use crate::net::service::Io;
 use madrpc_core::call::ErrorKind;
@@ -18,15 +19,24 @@ const STARVED_MAX: Duration = Duration::from_millis(500);
 /// Starved calls that are looked at in one turn.
 const LOOKS_PER_TURN: usize = 16;
 
+impl Running {
+    /// Counts what its lane takes by now, for all and for its family; gives what it took before, and takes now.
+    pub(super) fn count_memory(&mut self, lanes: &mut Lanes) -> (usize, usize) {
+        let now = lanes.note(&mut self.lane);
+        let before = std::mem::replace(&mut self.memory, now);
+        self.grown = now.saturating_sub(lanes.cost());
+        self.hold_for_family();
+        (before, now)
+    }
+}
+
 impl Node {
     /// Counts what the lane of a call holds that is set aside. One that has grown beyond the part of its caller is starved, or has
     /// to end.
     pub(super) fn note_memory(&mut self, running: &mut Running) {
         let caller = running.ticket.caller;
-        let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
+        let (before, now) = running.count_memory(&mut self.lanes);
         self.calls.rows.note_memory(caller, before, now);
-        running.memory = now;
-        running.hold_for_family();
         if now <= before || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
             return;
         }

@@ -74,11 +74,8 @@ impl Node {
             }
             let (begun, caller) = (Instant::now(), running.ticket.caller);
             if running.lane.pack().is_some() {
-                let (before, now) = (running.memory, self.lanes.note(&mut running.lane));
-                running.memory = now;
-                running.hold_for_family();
+                let (before, now) = running.count_memory(&mut self.lanes);
                 self.calls.rows.note_memory(caller, before, now);
-                self.lanes.note_packed();
                 io.callers.charge(caller, begun.elapsed(), io.now);
                 return;
             }

@@ -60,7 +60,7 @@ pub(super) struct Counts {
     pub(super) running: usize,
     /// Calls that have a lane.
     pub(super) lanes: usize,
-    /// Bytes that the lanes of its calls hold beyond what each lane does.
+    /// Bytes that those lanes take.
     pub(super) memory: usize,
 }
 

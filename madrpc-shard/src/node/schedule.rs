@@ -285,7 +285,7 @@ impl Node {
             counts.lanes,
             self.shard,
             self.name,
-            self.lanes.held_by(counts) >> 20
+            counts.memory >> 20
         );
         CallError::not_run(ErrorKind::Overloaded, error)
     }
@@ -421,6 +421,7 @@ impl Node {
             slices: 0,
             asked: None,
             memory: 0,
+            grown: 0,
             is_starved: false,
             has_to_end: false,
             since_slice: 0,
@@ -438,9 +439,6 @@ impl Node {
         slice: Duration,
         io: &mut Io<'_, Self>,
     ) {
-        if running.lane.is_packed() {
-            self.lanes.note_unpacked();
-        }
         self.beacon.begin(running.ticket.function.counter);
         let progress = running.lane.resume(begun, slice);
         self.beacon.end();

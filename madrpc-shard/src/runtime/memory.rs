@@ -21,6 +21,17 @@ pub fn granted_bytes() -> u64 {
     })
 }
 
+/// Mappings that the system allows a process (proc_sys_vm(5), max_map_count).
+#[cfg_attr(
+    not(feature = "engine"),
+    expect(dead_code, reason = "only lanes take many")
+)]
+pub(crate) fn mappings_max() -> usize {
+    let text = fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    text.and_then(|text| text.trim().parse().ok())
+        .unwrap_or(65_530)
+}
+
 /// `MemTotal` of meminfo (proc(5)).
 fn total_of(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find(|line| line.starts_with("MemTotal:"))?;

@@ -14,6 +14,7 @@ mod pages;
 mod regions;
 
 use super::preempt::heap_step;
+pub(crate) use pages::LARGE_BLOCKS_MAX;
 use pages::{Pages, usable_size};
 use rquickjs::allocator::Allocator;
 use rquickjs::{Ctx, qjs};
@@ -187,11 +188,6 @@ impl Heap {
     /// Memory that is taken for it, in bytes.
     pub(super) fn taken(&self) -> usize {
         self.pages.taken()
-    }
-
-    /// The same beyond what calls may leave taken.
-    pub(super) fn taken_beyond_usual(&self) -> usize {
-        self.pages.taken().saturating_sub(self.usual.get())
     }
 
     fn refuse(&self, size: usize) -> *mut u8 {

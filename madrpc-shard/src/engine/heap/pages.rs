@@ -11,12 +11,18 @@ use super::regions::{PAGE_BYTES, PART_BYTES, Regions, SPARE_AT_REST_BYTES, map, 
 use dlmalloc::Dlmalloc;
 use std::cell::{Cell, UnsafeCell};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Blocks from this size on are large.
 const LARGE_BYTES: usize = 2 << 20;
 
 /// A large block up to this size is kept when it is freed, for the next one: its pages need not be made again.
 const KEPT_MAX_BYTES: usize = 32 << 20;
+
+/// Large blocks of all lanes of the process; beyond those dlmalloc has them too. The system allows a process some 65,000 mappings
+/// (vm.max_map_count), and where there are no more the C library has no memory either.
+pub(crate) const LARGE_BLOCKS_MAX: usize = 8192;
+static LARGE_BLOCKS: AtomicUsize = AtomicUsize::new(0);
 
 /// What dlmalloc has before each of its blocks: the size, with marks in its lowest bits, at least one of which is set while the
 /// block is in use.
@@ -81,7 +87,7 @@ impl Pages {
 
     /// A block, or null.
     pub(super) fn allocate(&self, size: usize) -> *mut u8 {
-        if size >= LARGE_BYTES {
+        if size >= LARGE_BYTES && has_mappings() {
             return self.allocate_large(size, false);
         }
         // SAFETY: dlmalloc takes every size.
@@ -95,7 +101,7 @@ impl Pages {
 
     /// The same, filled with zeros.
     pub(super) fn allocate_zeroed(&self, size: usize) -> *mut u8 {
-        if size >= LARGE_BYTES {
+        if size >= LARGE_BYTES && has_mappings() {
             return self.allocate_large(size, true);
         }
         let block = self.allocate(size);
@@ -175,7 +181,7 @@ impl Pages {
             // SAFETY: what is in the list is mapped, and read before it goes.
             unsafe {
                 let (next, mapped) = ((*large).next, (*large).mapped);
-                unmap(large.cast(), mapped);
+                unmap_large(large, mapped);
                 large = next;
             }
         }
@@ -195,7 +201,7 @@ impl Pages {
         unsafe {
             if !shrink(kept, PAGE_BYTES) {
                 self.kept.set(null_mut());
-                unmap(kept.cast(), (*kept).mapped);
+                unmap_large(kept, (*kept).mapped);
             }
         }
         self.bound(self.max.get());
@@ -216,7 +222,7 @@ impl Pages {
                 self.large_bytes.set(self.large_bytes.get() - less);
             } else {
                 self.unlink(large);
-                unmap(large.cast(), before);
+                unmap_large(large, before);
             }
             is_left
         }
@@ -236,10 +242,9 @@ impl Pages {
         if !self.make_room(mapped) {
             return null_mut();
         }
-        let Some(large) = map(mapped, libc::PROT_READ | libc::PROT_WRITE) else {
+        let Some(large) = map_large(mapped) else {
             return null_mut();
         };
-        let large = large.as_ptr().cast::<Large>();
         // SAFETY: it is a new mapping, longer than this.
         unsafe {
             (*large).mapped = mapped;
@@ -406,6 +411,24 @@ impl Large {
     fn block(large: *mut Self) -> *mut u8 {
         large.wrapping_add(1).cast()
     }
+}
+
+fn has_mappings() -> bool {
+    LARGE_BLOCKS.load(Relaxed) < LARGE_BLOCKS_MAX
+}
+
+fn map_large(bytes: usize) -> Option<*mut Large> {
+    let mapped = map(bytes, libc::PROT_READ | libc::PROT_WRITE)?;
+    LARGE_BLOCKS.fetch_add(1, Relaxed);
+    Some(mapped.as_ptr().cast())
+}
+
+/// # Safety
+/// It is a mapping of so many bytes that nothing uses any more.
+unsafe fn unmap_large(large: *mut Large, bytes: usize) {
+    LARGE_BLOCKS.fetch_sub(1, Relaxed);
+    // SAFETY: the caller says so.
+    unsafe { unmap(large.cast(), bytes) };
 }
 
 /// The mapping that a large block of this size needs.
