@@ -168,7 +168,7 @@ impl Idle {
                 Making::Ready => made += 1,
                 Making::Going => {}
                 Making::Full => return Err("there are no more lanes".into()),
-                Making::Failed(error) => return Err(error.into()),
+                Making::Failed(error) | Making::NoMemory(error) => return Err(error.into()),
             }
         }
         let mut idle = Self { lanes, now };
