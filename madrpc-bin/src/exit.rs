@@ -202,8 +202,8 @@ pub(crate) fn show(by_parser: &clap::Error) -> Result<(), Failure> {
     })
 }
 
-/// Has panics told of as all else is: what std writes to stderr by itself could wait there for ever, and a process that is
-/// to be started anew would stay.
+/// Has panics told of as all else is, and end the process: what std writes to stderr by itself could wait there for ever, and
+/// half of a server is worse than none. Those of calls never get here.
 pub(crate) fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -221,6 +221,7 @@ pub(crate) fn tell_panics() {
             _ => String::new(),
         };
         output::say_last(&text, frames.lines());
+        std::process::abort();
     }));
 }
 
@@ -241,11 +242,32 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     #[test]
     fn every_kind_of_error_has_its_documented_code() {
         let codes =
             ErrorKind::ALL.map(|kind| Failure::from(CallError::not_run(kind, "")).reason as u8);
         assert_eq!(codes, [4, 1, 3, 5, 1, 1, 1, 1, 6, 6, 1, 6, 1, 1]);
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_is_told_and_ends_the_process() {
+        const CHILD: &str = "MADRPC_TEST_PANICKING_CHILD";
+        if std::env::var_os(CHILD).is_some() {
+            tell_panics();
+            let _ = std::thread::spawn(|| panic!("on purpose")).join();
+            return;
+        }
+        let test = "exit::tests::a_panic_of_any_thread_is_told_and_ends_the_process";
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{said}");
+        let lines = said.lines().filter(|line| line.ends_with(": on purpose"));
+        assert_eq!(lines.count(), 1, "{said}");
     }
 }

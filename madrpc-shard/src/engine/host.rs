@@ -3,6 +3,7 @@
 //! They hold the exchange and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
 use super::exchange::{Exchange, Yield};
+use super::faults::caught;
 use super::globals::embedded::OPTIONS;
 use super::numbers::milliseconds;
 use super::preempt::{stoppable, unstoppable};
@@ -30,16 +31,17 @@ pub(super) fn object<'js>(
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
     host.set("wait", function(ctx, &of(), wait)?)?;
     let exchange = of();
-    host.set("touch", getter(ctx, move || exchange.is_touched.set(true))?)?;
+    let touch = move || exchange.is_touched.set(true);
+    host.set("touch", getter(ctx, &of(), touch)?)?;
     let exchange = of();
-    host.set("deadline", getter(ctx, move || exchange.deadline_ms())?)?;
+    let deadline = move || exchange.deadline_ms();
+    host.set("deadline", getter(ctx, &of(), deadline)?)?;
     let exchange = of();
-    host.set(
-        "cancelled",
-        getter(ctx, move || exchange.must_stop().is_some())?,
-    )?;
+    let cancelled = move || exchange.must_stop().is_some();
+    host.set("cancelled", getter(ctx, &of(), cancelled)?)?;
     let exchange = of();
-    host.set("node", getter(ctx, move || exchange.node.clone())?)?;
+    let node = move || exchange.node.clone();
+    host.set("node", getter(ctx, &of(), node)?)?;
     host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
     let text_bytes = |text: rquickjs::String<'_>| values::text_bytes(text.as_value());
     host.set("textBytes", function(ctx, &of(), text_bytes)?)?;
@@ -48,7 +50,7 @@ pub(super) fn object<'js>(
     host.set("optionsChecker", function(ctx, &of(), checker)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
-    host.set("now", getter(ctx, now)?)?;
+    host.set("now", getter(ctx, &of(), now)?)?;
     Ok(host)
 }
 
@@ -71,9 +73,17 @@ pub(super) fn function<'js, P: 'js>(
 /// One that is over at once.
 fn getter<'js, R: IntoJs<'js> + 'js>(
     ctx: &Ctx<'js>,
+    exchange: &Rc<Exchange>,
     value: impl Fn() -> R + 'js,
 ) -> rquickjs::Result<Function<'js>> {
-    Function::new(ctx.clone(), move || unstoppable(&value))
+    let exchange = Rc::clone(exchange);
+    let get = move || {
+        unstoppable(|| caught(&value)).ok_or_else(|| {
+            exchange.stop.set(Some(ErrorKind::Internal));
+            rquickjs::Error::Unknown
+        })
+    };
+    Function::new(ctx.clone(), get)
 }
 
 struct Looking<F, P> {
@@ -90,10 +100,13 @@ impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Looking<F, P> {
     fn call(&self, params: Params<'_, 'js>) -> rquickjs::Result<Value<'js>> {
         let ctx = params.ctx().clone();
         unstoppable(|| {
-            let made = self.function.call(params);
-            match self.exchange.pause_or_stop() {
-                true => Err(interrupted(&ctx)),
-                false => made,
+            let made = caught(|| self.function.call(params));
+            if made.is_none() {
+                self.exchange.stop.set(Some(ErrorKind::Internal));
+            }
+            match made {
+                Some(made) if !self.exchange.pause_or_stop() => made,
+                _ => Err(interrupted(&ctx)),
             }
         })
     }

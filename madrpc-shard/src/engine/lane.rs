@@ -9,8 +9,9 @@
 //! when its call has to end is not resumed any more, and goes as it is.
 
 use super::exchange::{Answer, ChildCall, Exchange, Yield, emptied};
+use super::faults::{self, caught, on_lane};
 use super::image::Image;
-use super::life::live;
+use super::life::{fault, live};
 use super::limits::{CallLimits, LOAD_CPU, LaneConfig, STACK_BYTES};
 use super::packing::Packed;
 use super::preempt::{self, Preemption};
@@ -51,6 +52,10 @@ pub(crate) struct Lane {
     calls: u64,
     /// Whether it must not be used again.
     spoilt: bool,
+    /// Whether a panic has ended its call or its script: it must not be renewed either.
+    is_broken: bool,
+    /// Where that was and what it said, until it is told.
+    fault: Option<Box<str>>,
     /// Whether it can be stopped by force.
     is_forced: bool,
     /// Whether it was stopped so, and was not resumed since.
@@ -92,6 +97,7 @@ impl Loading {
         node: &str,
         config: &LaneConfig,
     ) -> Result<Self, ScriptError> {
+        faults::watch();
         let exchange = Rc::new(Exchange::new(node, config));
         // Whoever starts a node has been told where it cannot be.
         let is_forced = config.preemption == Preemption::Forced && preempt::set_up().is_ok();
@@ -109,7 +115,7 @@ impl Loading {
             let grown_max = config.grown_max_bytes();
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), Yield>, ()| {
                 exchange.lane.enter(yielder);
-                live(&exchange, &script, grown_max);
+                caught(|| live(&exchange, &script, grown_max));
                 exchange.lane.leave();
             })
         };
@@ -121,6 +127,8 @@ impl Loading {
             terms: Vec::new(),
             calls: 0,
             spoilt: false,
+            is_broken: false,
+            fault: None,
             is_forced,
             is_stopped: false,
             image: None,
@@ -132,7 +140,13 @@ impl Loading {
 
     /// Goes on for one slice.
     pub(crate) fn resume(mut self, now: Instant, slice: Duration) -> Loaded {
-        match self.0.go_on(now, slice) {
+        let resumed = self.0.go_on(now, slice);
+        if let Some(fault) = self.0.take_fault() {
+            let name = &self.0.script.name;
+            let error = format!("script {name}: the engine panicked while it loaded, at {fault}");
+            return Loaded::Failed(ScriptError::new(error));
+        }
+        match resumed {
             CoroutineResult::Yield(Yield::Slice) => Loaded::Not(self),
             CoroutineResult::Yield(Yield::Forced) if self.0.exchange.must_stop().is_none() => {
                 Loaded::Not(self)
@@ -210,7 +224,12 @@ impl Lane {
                 return self.give_up(kind);
             }
         }
-        match self.go_on(now, slice) {
+        let resumed = self.go_on(now, slice);
+        if self.is_broken {
+            self.with_output(|_| ());
+            return Progress::Done(Err(fault()));
+        }
+        match resumed {
             CoroutineResult::Yield(Yield::Slice) => Progress::Running,
             CoroutineResult::Yield(Yield::Forced) => match self.exchange.must_stop() {
                 Some(kind) => self.give_up(kind),
@@ -245,13 +264,18 @@ impl Lane {
         let slice_end = now + slice;
         exchange.slice_end.set(slice_end);
         exchange.meter.on_resume(now);
-        let resumed = match self.is_forced {
+        let (resumed, fault) = on_lane(|| match self.is_forced {
             true => {
                 let end = slice_end.min(exchange.deadline.get());
                 preempt::run(&exchange.lane, now, end, || fiber.resume(()))
             }
             false => fiber.resume(()),
-        };
+        });
+        if let Some(fault) = fault {
+            self.is_broken = true;
+            self.spoilt = true;
+            self.fault = Some(fault.into());
+        }
         self.is_stopped = matches!(resumed, CoroutineResult::Yield(Yield::Forced));
         if !matches!(resumed, CoroutineResult::Yield(Yield::Done(_))) {
             exchange.meter.on_suspend();
@@ -263,6 +287,11 @@ impl Lane {
     fn give_up(&mut self, kind: ErrorKind) -> Progress {
         self.spoilt = true;
         Progress::Done(Err(self.exchange.stopped(kind)))
+    }
+
+    /// Where a panic was that has ended the call, and what it said; once.
+    pub(crate) fn take_fault(&mut self) -> Option<Box<str>> {
+        self.fault.take()
     }
 
     /// Makes the call end with this error as soon as the engine looks; it still has to be resumed.
@@ -379,6 +408,10 @@ impl Lane {
 
     /// Makes it what it was before its first call, whatever it is in the middle of; says whether that could be.
     pub(crate) fn renew(&mut self) -> bool {
+        !self.is_broken && self.rewind()
+    }
+
+    fn rewind(&mut self) -> bool {
         let Some(image) = &self.image else {
             return false;
         };
@@ -421,8 +454,8 @@ impl Drop for Lane {
     /// Lets the lane end by itself, where it can: unwinding its stack through the engine's C frames is no option. One that was
     /// stopped by force is taken back to its beginning first, or is forgotten as it is.
     fn drop(&mut self) {
-        if self.is_stopped {
-            self.renew();
+        if self.is_stopped || self.is_broken {
+            self.rewind();
         }
         self.exchange.retired.set(true);
         // That of its last call may be long over.

@@ -2,6 +2,7 @@
 
 use super::exception;
 use super::exchange::{Exchange, Yield};
+use super::faults::caught;
 use super::heap::Counting;
 use super::limits::{GC_THRESHOLD_BYTES, JS_STACK_BYTES};
 use super::modules::ModuleLoader;
@@ -9,6 +10,7 @@ use super::preempt;
 use super::program::Program;
 use super::random::Randomness;
 use super::{Script, ScriptError};
+use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::runtime::RejectionTracker;
 use rquickjs::{Context, Runtime};
 use std::rc::Rc;
@@ -47,7 +49,7 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
             exchange.lane.heap.on_loaded();
             exchange.suspend(Yield::Loaded(Ok(program.registrations())));
             while !exchange.retired.get() {
-                let result = program.call(exchange);
+                let result = caught(|| program.call(exchange)).unwrap_or_else(|| Err(fault()));
                 // Only garbage with cycles waits for it; all else is gone already.
                 if exchange.lane.heap.grown() > grown_max {
                     preempt::stoppable(|| ctx.run_gc());
@@ -66,6 +68,12 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
     preempt::stoppable(|| drop((context, runtime)));
 }
 
+/// The error of a call by which the node has failed. What it was is for the log, not for callers.
+pub(super) fn fault() -> CallError {
+    let error = "the node failed while it ran the call; its log says where";
+    CallError::may_have_run(ErrorKind::Internal, error)
+}
+
 /// What QuickJS asks every so often: `true` ends the call.
 fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
     let look = move || {
@@ -82,13 +90,13 @@ fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
         }
         exchange.stop.get().is_some()
     };
-    Box::new(move || preempt::unstoppable(&look))
+    Box::new(move || preempt::unstoppable(|| caught(&look).unwrap_or(true)))
 }
 
 /// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.
 fn rejection_tracker(exchange: Rc<Exchange>) -> RejectionTracker {
     Box::new(move |ctx, promise, reason, is_handled| {
-        preempt::unstoppable(|| {
+        let note = || {
             // SAFETY: the value is a promise, thus an object; its address is compared and never followed.
             let promise = unsafe { rquickjs::qjs::JS_VALUE_GET_PTR(promise.as_raw()) } as usize;
             if is_handled {
@@ -96,6 +104,9 @@ fn rejection_tracker(exchange: Rc<Exchange>) -> RejectionTracker {
             } else {
                 exchange.rejected(promise, || exception::of_value(&ctx, &reason));
             }
-        });
+        };
+        if preempt::unstoppable(|| caught(note)).is_none() {
+            exchange.stop.set(Some(ErrorKind::Internal));
+        }
     })
 }

@@ -11,6 +11,7 @@
 
 mod exception;
 mod exchange;
+mod faults;
 mod globals;
 mod harden;
 mod heap;

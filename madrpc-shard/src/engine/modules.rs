@@ -6,6 +6,7 @@
 //! finds what the load has imported, and nothing else.
 
 use super::Script;
+use super::faults::caught;
 use super::preempt;
 use super::program::source_of;
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
@@ -234,16 +235,31 @@ impl Resolver for ModuleLoader {
         name: &str,
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
-        let find = || self.find(base, name);
-        preempt::unstoppable(find).map_err(|error| {
-            Exception::throw_type(ctx, &format!("import \"{name}\" in {base}: {error}"))
-        })
+        let find = || {
+            let found = preempt::unstoppable(|| self.find(base, name));
+            found.map_err(|error| {
+                Exception::throw_type(ctx, &format!("import \"{name}\" in {base}: {error}"))
+            })
+        };
+        caught(find).unwrap_or(Err(rquickjs::Error::Unknown))
     }
 }
 
 impl Loader for ModuleLoader {
     fn load<'js>(
         &mut self,
+        ctx: &Ctx<'js>,
+        name: &str,
+        attributes: Option<ImportAttributes<'js>>,
+    ) -> rquickjs::Result<Module<'js, Declared>> {
+        let declare = || self.declare(ctx, name, attributes);
+        caught(declare).unwrap_or(Err(rquickjs::Error::Unknown))
+    }
+}
+
+impl ModuleLoader {
+    fn declare<'js>(
+        &self,
         ctx: &Ctx<'js>,
         name: &str,
         attributes: Option<ImportAttributes<'js>>,

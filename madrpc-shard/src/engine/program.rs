@@ -43,6 +43,8 @@ impl<'js> Prelude<'js> {
     fn new(ctx: &Ctx<'js>, exchange: &Rc<Exchange>) -> rquickjs::Result<Self> {
         let make: Function<'js> = PRELUDE.evaluate(ctx)?;
         let tools: Object<'js> = make.call((host::object(ctx, exchange)?,))?;
+        #[cfg(test)]
+        super::faults::tests::install(ctx, exchange)?;
         Ok(Self {
             builtins: Builtins::new(ctx, exchange, &tools)?,
             poll: tools.get("poll")?,

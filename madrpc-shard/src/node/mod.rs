@@ -51,6 +51,7 @@ use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
 use crate::net::incoming::{Incoming, number_taken};
+use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
@@ -101,6 +102,8 @@ pub(crate) struct Node {
     staged: Staged,
     changes: Receiver<ScriptChange>,
     counters: Counters,
+    /// Calls that have panicked.
+    faults: LogLimit,
     beacon: Arc<Beacon>,
     last_number: u64,
 }
@@ -136,6 +139,7 @@ impl Node {
             staged: Staged::default(),
             changes,
             counters,
+            faults: LogLimit::default(),
             beacon: Arc::clone(&seat.beacon),
             last_number: 0,
         })

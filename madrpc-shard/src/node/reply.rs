@@ -21,6 +21,15 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) {
         let result = result.map_err(|error| running.explain(error));
+        if result.is_err()
+            && let Some(fault) = running.lane.take_fault()
+            && let Some(count) = self.faults.tell(now)
+        {
+            tracing::error!(
+                "a call of {:?} panicked at {fault}; it and its lane are given up, and nothing else ({count} such calls)",
+                running.ticket.function.name
+            );
+        }
         if let Some(asked) = running.asked.take() {
             self.orphans.adopt(asked.children);
         }

@@ -336,3 +336,6 @@ fn name_of(address: SocketAddr) -> String {
         _ => address.to_string(),
     }
 }
+
+#[cfg(all(test, feature = "engine"))]
+mod faults_tests;

@@ -153,6 +153,12 @@ pub(super) fn unstoppable<R>(run: impl FnOnce() -> R) -> R {
     run()
 }
 
+/// From here on the lane is not stopped, until what runs now is left.
+pub(super) fn forbid() {
+    PLACE.set(Place::Nowhere);
+    compiler_fence(Ordering::SeqCst);
+}
+
 /// Runs a step of the lane's heap, in the middle of a script or of the host's code.
 #[inline]
 pub(super) fn heap_step<R>(run: impl FnOnce() -> R) -> R {
