@@ -1,6 +1,7 @@
 //! The timing wheel, with the deadlines of many calls in it.
 
 use super::{Case, Gauge};
+use madrpc_core::numbers;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,8 @@ fn wheel(
     to: Duration,
 ) -> (Wheel<usize>, Vec<TimerKey>) {
     let mut wheel = Wheel::new(start);
-    let step = (to - from).div_f64(size as f64);
-    let at = |number: usize| start + from + step.mul_f64(number as f64);
+    let step = numbers::seconds((to - from).as_secs_f64() / size as f64);
+    let at = |number: usize| start + from + numbers::seconds(step.as_secs_f64() * number as f64);
     let keys = (0..size)
         .map(|number| wheel.insert(at(number), number))
         .collect();
@@ -80,7 +81,7 @@ fn turn(size: usize, gauge: &mut Gauge) {
 fn fire(size: usize, gauge: &mut Gauge) {
     let start = Instant::now();
     let (mut wheel, _) = wheel(start, size, Duration::ZERO, seconds(30));
-    let step = seconds(30).div_f64(size as f64);
+    let step = numbers::seconds(30.0 / size as f64);
     let mut now = start;
     for _ in 0..MEASUREMENTS {
         now += step.max(Duration::from_millis(1));

@@ -15,6 +15,7 @@
 //! ```
 //!
 //! What stands lower knows nothing of what stands higher: `make tidy` looks (.ci/layers.txt).
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 #![forbid(unsafe_code)]
 
 mod args;

@@ -59,7 +59,7 @@ pub(crate) fn reloading() {
 pub(crate) fn stopping(status: &str, within: Duration) {
     DRAINS.store(true, Ordering::Relaxed);
     // The unit's TimeoutStopSec= knows nothing of what the settings grant. An hour and more is for the unit to say.
-    let within = u32::try_from((within + LEAVING).as_micros()).unwrap_or(u32::MAX);
+    let within = u32::try_from(within.saturating_add(LEAVING).as_micros()).unwrap_or(u32::MAX);
     tell(&[
         NotifyState::Stopping,
         NotifyState::ExtendTimeoutUsec(within),

@@ -2,6 +2,7 @@
 //!
 //! Selection and back-off are apart: neither knows addresses, sessions or the clock.
 
+use crate::numbers::seconds;
 use std::time::Duration;
 
 /// The most candidates that a choice looks at, so that it costs the same among many.
@@ -149,7 +150,7 @@ impl Backoff {
             .saturating_mul(1 << self.failures.min(16))
             .min(Self::LONGEST);
         self.failures = self.failures.saturating_add(1);
-        wait.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0)
+        seconds(wait.as_secs_f64() * (1.0 - jitter.clamp(0.0, 1.0) / 2.0)).min(wait)
     }
 
     /// Notes a success: the next failure is a first one again.

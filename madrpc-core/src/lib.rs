@@ -3,6 +3,7 @@
 //! No socket, no clock, no thread: everything here takes time, addresses and bytes, and says what to do.
 //! `madrpc-shard` is the shell that does it.
 //!
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 #![doc = include_str!("protocol.md")]
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ pub mod call;
 pub mod identity;
 pub mod limits;
 pub mod lists;
+pub mod numbers;
 pub mod session;
 pub mod stats;
 pub mod value;

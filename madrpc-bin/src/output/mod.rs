@@ -60,8 +60,8 @@ pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
 fn said<'a>(text: &str, below: impl IntoIterator<Item = &'a str>) -> String {
     let mut lines = format!("madrpc: {}\n", printable(text));
     for line in below {
-        lines += "    ";
-        lines += &printable(line);
+        lines.push_str("    ");
+        lines.push_str(&printable(line));
         lines.push('\n');
     }
     lines

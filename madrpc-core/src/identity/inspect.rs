@@ -1,6 +1,7 @@
 //! What certificates say, for people and programs that look after them.
 
 use super::{IdentityError, Role, dns_names, files};
+use crate::numbers::later;
 use boring::asn1::{Asn1Time, Asn1TimeRef};
 use boring::hash::MessageDigest;
 use boring::nid::Nid;
@@ -89,12 +90,10 @@ impl PeerCertificate {
         let left = today.diff(certificate.not_after()).ok()?;
         let left = i64::from(left.days) * 24 * 60 * 60 + i64::from(left.secs);
         let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
-        // A time too far away to be told is as good as one in a century.
-        let far = now + Duration::from_secs(100 * 365 * 24 * 60 * 60);
         Some(Self {
             role: Role::of(&certificate),
             fingerprint: boring::sha::sha256(der),
-            valid_until: now.checked_add(left).unwrap_or(far),
+            valid_until: later(now, left),
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
     INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
 };
+use crate::numbers::later;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -352,7 +353,7 @@ impl Reader {
         let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
             bytes: Some(Vec::new()),
             given: 0,
-            until: self.now + BODY_HEADER_TIMEOUT,
+            until: later(self.now, BODY_HEADER_TIMEOUT),
             is_known: false,
         });
         self.arriving_bytes -= arriving.size();
@@ -405,7 +406,7 @@ impl Reader {
                 && let Ok(header) = frame::read_header(bytes)
             {
                 arriving.is_known = true;
-                arriving.until = self.now + time_of(&header);
+                arriving.until = later(self.now, time_of(&header));
                 if !self.gives_room(announced) {
                     buffer.body = std::mem::take(bytes);
                     arriving.bytes = None;

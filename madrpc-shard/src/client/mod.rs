@@ -12,6 +12,7 @@
 //!
 //! A process has one client thread, which drives the sessions of all its clients; a [`Client`] only sends it messages. The
 //! thread is started by the first client and lives as long as the process.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod load;
 
@@ -27,6 +28,7 @@ use madrpc_core::call::Bill;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
+use madrpc_core::numbers::later;
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
 use pool::Command;
@@ -235,7 +237,7 @@ impl Call<'_> {
             number,
             function: self.function.to_owned(),
             body,
-            deadline: Instant::now() + self.timeout.min(TIMEOUT_MAX),
+            deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
             reply,
         };
         let pool = &self.client.pool;

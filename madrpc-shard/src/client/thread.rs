@@ -9,6 +9,7 @@ use super::pool::{Command, Next, Pool, Target};
 use crate::net::bell::{Bell, Listener};
 use crate::net::sleep::{LONGEST_SLEEP, sleep};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use madrpc_core::numbers::later;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
@@ -243,7 +244,7 @@ impl Pools {
             }
             Next::Sleep => {
                 let timer = member.pool.next_timer();
-                let until = timer.unwrap_or(now + LONGEST_SLEEP);
+                let until = timer.unwrap_or(later(now, LONGEST_SLEEP));
                 member.sleeps_until = Some(until);
                 self.timers.insert((until, place));
             }
@@ -277,6 +278,6 @@ impl Pools {
         {
             self.wake(place);
         }
-        self.look_at = now + LOOK_INTERVAL;
+        self.look_at = later(now, LOOK_INTERVAL);
     }
 }

@@ -10,6 +10,7 @@ use super::random::Randomness;
 use super::{Registration, ScriptError};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
+use madrpc_core::numbers::later;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::ptr::null;
@@ -122,7 +123,7 @@ impl Exchange {
             input: Cell::default(),
             output: Cell::default(),
             lent: Cell::new(null()),
-            deadline: Cell::new(now + TIMEOUT_MAX),
+            deadline: Cell::new(later(now, TIMEOUT_MAX)),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
             randomness: Cell::new(None),
@@ -198,9 +199,8 @@ impl Exchange {
             .deadline
             .get()
             .saturating_duration_since(Instant::now());
-        let at = SystemTime::now() + left;
-        at.duration_since(UNIX_EPOCH)
-            .map_or(0.0, |since| since.as_secs_f64() * 1000.0)
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0.0, |now| now.saturating_add(left).as_secs_f64() * 1000.0)
     }
 
     /// Asks for a call, and gives its token.

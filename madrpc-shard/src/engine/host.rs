@@ -5,11 +5,11 @@
 use super::exchange::{Exchange, Yield};
 use super::faults::caught;
 use super::globals::embedded::OPTIONS;
-use super::numbers::milliseconds;
 use super::preempt::{stoppable, unstoppable};
 use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
+use madrpc_core::numbers::milliseconds;
 use rquickjs::function::{IntoJsFunc, ParamRequirement, Params};
 use rquickjs::{Ctx, Exception, Function, IntoJs, Object, Value, qjs};
 use std::marker::PhantomData;
@@ -106,14 +106,15 @@ impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Looking<F, P> {
             }
             match made {
                 Some(made) if !self.exchange.pause_or_stop() => made,
-                _ => Err(interrupted(&ctx)),
+                _ => Err(interrupted(&ctx, &self.exchange)),
             }
         })
     }
 }
 
 /// What the engine throws where a call has to end, which no script can catch.
-fn interrupted(ctx: &Ctx<'_>) -> rquickjs::Error {
+fn interrupted(ctx: &Ctx<'_>, exchange: &Exchange) -> rquickjs::Error {
+    exchange.lane.heap.make_room_for_end();
     let error = Exception::throw_internal(ctx, "interrupted");
     let thrown = ctx.catch();
     // SAFETY: the value is alive; it gets a mark.

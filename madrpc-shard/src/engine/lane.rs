@@ -19,6 +19,7 @@ use super::{Registration, Script, ScriptError};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::numbers::later;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -261,7 +262,7 @@ impl Lane {
             // SAFETY: it is of this lane, which was not resumed since.
             unsafe { packed.unpack(exchange) };
         }
-        let slice_end = now + slice;
+        let slice_end = later(now, slice);
         exchange.slice_end.set(slice_end);
         exchange.meter.on_resume(now);
         let (resumed, fault) = on_lane(|| match self.is_forced {
@@ -367,6 +368,13 @@ impl Lane {
         self.spoilt = true;
     }
 
+    /// What it holds beyond its script, and what it may keep of that from one call to the next, in bytes.
+    #[cfg(feature = "internals")]
+    pub(crate) fn grown_and_most_bytes(&self) -> (usize, usize) {
+        let heap = &self.exchange.lane.heap;
+        (heap.grown(), self.config.grown_max_bytes())
+    }
+
     /// Whether the lane must be replaced before the next call: the call was cut off in the middle of something, or is
     /// to leave nothing behind; or the lane has served for long enough, or holds too much.
     pub(crate) fn is_spoilt(&self) -> bool {
@@ -459,7 +467,7 @@ impl Drop for Lane {
         }
         self.exchange.retired.set(true);
         // That of its last call may be long over.
-        self.exchange.deadline.set(Instant::now() + ENDING);
+        self.exchange.deadline.set(later(Instant::now(), ENDING));
         while !self.fiber.done() && !self.is_stopped {
             self.exchange.stop.set(Some(ErrorKind::Cancelled));
             let _ = self.go_on(Instant::now(), ENDING);

@@ -77,20 +77,28 @@ pub(super) fn fault() -> CallError {
 /// What QuickJS asks every so often: `true` ends the call.
 fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
     let look = move || {
-        if exchange.stop.get().is_some() {
-            return true;
+        let has_to_end = caught(|| has_to_end(&exchange)).unwrap_or(true);
+        if has_to_end {
+            exchange.lane.heap.make_room_for_end();
         }
-        let now = Instant::now();
-        if let Some(kind) = exchange.limit_passed(now) {
-            exchange.stop.set(Some(kind));
-            return true;
-        }
-        if now >= exchange.slice_end.get() {
-            exchange.suspend(Yield::Slice);
-        }
-        exchange.stop.get().is_some()
+        has_to_end
     };
-    Box::new(move || preempt::unstoppable(|| caught(&look).unwrap_or(true)))
+    Box::new(move || preempt::unstoppable(&look))
+}
+
+fn has_to_end(exchange: &Exchange) -> bool {
+    if exchange.stop.get().is_some() {
+        return true;
+    }
+    let now = Instant::now();
+    if let Some(kind) = exchange.limit_passed(now) {
+        exchange.stop.set(Some(kind));
+        return true;
+    }
+    if now >= exchange.slice_end.get() {
+        exchange.suspend(Yield::Slice);
+    }
+    exchange.stop.get().is_some()
 }
 
 /// What QuickJS tells of promises that are rejected without a handler, and of those that get one later.

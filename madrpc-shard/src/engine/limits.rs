@@ -167,7 +167,8 @@ impl Meter {
     }
 
     fn used_by(&self, now: Instant) -> Duration {
-        self.used.get() + now.saturating_duration_since(self.begun.get())
+        let now = now.saturating_duration_since(self.begun.get());
+        self.used.get().saturating_add(now)
     }
 
     /// The error of a call that the lane ended, for this reason. The call must have the core.

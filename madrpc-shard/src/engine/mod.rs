@@ -8,6 +8,7 @@
 //! A lane is one QuickJS runtime with the script loaded, on a stack of its own, so that a call can be put aside in the
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
 //! one runtime. Nothing here knows sessions or shards.
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod exception;
 mod exchange;
@@ -21,7 +22,6 @@ mod lane;
 mod life;
 mod limits;
 mod modules;
-mod numbers;
 mod options;
 mod packing;
 pub(crate) mod preempt;

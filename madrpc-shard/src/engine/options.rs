@@ -4,7 +4,7 @@
 //! script stands.
 
 use super::limits::{CallLimits, JS_STACK_BYTES, LaneConfig};
-use super::numbers::milliseconds;
+use madrpc_core::numbers::{bytes, milliseconds};
 use rquickjs::Array;
 use std::time::Duration;
 
@@ -50,10 +50,10 @@ impl Options {
             isolate: flag(1)?,
             timeout: time(2)?,
             cpu: time(3)?,
-            memory_bytes: number(4)?.map(|megabytes| (megabytes * f64::from(1 << 20)) as usize),
-            stack_bytes: number(5)?.map(|kilobytes| (kilobytes * 1024.0) as usize),
-            body_bytes: number(6)?.map(|kilobytes| (kilobytes * 1024.0) as usize),
-            queue_max: number(7)?.map(|calls| calls as usize),
+            memory_bytes: number(4)?.map(|megabytes| bytes(megabytes, 1 << 20)),
+            stack_bytes: number(5)?.map(|kilobytes| bytes(kilobytes, 1 << 10)),
+            body_bytes: number(6)?.map(|kilobytes| bytes(kilobytes, 1 << 10)),
+            queue_max: number(7)?.map(|calls| bytes(calls, 1)),
         })
     }
 

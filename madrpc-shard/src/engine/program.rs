@@ -5,11 +5,11 @@
 use super::exchange::{Exchange, Yield, emptied};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
-use super::numbers::milliseconds;
 use super::preempt;
 use super::values::{self, Builtins, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::numbers::{later, milliseconds};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
 use std::borrow::Cow;
@@ -246,7 +246,7 @@ impl<'js> Program<'js> {
                     "a script cannot wait for a timer while it loads",
                 ));
             }
-            let timer = (wait != NO_TIMER).then(|| Instant::now() + milliseconds(wait));
+            let timer = (wait != NO_TIMER).then(|| later(Instant::now(), milliseconds(wait)));
             exchange.wake_at.set(timer);
             exchange.suspend(Yield::Waiting);
         }

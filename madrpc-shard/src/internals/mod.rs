@@ -5,6 +5,10 @@ pub mod growth;
 
 #[cfg(feature = "engine")]
 mod node_shard;
+#[cfg(feature = "engine")]
+mod one_lane;
 
 #[cfg(feature = "engine")]
 pub use node_shard::NodeShard;
+#[cfg(feature = "engine")]
+pub use one_lane::{Ended, OneLane, load_for};

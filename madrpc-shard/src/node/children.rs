@@ -4,6 +4,7 @@ use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::{Answer, ChildCall};
 use crate::net::dial::{CallId, Request};
+use madrpc_core::numbers::later;
 
 use crate::net::service::Io;
 use foldhash::fast::RandomState;
@@ -106,7 +107,7 @@ impl Node {
         };
         let (caller, depth) = (ticket.caller, ticket.depth.saturating_add(1));
         let deadline = child.timeout.map_or(ticket.deadline, |timeout| {
-            ticket.deadline.min(io.now + timeout)
+            ticket.deadline.min(later(io.now, timeout))
         });
         if depth > DEPTH_MAX {
             let error = format!("calls of calls are {DEPTH_MAX} deep already");

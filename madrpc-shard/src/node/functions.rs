@@ -5,6 +5,7 @@ use crate::net::result_size::ResultSize;
 use foldhash::fast::RandomState;
 use madrpc_core::call::catalog::FunctionOptions;
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::numbers::later;
 use madrpc_core::stats::Counters;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -40,7 +41,7 @@ impl Registered {
     /// The deadline of a call whose caller allows it this one.
     pub(super) fn deadline(&self, arrived: Instant, allowed: Instant) -> Instant {
         self.timeout
-            .map_or(allowed, |timeout| allowed.min(arrived + timeout))
+            .map_or(allowed, |timeout| allowed.min(later(arrived, timeout)))
     }
 }
 

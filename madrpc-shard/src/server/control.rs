@@ -8,6 +8,7 @@ mod snapshots;
 use super::heartbeat::{Heartbeat, Pulse, Silent};
 use super::messages::{Caller, Inbox, ToShard};
 use crate::runtime::beacon::{Beacon, Hold, Holder};
+use madrpc_core::numbers::later;
 use madrpc_core::stats::{Part, Snapshot};
 use snapshots::{Collected, Snapshots};
 use std::collections::{BTreeMap, HashMap};
@@ -146,12 +147,12 @@ impl Watched {
 
 impl Control {
     fn run(mut self, from_shards: &Receiver<ToControl>) {
-        let mut next_look = Instant::now() + LOOK_INTERVAL;
+        let mut next_look = later(Instant::now(), LOOK_INTERVAL);
         loop {
             let now = Instant::now();
             if now >= next_look {
                 self.look(now);
-                next_look = now + LOOK_INTERVAL;
+                next_look = later(now, LOOK_INTERVAL);
             }
             let heartbeat = self.heartbeat.as_ref();
             let beats = heartbeat.is_some_and(|(_, next)| now >= *next);
@@ -185,7 +186,7 @@ impl Control {
                     }
                 }
                 Ok(ToControl::Watch(heartbeat)) => {
-                    let first = Instant::now() + heartbeat.every;
+                    let first = later(Instant::now(), heartbeat.every);
                     self.heartbeat = Some((heartbeat, first));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -256,7 +257,7 @@ impl Control {
         }
         let snapshot = collected.snapshot.unwrap_or_default();
         (heartbeat.tell)(&Pulse { snapshot, silent });
-        let next = now + heartbeat.every;
+        let next = later(now, heartbeat.every);
         self.heartbeat = Some((heartbeat, next));
     }
 }

@@ -6,6 +6,7 @@ use crate::net::address::Addresses;
 use crate::node::NodeConfig;
 use crate::runtime::cpus::{self, CpuSet};
 use madrpc_core::identity::{Identity, Role};
+use madrpc_core::numbers::later;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,7 @@ impl Cluster {
 
     /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
     pub fn drain(self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = later(Instant::now(), timeout);
         let mut drained = self.orchestrator.drain(timeout);
         for node in self.nodes {
             drained &= node.drain(deadline.saturating_duration_since(Instant::now()));

@@ -11,6 +11,7 @@
 //! | [`heartbeat`] | whether all shards are there |
 //! | [`script_watch`] | whether the script's files have changed |
 //! | [`local_cluster`] | several servers in one process |
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod heartbeat;
 #[cfg(feature = "engine")]
@@ -51,6 +52,7 @@ use futures_channel::mpsc::unbounded;
 use heartbeat::Heartbeat;
 use madrpc_core::identity::{Identity, IdentityError};
 use madrpc_core::limits::MEMORY_MIN_BYTES;
+use madrpc_core::numbers::later;
 use messages::{Inbox, ToShard};
 use shard::{RESET_PURPOSE, Shard};
 use std::net::{SocketAddr, UdpSocket};
@@ -261,7 +263,7 @@ impl Server {
 
     /// Takes nothing new, waits for the calls under way for at most `timeout`, and ends. Says whether all calls ended.
     pub fn drain(mut self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let deadline = later(Instant::now(), timeout);
         let drained = self.running.as_ref().is_none_or(|running| {
             tell(&running.inboxes, || ToShard::Drain);
             running.group.wait(deadline)
@@ -277,7 +279,7 @@ impl Server {
         tell(&running.inboxes, || ToShard::Stop);
         let _ = running.to_control.send(ToControl::Close);
         let _ = running.control.join();
-        if running.group.wait(Instant::now() + STOP_TIMEOUT) {
+        if running.group.wait(later(Instant::now(), STOP_TIMEOUT)) {
             running.group.join();
         } else {
             // Threads end with the process; nothing waits for a shard that is stuck.
@@ -337,5 +339,6 @@ fn name_of(address: SocketAddr) -> String {
     }
 }
 
-#[cfg(all(test, feature = "engine"))]
+#[cfg(test)]
+#[cfg(feature = "engine")]
 mod faults_tests;

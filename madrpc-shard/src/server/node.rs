@@ -10,6 +10,7 @@ use crate::net::transport::dialing_endpoint;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig, ScriptChange};
 use crate::runtime::{cpus, preflight};
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
+use madrpc_core::numbers::later;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -118,7 +119,7 @@ impl Server {
             ScriptChange::Prepare(script.clone(), prepared.clone())
         });
         drop(prepared);
-        let deadline = Instant::now() + PREPARE_TIMEOUT;
+        let deadline = later(Instant::now(), PREPARE_TIMEOUT);
         let all = (0..running.inboxes.len()).try_for_each(|_| {
             let left = deadline.saturating_duration_since(Instant::now());
             match replies.recv_timeout(left) {

@@ -28,6 +28,7 @@ use madrpc_core::limits::{
     ENDINGS_PER_TURN, MEMORY_GIVE_BACK_INTERVAL, MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX,
     UPSTREAM_IDLE_TIMEOUT,
 };
+use madrpc_core::numbers::later;
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::stats::{STATS, Snapshot};
 use std::iter::once;
@@ -258,7 +259,7 @@ impl<S: Service> Shard<S> {
                 request: Request {
                     function,
                     body,
-                    deadline: now + timeout,
+                    deadline: later(now, timeout),
                     depth,
                     account,
                 },
@@ -416,14 +417,14 @@ impl<S: Service> Shard<S> {
         if freed >= MEMORY_GIVEN_BACK_BYTES && now >= self.give_back_at {
             memory::give_back();
             self.peak_bytes = self.budget.used();
-            self.give_back_at = now + MEMORY_GIVE_BACK_INTERVAL;
+            self.give_back_at = later(now, MEMORY_GIVE_BACK_INTERVAL);
         }
     }
 
     /// Says goodbye once a draining shard has nothing left to do.
     fn leave(&mut self, now: Instant) {
         if self.stage == Stage::Draining && self.service.is_idle() {
-            self.stage = Stage::Leaving(now + LINGER);
+            self.stage = Stage::Leaving(later(now, LINGER));
         }
     }
 

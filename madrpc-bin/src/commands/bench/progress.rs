@@ -13,7 +13,7 @@ pub(super) struct Line {
 impl Line {
     /// A line for so many calls or so much time; indicatif draws none where stderr is no terminal.
     pub(super) fn new(args: &BenchArgs) -> Self {
-        let whole = args.warm_up + args.duration;
+        let whole = args.warm_up.saturating_add(args.duration);
         let length = args
             .count
             .map_or(whole.as_millis() as u64, |count| count as u64);

@@ -20,6 +20,7 @@ use crate::{identity, output};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use madrpc_core::call::CallError;
 use madrpc_core::identity::Role;
+use madrpc_core::numbers::later;
 use madrpc_core::stats::STATS;
 use madrpc_core::stats::Snapshot;
 use madrpc_shard::client::{Client, ClientConfig};
@@ -120,7 +121,7 @@ fn sampler(client: Client, interval: Duration, to: Sender<Message>) -> Result<()
             .send(Message::Sample(sample(&client).map(Box::new)))
             .is_ok()
         {
-            next = Instant::now().max(next + interval);
+            next = Instant::now().max(later(next, interval));
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     })

@@ -116,7 +116,7 @@ pub(super) fn flow(parts: &[String], separator: &str, width: usize) -> Vec<Strin
         match lines.last_mut() {
             Some(line) if cells(line) + cells(separator) + cells(&part) <= width => {
                 *line += separator;
-                *line += &part;
+                line.push_str(&part);
             }
             _ => lines.push(part.into_owned()),
         }

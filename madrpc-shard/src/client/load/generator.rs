@@ -7,6 +7,7 @@ use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::sleep::wait;
 use crate::net::spin::{REPLY_SPIN, Spin};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
 use madrpc_core::stats::STATS;
 use std::os::fd::AsFd;
@@ -85,7 +86,7 @@ impl<'a> Generator<'a> {
         let mut spin = Spin::new(REPLY_SPIN);
         loop {
             let now = Instant::now();
-            if now >= told + TICK {
+            if now >= later(told, TICK) {
                 // It fails only where the caller has gone.
                 let _ = progress.send(self.progress(now, started, now.duration_since(told)));
                 told = now;
@@ -93,7 +94,7 @@ impl<'a> Generator<'a> {
                 if self.give_up_at.is_none() && (unreachable || stop.try_recv().is_ok()) {
                     self.schedule.stop(now);
                     self.tally.stopped(unreachable);
-                    self.give_up_at = Some(now + STOP_PATIENCE);
+                    self.give_up_at = Some(later(now, STOP_PATIENCE));
                 }
             }
             let more = self.send(now);
@@ -108,7 +109,7 @@ impl<'a> Generator<'a> {
             }
             let awake = more || received > 0 || spin.looks_again(now);
             if !awake && !self.upstreams.has_work() {
-                self.sleep(told + TICK);
+                self.sleep(later(told, TICK));
             }
         }
         let cut_off = self.upstreams.waiting() as u64;
@@ -123,7 +124,7 @@ impl<'a> Generator<'a> {
         let request = Request {
             function: STATS,
             body: &[],
-            deadline: now + CONNECT_TIMEOUT,
+            deadline: later(now, CONNECT_TIMEOUT),
             depth: 0,
             account: None,
         };
@@ -153,7 +154,7 @@ impl<'a> Generator<'a> {
             }
             self.upstreams.flush(now);
             if received == 0 && !self.upstreams.has_work() {
-                self.sleep(now + TICK);
+                self.sleep(later(now, TICK));
             }
         }
         match failed {
@@ -175,7 +176,7 @@ impl<'a> Generator<'a> {
         let request = Request {
             function: &self.plan.function,
             body: self.body,
-            deadline: now + self.plan.timeout,
+            deadline: later(now, self.plan.timeout),
             depth: 0,
             account: None,
         };
@@ -193,7 +194,7 @@ impl<'a> Generator<'a> {
             if let Some((sent, error)) = refused {
                 self.tally.failure(&sent, now, error.kind, move || error);
                 if !open {
-                    self.retry_at = now + RETRY;
+                    self.retry_at = later(now, RETRY);
                     self.unreachable_since.get_or_insert(now);
                     return false;
                 }
@@ -241,7 +242,7 @@ impl<'a> Generator<'a> {
     fn is_unreachable(&self, now: Instant) -> bool {
         let by_calls = matches!(self.plan.until, Until::Calls(_));
         let since = self.unreachable_since.filter(|_| by_calls);
-        since.is_some_and(|since| now >= since + UNREACHABLE_MAX)
+        since.is_some_and(|since| now >= later(since, UNREACHABLE_MAX))
     }
 
     /// Sleeps until something comes or is due, at the longest until `tick`.

@@ -1,6 +1,7 @@
 //! When calls are due, and which of them count. It takes the time and touches nothing.
 
 use super::{Pace, Plan, Until};
+use madrpc_core::numbers::{later, seconds};
 use std::time::{Duration, Instant};
 
 /// How long after the end an open loop may still send calls that were due before it.
@@ -71,8 +72,7 @@ impl Schedule {
                 in_flight_max,
             } => {
                 // A rate near 0 puts the second call beyond all times.
-                let since = Duration::try_from_secs_f64(self.taken as f64 / rate);
-                let since = since.unwrap_or(Duration::MAX);
+                let since = seconds(self.taken as f64 / rate);
                 (in_flight_max, later(self.started, since))
             }
         };
@@ -127,13 +127,6 @@ impl Schedule {
         let seconds = at.saturating_duration_since(self.started).as_secs_f64();
         (seconds * rate).ceil() as u64
     }
-}
-
-/// That much later; the end of time where there is no such time.
-fn later(at: Instant, by: Duration) -> Instant {
-    /// A century, which no clock of a machine that runs is near to the end of.
-    const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    at.checked_add(by).unwrap_or_else(|| at + FAR)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! lines a second, and no line is long: a script must not fill a disk.
 
 use super::super::exchange::Exchange;
+use madrpc_core::numbers::later;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -46,7 +47,7 @@ impl ConsoleLog {
             exchange,
             script,
             functions: OnceCell::new(),
-            window_end: Cell::new(Instant::now() + WINDOW),
+            window_end: Cell::new(later(Instant::now(), WINDOW)),
             lines: Cell::new(0),
         }
     }
@@ -75,7 +76,7 @@ impl ConsoleLog {
                 event!(target: "script", Level::WARN, script = &*self.script, "{left_out} lines more than {LINES_MAX} in a second were left out");
             }
             self.lines.set(0);
-            self.window_end.set(now + WINDOW);
+            self.window_end.set(later(now, WINDOW));
         }
         self.lines.set(self.lines.get().saturating_add(1));
         if self.lines.get() > LINES_MAX {

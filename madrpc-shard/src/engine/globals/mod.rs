@@ -13,7 +13,7 @@ pub(super) use console::ConsoleLog;
 use super::exchange::Exchange;
 use super::harden::Plan;
 use super::host::function;
-use super::preempt::stoppable;
+use super::values;
 use embedded::Embedded;
 use rquickjs::{Array, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::rc::Rc;
@@ -56,9 +56,7 @@ pub(super) fn install<'js>(
     of_host("isLogged", function(ctx, exchange, ConsoleLog::is_logged))?;
     let speaker = Rc::clone(&console_log);
     let log = move |level: u8, line: rquickjs::String<'_>| {
-        let line = stoppable(|| line.to_cstring())?;
-        speaker.say(level, line.as_str());
-        rquickjs::Result::Ok(())
+        values::with_text(line.as_value(), |line| speaker.say(level, line))
     };
     of_host("log", function(ctx, exchange, log))?;
     let begun = Instant::now();
@@ -117,7 +115,8 @@ fn random(ctx: Ctx<'_>, length: usize) -> rquickjs::Result<TypedArray<'_, u8>> {
     boring::rand::rand_bytes(&mut bytes).map_err(|error| {
         Exception::throw_internal(&ctx, &format!("crypto: no random numbers: {error}"))
     })?;
-    TypedArray::new(ctx, bytes)
+    // Not by its own memory, which would be left where the lane is thrown away.
+    TypedArray::new_copy(ctx, bytes)
 }
 
 #[cfg(test)]

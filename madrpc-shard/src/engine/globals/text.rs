@@ -1,18 +1,22 @@
 //! Text to bytes and back, for `TextEncoder` and `TextDecoder`.
 
 use super::super::preempt::stoppable;
+use super::super::values;
 use rquickjs::convert::List;
 use rquickjs::{Ctx, Exception, TypedArray};
 
-/// `host.encode(text)`: the bytes of a text without lone surrogates.
+/// `host.encode(text)`: the bytes of a text, which has no lone surrogates.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the engine hands arguments over by value"
+)]
 pub(super) fn encode<'js>(
     ctx: Ctx<'js>,
     text: rquickjs::String<'js>,
 ) -> rquickjs::Result<TypedArray<'js, u8>> {
-    stoppable(|| {
-        let text = text.to_cstring()?;
-        TypedArray::new_copy(ctx, text.as_str().as_bytes())
-    })
+    values::with_text(text.as_value(), |text| {
+        stoppable(|| TypedArray::new_copy(ctx, text.as_bytes()))
+    })?
 }
 
 /// `host.decode(bytes, fatal, stream, from)`: the text, and how many bytes it is made of. In a stream, a character that the
@@ -42,7 +46,7 @@ pub(super) fn decode<'js>(
     if is_fatal && let Err(error) = std::str::from_utf8(bytes) {
         let error = format!(
             "TextDecoder.decode: the byte at {} is no UTF-8",
-            from + error.valid_up_to()
+            from.saturating_add(error.valid_up_to())
         );
         return Err(Exception::throw_type(&ctx, &error));
     }

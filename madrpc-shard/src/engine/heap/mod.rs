@@ -34,6 +34,9 @@ const BETWEEN_BLOCKS_BYTES: usize = 4 << 20;
 /// What calls may leave taken, before it is looked for what of it is not used.
 const LEFT_TAKEN_BYTES: usize = 128 << 10;
 
+/// What the error takes by which the engine ends a call, with the blocks that it lies in.
+const ENDING_BYTES: usize = 64 << 10;
+
 /// The pages of one lane's heap and their counts, in bytes.
 pub(super) struct Heap {
     pages: Pages,
@@ -113,6 +116,14 @@ impl Heap {
         self.pages.bound(taken.saturating_add(BETWEEN_BLOCKS_BYTES));
         self.first_collection.set(current.saturating_add(limit / 2));
         self.next_collection.set(self.first_collection.get());
+    }
+
+    /// The call is about to be ended, for which there must be room however full the heap is: an end for which the engine could not
+    /// make the error is one that it takes for a script's, and aborts where it cannot be (quickjs.c, js_async_function_resume).
+    pub(super) fn make_room_for_end(&self) {
+        let room = self.current.get().saturating_add(ENDING_BYTES);
+        self.ceiling.set(self.ceiling.get().max(room));
+        self.pages.allow(ENDING_BYTES);
     }
 
     /// The most bytes held at one time since the call began.
@@ -350,9 +361,14 @@ mod tests {
         let small = counting.alloc(90_000);
         assert!(!small.is_null());
         assert!(heap.used() >= 90_000 && heap.used() < 100_000);
+        assert!(counting.alloc(ENDING_BYTES / 2).is_null());
+        heap.make_room_for_end();
+        let ending = counting.alloc(ENDING_BYTES / 2);
+        assert!(!ending.is_null());
+        assert!(counting.alloc(ENDING_BYTES).is_null());
         heap.begin(100_000);
         assert_eq!(heap.refused(), None);
-        for block in [held, small] {
+        for block in [held, small, ending] {
             // SAFETY: the blocks are the allocator's own, and not used afterwards.
             unsafe { counting.dealloc(block) };
         }

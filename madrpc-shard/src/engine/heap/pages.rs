@@ -69,6 +69,11 @@ impl Pages {
         self.small(|small| small.allocator().bound(max.saturating_sub(large)));
     }
 
+    /// So much more may be taken than is, if no more could be.
+    pub(super) fn allow(&self, more: usize) {
+        self.bound(self.max.get().max(self.taken().saturating_add(more)));
+    }
+
     /// Gives back what is kept for more: the call is over.
     pub(super) fn rest(&self) {
         self.drop_kept();

@@ -8,6 +8,7 @@ use super::super::heap::Heap;
 use super::code::Code;
 use super::{PLACE, Place, timer, unstoppable};
 use corosensei::Yielder;
+use madrpc_core::numbers::later;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
@@ -140,7 +141,7 @@ pub(in super::super) fn run<R>(
             true => GRACE_AFTER_FORCE,
             false => GRACE,
         };
-        let stop_at = end.checked_add(grace).unwrap_or(end);
+        let stop_at = later(end, grace);
         watch.stop_at.set(Some(stop_at));
         // A ring that finds no lane silences the timer: the lane comes first.
         watch.lane.set(lane);
@@ -174,18 +175,18 @@ impl Watch {
             return;
         };
         let now = Instant::now();
-        self.rings_at.set(Some(now + timer::REPEAT));
+        self.rings_at.set(Some(later(now, timer::REPEAT)));
         if now < stop_at {
             return self.ring_at(stop_at, now);
         }
         let may_be_stopped = match PLACE.get() {
-            Place::Nowhere | Place::Heap => return self.ring_at(now + AGAIN_IN_HOST, now),
+            Place::Nowhere | Place::Heap => return self.ring_at(later(now, AGAIN_IN_HOST), now),
             Place::Script => self.holds_nothing(at),
             Place::Anywhere => true,
         };
         // On its way to the lane, or back, the thread is on a stack of its own.
         if !may_be_stopped || !lane.stack().contains(&at.stack) {
-            return self.ring_at(now + AGAIN, now);
+            return self.ring_at(later(now, AGAIN), now);
         }
         self.forced_at.set(Some(now));
         lane.is_stopped.set(true);

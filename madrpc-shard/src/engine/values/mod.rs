@@ -253,6 +253,14 @@ pub(super) fn as_promise<'js>(
     }
 }
 
+/// Lends out the text of a string; `use_it` runs no script.
+pub(super) fn with_text<R>(
+    string: &Value<'_>,
+    use_it: impl FnOnce(&str) -> R,
+) -> rquickjs::Result<R> {
+    View::of(string).text(use_it)
+}
+
 /// The bytes of a string as UTF-8.
 pub(super) fn text_bytes(string: &Value<'_>) -> usize {
     View::of(string).text(str::len).unwrap_or(usize::MAX)

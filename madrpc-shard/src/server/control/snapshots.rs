@@ -8,6 +8,7 @@
 use crate::server::messages::{Caller, Inbox, ToShard};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
+use madrpc_core::numbers::later;
 use madrpc_core::stats::{Part, Snapshot, Sum};
 use madrpc_core::value::to_value;
 use std::collections::VecDeque;
@@ -95,7 +96,7 @@ impl Snapshots {
     /// When to take the next turn at the latest.
     pub(super) fn next_timer(&self) -> Option<Instant> {
         match &self.collection {
-            Some(collection) => Some(collection.begun + TIMEOUT),
+            Some(collection) => Some(later(collection.begun, TIMEOUT)),
             None => (!self.callers.is_empty()).then_some(self.not_before),
         }
     }
@@ -156,7 +157,7 @@ impl Snapshots {
                 Err(_) => Stage::Gone,
             },
         };
-        collection.work += begun.elapsed();
+        collection.work = collection.work.saturating_add(begun.elapsed());
     }
 
     /// Begins a collection where callers wait for one and it is time; ends it once all shards have said all, or have had
@@ -167,7 +168,7 @@ impl Snapshots {
         }
         let collection = self.collection.as_ref()?;
         let is_open = |stage: &Stage| matches!(stage, Stage::Asked | Stage::Heard);
-        if now < collection.begun + TIMEOUT && collection.shards.iter().any(is_open) {
+        if now < later(collection.begun, TIMEOUT) && collection.shards.iter().any(is_open) {
             return None;
         }
         let Collection {
@@ -189,7 +190,7 @@ impl Snapshots {
             heard: shards.iter().map(is_heard).collect(),
             callers,
             begun,
-            work: work + finishing.elapsed(),
+            work: work.saturating_add(finishing.elapsed()),
         })
     }
 
@@ -209,8 +210,9 @@ impl Snapshots {
             }
         }
         let now = Instant::now();
-        let work = collected.work + now.duration_since(encoding);
-        self.not_before = (collected.begun + INTERVAL).max(now + work * REST);
+        let work = collected.work.saturating_add(now.duration_since(encoding));
+        self.not_before =
+            later(collected.begun, INTERVAL).max(later(now, work.saturating_mul(REST)));
     }
 }
 

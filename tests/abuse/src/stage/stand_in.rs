@@ -1,6 +1,7 @@
 //! Somebody who takes as much of the caller's core as the attacker did, and harms nobody.
 
 use crate::error::AbuseError;
+use madrpc_core::numbers::seconds;
 use nix::time::{ClockId, clock_gettime};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,7 @@ pub(crate) fn stand_in(effort: Effort, stop: &AtomicBool) -> Result<(), AbuseErr
         while !used()? {
             std::hint::spin_loop();
         }
-        std::thread::sleep(STEP.mul_f64(1.0 - effort.share.min(1.0)));
+        std::thread::sleep(seconds(STEP.as_secs_f64() * (1.0 - effort.share.min(1.0))));
     }
     Ok(())
 }
