@@ -41,4 +41,4 @@ macro_rules! replayed {
     }};
 }
 
-replayed!(certificates datagrams frames headers settings shard values);
+replayed!(certificates datagrams echo frames headers host scripts settings shard values);
