@@ -27,9 +27,9 @@ UNLINKED := target/miri/unlinked
 SANITIZED := steering calls orchestrator refused_filter
 
 SCRIPTS := .ci/run .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
-	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/fuzz/run
+	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/fuzz/run
 
-.PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic check-deps fmt spelling shell tidy deny clippy doc
+.PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -37,7 +37,7 @@ help: ## this list
 demo: deps ## pi, computed by an embedded cluster; ARGS="--samples 1000000" and the like
 	cargo run $(LOCKED) --release -p monte-carlo-pi -- $(ARGS)
 
-test: deps aioquic ## every test of the workspace, and their count; ARGS="NAME" for some of them
+test: deps aioquic packages ## every test of the workspace, and their count; ARGS="NAME" for some of them
 	@mkdir -p target
 	@status=0; \
 	cargo test $(LOCKED) --workspace --no-fail-fast $(ARGS) 2>&1 | tee target/test.log || status=$$?; \
@@ -96,6 +96,10 @@ deps:
 # Another QUIC stack, for the tests that need one; at a desk they say why they are skipped where it cannot be had.
 aioquic:
 	@tests/aioquic/install --with-python >/dev/null || [ -z "$(CI)" ]
+
+# Packages of npm, likewise.
+packages:
+	@tests/packages/install --with-node >/dev/null || [ -z "$(CI)" ]
 
 check-deps:
 	@deploy/build-deps.sh shellcheck
