@@ -77,7 +77,9 @@ fn same(name: &str, programs: usize) {
     let mut differing = Vec::new();
     for (program, expected) in &node {
         let is = lane.get(program);
-        let threw = expected.as_str().is_some_and(|text| text.starts_with("threw"));
+        let threw = expected
+            .as_str()
+            .is_some_and(|text| text.starts_with("threw"));
         if is != Some(expected) || threw {
             let is = is.map(Value::to_string).unwrap_or_default();
             differing.push(format!("{program}:\n  Node {expected}\n  here {is}"));

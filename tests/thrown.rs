@@ -44,6 +44,16 @@ const THROWN: &[(&str, &str, Option<&str>)] = &[
         r#"object: {"code":5,"reason":"plain"}"#,
         Some(r#"{"code":5,"reason":"plain"}"#),
     ),
+    (
+        "new RangeError('Maximum call stack size exceeded')",
+        "RangeError: Maximum call stack size exceeded",
+        Some(r#"{"name":"RangeError","message":"Maximum call stack size exceeded"}"#),
+    ),
+    (
+        "Object.assign(new Error('stack overflow'), { name: 'InternalError' })",
+        "InternalError: stack overflow",
+        Some(r#"{"name":"InternalError","message":"stack overflow"}"#),
+    ),
     ("'just text'", "string: just text", Some(r#""just text""#)),
     ("''", "string", Some(r#""""#)),
     ("42", "number: 42", Some("42")),

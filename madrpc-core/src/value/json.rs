@@ -15,10 +15,11 @@
 //! Read as `JSON.parse` reads it: a number without point and exponent that fits 64 bits becomes an integer, any other
 //! a float; of two equal keys the second gives the value and the first the place. Differences: a byte order mark is skipped
 //! (RFC 8259, section 8.1), a lone surrogate (`"\ud800"`) becomes U+FFFD as everywhere here, a number beyond the largest
-//! float is an error, and so are more than 127 levels, serde_json's limit.
+//! float is an error, and so are more levels than a value can have.
 
+use super::wire::MAX_DEPTH;
 use super::{Value, iso_8601};
-use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 
@@ -40,10 +41,18 @@ pub struct JsonError {
 /// Anything but exactly one JSON value.
 pub fn from_json(text: &str) -> Result<Value, JsonError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let read = match serde_json::from_str(text) {
+    if let Some(at) = too_deep(text) {
+        let line_start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+        return Err(JsonError {
+            line: text[..at].matches('\n').count() + 1,
+            column: at - line_start + 1,
+            message: format!("more than {MAX_DEPTH} arrays and objects are inside each other"),
+        });
+    }
+    let read = match parse(text) {
         Ok(value) => return Ok(value),
         Err(error) => match without_lone_surrogates(text) {
-            Some(text) => serde_json::from_str(&text),
+            Some(text) => parse(&text),
             None => Err(error),
         },
     };
@@ -56,9 +65,39 @@ pub fn from_json(text: &str) -> Result<Value, JsonError> {
         JsonError {
             line,
             column,
-            message: message.into(),
+            message: match message {
+                "number out of range" => {
+                    "a number beyond the largest, 1.7976931348623157e308".into()
+                }
+                message => message.into(),
+            },
         }
     })
+}
+
+/// Reads JSON that is not too deep.
+fn parse(text: &str) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let value = Value::deserialize(&mut reader)?;
+    reader.end().map(|()| value)
+}
+
+/// Where the first array or object begins that is too deep. Whatever follows a mistake is not read.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string && depth == MAX_DEPTH => return Some(at),
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The text with U+FFFD for the escapes of lone surrogates, which takes as many bytes; `None` where there are none.
@@ -344,18 +383,29 @@ mod tests {
             ("[1,\n2", "line 2, column 1: EOF while parsing a list"),
             ("{a:1}", "line 1, column 2: key must be a string"),
             ("1 2", "line 1, column 3: trailing characters"),
-            ("1e999", "line 1, column 5: number out of range"),
+            (
+                r#"{"a":1e400}"#,
+                "line 1, column 10: a number beyond the largest, 1.7976931348623157e308",
+            ),
         ] {
             assert_eq!(from_json(text).unwrap_err().to_string(), expected, "{text}");
         }
         let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(from_json(&deep(127)).is_ok());
-        assert!(
-            from_json(&deep(128))
-                .unwrap_err()
-                .message
-                .contains("recursion limit")
-        );
+        let value = from_json(&deep(MAX_DEPTH)).unwrap();
+        assert!(value.encode(&mut Vec::new(), usize::MAX).is_ok());
+        for (text, place) in [
+            (deep(MAX_DEPTH + 1), "line 1, column 129"),
+            (format!("[\n{}]", deep(MAX_DEPTH)), "line 2, column 128"),
+            ("[".repeat(1 << 20), "line 1, column 129"),
+            (r#"{"]\"}":"#.repeat(1 << 20), "line 1, column 1025"),
+        ] {
+            let error = from_json(&text).unwrap_err().to_string();
+            let expected =
+                format!("{place}: more than 128 arrays and objects are inside each other");
+            assert_eq!(error, expected);
+        }
+        let beside = format!("[{}1]", r#"[{"[[[{":"]}\\"}],"#.repeat(1000));
+        assert!(from_json(&beside).is_ok());
     }
 
     #[test]

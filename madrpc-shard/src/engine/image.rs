@@ -11,16 +11,12 @@
 use super::exchange::Exchange;
 use super::heap;
 use super::random::Randomness;
+use super::stack::{give_back_below, used_stack, used_stack_of};
 use std::mem::MaybeUninit;
-use std::ops::Range;
 use std::rc::Rc;
 
 /// The largest heap of which a copy is kept.
 const HEAP_MAX_BYTES: usize = 4 << 20;
-
-/// What lies on the stack below the last local variable of a lane that has given the core back: what the change of stacks
-/// puts there, with room to spare.
-const BELOW_BYTES: usize = 8 << 10;
 
 /// A lane as it was.
 pub(super) struct Image<Fiber> {
@@ -84,33 +80,5 @@ impl<Fiber> Image<Fiber> {
         exchange.clear();
         self.random.renew();
         give_back_below(exchange.lane.stack().start..used.start);
-    }
-}
-
-/// The part of the stack that is in use, and a little more.
-pub(super) fn used_stack(exchange: &Exchange) -> Range<usize> {
-    let stack = exchange.lane.stack();
-    let lowest = exchange.lane.suspended_at().saturating_sub(BELOW_BYTES);
-    lowest.clamp(stack.start, stack.end)..stack.end
-}
-
-fn used_stack_of(exchange: &Exchange, bytes: usize) -> Range<usize> {
-    let stack = exchange.lane.stack();
-    stack.end - bytes..stack.end
-}
-
-/// Gives back the pages of a stack of which nothing is in use.
-pub(super) fn give_back_below(unused: Range<usize>) {
-    const PAGE_BYTES: usize = 4096;
-    let end = unused.end / PAGE_BYTES * PAGE_BYTES;
-    if end > unused.start {
-        // SAFETY: the range lies in the lane's stack, whole pages; the next who reads them finds zeros.
-        unsafe {
-            libc::madvise(
-                unused.start as *mut _,
-                end - unused.start,
-                libc::MADV_DONTNEED,
-            )
-        };
     }
 }

@@ -28,6 +28,7 @@ pub(crate) mod preempt;
 mod program;
 mod random;
 mod script;
+mod stack;
 mod values;
 
 pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall};

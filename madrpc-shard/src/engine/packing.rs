@@ -5,7 +5,7 @@
 //! put back where it was when the call goes on.
 
 use super::exchange::Exchange;
-use super::image::{give_back_below, used_stack};
+use super::stack::{give_back_below, used_stack};
 
 /// The largest heap that is packed.
 const HEAP_MAX_BYTES: usize = 2 << 20;

@@ -6,6 +6,7 @@ use super::exchange::{Exchange, Yield, emptied};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::preempt;
+use super::stack::is_used_up;
 use super::values::{self, Builtins, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -135,13 +136,22 @@ impl<'js> Program<'js> {
 
     /// Runs the call that lies on the exchange.
     pub(super) fn call(&self, exchange: &Exchange) -> Result<(), CallError> {
-        self.bound_stack(exchange.meter.limits().stack_bytes);
-        let result = self.attempt(exchange).map_err(|error| match error.kind {
-            ErrorKind::StackLimit => CallError {
+        let stack_bytes = exchange.meter.limits().stack_bytes;
+        self.bound_stack(stack_bytes);
+        let result = self.attempt(exchange).map_err(|error| match error {
+            CallError {
+                kind: ErrorKind::StackLimit,
+                exception: Some(exception),
+                ..
+            } if !is_used_up(exchange, stack_bytes) => CallError::thrown(*exception),
+            CallError {
+                kind: ErrorKind::StackLimit,
+                ..
+            } => CallError {
                 message: exchange.stopped(ErrorKind::StackLimit).message,
                 ..error
             },
-            _ => error,
+            error => error,
         });
         // Whatever the script made of the exception.
         if exchange.stop.get().is_none() && exchange.lane.heap.refused().is_some() {
