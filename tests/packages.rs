@@ -118,3 +118,8 @@ fn big_js_decimal_js_ml_matrix_and_seedrandom() {
 fn acorn_immer_papaparse_and_uuid() {
     same("text", 10);
 }
+
+#[test]
+fn the_language() {
+    same("language", 6);
+}

@@ -4,7 +4,7 @@
 
 use super::exchange::{Exchange, Yield};
 use super::faults::caught;
-use super::globals::embedded::OPTIONS;
+use super::globals::embedded::{LOCALE, OPTIONS};
 use super::preempt::{stoppable, unstoppable};
 use super::values::{self, Builtins, Whole};
 use madrpc_core::call::{CallError, ErrorKind};
@@ -48,6 +48,8 @@ pub(super) fn object<'js>(
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
     host.set("optionsChecker", function(ctx, &of(), checker)?)?;
+    let locale = |ctx: Ctx<'js>| LOCALE.evaluate::<Object<'js>>(&ctx);
+    host.set("locale", function(ctx, &of(), locale)?)?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
     host.set("now", getter(ctx, &of(), now)?)?;

@@ -33,6 +33,52 @@
   };
   Object.defineProperty(Atomics, "notify", { value: notify, writable: true, enumerable: false, configurable: true });
 
+  // What the engine has for these does not look at the language. Most lanes never need ours.
+  let locale;
+  const speak = () => (locale ??= host.locale());
+  const [numberOf, bigOf] = [Number, BigInt].map((kind) => method(kind.prototype.valueOf));
+  const text = (value, what) => {
+    if (value === undefined || value === null) throw new TypeError(`String.prototype.${what} called on ${value}`);
+    return String(value);
+  };
+  const dateText = (date, name, locales, options) => (time(date), speak().date(date, name, locales, options));
+  // The engine asks the elements without these.
+  const listText = (list, length, locales, options) => {
+    let all = "";
+    for (let at = 0; at < length; at++) {
+      const element = list[at];
+      if (at > 0) all += ",";
+      if (element !== undefined && element !== null) all += String(element.toLocaleString(locales, options));
+    }
+    return all;
+  };
+  const says = (locales, options) => locales !== undefined || options !== undefined;
+  const [arrayText, viewText] = [Array.prototype, view].map((of) => method(of.toLocaleString));
+  const countOf = getter(view, "length");
+  const replaced = [
+    [Array.prototype, {
+      toLocaleString(locales, options) { return says(locales, options) ? listText(this, this.length, locales, options) : arrayText(this); },
+    }],
+    [view, {
+      toLocaleString(locales, options) { return says(locales, options) ? listText(this, countOf(this), locales, options) : viewText(this); },
+    }],
+    [Number.prototype, { toLocaleString(locales, options) { return speak().number(numberOf(this), locales, options); } }],
+    [BigInt.prototype, { toLocaleString(locales, options) { return speak().big(bigOf(this), locales, options); } }],
+    [Date.prototype, {
+      toLocaleString(locales, options) { return dateText(this, "toLocaleString", locales, options); },
+      toLocaleDateString(locales, options) { return dateText(this, "toLocaleDateString", locales, options); },
+      toLocaleTimeString(locales, options) { return dateText(this, "toLocaleTimeString", locales, options); },
+    }],
+    [String.prototype, {
+      localeCompare(that, locales, options) { return speak().compare(text(this, "localeCompare"), String(that), locales, options); },
+      toLocaleUpperCase(locales) { return speak().upper(text(this, "toLocaleUpperCase"), locales); },
+      toLocaleLowerCase(locales) { return speak().lower(text(this, "toLocaleLowerCase"), locales); },
+    }],
+  ];
+  for (const [prototype, methods] of replaced) {
+    for (const [name, value] of Object.entries(methods)) Object.defineProperty(prototype, name, { value });
+  }
+
   const unboxers = [Number, String, Boolean, BigInt].map((kind) => method(kind.prototype.valueOf));
   // What an object inherits from that only looks like one of those.
   const looks = new Map([

@@ -22,6 +22,8 @@ pub(in super::super) static GLOBALS: Embedded =
 pub(in super::super) static URL: Embedded = Embedded::new("madrpc:url.js", include_str!("url.js"));
 pub(in super::super) static CONSOLE: Embedded =
     Embedded::new("madrpc:console.js", include_str!("console.js"));
+pub(in super::super) static LOCALE: Embedded =
+    Embedded::new("madrpc:locale.js", include_str!("locale.js"));
 pub(in super::super) static HARDEN: Embedded =
     Embedded::new("madrpc:harden.js", include_str!("../harden.js"));
 

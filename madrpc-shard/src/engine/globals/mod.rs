@@ -59,6 +59,9 @@ pub(super) fn install<'js>(
         values::with_text(line.as_value(), |line| speaker.say(level, line))
     };
     of_host("log", function(ctx, exchange, log))?;
+    let number = Rc::clone(exchange);
+    let call = move || number.call.get() as f64;
+    of_host("call", function(ctx, exchange, call))?;
     let begun = Instant::now();
     let now = move || begun.elapsed().as_secs_f64() * 1000.0;
     of_host("now", function(ctx, exchange, now))?;
@@ -122,3 +125,11 @@ fn random(ctx: Ctx<'_>, length: usize) -> rquickjs::Result<TypedArray<'_, u8>> {
 #[cfg(test)]
 #[path = "../globals_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "../console_tests.rs"]
+mod console_tests;
+
+#[cfg(test)]
+#[path = "../language_tests.rs"]
+mod language_tests;
