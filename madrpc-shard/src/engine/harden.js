@@ -19,12 +19,12 @@
       getPrototypeOf(Iterator.from({ next() {} })),
     ],
     others: [Function.prototype, getOwnPropertyDescriptor((function () { return arguments; })(), "callee").get],
-    // Names that programs assign on instances: those of classes, of functions, of lists that tell of changes, of promises and
-    // iterators that do more.
+    // Prototypes of which programs assign everything on instances.
+    wholly: [Object, Function, Promise, Map, Set, WeakMap, WeakSet].map((of) => of.prototype),
+    // And what they assign on instances of all others.
     assignable: [
       "constructor", "message", "name", "toJSON", "toLocaleString", "toString", "valueOf", Symbol.asyncIterator,
-      Symbol.iterator, "apply", "bind", "call", "push", "pop", "shift", "unshift", "splice", "sort", "reverse", "add",
-      "clear", "delete", "then", "catch", "finally", "next", "return", "throw", "exec",
+      Symbol.iterator, "push", "pop", "shift", "unshift", "splice", "sort", "reverse", "next", "return", "throw", "exec",
     ],
     // What assigning this property does, whichever prototype it is inherited from: the instance gets it.
     setter: (key) => {

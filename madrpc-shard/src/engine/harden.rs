@@ -7,7 +7,7 @@
 //! A frozen prototype would also forbid `this.name = "A"` on the instances of a class of one's own, because assigning
 //! stops at an inherited property that is read-only (the "override mistake"). The properties that programs do assign so
 //! are accessors therefore, which put the value on the instance: that costs some 30 ns for each use, and 200 bytes in each
-//! lane. Other inherited names (`map`, `get`) stay as they were, and can be shadowed by a class, a literal or
+//! lane. Other inherited names (`map`, `slice`) stay as they were, and can be shadowed by a class, a literal or
 //! Object.defineProperty, but not by assigning.
 //!
 //! The walk is made here and not in JavaScript, where it took seven tenths of the time that a lane takes to make. It
@@ -99,7 +99,8 @@ struct Property<'js> {
 struct Walk<'a, 'js> {
     ctx: &'a Ctx<'js>,
     prototype: Name<'js>,
-    object_prototype: usize,
+    /// Prototypes of which everything can be assigned on those who inherit.
+    wholly: Vec<usize>,
     assignable: Vec<Name<'js>>,
     globals: usize,
     pending: Vec<Value<'js>>,
@@ -112,11 +113,11 @@ impl<'a, 'js> Walk<'a, 'js> {
     fn new(ctx: &'a Ctx<'js>, plan: &Object<'js>) -> rquickjs::Result<Self> {
         let prototype = rquickjs::String::from_str(ctx.clone(), "prototype")?;
         let assignable = list(plan, "assignable")?;
-        let object_prototype = Object::new(ctx.clone())?.get_prototype();
+        let wholly = list(plan, "wholly")?;
         Ok(Self {
             ctx,
             prototype: Name::new(ctx, prototype.into_value())?,
-            object_prototype: object_prototype.map_or(0, |prototype| address(&prototype)),
+            wholly: wholly.iter().map(address).collect(),
             assignable: assignable
                 .into_iter()
                 .map(|key| Name::new(ctx, key))
@@ -191,7 +192,7 @@ impl<'a, 'js> Walk<'a, 'js> {
             for value in [&property.value, &property.getter, &property.setter] {
                 self.reach(value.clone())?;
             }
-            let is_assignable = at == self.object_prototype
+            let is_assignable = self.wholly.contains(&at)
                 || self.assignable.iter().any(|name| name.atom == key.atom);
             if is_assignable && !property.is_accessor && property.is_changeable {
                 self.left.push((object.clone(), key.atom, property));
