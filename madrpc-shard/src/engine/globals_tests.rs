@@ -396,3 +396,40 @@ fn addresses_are_those_of_the_standard() {
          const seen = []; q.forEach((value, name) => seen.push(name + value)); eq(seen, ['a2', 'b1']);",
     );
 }
+
+#[test]
+fn what_a_call_registers_for_finalization_is_not_done_by_another() {
+    let mut lane = lane(
+        "globalThis.seen = 0;
+        const counted = new FinalizationRegistry((held) => { globalThis.seen += held; });
+        const endless = new FinalizationRegistry(() => { for (;;) {} });
+        const plant = (registry) => { for (let i = 0; i < 50; i++) { const o = {}; o.o = o; registry.register(o, 1); } };
+        const churn = () => { for (let i = 0; i < 200_000; i++) { const o = { i }; o.o = o; } };
+        madrpc.register('own', async () => { plant(counted); churn(); await null; return globalThis.seen; });
+        madrpc.register('angry', () => plant(endless));
+        madrpc.register('other', async () => { globalThis.seen = 0; plant(counted); return 0; });
+        madrpc.register('after', async () => { churn(); await null; return globalThis.seen; }, { cpuMs: 5000 });
+        madrpc.register('shape', () => {
+            class Mine extends FinalizationRegistry {}
+            const own = new Mine(() => {}), target = {}, token = {};
+            own.register(target, 1, token);
+            return [own instanceof FinalizationRegistry, own.constructor === Mine, own.unregister(token), own.unregister(token),
+                FinalizationRegistry.length, FinalizationRegistry.name, own.register.length, Object.keys(FinalizationRegistry.prototype).length,
+                [() => FinalizationRegistry(() => {}), () => new FinalizationRegistry(1), () => own.register(target, target), () => own.register(1)]
+                    .every((f) => { try { f(); } catch (error) { return error instanceof TypeError; } })];
+        });",
+    );
+    assert_eq!(call(&mut lane, 0), Ok(Value::Integer(50)));
+    for planted in [1, 2] {
+        call(&mut lane, planted).unwrap();
+        assert_eq!(
+            call(&mut lane, 3),
+            Ok(Value::Integer(if planted == 1 { 50 } else { 0 }))
+        );
+    }
+    let shape = call(&mut lane, 4).unwrap();
+    assert_eq!(
+        madrpc_core::value::json::to_json(&shape),
+        r#"[true,true,true,false,1,"FinalizationRegistry",2,0,true]"#
+    );
+}

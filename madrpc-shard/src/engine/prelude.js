@@ -169,6 +169,32 @@
     throw failure.error;
   };
 
+  // A finalizer runs when its target is collected: by the call that registered it, or not at all. Another call is not to pay
+  // for it, nor to find what it does.
+  let ofThisCall = {};
+  const Registry = FinalizationRegistry;
+  const registerTarget = method(Registry.prototype.register);
+  const finalizers = {
+    FinalizationRegistry: function (cleanup) {
+      if (new.target === undefined) throw new TypeError("FinalizationRegistry must be called with new");
+      if (typeof cleanup !== "function") throw new TypeError("a FinalizationRegistry needs a function");
+      const run = ({ call, held }) => { if (call === ofThisCall) cleanup(held); };
+      return Reflect.construct(Registry, [run], new.target);
+    },
+    register(target, held, token) {
+      if (target === held && target !== undefined) throw new TypeError("a target must not be what is held for it");
+      host.touch();
+      registerTarget(this, target, { call: ofThisCall, held }, token);
+    },
+  };
+  Object.defineProperty(finalizers.FinalizationRegistry, "prototype", { value: Registry.prototype, writable: false });
+  Object.defineProperty(finalizers.register, "length", { value: 2, configurable: true });
+  for (const [object, name, value] of [
+    [globalThis, "FinalizationRegistry", finalizers.FinalizationRegistry],
+    [Registry.prototype, "constructor", finalizers.FinalizationRegistry],
+    [Registry.prototype, "register", finalizers.register],
+  ]) Object.defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+
   // Timers, the next one first; those of one time in the order they were set.
   let timers = [];
   let lastTimer = 0;
@@ -322,6 +348,7 @@
     waitingTimers() { return timers.length; },
     // Forgets what a call has left behind.
     reset() {
+      ofThisCall = {};
       promises.clear();
       timers = [];
     },

@@ -28,6 +28,6 @@ export default {
     dayjs("2022-33-33", "YYYY-MM-DD", true).isValid(), dayjs.utc(86400000).toISOString(), dayjs.unix(1).utc().format(),
   ],
   words: () => [at().locale("de").format("dddd, D. MMMM YYYY"), at().from(dayjs.utc("2024-03-05")), at().locale("de").to(dayjs.utc("2034-03-05"))],
-  durations: () => [dayjs.duration(90, "minutes").humanize(), dayjs.duration("P1Y2M3DT4H5M6S").format("YY-MM-DD HH:mm:ss"), dayjs.duration({ hours: 25 }).asDays(), dayjs.duration(1e6).toISOString()],
+  durations: () => [dayjs.duration(100, "minutes").humanize(), dayjs.duration("P1Y2M3DT4H5M6S").format("YY-MM-DD HH:mm:ss"), dayjs.duration({ hours: 25 }).asDays(), dayjs.duration(1e6).toISOString()],
   local: () => [dayjs(0).valueOf(), dayjs(new Date(5)).valueOf(), dayjs("2020-01-01T00:00:00").format("YYYY-MM-DD HH:mm:ss"), `${at()}`],
 };
