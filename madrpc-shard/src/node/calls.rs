@@ -64,18 +64,26 @@ impl Calls {
         self.rows.caller_of(key.0)
     }
 
-    /// Where the next call of this caller waits for a lane: calls of calls and others take turns, as each may be very many.
-    fn next_row(&self, caller: AccountKey) -> Row {
+    /// Where the next call of this caller waits for a lane, if one may have it: of each kind so many are young at a time. Calls of
+    /// calls and others take turns where there are lanes, as each may be very many; those of calls can take all that are made.
+    pub(super) fn next_row(
+        &self,
+        caller: AccountKey,
+        pool: usize,
+        are_lanes_free: bool,
+    ) -> Option<Row> {
         let counts = self.rows.of(caller);
-        match counts.children > 0 && (counts.queued == 0 || self.is_turn_of_children) {
-            true => Row::Children,
-            false => Row::Queue,
-        }
+        let may = |row: &Row| counts.waiting(*row) > 0 && counts.young_of(*row) < pool;
+        let rows = match self.is_turn_of_children && are_lanes_free {
+            true => [Row::Children, Row::Queue],
+            false => [Row::Queue, Row::Children],
+        };
+        rows.into_iter().find(may)
     }
 
-    /// The call of this caller that is the next to have a lane.
-    pub(super) fn first_queued(&self, caller: AccountKey) -> Option<&Ticket> {
-        let (_, entry) = self.rows.front(self.next_row(caller), caller)?;
+    /// The first call in this row of a caller, which waits for a lane.
+    pub(super) fn first_queued(&self, row: Row, caller: AccountKey) -> Option<&Ticket> {
+        let (_, entry) = self.rows.front(row, caller)?;
         match &entry.state {
             State::Queued(queued) => Some(&queued.ticket),
             State::Running(_) | State::Away => None,
@@ -126,10 +134,9 @@ impl Calls {
         self.budget.used() > limit - limit / 8
     }
 
-    /// Takes the first call of a caller out of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
+    /// Takes the first call of a caller out of this row of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
     /// [`Calls::remove`].
-    pub(super) fn dequeue(&mut self, caller: AccountKey) -> Option<(CallKey, Queued)> {
-        let row = self.next_row(caller);
+    pub(super) fn dequeue(&mut self, row: Row, caller: AccountKey) -> Option<(CallKey, Queued)> {
         self.is_turn_of_children = row == Row::Queue;
         let (key, _) = self.rows.front(row, caller)?;
         // Where it is put back is its own affair; it is in no other's way.
@@ -192,8 +199,8 @@ impl Calls {
     }
 
     /// Puts the next call that a caller has in the queue aside.
-    pub(super) fn hold_first(&mut self, caller: AccountKey) {
-        if let Some((key, _)) = self.rows.front(self.next_row(caller), caller) {
+    pub(super) fn hold_first(&mut self, row: Row, caller: AccountKey) {
+        if let Some((key, _)) = self.rows.front(row, caller) {
             self.hold(CallKey(key));
         }
     }
@@ -351,10 +358,11 @@ impl Calls {
                 State::Queued(_) | State::Away => None,
             }
         };
-        let (key, _) = match (first(Row::Young), first(Row::Old)) {
-            (Some((_, young)), Some(old)) if longest && old.1 < young => Some(old),
-            (Some(young), _) => Some(young),
-            (None, old) => old,
+        let rows = [Row::Young, Row::YoungChildren, Row::Old];
+        let mut firsts = rows.into_iter().filter_map(first);
+        let (key, _) = match longest {
+            true => firsts.min_by_key(|(_, since)| *since),
+            false => firsts.next(),
         }?;
         self.lend(key)
     }
@@ -379,6 +387,7 @@ pub(super) fn queue_of(ticket: &Ticket) -> Row {
 fn row_of(running: &Running) -> Row {
     match running.cpu < YOUNG_MAX {
         _ if running.has_to_end => Row::Ending,
+        true if queue_of(&running.ticket) == Row::Children => Row::YoungChildren,
         true => Row::Young,
         false => Row::Old,
     }

@@ -208,9 +208,10 @@ impl Lanes {
         self.in_use
     }
 
-    /// Whether there are more than those that are kept for callers who have few, or there can be no more.
-    pub(super) fn has_spare(&self) -> bool {
-        self.free.len() > self.kept() || self.room() == 0
+    /// Whether there are more than those that are kept for callers who have few, or there can be no more; one more than that for
+    /// calls of calls, which would leave none to other calls of their caller.
+    pub(super) fn has_spare(&self, is_child: bool) -> bool {
+        self.free.len() > self.kept() + usize::from(is_child) || self.room() == 0
     }
 
     fn kept(&self) -> usize {
@@ -241,7 +242,7 @@ impl Lanes {
     pub(super) fn is_short(&self) -> bool {
         let all = self.free.len() + self.in_use;
         // While calls hold some for long, another has one without waiting for it.
-        let has_none_spare = self.in_use > 0 && !self.has_spare();
+        let has_none_spare = self.in_use > 0 && !self.has_spare(false);
         let is_short = all < self.pool || has_none_spare;
         self.loading.is_some() || is_short && !self.cannot_load
     }

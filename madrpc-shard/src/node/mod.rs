@@ -56,7 +56,7 @@ use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
 use call::{CallKey, Origin, Parent, Ticket};
-use calls::Calls;
+use calls::{Calls, queue_of};
 use children::Orphans;
 use family::Families;
 use functions::Functions;
@@ -68,7 +68,7 @@ use madrpc_core::stats::{Counters, UNKNOWN};
 use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
-use rows::Counts;
+use rows::{Counts, Row};
 use schedule::TURN;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -227,11 +227,13 @@ impl Service for Node {
             }
         }
         let counts = self.calls.rows.of(caller);
+        let row = queue_of(&ticket);
         if !has_to_wait
-            && counts.queued == 0
-            && counts.children == 0
+            && counts.waiting(row) == 0
+            && counts.young_of(row) < self.pool
             && now < call.arrived + TURN
-            && let Some(claimed) = self.claim_lane(&ticket.function, counts, is_ahead)
+            && let Some(claimed) =
+                self.claim_lane(&ticket.function, row == Row::Children, counts, is_ahead)
         {
             self.start(ticket, None, now, claimed, body, io);
         } else if let Some(error) = self.queue_full(&ticket, io) {

@@ -13,6 +13,8 @@ pub(super) enum Row {
     Children,
     /// The core, after few slices.
     Young,
+    /// The same, as the call of a call.
+    YoungChildren,
     /// The core, after many slices.
     Old,
     /// Its caller, to read the replies that it has got; and then a lane.
@@ -26,9 +28,9 @@ pub(super) enum Row {
 }
 
 /// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
-const OWN_ROWS: usize = 4;
+const OWN_ROWS: usize = 5;
 
-const ROWS: usize = 8;
+const ROWS: usize = 9;
 
 impl Row {
     /// What a call in it counts for.
@@ -39,6 +41,9 @@ impl Row {
             Self::Children => counts.children = 1,
             Self::Held => counts.held = 1,
             Self::Young => (counts.young, counts.running, counts.lanes) = (1, 1, 1),
+            Self::YoungChildren => {
+                (counts.young_children, counts.running, counts.lanes) = (1, 1, 1);
+            }
             Self::Old | Self::Ending => (counts.running, counts.lanes) = (1, 1),
             Self::Waiting | Self::Starved => counts.lanes = 1,
         }
@@ -56,6 +61,8 @@ pub(super) struct Counts {
     pub(super) held: usize,
     /// Calls that want the core and have had it for few slices.
     pub(super) young: usize,
+    /// The same, of calls of calls.
+    pub(super) young_children: usize,
     /// Calls that have a lane and want the core.
     pub(super) running: usize,
     /// Calls that have a lane.
@@ -65,6 +72,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Calls of this row's kind that have a lane and have had the core for few slices.
+    pub(super) fn young_of(&self, row: Row) -> usize {
+        match row {
+            Row::Children => self.young_children,
+            _ => self.young,
+        }
+    }
+
     /// Calls in the queue, or calls of calls.
     pub(super) fn waiting(&self, row: Row) -> usize {
         match row {
@@ -110,7 +125,8 @@ impl<T> Rows<T> {
 
     /// Calls that have a lane and want the core.
     pub(super) fn running(&self) -> usize {
-        self.length(Row::Young) + self.length(Row::Old) + self.length(Row::Ending)
+        let running = [Row::Young, Row::YoungChildren, Row::Old, Row::Ending];
+        running.into_iter().map(|row| self.length(row)).sum()
     }
 
     /// Calls that wait for a lane.
@@ -254,12 +270,13 @@ impl<T> Rows<T> {
         counts.children += one.children;
         counts.held += one.held;
         counts.young += one.young;
+        counts.young_children += one.young_children;
         counts.running += one.running;
         counts.lanes += one.lanes;
         let list = common.unwrap_or_else(|| caller.own[row as usize]);
         match row {
             Row::Queue | Row::Children => self.queues.add(account.place()),
-            Row::Young | Row::Old => self.runners.add(account.place()),
+            Row::Young | Row::YoungChildren | Row::Old => self.runners.add(account.place()),
             Row::Held | Row::Waiting | Row::Ending | Row::Starved => {}
         }
         list
@@ -272,6 +289,7 @@ impl<T> Rows<T> {
         counts.children -= one.children;
         counts.held -= one.held;
         counts.young -= one.young;
+        counts.young_children -= one.young_children;
         counts.running -= one.running;
         counts.lanes -= one.lanes;
     }
@@ -306,7 +324,10 @@ impl<T> Rows<T> {
         let (items, callers) = (&self.items, &self.callers);
         let length = |place: usize, row: Row| items.length(callers[place].own[row as usize]);
         let next = self.runners.next(
-            |place| length(place, Row::Young) + length(place, Row::Old) > 0,
+            |place| {
+                let rows = [Row::Young, Row::YoungChildren, Row::Old];
+                rows.into_iter().any(|row| length(place, row) > 0)
+            },
             |place| is_ahead(callers[place].account),
         );
         next.map(|(place, is_ahead)| (callers[place].account, is_ahead))

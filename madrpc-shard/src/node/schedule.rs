@@ -98,12 +98,13 @@ impl Node {
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
+        is_child: bool,
         counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
-        let may_run = counts.young < self.pool && self.lanes.has_part(counts);
+        let may_run = self.lanes.has_part(counts);
         let is_modest = !is_ahead && counts.lanes < self.pool;
-        let is_left = may_run && (is_modest || self.lanes.has_spare());
+        let is_left = may_run && (is_modest || self.lanes.has_spare(is_child));
         let lane = is_left
             .then(|| self.lanes.take(function.isolate))
             .flatten()?;
@@ -170,13 +171,16 @@ impl Node {
         begun: Instant,
         io: &mut Io<'_, Self>,
     ) -> bool {
-        let Some(first) = self.calls.first_queued(caller) else {
+        let Some(row) = self
+            .calls
+            .next_row(caller, self.pool, self.lanes.has_spare(true))
+        else {
+            return false;
+        };
+        let Some(first) = self.calls.first_queued(row, caller) else {
             return false;
         };
         let counts = self.calls.rows.of(caller);
-        if counts.young >= self.pool {
-            return false;
-        }
         let arrived = first.arrived;
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
         if let Origin::Session { session, .. } = first.origin
@@ -184,17 +188,17 @@ impl Node {
                 .callers
                 .is_behind(session, first.function.result_size.get().is_large())
         {
-            self.calls.hold_first(caller);
+            self.calls.hold_first(row, caller);
             return true;
         }
         if let Some(member) = &first.member {
             if let Some(error) = member.out_of_time() {
                 let error = CallError::not_run(ErrorKind::CpuLimit, error);
-                self.fail_first(caller, error, begun, io);
+                self.fail_first(row, caller, error, begun, io);
                 return true;
             }
             if member.is_full() {
-                self.calls.hold_first(caller);
+                self.calls.hold_first(row, caller);
                 return true;
             }
         }
@@ -202,17 +206,17 @@ impl Node {
         let function = match self.functions.present(&first.function) {
             Ok(function) => function,
             Err(error) => {
-                self.fail_first(caller, error, begun, io);
+                self.fail_first(row, caller, error, begun, io);
                 return true;
             }
         };
-        if let Some(claimed) = self.claim_lane(&function, counts, is_ahead) {
+        if let Some(claimed) = self.claim_lane(&function, row == Row::Children, counts, is_ahead) {
             if let Some((
                 key,
                 Queued {
                     mut ticket, body, ..
                 },
-            )) = self.calls.dequeue(caller)
+            )) = self.calls.dequeue(row, caller)
             {
                 ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
                 ticket.function = function;
@@ -229,7 +233,7 @@ impl Node {
             // A running call will end and make room; where none runs, nothing may.
             Some(_) if counts.running > 0 || self.may_be_fed(counts, arrived, begun) => false,
             Some(error) => {
-                self.fail_first(caller, error, begun, io);
+                self.fail_first(row, caller, error, begun, io);
                 true
             }
         }
@@ -265,12 +269,13 @@ impl Node {
 
     fn fail_first(
         &mut self,
+        row: Row,
         caller: AccountKey,
         error: CallError,
         now: Instant,
         io: &mut Io<'_, Self>,
     ) {
-        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue(caller) {
+        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue(row, caller) {
             self.calls.remove(key);
             self.fail(&ticket, now, error, io);
         }
