@@ -53,7 +53,7 @@ fn stage(fleet: &Fleet, is_forwarded: bool) -> Stage {
         let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let address: SocketAddr = free.local_addr().unwrap();
         drop(free);
-        config.bind = address.into();
+        config.bind = address;
         fleet.orchestrator(&[address])
     });
     settings.orchestrator = orchestrator.as_ref().map(|server| server.address().into());
@@ -69,7 +69,6 @@ fn stage(fleet: &Fleet, is_forwarded: bool) -> Stage {
 
 fn both_ways(test: impl Fn(&Stage)) {
     for is_forwarded in [false, true] {
-        println!("forwarded: {is_forwarded}");
         let fleet = Fleet::new();
         let stage = stage(&fleet, is_forwarded);
         let _: i64 = stage.client.call_blocking("ping", &1).unwrap();
@@ -98,7 +97,6 @@ fn calls_of_calls_have_the_time_of_the_first_together() {
             let begun = Instant::now();
             let error = call(&stage.client, function, 50).unwrap_err();
             let took = begun.elapsed();
-            println!("{function}: {took:?} {error}");
             let is_told = error.to_string().contains("400 ms together");
             assert!(is_told, "{function}: {error}");
             assert!(took < Duration::from_millis(2500), "{function}: {took:?}");
@@ -113,7 +111,6 @@ fn calls_of_calls_have_the_memory_of_the_first_together() {
         assert_eq!(sent, Value::from(12));
         // Each of them alone could, see above.
         let error = call(&stage.client, "sendBelow", 10).unwrap_err();
-        println!("{error}");
         assert!(error.to_string().contains("--memory-limit"), "{error}");
     });
     // Where each holds much for a moment, they wait for each other, and none fails.
@@ -146,7 +143,6 @@ fn whoever_forks_without_end_keeps_nobody_from_an_answer() {
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            println!("longest {longest:?}, {number} pings");
             assert!(longest < Duration::from_secs(1), "{longest:?}");
             let _ = forks.join().unwrap();
         });

@@ -126,11 +126,6 @@ fn calls_that_hold_much_do_not_fill_a_node_together() {
         let (ended, peak) = many(&client, &other, function, &Value::Integer(30));
         let kept: Vec<_> = ended.iter().filter(|one| one.is_ok()).collect();
         let refused = ended.iter().filter_map(|one| one.as_ref().err());
-        println!(
-            "{function}: {} of 40 got through, {} MiB at the most",
-            kept.len(),
-            (peak - begun) >> 20
-        );
         assert!(kept.len() >= 2, "{function}: {ended:?}");
         for error in refused {
             assert_eq!(error.kind, ErrorKind::Overloaded, "{function}: {error}");

@@ -40,6 +40,7 @@ mod reply;
 mod ring;
 mod rows;
 mod schedule;
+mod starting;
 mod turns;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};

@@ -3,17 +3,15 @@
 use super::Node;
 use super::call::{CallKey, Origin, Queued, Running, Ticket};
 use super::calls::Due;
-use super::family::Member;
-use super::functions::Registered;
 use super::lanes::Making;
-use super::rows::{Counts, Row};
+use super::rows::Row;
+use super::starting::Claimed;
 use super::turns::Slice;
-use crate::engine::{Lane, Progress};
-
+use crate::engine::Progress;
 use crate::net::service::Io;
 use crate::net::shares::AccountKey;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{ENDINGS_PER_TURN, STUCK_TIMEOUT};
+use madrpc_core::limits::ENDINGS_PER_TURN;
 use std::time::{Duration, Instant};
 use tracing::error;
 
@@ -27,28 +25,16 @@ const SHARE_OF_OTHERS: u32 = 1;
 
 /// How long a turn may do anything for callers who are ahead of the others, but for a slice, before the network has its own:
 /// whatever the others say meanwhile waits for that.
-const TURN_OF_AHEAD: Duration = Duration::from_micros(150);
+pub(super) const TURN_OF_AHEAD: Duration = Duration::from_micros(150);
 
 /// The slice of a lane that is made for one of them; the longest step of it takes four times as long.
-const MAKING_OF_AHEAD: Duration = Duration::from_micros(50);
-
-/// Held calls that are looked at in one turn.
-const HELD_PER_TURN: usize = 16;
-
-/// Callers who cannot have a lane now, after which no others are looked at in this turn.
-const BLOCKED_MAX: usize = 16;
+pub(super) const MAKING_OF_AHEAD: Duration = Duration::from_micros(50);
 
 /// Every so many slices the longest waiting call goes on, however many slices it has had.
 const TURN_OF_THE_OLDEST: u64 = 4;
 
-/// A lane that is a call's, and the longest slice that the call has in it at first.
-pub(super) struct Claimed {
-    lane: Box<Lane>,
-    slice: Duration,
-}
-
 /// Charges a caller for what has been done for it since then; gives the present time.
-fn charge(caller: AccountKey, since: Instant, io: &mut Io<'_, Node>) -> Instant {
+pub(super) fn charge(caller: AccountKey, since: Instant, io: &mut Io<'_, Node>) -> Instant {
     let now = Instant::now();
     io.callers
         .charge(caller, now.saturating_duration_since(since), now);
@@ -89,231 +75,6 @@ impl Node {
             if now >= io.now + TURN_OF_AHEAD && io.callers.is_ahead(caller) {
                 break;
             }
-        }
-    }
-
-    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one. One who is ahead
-    /// of the others, or whose calls have as many as the pool, most of them to wait in, leaves some to the others: they
-    /// shall not make the lanes that he uses up.
-    pub(super) fn claim_lane(
-        &mut self,
-        function: &Registered,
-        is_child: bool,
-        counts: Counts,
-        is_ahead: bool,
-    ) -> Option<Claimed> {
-        let may_run = self.lanes.has_part(counts);
-        let is_modest = !is_ahead && counts.lanes < self.pool;
-        let is_left = may_run && (is_modest || self.lanes.has_spare(is_child));
-        let lane = is_left
-            .then(|| self.lanes.take(function.isolate))
-            .flatten()?;
-        Some(Claimed {
-            lane,
-            slice: self.turns.slice_of(is_ahead),
-        })
-    }
-
-    /// Starts calls of the queue where there is room for them. This has a time of its own: a slice may be longer than
-    /// a turn, and would keep them out for as long as anything runs. Those of callers who are ahead of others come when the
-    /// running calls do, unless the others have nothing to say.
-    pub(super) fn start_queued(&mut self, io: &mut Io<'_, Self>) {
-        if self.calls.rows.queued() == 0 {
-            return;
-        }
-        let begun = Instant::now();
-        self.start_some(begun, begun + TURN, io, |is_ahead, now, io| {
-            !is_ahead || now < io.now + TURN_OF_AHEAD && !io.callers.has_just_heard(io.now)
-        });
-    }
-
-    /// Starts calls of those who are ahead of the others; says whether it came to anything.
-    fn start_those_ahead(&mut self, begun: Instant, io: &mut Io<'_, Self>) -> bool {
-        self.start_some(begun, begun + TURN_OF_AHEAD, io, |is_ahead, _, _| is_ahead)
-    }
-
-    /// Starts calls of the queue until then, as long as those whose turn it is `may` have it; says whether it came to
-    /// anything.
-    fn start_some(
-        &mut self,
-        mut now: Instant,
-        end: Instant,
-        io: &mut Io<'_, Self>,
-        may: impl Fn(bool, Instant, &Io<'_, Self>) -> bool,
-    ) -> bool {
-        // Callers whose first call has to wait for a lane.
-        let mut blocked = 0;
-        let mut has_begun = false;
-        while now < end
-            && let Some((caller, is_ahead)) =
-                self.calls.rows.next_queue(|key| io.callers.is_ahead(key))
-            && may(is_ahead, now, io)
-            && blocked <= BLOCKED_MAX
-        {
-            let has_gone_on = self.start_first(caller, is_ahead, now, io);
-            has_begun |= has_gone_on;
-            blocked = match has_gone_on {
-                true => 0,
-                false => blocked + 1,
-            };
-            self.calls.rows.queues.turn(is_ahead);
-            now = charge(caller, now, io);
-        }
-        has_begun
-    }
-
-    /// Starts the first call that this caller has in the queue, or does something towards that; says whether there was
-    /// anything to do.
-    fn start_first(
-        &mut self,
-        caller: AccountKey,
-        is_ahead: bool,
-        begun: Instant,
-        io: &mut Io<'_, Self>,
-    ) -> bool {
-        let Some(row) = self
-            .calls
-            .next_row(caller, self.pool, self.lanes.has_spare(true))
-        else {
-            return false;
-        };
-        let Some(first) = self.calls.first_queued(row, caller) else {
-            return false;
-        };
-        let counts = self.calls.rows.of(caller);
-        let arrived = first.arrived;
-        // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
-        if let Origin::Session { session, .. } = first.origin
-            && io
-                .callers
-                .is_behind(session, first.function.result_size.get().is_large())
-        {
-            self.calls.hold_first(row, caller);
-            return true;
-        }
-        if let Some(member) = &first.member {
-            if let Some(error) = member.out_of_time() {
-                let error = CallError::not_run(ErrorKind::CpuLimit, error);
-                self.fail_first(row, caller, error, begun, io);
-                return true;
-            }
-            if member.is_full() {
-                self.calls.hold_first(row, caller);
-                return true;
-            }
-        }
-        // The script may be another by now.
-        let function = match self.functions.present(&first.function) {
-            Ok(function) => function,
-            Err(error) => {
-                self.fail_first(row, caller, error, begun, io);
-                return true;
-            }
-        };
-        if let Some(claimed) = self.claim_lane(&function, row == Row::Children, counts, is_ahead) {
-            if let Some((
-                key,
-                Queued {
-                    mut ticket, body, ..
-                },
-            )) = self.calls.dequeue(row, caller)
-            {
-                ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
-                ticket.function = function;
-                self.start(ticket, Some(key), begun, claimed, &body, io);
-            }
-            return true;
-        }
-        let error = match self.lanes.has_retired() || self.lanes.has_part(counts) {
-            true => self.make_lane(begun, is_ahead, counts),
-            false => Some(self.too_many_wait(counts)),
-        };
-        match error {
-            None => true,
-            // A running call will end and make room; where none runs, nothing may.
-            Some(_) if counts.running > 0 || self.may_be_fed(counts, arrived, begun) => false,
-            Some(error) => {
-                self.fail_first(row, caller, error, begun, io);
-                true
-            }
-        }
-    }
-
-    /// Puts calls back in the queue whose callers read their replies again, or whose families hold less; one whose caller has not
-    /// done so for too long is refused. A bounded number in each turn.
-    pub(super) fn look_after_held(&mut self, io: &mut Io<'_, Self>) {
-        for _ in 0..HELD_PER_TURN.min(self.calls.rows.length(Row::Held)) {
-            let Some((key, ticket)) = self.calls.first_held() else {
-                return;
-            };
-            let since = ticket.arrived;
-            let is_behind = match ticket.origin {
-                Origin::Session { session, .. } => io.callers.is_behind(session, true),
-                Origin::Parent(_) => false,
-            };
-            let is_full = ticket.member.as_ref().is_some_and(Member::is_full);
-            if !is_behind && !is_full {
-                self.calls.release(key);
-            } else if !is_behind || io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
-                self.calls.hold(key);
-            } else if let Some(queued) = self.calls.take_queued(key) {
-                let seconds = STUCK_TIMEOUT.as_secs();
-                let error = format!(
-                    "the call waited {seconds} s because its caller does not read the replies that it has got"
-                );
-                let error = CallError::not_run(ErrorKind::Overloaded, error);
-                self.fail(&queued.ticket, io.now, error, io);
-            }
-        }
-    }
-
-    fn fail_first(
-        &mut self,
-        row: Row,
-        caller: AccountKey,
-        error: CallError,
-        now: Instant,
-        io: &mut Io<'_, Self>,
-    ) {
-        if let Some((key, Queued { ticket, .. })) = self.calls.dequeue(row, caller) {
-            self.calls.remove(key);
-            self.fail(&ticket, now, error, io);
-        }
-    }
-
-    /// Why a call cannot have a lane where all are of calls that wait for each other: one has to go, so that the others get
-    /// on.
-    fn too_many_wait(&self, counts: Counts) -> CallError {
-        let error = format!(
-            "{} calls of this caller wait in lanes of shard {} of {}, which hold {} MiB; it has no part left of the memory for \
-             lanes (half of the shard's part of --memory-max)",
-            counts.lanes,
-            self.shard,
-            self.name,
-            counts.memory >> 20
-        );
-        CallError::not_run(ErrorKind::Overloaded, error)
-    }
-
-    /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
-    fn make_lane(&mut self, now: Instant, is_ahead: bool, counts: Counts) -> Option<CallError> {
-        self.beacon.begin_loading();
-        let slice = if is_ahead { MAKING_OF_AHEAD } else { TURN };
-        let making = match self.lanes.look_after_retired() {
-            Some(_) => Making::Going,
-            None => self.lanes.make(now, self.turns.slice.min(slice)),
-        };
-        self.beacon.end();
-        match making {
-            Making::Ready | Making::Going => None,
-            Making::Full => Some(self.too_many_wait(counts)),
-            Making::NoMemory(error) => {
-                Some(CallError::not_run(ErrorKind::Overloaded, error.to_string()))
-            }
-            Making::Failed(error) => Some(CallError::not_run(
-                ErrorKind::Internal,
-                format!("there is no lane for the call: {error}"),
-            )),
         }
     }
 
