@@ -298,13 +298,18 @@ impl Calls {
         self.enter(key, row);
     }
 
-    /// The call that is without the memory that it wants for the longest time.
+    /// The next to be looked at of those that are without the memory that they want.
     pub(super) fn first_starved(&self) -> Option<(CallKey, &Running)> {
         let (key, entry) = self.rows.front_of_all(Row::Starved)?;
         match &entry.state {
             State::Running(running) => Some((CallKey(key), running)),
             State::Queued(_) | State::Away => None,
         }
+    }
+
+    /// Puts a call at the end of those that are starved.
+    pub(super) fn starve(&mut self, key: CallKey) {
+        self.enter(key, Row::Starved);
     }
 
     /// Puts a call that is starved in the row of those that want the core.

@@ -7,7 +7,7 @@
 use super::Node;
 use super::call::Running;
 use super::lanes::Lanes;
-use super::rows::Counts;
+use super::rows::{Counts, Row};
 use crate::net::service::Io;
 use madrpc_core::call::ErrorKind;
 use std::time::{Duration, Instant};
@@ -72,7 +72,8 @@ impl Node {
 
     /// Lets starved calls go on whose callers have a part left, and ends one for which there is no hope.
     pub(super) fn look_after_starved(&mut self, io: &Io<'_, Self>) {
-        for _ in 0..LOOKS_PER_TURN {
+        let count = self.calls.rows.length(Row::Starved);
+        for _ in 0..LOOKS_PER_TURN.min(count) {
             let Some((key, running)) = self.calls.first_starved() else {
                 return;
             };
@@ -83,13 +84,12 @@ impl Node {
             }
             let is_hopeless = io.now >= running.waits_since + STARVED_MAX;
             if !is_hopeless || counts.running > 0 || self.lanes.has_retired() {
-                return;
-            }
-            if let Some(running) = self.calls.running_mut(key) {
+                // Behind it may be another caller's, who has a part left.
+                self.calls.starve(key);
+            } else if let Some(running) = self.calls.running_mut(key) {
                 running.lane.stop(ErrorKind::Overloaded);
                 self.calls.end(key);
             }
-            return;
         }
     }
 
