@@ -100,8 +100,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "TIME", default_value = "50us", value_parser = span)]
     pub(crate) spin: Duration,
 
-    /// Memory for what callers and nodes send and have not taken, shared by the shards, as 512M or 4G; JavaScript has its own
-    /// (--memory-limit) [default: half of what the machine or its control group grants]
+    /// Memory for what callers and nodes send and have not taken, shared by the shards, as 512M or 4G; a node takes half as much
+    /// again for what all calls hold together in JavaScript (--memory-limit is for each) [default: half of what the machine or its control group grants]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(crate) memory_max: Option<usize>,
 

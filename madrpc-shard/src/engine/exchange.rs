@@ -339,7 +339,8 @@ impl Exchange {
         (buffer, used)
     }
 
-    /// Bytes of the call's arguments and result that are on their way to or from its heap.
+    /// Bytes of the call's arguments and result that are on their way to or from its heap. The lane does not run, so what it has
+    /// lent out lies still.
     pub(super) fn buffered_bytes(&self) -> usize {
         let (input, output) = (self.input.take(), self.output.take());
         let mut bytes = input.capacity() + output.capacity();

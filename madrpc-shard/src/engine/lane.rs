@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// What a lane takes beside its heap, roughly, and beside what is packed of it.
 const BESIDE_HEAP_BYTES: usize = 100 << 10;
-const PACKED_REST_BYTES: usize = 32 << 10;
+const PACKED_REST_BYTES: usize = 16 << 10;
 
 /// How long a lane may take to end by itself, once it is not used any more.
 const ENDING: Duration = Duration::from_millis(2);

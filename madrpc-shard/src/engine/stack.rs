@@ -9,8 +9,10 @@ const PAGE_BYTES: usize = 4096;
 /// puts there, with room to spare.
 const BELOW_BYTES: usize = 8 << 10;
 
-/// How near to its end a script's stack is used up: the engine's frames are smaller but for the largest functions.
+/// How near to its end a script's stack is used up, and for a small one which part of it: the engine's frames are smaller but for
+/// the largest functions.
 const NEAR_BYTES: usize = 64 << 10;
+const NEAR_PART: usize = 4;
 
 /// The part of the stack that is in use, and a little more.
 pub(super) fn used_stack(exchange: &Exchange) -> Range<usize> {
@@ -44,8 +46,9 @@ pub(super) fn give_back_below(unused: Range<usize>) {
 pub(super) fn is_used_up(exchange: &Exchange, bytes: usize) -> bool {
     let stack = exchange.lane.stack();
     let end = stack.end.saturating_sub(bytes).max(stack.start) / PAGE_BYTES * PAGE_BYTES;
+    let pages = (bytes / NEAR_PART).min(NEAR_BYTES).div_ceil(PAGE_BYTES);
     let mut are_used = [0_u8; NEAR_BYTES / PAGE_BYTES];
     // SAFETY: the range lies in the lane's stack, whole pages, and there is a byte for each.
-    let said = unsafe { libc::mincore(end as *mut _, NEAR_BYTES, are_used.as_mut_ptr()) };
+    let said = unsafe { libc::mincore(end as *mut _, pages * PAGE_BYTES, are_used.as_mut_ptr()) };
     said != 0 || are_used.iter().any(|is_used| is_used & 1 != 0)
 }

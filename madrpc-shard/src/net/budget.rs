@@ -1,7 +1,8 @@
 //! The budget of a shard: the bytes that it holds for others, and what each of them may have of it.
 //!
 //! Counted are bodies that arrive, calls that wait with their arguments, answers that wait for the calls that asked, and
-//! what sessions have to say and the network has not taken. The heaps of the lanes have bounds of their own.
+//! what sessions have to say and the network has not taken. What the lanes take is counted by [`crate::node::lanes`], up to half
+//! as much.
 //!
 //! What one session may hold follows from what is free, and not from who else is there: half of that. So a greedy one
 //! alone gets a third of all, two get a quarter each, and however many there are, something is left for those that hold

@@ -72,7 +72,8 @@ pub(super) struct Running {
     pub(super) asked: Option<Box<Asked>>,
     /// Bytes that its lane takes, as they are counted for its caller.
     pub(super) memory: usize,
-    /// The same without what every lane takes.
+    /// What the lane took when it became the call's, and what the call has added.
+    pub(super) base: usize,
     pub(super) grown: usize,
     /// Whether it wants more than its caller may have.
     pub(super) is_starved: bool,

@@ -7,6 +7,7 @@
 //! ([`Rows`]): how many calls one of them has is no matter of the others'.
 
 use super::call::{CallKey, Queued, Running, Ticket};
+use super::family::Member;
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
 use crate::net::shares::AccountKey;
@@ -20,6 +21,9 @@ const QUEUED_COST_BYTES: usize = 512;
 
 /// Time on the core after which a call is behind those that have had less: what two slices usually are.
 const YOUNG_MAX: Duration = Duration::from_millis(1);
+
+/// Calls of calls that have a lane before another call of their caller.
+const CHILDREN_IN_A_ROW: u32 = 4;
 
 /// A call, in one of the rows.
 pub(super) struct Entry {
@@ -47,8 +51,8 @@ pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
     /// Who had most in the queue, and of calls of calls, when it last got longer.
     longest: [Option<AccountKey>; 2],
-    /// Whether a call of a call comes before another of its caller, the next time.
-    is_turn_of_children: bool,
+    /// Calls of calls that have come before others of their caller, one after the other.
+    children_in_a_row: u32,
     budget: Rc<Budget>,
     timers: Wheel<CallKey>,
 }
@@ -65,16 +69,11 @@ impl Calls {
     }
 
     /// Where the next call of this caller waits for a lane, if one may have it: of each kind so many are young at a time. Calls of
-    /// calls and others take turns where there are lanes, as each may be very many; those of calls can take all that are made.
-    pub(super) fn next_row(
-        &self,
-        caller: AccountKey,
-        pool: usize,
-        are_lanes_free: bool,
-    ) -> Option<Row> {
+    /// calls come first, as lanes wait for them; but they may be very many.
+    pub(super) fn next_row(&self, caller: AccountKey, pool: usize) -> Option<Row> {
         let counts = self.rows.of(caller);
         let may = |row: &Row| counts.waiting(*row) > 0 && counts.young_of(*row) < pool;
-        let rows = match self.is_turn_of_children && are_lanes_free {
+        let rows = match self.children_in_a_row < CHILDREN_IN_A_ROW {
             true => [Row::Children, Row::Queue],
             false => [Row::Queue, Row::Children],
         };
@@ -97,7 +96,7 @@ impl Calls {
         Self {
             rows: Rows::new(),
             longest: [None; 2],
-            is_turn_of_children: false,
+            children_in_a_row: 0,
             budget: Rc::clone(budget),
             timers: Wheel::new(now),
         }
@@ -134,10 +133,21 @@ impl Calls {
         self.budget.used() > limit - limit / 8
     }
 
+    /// Whatever the first call in this row of a caller waits for, the other row comes next.
+    pub(super) fn pass_turn(&mut self, row: Row) {
+        self.children_in_a_row = match row {
+            Row::Children => CHILDREN_IN_A_ROW,
+            _ => 0,
+        };
+    }
+
     /// Takes the first call of a caller out of this row of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
     /// [`Calls::remove`].
     pub(super) fn dequeue(&mut self, row: Row, caller: AccountKey) -> Option<(CallKey, Queued)> {
-        self.is_turn_of_children = row == Row::Queue;
+        match row {
+            Row::Children => self.children_in_a_row += 1,
+            _ => self.children_in_a_row = 0,
+        }
         let (key, _) = self.rows.front(row, caller)?;
         // Where it is put back is its own affair; it is in no other's way.
         self.enter(CallKey(key), Row::Waiting);
@@ -255,12 +265,13 @@ impl Calls {
         }
     }
 
-    /// Makes room for this call in a queue that is full: takes out one that is set aside, or the last of the caller who has
+    /// Makes room for this call in a queue that is full: takes out one whose caller does not read, or the last of the caller who has
     /// most in the queue, where that is more than this one has.
     pub(super) fn make_room(&mut self, ticket: &Ticket) -> Option<Queued> {
         let (row, caller) = (queue_of(ticket), ticket.caller);
         if let Some((key, held)) = self.first_held()
             && held.caller != caller
+            && !held.member.as_ref().is_some_and(Member::is_full)
         {
             return self.take_queued(key);
         }

@@ -1,7 +1,8 @@
 //! Families: a call with its calls of calls, which have together, on each shard, what the first of them may have alone.
 //!
-//! So a call that forks has no more of a shard than one that loops: neither time on the core, nor memory, nor places in the
-//! queue. Shards count for themselves: who spreads work over a fleet uses all of it.
+//! So a call that forks has no more of a shard's core than one that loops. Its calls of calls hold no more arguments than it might
+//! have heap, and none of them is begun while the others hold more; those that have begun have limits of their own. Shards count
+//! for themselves: who spreads work over a fleet uses all of it.
 
 use super::Node;
 use super::call::Running;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Families whose first call is elsewhere that are known; beyond those the call counts for itself.
 const FAMILIES_MAX: usize = 8192;
 
-/// How long one of which nothing is left here is remembered: its first call may send further ones.
+/// How long one of which nothing runs here is remembered: its first call may send further ones.
 const MEMORY: Duration = Duration::from_secs(10);
 
 /// Families that are looked at in one turn for whether they can be forgotten.
@@ -76,7 +77,8 @@ impl Member {
     }
 
     fn join(family: &Rc<Family>, body_bytes: usize, now: Instant) -> Result<Self, CallError> {
-        if family.calls.get() >= CHILDREN_MAX {
+        // The first one is no call of a call.
+        if family.calls.get() > CHILDREN_MAX {
             let error = format!(
                 "a call and its calls of calls have {CHILDREN_MAX} under way on this shard already"
             );
@@ -114,7 +116,8 @@ impl Member {
     }
 
     /// It has had the core for so long; says whether the family has had it for longer than it may.
-    pub(super) fn has_used(&self, time: Duration) -> bool {
+    pub(super) fn has_used(&self, time: Duration, now: Instant) -> bool {
+        self.family.last.set(now);
         let cpu = &self.family.cpu;
         cpu.set(cpu.get().saturating_add(time));
         self.family.is_out_of_time()
@@ -312,9 +315,9 @@ mod tests {
         assert!(first.is_full());
         drop(second);
         assert!(!first.is_full());
-        assert!(!first.has_used(Duration::from_millis(6)));
+        assert!(!first.has_used(Duration::from_millis(6), now));
         let third = first.another(0, now).unwrap();
-        assert!(third.has_used(Duration::from_millis(1)));
+        assert!(third.has_used(Duration::from_millis(1), now));
         assert!(
             first
                 .out_of_time()
@@ -328,7 +331,7 @@ mod tests {
     fn a_family_has_so_many_calls_at_a_time() {
         let now = Instant::now();
         let first = Member::first(root(), Duration::ZERO, now);
-        let mut all: Vec<_> = (1..CHILDREN_MAX)
+        let mut all: Vec<_> = (0..CHILDREN_MAX)
             .map(|_| first.another(0, now).unwrap())
             .collect();
         assert!(first.another(0, now).is_err());
@@ -346,12 +349,12 @@ mod tests {
             root: Some(root()),
         };
         let one = families.join(caller(1), root(), 10, now).unwrap();
-        one.has_used(Duration::from_millis(9));
+        one.has_used(Duration::from_millis(9), now);
         drop(one);
         now += MEMORY / 2;
         families.forget(now);
         let two = families.join(caller(1), root(), 10, now).unwrap();
-        assert!(two.has_used(Duration::from_millis(1)));
+        assert!(two.has_used(Duration::from_millis(1), now));
         // Another caller's is another one.
         assert!(families.join(caller(2), root(), 10, now).is_ok());
         assert!(families.join(caller(1), root(), 10, now).is_err());

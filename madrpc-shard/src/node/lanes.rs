@@ -39,6 +39,9 @@ const PART_OF_KEPT: usize = 8;
 /// What is kept, as a part of the most lanes, for callers who have few: some of the pool at the most.
 const PART_OF_OTHERS: usize = 8;
 
+/// Calls of calls that leave less to those below them the deeper they are, up to so deep: a quarter, an eighth, and so on.
+const DEPTHS_APART: u8 = 8;
+
 /// How often it is looked whether there are lanes that nobody needed since the last time.
 pub(crate) const RETURN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -75,6 +78,7 @@ pub(crate) struct Lanes {
     /// What all take, and may take.
     bytes: usize,
     bytes_max: usize,
+    memory_max: usize,
     /// What those take that have no call.
     free_bytes: usize,
     /// The one used last is the next to be used: it is the one that the core's caches know.
@@ -117,6 +121,7 @@ impl Lanes {
             max: (lanes_max() / usize::from(seat.shards).max(1)).max(2 * pool),
             cost,
             bytes_max: memory_max / 2,
+            memory_max,
             bytes: 0,
             free_bytes: 0,
             free: Vec::new(),
@@ -129,7 +134,6 @@ impl Lanes {
             next_return: now + RETURN_INTERVAL,
         };
         lanes.set_cost(&mut first);
-        lanes.bytes_max = lanes.bytes_max.max(2 * pool * lanes.cost);
         lanes.add(first);
         while lanes.free.len() < pool {
             if let Making::Failed(error) | Making::NoMemory(error) =
@@ -165,18 +169,32 @@ impl Lanes {
         Some(lane)
     }
 
-    /// Whether a caller who has so much may have a lane more.
-    pub(super) fn has_part(&self, own: Counts) -> bool {
-        let free = self.max.saturating_sub(self.in_use);
-        own.lanes < PART_OF_FREE * free && !self.is_beyond_part(own)
+    /// Whether a caller who has so much may have a lane more, for a call with so many above it: those above leave a part to those
+    /// below, which they wait for.
+    pub(super) fn has_part(&self, own: Counts, depth: u8) -> bool {
+        let of = |part: usize| part - (part >> (depth.min(DEPTHS_APART) + 2));
+        let lanes = PART_OF_FREE * self.max.saturating_sub(self.in_use);
+        own.lanes < of(lanes)
+            && (own.lanes <= 1 || own.memory <= of(self.part_of_bytes()))
+            && !self.is_beyond_part(own)
+    }
+
+    /// Bytes that the lanes of one caller may take.
+    fn part_of_bytes(&self) -> usize {
+        PART_OF_FREE * (self.bytes_max.saturating_sub(self.bytes) + self.free_bytes)
     }
 
     /// Whether the lanes of a caller who has so much hold more than its part.
     pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
-        let left = self.bytes_max.saturating_sub(self.bytes);
-        let part = PART_OF_FREE * (left + self.free_bytes);
-        // One call alone may have all that is free.
-        own.memory > part && (own.lanes > 1 || self.bytes > self.bytes_max)
+        let part = self.part_of_bytes();
+        // One call alone may have all but what is kept for others.
+        let kept = self.kept() * self.cost;
+        own.memory > part && (own.lanes > 1 || self.bytes + kept > self.bytes_max)
+    }
+
+    /// Whether all take more than half of what they may.
+    pub(super) fn is_half_full(&self) -> bool {
+        self.bytes > self.bytes_max / 2
     }
 
     /// Whether all hold a quarter more than they may.
@@ -196,11 +214,6 @@ impl Lanes {
         let (before, now) = lane.note_bytes();
         self.bytes = self.bytes - before + now;
         now
-    }
-
-    /// What one takes that has loaded the script.
-    pub(super) fn cost(&self) -> usize {
-        self.cost
     }
 
     /// Those of calls.
@@ -244,7 +257,7 @@ impl Lanes {
         // While calls hold some for long, another has one without waiting for it.
         let has_none_spare = self.in_use > 0 && !self.has_spare(false);
         let is_short = all < self.pool || has_none_spare;
-        self.loading.is_some() || is_short && !self.cannot_load
+        self.loading.is_some() || is_short && !self.cannot_load && self.room() > 0
     }
 
     /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by
@@ -279,6 +292,7 @@ impl Lanes {
     fn set_cost(&mut self, lane: &mut Lane) {
         let (_, bytes) = lane.note_bytes();
         self.cost = bytes.max(LANE_COST_BYTES);
+        self.bytes_max = (self.memory_max / 2).max(2 * self.pool * self.cost);
         self.bytes += bytes;
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A call is bounded by its own limit, and what all lanes of a shard hold by half of the shard's memory. Of that a caller
 //! has four times as much as is free (see [`crate::net::budget`]): alone four fifths, and something is left for those who come. A
-//! call that grows beyond goes on when others have given back; it is ended where none of its caller's could.
+//! call that grows beyond goes on when others have given back; it is ended where none of its caller's has the core for half a
+//! second.
 
 use super::Node;
 use super::call::Running;
@@ -15,16 +16,19 @@ use std::time::{Duration, Instant};
 /// How long a call is without the memory that it wants, where no other call of its caller has the core, until it is ended:
 /// those that wait may do so for this one.
 const STARVED_MAX: Duration = Duration::from_millis(500);
+const STARVED_CHILD_MAX: Duration = Duration::from_millis(20);
 
-/// Starved calls that are looked at in one turn.
+/// Starved calls that are looked at in one turn, and how often at the least it is looked whether those that are set aside can
+/// go on.
 const LOOKS_PER_TURN: usize = 16;
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Running {
-    /// Counts what its lane takes by now, for all and for its family; gives what it took before, and takes now.
+    /// Counts what its lane takes by now, for all and for its family; gives what was counted for it before, and is now.
     pub(super) fn count_memory(&mut self, lanes: &mut Lanes) -> (usize, usize) {
         let now = lanes.note(&mut self.lane);
         let before = std::mem::replace(&mut self.memory, now);
-        self.grown = now.saturating_sub(lanes.cost());
+        self.grown = now.saturating_sub(self.base);
         self.hold_for_family();
         (before, now)
     }
@@ -34,10 +38,11 @@ impl Node {
     /// Counts what the lane of a call holds that is set aside. One that has grown beyond the part of its caller is starved, or has
     /// to end.
     pub(super) fn note_memory(&mut self, running: &mut Running) {
-        let caller = running.ticket.caller;
+        running.is_starved = false;
+        let (caller, grown) = (running.ticket.caller, running.grown);
         let (before, now) = running.count_memory(&mut self.lanes);
         self.calls.rows.note_memory(caller, before, now);
-        if now <= before || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
+        if running.grown <= grown || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
             return;
         }
         if self.lanes.is_overfull() {
@@ -65,9 +70,24 @@ impl Node {
         }
     }
 
-    /// Whether a call of the queue may wait longer until its caller, who has so much, has given memory back.
-    pub(super) fn may_be_fed(&self, counts: Counts, arrived: Instant, now: Instant) -> bool {
-        self.lanes.is_beyond_part(counts) && now < arrived + STARVED_MAX
+    /// Whether a call of this row of the queue may wait longer for a lane, whose caller has so much: until its own calls give
+    /// something back, or those of others where it has a part left. One that a call waits for has less time, as that holds a lane.
+    pub(super) fn may_get_room(
+        &self,
+        row: Row,
+        counts: Counts,
+        arrived: Instant,
+        now: Instant,
+    ) -> bool {
+        let running = match self.lanes.has_part(counts, 0) {
+            true => self.calls.rows.running(),
+            false => counts.running,
+        };
+        let wait = match row {
+            Row::Children => STARVED_CHILD_MAX,
+            _ => STARVED_MAX,
+        };
+        running > 0 || now < arrived + wait
     }
 
     /// Lets starved calls go on whose callers have a part left, and ends one for which there is no hope.
@@ -93,9 +113,9 @@ impl Node {
         }
     }
 
-    /// When it is to be looked whether a starved call has to end.
-    pub(super) fn next_starved(&self) -> Option<Instant> {
-        let (_, running) = self.calls.first_starved()?;
-        Some(running.waits_since + STARVED_MAX)
+    /// When it is to be looked at those that are set aside, where there are any: what they wait for has no timer of theirs.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let set_aside = [Row::Starved, Row::Held].map(|row| self.calls.rows.length(row));
+        (set_aside != [0, 0]).then(|| self.turns.last_look + LOOK_INTERVAL)
     }
 }

@@ -59,7 +59,7 @@ use crate::runtime::beacon::Beacon;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
 use children::Orphans;
-use family::Families;
+use family::{Families, Member};
 use functions::Functions;
 use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
@@ -69,7 +69,7 @@ use madrpc_core::stats::{Counters, UNKNOWN};
 use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
-use rows::{Counts, Row};
+use rows::Counts;
 use schedule::TURN;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -232,9 +232,10 @@ impl Service for Node {
         if !has_to_wait
             && counts.waiting(row) == 0
             && counts.young_of(row) < self.pool
+            && !ticket.member.as_ref().is_some_and(Member::is_full)
             && now < call.arrived + TURN
             && let Some(claimed) =
-                self.claim_lane(&ticket.function, row == Row::Children, counts, is_ahead)
+                self.claim_lane(&ticket.function, row, ticket.depth, counts, is_ahead)
         {
             self.start(ticket, None, now, claimed, body, io);
         } else if let Some(error) = self.queue_full(&ticket, io) {
@@ -274,12 +275,13 @@ impl Service for Node {
     fn turn(&mut self, io: &mut Io<'_, Self>) {
         self.take_changes();
         self.take_due(io);
+        self.pack_one(io);
+        self.turns.last_look = io.now;
         self.look_after_held(io);
         self.look_after_starved(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
         self.start_queued(io);
-        self.pack_one(io);
         self.lanes.give_back(io.now);
         self.families.forget(io.now);
         let rows = &self.calls.rows;
@@ -304,8 +306,7 @@ impl Service for Node {
 
     fn next_timer(&self) -> Option<Instant> {
         let packing = self.packing.next();
-        let starved = self.next_starved();
-        let timers = [self.calls.next_timer(), packing, starved];
+        let timers = [self.calls.next_timer(), packing, self.next_look()];
         timers.into_iter().flatten().min()
     }
 

@@ -13,11 +13,11 @@ pub(super) enum Row {
     Children,
     /// The core, after few slices.
     Young,
-    /// The same, as the call of a call.
+    /// The same, as the call of a call, or as one that has made some.
     YoungChildren,
     /// The core, after many slices.
     Old,
-    /// Its caller, to read the replies that it has got; and then a lane.
+    /// Its caller, to read the replies that it has got, or its family, to hold less; and then a lane.
     Held,
     /// An answer or a timer.
     Waiting,
@@ -57,7 +57,7 @@ pub(super) struct Counts {
     /// Calls that wait for a lane, and calls of calls that do.
     pub(super) queued: usize,
     pub(super) children: usize,
-    /// Calls that wait until it reads its replies.
+    /// Calls that wait until it reads its replies, or their families hold less.
     pub(super) held: usize,
     /// Calls that want the core and have had it for few slices.
     pub(super) young: usize,

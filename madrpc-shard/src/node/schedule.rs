@@ -171,6 +171,7 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) {
         let Claimed { mut lane, slice } = claimed;
+        let lane_bytes = lane.noted_bytes();
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);
@@ -187,6 +188,7 @@ impl Node {
             slices: 0,
             asked: None,
             memory: 0,
+            base: lane_bytes,
             grown: 0,
             is_starved: false,
             has_to_end: false,
@@ -228,7 +230,7 @@ impl Node {
             }
         }
         if let Some(member) = &running.ticket.member
-            && member.has_used(time)
+            && member.has_used(time, now)
         {
             running.lane.stop(ErrorKind::CpuLimit);
             running.has_to_end = true;

@@ -33,11 +33,13 @@ impl Node {
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
-        is_child: bool,
+        row: Row,
+        depth: u8,
         counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
-        let may_run = self.lanes.has_part(counts);
+        let may_run = self.lanes.has_part(counts, depth);
+        let is_child = row == Row::Children;
         let is_modest = !is_ahead && counts.lanes < self.pool;
         let is_left = may_run && (is_modest || self.lanes.has_spare(is_child));
         let lane = is_left
@@ -106,17 +108,14 @@ impl Node {
         begun: Instant,
         io: &mut Io<'_, Self>,
     ) -> bool {
-        let Some(row) = self
-            .calls
-            .next_row(caller, self.pool, self.lanes.has_spare(true))
-        else {
+        let Some(row) = self.calls.next_row(caller, self.pool) else {
             return false;
         };
         let Some(first) = self.calls.first_queued(row, caller) else {
             return false;
         };
         let counts = self.calls.rows.of(caller);
-        let arrived = first.arrived;
+        let (arrived, depth) = (first.arrived, first.depth);
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
         if let Origin::Session { session, .. } = first.origin
             && io
@@ -145,7 +144,7 @@ impl Node {
                 return true;
             }
         };
-        if let Some(claimed) = self.claim_lane(&function, row == Row::Children, counts, is_ahead) {
+        if let Some(claimed) = self.claim_lane(&function, row, depth, counts, is_ahead) {
             if let Some((
                 key,
                 Queued {
@@ -159,14 +158,17 @@ impl Node {
             }
             return true;
         }
-        let error = match self.lanes.has_retired() || self.lanes.has_part(counts) {
+        let error = match self.lanes.has_retired() || self.lanes.has_part(counts, depth) {
             true => self.make_lane(begun, is_ahead, counts),
             false => Some(self.too_many_wait(counts)),
         };
         match error {
             None => true,
             // A running call will end and make room; where none runs, nothing may.
-            Some(_) if counts.running > 0 || self.may_be_fed(counts, arrived, begun) => false,
+            Some(_) if self.may_get_room(row, counts, arrived, begun) => {
+                self.calls.pass_turn(row);
+                false
+            }
             Some(error) => {
                 self.fail_first(row, caller, error, begun, io);
                 true

@@ -36,6 +36,8 @@ pub(super) struct Turns {
     pub(super) new_calls: u32,
     /// When the running calls go on although new ones come.
     pub(super) next_slice: Instant,
+    /// When it was looked at the calls that are set aside.
+    pub(super) last_look: Instant,
     /// When lanes are made although new calls come.
     pub(super) next_making: Instant,
     /// When a call last gave the core back.
@@ -52,6 +54,7 @@ impl Turns {
             last_call: now,
             new_calls: 0,
             next_slice: now,
+            last_look: now,
             next_making: now,
             last_end: now,
             is_put_off: false,

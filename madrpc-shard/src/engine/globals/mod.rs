@@ -75,8 +75,9 @@ pub(super) fn install<'js>(
     let plan = Plan::new(ctx)?;
     let bring: Function<'js> = tools.get("bring")?;
     let make = function(ctx, exchange, make)?;
+    // Not in the middle of a call, on what is left of its stack.
+    embedded::LOCALE.compiled()?;
     for (at, part) in PARTS.iter().enumerate() {
-        // Not in the middle of a call, on what is left of its stack.
         part.source.compiled()?;
         exchange.pause();
         let names = part.names.to_vec();
