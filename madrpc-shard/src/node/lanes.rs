@@ -192,9 +192,9 @@ impl Lanes {
         own.memory > part && (own.lanes > 1 || self.bytes + kept > self.bytes_max)
     }
 
-    /// Whether all take more than half of what they may.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.bytes > self.bytes_max / 2
+    /// Whether all take more than a quarter of what they may.
+    pub(super) fn is_quarter_full(&self) -> bool {
+        self.bytes > self.bytes_max / 4
     }
 
     /// Whether all hold a quarter more than they may.

@@ -22,7 +22,7 @@ const NOTED_PER_LANE: usize = 4;
 /// One part in so many of the time is for packing, and where memory is short: calls that wait for each other and not for a timer
 /// are unpacked soon, and more of the time would be spent so than on calls.
 const SHARE_OF_TIME: u32 = 20;
-const SHARE_WHERE_SHORT: u32 = 5;
+const SHARE_WHERE_SHORT: u32 = 2;
 
 /// Calls that wait, in the order in which they began to.
 #[derive(Default)]
@@ -85,7 +85,7 @@ impl Node {
                 self.calls.rows.note_memory(caller, before, now);
                 let took = begun.elapsed();
                 io.callers.charge(caller, took, io.now);
-                let share = match self.lanes.is_half_full() {
+                let share = match self.lanes.is_quarter_full() {
                     true => SHARE_WHERE_SHORT,
                     false => SHARE_OF_TIME,
                 };
