@@ -19,6 +19,7 @@ use super::life::fault;
 use super::limits::{CallLimits, LaneConfig};
 use super::packing::Packed;
 use super::preempt;
+use super::stack::{give_back_below, used_stack};
 use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
@@ -27,8 +28,8 @@ use madrpc_core::numbers::later;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// What a lane takes beside its heap, roughly, and beside what is packed of it.
-const BESIDE_HEAP_BYTES: usize = 100 << 10;
+/// What a lane takes beside its heap and the stack in use, roughly, and beside what is packed of it.
+const BESIDE_HEAP_BYTES: usize = 80 << 10;
 const PACKED_REST_BYTES: usize = 16 << 10;
 
 /// How long a lane may take to end by itself, once it is not used any more.
@@ -250,7 +251,9 @@ impl Lane {
         let now = match &self.packed {
             Some(packed) => packed.bytes() + PACKED_REST_BYTES,
             None => {
-                self.exchange.lane.heap.taken() + BESIDE_HEAP_BYTES + self.exchange.buffered_bytes()
+                let stack = used_stack(&self.exchange).len();
+                let (heap, buffers) = (&self.exchange.lane.heap, self.exchange.buffered_bytes());
+                heap.taken() + stack + buffers + BESIDE_HEAP_BYTES
             }
         };
         (std::mem::replace(&mut self.noted_bytes, now), now)
@@ -298,6 +301,14 @@ impl Lane {
         }
         self.packed = Packed::of(&self.exchange);
         self.packed.as_ref().map(Packed::bytes)
+    }
+
+    /// Gives the pages of its stack back that were in use and are not: its call waits.
+    pub(crate) fn give_back_stack(&self) {
+        if !self.is_stopped {
+            let start = self.exchange.lane.stack().start;
+            give_back_below(start..used_stack(&self.exchange).start);
+        }
     }
 
     /// Gives a part of the memory back of a lane that goes without being resumed, or is renewed; says whether there was something.

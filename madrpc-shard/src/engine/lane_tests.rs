@@ -1,3 +1,5 @@
+use super::super::limits::JS_STACK_BYTES;
+use super::super::stack::is_used_up;
 use super::*;
 use madrpc_core::value::Value;
 
@@ -402,4 +404,28 @@ fn a_lane_is_renewed_whatever_it_is_in_the_middle_of() {
         Rc::strong_count(&lane.exchange),
         lane.image.as_ref().map_or(0, Image::counts)
     );
+}
+
+#[test]
+fn a_stack_that_was_deep_goes_back_while_the_call_waits() {
+    let mut lane = lane(
+        "const down = (n) => n === 0 ? 0 : 1 + down(n - 1);
+        madrpc.register('deep', async () => {
+            let last = 0;
+            try { for (let n = 100; ; n = (n * 1.2) | 0) last = down(n); } catch { /* As deep as it goes. */ }
+            await new Promise((wake) => setTimeout(wake, 10));
+            return last > 100 && down(last) === last;
+        });",
+    );
+    assign(&mut lane, 0, &Value::Null, Duration::from_secs(20));
+    while !matches!(
+        lane.resume(Instant::now(), Duration::from_millis(10)),
+        Progress::Waiting(Some(_))
+    ) {}
+    let is_deep = |lane: &Lane| is_used_up(&lane.exchange, JS_STACK_BYTES);
+    assert!(is_deep(&lane));
+    lane.give_back_stack();
+    assert!(!is_deep(&lane));
+    std::thread::sleep(Duration::from_millis(10));
+    assert_eq!(finish(&mut lane).0, Ok(Value::Bool(true)));
 }

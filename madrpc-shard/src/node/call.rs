@@ -56,7 +56,7 @@ pub(super) struct Queued {
     pub(super) ticket: Ticket,
     pub(super) body: Vec<u8>,
     /// Its bytes, counted.
-    pub(super) _held: Held,
+    pub(super) held: Held,
 }
 
 /// A call that has a lane.

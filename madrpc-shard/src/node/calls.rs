@@ -51,7 +51,7 @@ pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
     /// Who had most in the queue, and of calls of calls, when it last got longer.
     longest: [Option<AccountKey>; 2],
-    /// Calls of calls that have come before others of their caller, one after the other.
+    /// Calls of calls that have had a lane since another call had one.
     children_in_a_row: u32,
     budget: Rc<Budget>,
     timers: Wheel<CallKey>,
@@ -110,14 +110,13 @@ impl Calls {
     /// Puts a call with these arguments at the end of the queue.
     pub(super) fn enqueue(&mut self, ticket: Ticket, body: Vec<u8>) -> CallKey {
         let queued = Queued {
-            _held: self.held(body.len() + QUEUED_COST_BYTES),
+            held: self.held(body.len() + QUEUED_COST_BYTES),
             ticket,
             body,
         };
-        let queued_calls = &queued.ticket.function.queued;
-        queued_calls.set(queued_calls.get() + 1);
         let row = queue_of(&queued.ticket);
         let (deadline, caller) = (queued.ticket.deadline, queued.ticket.caller);
+        self.note_queued(&queued, true);
         let key = self.insert(row, caller, deadline, State::Queued(queued));
         let longest = &mut self.longest[usize::from(row == Row::Children)];
         let waiting = |caller| self.rows.of(caller).waiting(row);
@@ -127,10 +126,27 @@ impl Calls {
         key
     }
 
-    /// Whether nearly all of the shard's memory for bodies is in use.
-    pub(super) fn are_nearly_too_many(&self) -> bool {
-        let limit = self.budget.limit();
-        self.budget.used() > limit - limit / 8
+    /// Counts a call that comes into the queue, or leaves it.
+    fn note_queued(&mut self, queued: &Queued, comes: bool) {
+        let Ticket {
+            function, caller, ..
+        } = &queued.ticket;
+        let count = function.queued.get();
+        function.queued.set(match comes {
+            true => count + 1,
+            false => count - 1,
+        });
+        if queue_of(&queued.ticket) == Row::Children {
+            let bytes = queued.held.bytes();
+            let (before, now) = if comes { (0, bytes) } else { (bytes, 0) };
+            self.rows.note_children_bytes(*caller, before, now);
+        }
+    }
+
+    /// Whether a call of a call of this caller may wait with so many bytes of arguments: what it has there is bounded as what a
+    /// session holds is.
+    pub(super) fn has_room_for_child(&self, caller: AccountKey, bytes: usize) -> bool {
+        self.rows.of(caller).children_bytes + bytes <= self.budget.share()
     }
 
     /// Whatever the first call in this row of a caller waits for, the other row comes next.
@@ -141,11 +157,11 @@ impl Calls {
         };
     }
 
-    /// Takes the first call of a caller out of this row of the queue; it keeps its key, and is put back by [`Calls::set_aside`] or forgotten by
-    /// [`Calls::remove`].
+    /// Takes the first call of a caller out of this row of the queue; it keeps its key, and is put back by
+    /// [`Calls::set_aside`] or forgotten by [`Calls::remove`].
     pub(super) fn dequeue(&mut self, row: Row, caller: AccountKey) -> Option<(CallKey, Queued)> {
         match row {
-            Row::Children => self.children_in_a_row += 1,
+            Row::Children => self.children_in_a_row = self.children_in_a_row.saturating_add(1),
             _ => self.children_in_a_row = 0,
         }
         let (key, _) = self.rows.front(row, caller)?;
@@ -154,8 +170,7 @@ impl Calls {
         let entry = self.rows.get_mut(key)?;
         match std::mem::replace(&mut entry.state, State::Away) {
             State::Queued(queued) => {
-                let queued_calls = &queued.ticket.function.queued;
-                queued_calls.set(queued_calls.get() - 1);
+                self.note_queued(&queued, false);
                 Some((CallKey(key), queued))
             }
             State::Running(_) | State::Away => None,
@@ -257,8 +272,7 @@ impl Calls {
         self.timers.remove(entry.timer);
         match entry.state {
             State::Queued(queued) => {
-                let queued_calls = &queued.ticket.function.queued;
-                queued_calls.set(queued_calls.get() - 1);
+                self.note_queued(&queued, false);
                 Some(queued)
             }
             State::Running(_) | State::Away => None,

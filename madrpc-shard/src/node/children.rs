@@ -100,7 +100,9 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) -> Result<Child, CallError> {
         let (token, body) = (child.token, &child.body);
-        let are_nearly_too_many = self.calls.are_nearly_too_many();
+        let caller = self.calls.caller_of(parent);
+        let has_room =
+            caller.is_some_and(|caller| self.calls.has_room_for_child(caller, body.len()));
         let Some(Running { ticket, .. }) = self.calls.running_mut(parent) else {
             let error = "the call that asked is over";
             return Err(CallError::not_run(ErrorKind::Cancelled, error));
@@ -139,8 +141,8 @@ impl Node {
             let sent = upstreams.call(io.now, &request, parent);
             return sent.map(Child::Sent).map_err(|(_, error)| error);
         }
-        if are_nearly_too_many {
-            let error = "the calls of calls that wait on this shard hold what there is of its memory (--memory-max)";
+        if !has_room {
+            let error = "the calls of calls of this caller that wait on this shard hold their part of its memory (--memory-max)";
             return Err(CallError::not_run(ErrorKind::Overloaded, error));
         }
         let member = member.another(body.len(), io.now)?;

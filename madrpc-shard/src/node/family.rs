@@ -12,6 +12,7 @@ use madrpc_core::call::frame::{Account, Root};
 use madrpc_core::call::{CallError, ErrorKind};
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -183,19 +184,11 @@ pub(super) struct Families {
 
 impl Families {
     pub(super) fn new() -> Self {
-        let mut random = [0; 8];
-        // Numbers of two shards that were the same would make two families of one caller one.
-        if boring::rand::rand_bytes(&mut random).is_err() {
-            random = std::process::id()
-                .to_ne_bytes()
-                .repeat(2)
-                .try_into()
-                .unwrap_or_default();
-        }
         Self {
             by_root: HashMap::default(),
             looks: VecDeque::new(),
-            next_id: u64::from_ne_bytes(random),
+            // Numbers of two shards that were the same would make two families of one caller one.
+            next_id: std::hash::RandomState::new().hash_one(()),
         }
     }
 
@@ -210,7 +203,7 @@ impl Families {
     }
 
     /// Calls of this one's family may come from elsewhere, as those of this caller.
-    pub(super) fn expect(&mut self, caller: Account, member: &Member) {
+    pub(super) fn announce(&mut self, caller: Account, member: &Member) {
         let root = Some(member.root());
         self.note(Account { root, ..caller }, &member.family);
     }
@@ -278,7 +271,7 @@ impl Node {
         // The slice that has just ended is still to be counted.
         let member = Member::first(root, cpu_before, now);
         if let Some(caller) = sent_as {
-            self.families.expect(caller, &member);
+            self.families.announce(caller, &member);
         }
         member.set_busy(true);
         running.ticket.member = Some(member);

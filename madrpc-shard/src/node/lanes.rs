@@ -4,6 +4,7 @@
 //! renewed by its image, or dropped; others are made until the pool is full again, beside the calls, or at once where a call
 //! waits for one. They are made slice by slice, as every script takes its time to load.
 
+use super::packing::UNPACKED_PER_LANE;
 use super::rows::Counts;
 use super::turns::UNSLICED;
 use crate::engine::{
@@ -234,6 +235,9 @@ impl Lanes {
 
     /// Takes back a lane whose call is over, by this caller.
     pub(super) fn put_back(&mut self, mut lane: Box<Lane>, caller: AccountKey) {
+        if self.in_use + self.free.len() > UNPACKED_PER_LANE * self.pool {
+            lane.give_back_stack();
+        }
         self.in_use -= 1;
         let bytes = self.note(&mut lane);
         if !lane.is_spoilt() && lane.runs(&self.script) && self.may_keep(bytes) {

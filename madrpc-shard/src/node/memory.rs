@@ -14,7 +14,7 @@ use madrpc_core::call::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// How long a call is without the memory that it wants, where no other call of its caller has the core, until it is ended:
-/// those that wait may do so for this one.
+/// those that wait may do so for this one. A call of a call has less time, as what asked for it holds a lane.
 const STARVED_MAX: Duration = Duration::from_millis(500);
 const STARVED_CHILD_MAX: Duration = Duration::from_millis(20);
 
@@ -116,6 +116,7 @@ impl Node {
     /// When it is to be looked at those that are set aside, where there are any: what they wait for has no timer of theirs.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let set_aside = [Row::Starved, Row::Held].map(|row| self.calls.rows.length(row));
-        (set_aside != [0, 0]).then(|| self.turns.last_look + LOOK_INTERVAL)
+        let is_any = set_aside != [0, 0] || self.turns.is_stuck;
+        is_any.then(|| self.turns.last_look + LOOK_INTERVAL)
     }
 }

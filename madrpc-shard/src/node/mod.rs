@@ -158,6 +158,12 @@ impl Node {
         Upstreams::new(endpoint, targets, sessions, ORCHESTRATOR_NAME, keep, now)
     }
 
+    /// Whether there are calls that want the core, or a lane that they may get.
+    fn has_calls_to_run(&self) -> bool {
+        let rows = &self.calls.rows;
+        rows.running() > 0 || rows.queued() > 0 && !self.turns.is_stuck
+    }
+
     /// Ends a call that nobody waits for any more.
     fn give_up(&mut self, call: CallKey, io: &mut Io<'_, Self>) {
         if let Some(queued) = self.calls.take_queued(call) {
@@ -290,8 +296,7 @@ impl Service for Node {
     }
 
     fn wants_core(&self) -> bool {
-        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.queued() > 0;
-        has_calls || self.lanes.wants() || self.staged.is_loading()
+        self.has_calls_to_run() || self.lanes.wants() || self.staged.is_loading()
     }
 
     fn hold_core(&mut self, io: &mut Io<'_, Self>) {
@@ -300,8 +305,10 @@ impl Service for Node {
     }
 
     fn has_work(&self) -> bool {
-        let has_calls = self.calls.rows.running() > 0 || self.calls.rows.queued() > 0;
-        has_calls || !self.orphans.is_empty() || self.lanes.wants() || self.staged.is_loading()
+        self.has_calls_to_run()
+            || !self.orphans.is_empty()
+            || self.lanes.wants()
+            || self.staged.is_loading()
     }
 
     fn next_timer(&self) -> Option<Instant> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// How long a call waits before its lane is packed: packing and unpacking take half a millisecond.
 const PACK_AFTER: Duration = Duration::from_millis(250);
 
-/// Lanes for each of the pool, up to which none is packed.
-const UNPACKED_PER_LANE: usize = 8;
+/// Lanes for each of the pool, up to which none is packed, and the stack of each keeps its pages.
+pub(super) const UNPACKED_PER_LANE: usize = 8;
 
 /// Calls that are looked at in one turn, of which one is packed.
 const LOOKS_PER_TURN: usize = 256;
@@ -49,10 +49,11 @@ impl Node {
         {
             return;
         }
-        if let Some(running) = self.calls.running_mut(key)
-            && !std::mem::replace(&mut running.is_noted_waiting, true)
-        {
-            self.packing.waiting.push_back((now, key));
+        if let Some(running) = self.calls.running_mut(key) {
+            running.lane.give_back_stack();
+            if !std::mem::replace(&mut running.is_noted_waiting, true) {
+                self.packing.waiting.push_back((now, key));
+            }
         }
     }
 

@@ -20,6 +20,11 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// How many there are, at the most.
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + self.ahead.len()
+    }
+
     /// The caller at this place wants something.
     pub(super) fn add(&mut self, place: usize) {
         if place >= self.is_in.len() {

@@ -69,6 +69,8 @@ pub(super) struct Counts {
     pub(super) lanes: usize,
     /// Bytes that those lanes take.
     pub(super) memory: usize,
+    /// Bytes of calls of calls that wait for a lane.
+    pub(super) children_bytes: usize,
 }
 
 impl Counts {
@@ -239,6 +241,12 @@ impl<T> Rows<T> {
             let memory = &mut self.caller(caller).counts.memory;
             *memory = *memory - before + now;
         }
+    }
+
+    /// The same of calls of calls that wait.
+    pub(super) fn note_children_bytes(&mut self, caller: AccountKey, before: usize, now: usize) {
+        let bytes = &mut self.caller(caller).counts.children_bytes;
+        *bytes = *bytes - before + now;
     }
 
     fn caller(&mut self, account: AccountKey) -> &mut Caller {

@@ -55,6 +55,7 @@ impl Node {
     /// a turn, and would keep them out for as long as anything runs. Those of callers who are ahead of others come when the
     /// running calls do, unless the others have nothing to say.
     pub(super) fn start_queued(&mut self, io: &mut Io<'_, Self>) {
+        self.turns.is_stuck = false;
         if self.calls.rows.queued() == 0 {
             return;
         }
@@ -96,6 +97,9 @@ impl Node {
             self.calls.rows.queues.turn(is_ahead);
             now = charge(caller, now, io);
         }
+        // All have been looked at, and nothing will change before something comes, or a timer.
+        let are_all_blocked = blocked > BLOCKED_MAX && self.calls.rows.queues.len() <= BLOCKED_MAX;
+        self.turns.is_stuck = are_all_blocked && self.calls.rows.running() == 0;
         has_begun
     }
 
@@ -232,6 +236,21 @@ impl Node {
         CallError::not_run(ErrorKind::Overloaded, error)
     }
 
+    /// Why there is no lane for a call of a caller who has a part left.
+    fn all_have_calls(&self, counts: Counts) -> CallError {
+        if counts.lanes > 0 {
+            return self.too_many_wait(counts);
+        }
+        let error = format!(
+            "the {} lanes of shard {} of {} have calls of others that wait, and there is no memory for another (half of the shard's \
+             part of --memory-max)",
+            self.lanes.in_use(),
+            self.shard,
+            self.name
+        );
+        CallError::not_run(ErrorKind::Overloaded, error)
+    }
+
     /// Goes on making the lane that the first call in the queue waits for; gives its error where there can be none.
     fn make_lane(&mut self, now: Instant, is_ahead: bool, counts: Counts) -> Option<CallError> {
         self.beacon.begin_loading();
@@ -243,7 +262,7 @@ impl Node {
         self.beacon.end();
         match making {
             Making::Ready | Making::Going => None,
-            Making::Full => Some(self.too_many_wait(counts)),
+            Making::Full => Some(self.all_have_calls(counts)),
             Making::NoMemory(error) => {
                 Some(CallError::not_run(ErrorKind::Overloaded, error.to_string()))
             }

@@ -36,6 +36,8 @@ pub(super) struct Turns {
     pub(super) new_calls: u32,
     /// When the running calls go on although new ones come.
     pub(super) next_slice: Instant,
+    /// Whether calls wait for lanes that none of the running ones will give back.
+    pub(super) is_stuck: bool,
     /// When it was looked at the calls that are set aside.
     pub(super) last_look: Instant,
     /// When lanes are made although new calls come.
@@ -54,6 +56,7 @@ impl Turns {
             last_call: now,
             new_calls: 0,
             next_slice: now,
+            is_stuck: false,
             last_look: now,
             next_making: now,
             last_end: now,
