@@ -97,20 +97,35 @@ impl<E> From<WireFault> for Stop<E> {
     }
 }
 
+/// Most values are small, and a call for each, with a result in memory, took longer than to read it.
+#[inline(always)]
 fn value<B: Build>(
     input: &mut Input<'_>,
     builder: &mut B,
     depth: usize,
 ) -> Result<B::Value, Stop<B::Error>> {
-    let value = match input.byte()? {
+    match input.byte()? {
+        tag::INTEGER => {
+            let zigzag = input.varint()?;
+            let integer = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
+            builder.integer(integer).map_err(Stop::Build)
+        }
+        tag::FLOAT => builder.float(input.float()?).map_err(Stop::Build),
+        tag => value_of(tag, input, builder, depth),
+    }
+}
+
+/// The value that follows this tag.
+fn value_of<B: Build>(
+    tag: u8,
+    input: &mut Input<'_>,
+    builder: &mut B,
+    depth: usize,
+) -> Result<B::Value, Stop<B::Error>> {
+    let value = match tag {
         tag::UNDEFINED => builder.undefined(),
         tag::NULL => builder.null(),
         tag::BOOL => builder.bool(input.bool()?),
-        tag::INTEGER => {
-            let zigzag = input.varint()?;
-            builder.integer((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
-        }
-        tag::FLOAT => builder.float(input.float()?),
         tag::BIG_INTEGER => {
             let negative = input.bool()?;
             let big =

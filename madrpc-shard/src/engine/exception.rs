@@ -79,7 +79,7 @@ fn travelling<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, thrown: &Value<'js>
     let (value, written) =
         builtins.lend(|value| values::to_wire(ctx, builtins, thrown, Whole::Thrown, value, limit));
     match written {
-        Ok(()) => value,
+        Ok(()) => *value,
         Err(_) => Vec::new(),
     }
 }

@@ -25,7 +25,7 @@ const BUFFER_KEPT_BYTES: usize = 64 << 10;
 /// Why a lane gives the core back.
 pub(super) enum Yield {
     /// The script is loaded, with these functions, or cannot be.
-    Loaded(Result<Vec<Registration>, ScriptError>),
+    Loaded(Box<Result<Vec<Registration>, ScriptError>>),
     /// The slice is used up, the call is not over.
     Slice,
     /// It was stopped by force, wherever it was.
@@ -33,8 +33,14 @@ pub(super) enum Yield {
     /// The call waits for an answer, or for a timer, see [`Exchange::wake_at`].
     Waiting,
     /// The call is over.
-    Done(Result<(), CallError>),
+    Done(Outcome),
 }
+
+/// How a call ended. It goes through many hands for each call, in one register.
+pub(crate) type Outcome = Result<(), Box<CallError>>;
+
+/// Bytes of a call's arguments or result, which go from hand to hand likewise.
+pub(super) type Buffer = Box<Vec<u8>>;
 
 /// A call that a call makes.
 pub(crate) struct ChildCall {
@@ -59,14 +65,16 @@ pub(super) struct Exchange {
     /// The call's number, for the log.
     pub(super) call: Cell<u64>,
     /// The arguments, until they are read.
-    pub(super) input: Cell<Vec<u8>>,
+    pub(super) input: Cell<Option<Buffer>>,
     /// The result, once it is written.
-    pub(super) output: Cell<Vec<u8>>,
+    pub(super) output: Cell<Option<Buffer>>,
     /// The last of the buffers on the lane's stack that are in use there.
     lent: Cell<*const Lent>,
     pub(super) deadline: Cell<Instant>,
     pub(super) meter: Meter,
     pub(super) slice_end: Cell<Instant>,
+    /// When the call ended, where nothing was to be done after it.
+    pub(super) ended_at: Cell<Option<Instant>>,
     /// Where `Math.random` has its state, if that was found.
     pub(super) randomness: Cell<Option<Randomness>>,
     /// Why the call has to end. It stays set until the call is over, as a script can swallow an interrupt.
@@ -101,7 +109,7 @@ struct Rejection {
     reason: Option<CallError>,
 }
 
-/// A buffer on the lane's stack, and the one that was lent before.
+/// A buffer that the lane's stack owns, and the one that was lent before.
 struct Lent {
     place: *mut Vec<u8>,
     before: *const Lent,
@@ -126,6 +134,7 @@ impl Exchange {
             deadline: Cell::new(later(now, TIMEOUT_MAX)),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
+            ended_at: Cell::new(None),
             randomness: Cell::new(None),
             stop: Cell::new(None),
             retired: Cell::new(false),
@@ -169,8 +178,16 @@ impl Exchange {
 
     /// Whether the call has to end, and why; looks at the clock.
     pub(super) fn must_stop(&self) -> Option<ErrorKind> {
+        if self.stop.get().is_some() {
+            return self.stop.get();
+        }
+        self.must_stop_at(Instant::now())
+    }
+
+    /// The same, at this time.
+    pub(super) fn must_stop_at(&self, now: Instant) -> Option<ErrorKind> {
         if self.stop.get().is_none() {
-            self.stop.set(self.limit_passed(Instant::now()));
+            self.stop.set(self.limit_passed(now));
         }
         self.stop.get()
     }
@@ -304,8 +321,15 @@ impl Exchange {
         self.rejections.borrow_mut().by_address.remove(&promise);
     }
 
+    fn has_rejections(&self) -> bool {
+        self.rejections.borrow().count > 0
+    }
+
     /// Why the first of those was rejected that nothing has handled.
     pub(super) fn unhandled_rejection(&self) -> Option<CallError> {
+        if !self.has_rejections() {
+            return None;
+        }
         let rejections = self.rejections.take();
         let all = rejections.by_address.into_values();
         let first = all.min_by_key(|rejection| rejection.number)?;
@@ -315,13 +339,13 @@ impl Exchange {
         }))
     }
 
-    /// Lets `use_it` have a buffer while scripts may run: it lies on the lane's stack, and where the lane is thrown away
+    /// Lets `use_it` have a buffer while scripts may run: the lane's stack owns it, and where the lane is thrown away
     /// meanwhile it is freed all the same.
     pub(super) fn lend<R>(
         &self,
-        mut buffer: Vec<u8>,
+        mut buffer: Buffer,
         use_it: impl FnOnce(&mut Vec<u8>) -> R,
-    ) -> (Vec<u8>, R) {
+    ) -> (Buffer, R) {
         /// Takes it off the list, however it ends.
         struct End<'a>(&'a Exchange, *const Lent);
         impl Drop for End<'_> {
@@ -329,7 +353,7 @@ impl Exchange {
                 self.0.lent.set(self.1);
             }
         }
-        let (place, before) = (&raw mut buffer, self.lent.get());
+        let (place, before) = (&raw mut *buffer, self.lent.get());
         let lent = Lent { place, before };
         self.lent.set(&raw const lent);
         let end = End(self, before);
@@ -342,10 +366,12 @@ impl Exchange {
     /// Bytes of the call's arguments and result that are on their way to or from its heap. The lane does not run, so what it has
     /// lent out lies still.
     pub(super) fn buffered_bytes(&self) -> usize {
-        let (input, output) = (self.input.take(), self.output.take());
-        let mut bytes = input.capacity() + output.capacity();
-        self.input.set(input);
-        self.output.set(output);
+        let mut bytes = 0;
+        for buffer in [&self.input, &self.output] {
+            let held = buffer.take();
+            bytes += held.as_ref().map_or(0, |held| held.capacity());
+            buffer.set(held);
+        }
         let mut next = self.lent.get();
         while !next.is_null() {
             // SAFETY: what is in the list lies whole on the lane's stack, and the lane does not run.
@@ -368,7 +394,7 @@ impl Exchange {
             // have freed it never will.
             unsafe {
                 let Lent { place, before } = *next;
-                drop(place.read());
+                drop(Buffer::from_raw(place));
                 next = before;
             }
         }
@@ -377,13 +403,16 @@ impl Exchange {
     /// Clears away what the last call has left.
     pub(super) fn clear(&self) {
         self.stop.set(None);
-        self.is_touched.set(false);
         self.wake_at.set(None);
-        self.child_calls.borrow_mut().clear();
-        self.answers.borrow_mut().clear();
-        self.open_child_calls.borrow_mut().clear();
-        self.child_bytes.set(0);
-        self.rejections.take();
+        if self.is_touched.take() {
+            self.child_calls.borrow_mut().clear();
+            self.answers.borrow_mut().clear();
+            self.open_child_calls.borrow_mut().clear();
+            self.child_bytes.set(0);
+        }
+        if self.has_rejections() {
+            self.rejections.take();
+        }
     }
 }
 
@@ -392,8 +421,11 @@ fn bytes_of(answer: &Answer) -> usize {
 }
 
 /// A buffer that is not used any more, without what is much of it: no limit of a call counts what a lane keeps beside its heap.
-pub(super) fn emptied(mut buffer: Vec<u8>) -> Vec<u8> {
+pub(super) fn emptied(buffer: Option<Buffer>) -> Buffer {
+    let mut buffer = buffer.unwrap_or_default();
     buffer.clear();
-    buffer.shrink_to(BUFFER_KEPT_BYTES);
+    if buffer.capacity() > BUFFER_KEPT_BYTES {
+        buffer.shrink_to(BUFFER_KEPT_BYTES);
+    }
     buffer
 }

@@ -42,7 +42,7 @@ fn call(lane: &mut Lane, function: usize) -> Result<Value, CallError> {
     lane.assign(function, &[], Instant::now() + Duration::from_secs(10));
     loop {
         if let Progress::Done(result) = lane.resume(Instant::now(), Duration::from_millis(1)) {
-            return result.map(|()| lane.with_output(|bytes| Value::decode(bytes).unwrap()));
+            return lane.value_of(result);
         }
     }
 }

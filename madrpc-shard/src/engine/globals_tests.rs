@@ -20,7 +20,7 @@ pub(super) fn call(lane: &mut Lane, function: usize) -> Result<Value, String> {
                 return Ok(lane.with_output(|bytes| Value::decode(bytes).unwrap()));
             }
             Progress::Done(Err(error)) => return Err(error.to_string()),
-            Progress::Running | Progress::Waiting(_) => {}
+            Progress::Running | Progress::Waiting => {}
         }
     }
 }
@@ -197,8 +197,10 @@ fn a_call_that_only_uses_the_host_has_slices() {
             let mut slices = 0;
             loop {
                 match lane.resume(Instant::now(), Duration::ZERO) {
-                    Progress::Done(result) => return result.map(|()| slices),
-                    Progress::Running | Progress::Waiting(_) => slices += 1,
+                    Progress::Done(result) => {
+                        return result.map(|()| slices).map_err(|error| *error);
+                    }
+                    Progress::Running | Progress::Waiting => slices += 1,
                 }
             }
         });

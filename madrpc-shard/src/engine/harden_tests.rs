@@ -19,7 +19,7 @@ fn call(lane: &mut Lane, function: usize, argument: &Value) -> Result<Value, Str
                 return Ok(lane.with_output(|bytes| Value::decode(bytes).unwrap()));
             }
             Progress::Done(Err(error)) => return Err(error.to_string()),
-            Progress::Running | Progress::Waiting(_) => {}
+            Progress::Running | Progress::Waiting => {}
         }
     }
 }

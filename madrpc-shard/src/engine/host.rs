@@ -150,18 +150,18 @@ fn send<'js>(
     }
     let name = values::text(name.as_value());
     let builtins = Builtins::new(ctx, exchange, tools)?;
-    let (body, written) = exchange.lend(Vec::new(), |body| {
+    let (body, written) = exchange.lend(Box::default(), |body| {
         values::to_wire(ctx, &builtins, args, Whole::Argument, body, BODY_MAX_BYTES)
     });
     written.map_err(|error| {
         let error = CallError {
             may_have_run: false,
-            ..error
+            ..*error
         };
         throw(ctx, &builtins, tools, &error)
     })?;
     let timeout = timeout_ms.map(milliseconds);
-    exchange.ask(name, body, timeout).map_err(|error| {
+    exchange.ask(name, *body, timeout).map_err(|error| {
         let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
         throw(ctx, &builtins, tools, &error)
     })
@@ -200,7 +200,9 @@ pub(super) fn result<'js>(
     tools: &Object<'js>,
     body: Vec<u8>,
 ) -> rquickjs::Result<Value<'js>> {
-    let (_, value) = exchange.lend(body, |body| values::from_wire(ctx, builtins, body));
+    let (_, value) = exchange.lend(Box::new(body), |body| {
+        values::from_wire(ctx, builtins, body)
+    });
     value.map_err(|error| throw(ctx, builtins, tools, &error))
 }
 

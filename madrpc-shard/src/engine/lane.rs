@@ -12,7 +12,7 @@ mod loading;
 
 pub(crate) use loading::{Loaded, Loading};
 
-use super::exchange::{Answer, ChildCall, Exchange, Yield, emptied};
+use super::exchange::{Answer, ChildCall, Exchange, Outcome, Yield, emptied};
 use super::faults::on_lane;
 use super::image::Image;
 use super::life::fault;
@@ -41,10 +41,10 @@ type Fiber = Coroutine<(), Yield, (), DefaultStack>;
 pub(crate) enum Progress {
     /// It wants to go on.
     Running,
-    /// It waits for the answers to its child_calls, and wants to go on at this time at the latest.
-    Waiting(Option<Instant>),
+    /// It waits for the answers to its child_calls, and wants to go on at [`Lane::wakes_at`] at the latest.
+    Waiting,
     /// It has a result, see [`Lane::with_output`], or none.
-    Done(Result<(), CallError>),
+    Done(Outcome),
 }
 
 /// A runtime that runs one call at a time.
@@ -110,7 +110,7 @@ impl Lane {
         self.calls += 1;
         let mut input = emptied(self.exchange.input.take());
         input.extend_from_slice(body);
-        self.exchange.input.set(input);
+        self.exchange.input.set(Some(input));
     }
 
     /// Goes on with the call for one slice.
@@ -118,7 +118,7 @@ impl Lane {
         if self.is_stopped {
             if self.spoilt {
                 let error = "the lane was stopped for good";
-                return Progress::Done(Err(CallError::not_run(ErrorKind::Internal, error)));
+                return Progress::Done(Err(CallError::not_run(ErrorKind::Internal, error).into()));
             }
             if let Some(kind) = self.exchange.must_stop() {
                 return self.give_up(kind);
@@ -127,7 +127,7 @@ impl Lane {
         let resumed = self.go_on(now, slice);
         if self.is_broken {
             self.with_output(|_| ());
-            return Progress::Done(Err(fault()));
+            return Progress::Done(Err(fault().into()));
         }
         match resumed {
             CoroutineResult::Yield(Yield::Slice) => Progress::Running,
@@ -135,9 +135,7 @@ impl Lane {
                 Some(kind) => self.give_up(kind),
                 None => Progress::Running,
             },
-            CoroutineResult::Yield(Yield::Waiting) => {
-                Progress::Waiting(self.exchange.wake_at.get())
-            }
+            CoroutineResult::Yield(Yield::Waiting) => Progress::Waiting,
             CoroutineResult::Yield(Yield::Done(result)) => {
                 self.spoilt =
                     self.is_worn() || result.as_ref().is_err_and(|error| is_cut_off(error.kind));
@@ -149,7 +147,9 @@ impl Lane {
             CoroutineResult::Yield(Yield::Loaded(_)) | CoroutineResult::Return(()) => {
                 self.spoilt = true;
                 let error = "the lane has ended by itself";
-                Progress::Done(Err(CallError::may_have_run(ErrorKind::Internal, error)))
+                Progress::Done(Err(
+                    CallError::may_have_run(ErrorKind::Internal, error).into()
+                ))
             }
         }
     }
@@ -183,10 +183,20 @@ impl Lane {
         resumed
     }
 
+    /// When a call that waits wants to go on at the latest.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        self.exchange.wake_at.get()
+    }
+
+    /// When it last gave the core back, as a call ended, where it has looked at the clock then.
+    pub(crate) fn take_end(&self) -> Option<Instant> {
+        self.exchange.ended_at.take()
+    }
+
     /// Ends the call of a lane that was stopped by force: it may be in the middle of anything, and is not resumed.
     fn give_up(&mut self, kind: ErrorKind) -> Progress {
         self.spoilt = true;
-        Progress::Done(Err(self.exchange.stopped(kind)))
+        Progress::Done(Err(self.exchange.stopped(kind).into()))
     }
 
     /// Where a panic was that has ended the call, and what it said; once.
@@ -217,22 +227,34 @@ impl Lane {
     /// Bytes of the result of the call that is done; 0 where it has none.
     pub(crate) fn output_bytes(&self) -> usize {
         let output = self.exchange.output.take();
-        let bytes = output.len();
+        let bytes = output.as_ref().map_or(0, |output| output.len());
         self.exchange.output.set(output);
         bytes
     }
 
     /// The result of the call that is done, once.
     pub(crate) fn take_output(&self) -> Vec<u8> {
-        self.exchange.output.take()
+        *self.exchange.output.take().unwrap_or_default()
     }
 
     /// Lends out the result of the call that is done, once.
     pub(crate) fn with_output<R>(&self, use_it: impl FnOnce(&[u8]) -> R) -> R {
         let output = self.exchange.output.take();
-        let used = use_it(&output);
-        self.exchange.output.set(emptied(output));
+        let used = use_it(output.as_ref().map_or(&[], |output| output.as_slice()));
+        self.exchange.output.set(Some(emptied(output)));
         used
+    }
+
+    /// What the call that is done has come to.
+    #[cfg(test)]
+    pub(super) fn value_of(
+        &self,
+        outcome: Outcome,
+    ) -> Result<madrpc_core::value::Value, CallError> {
+        let value = |bytes: &[u8]| madrpc_core::value::Value::decode(bytes).unwrap();
+        outcome
+            .map(|()| self.with_output(value))
+            .map_err(|error| *error)
     }
 
     /// The most heap that the call held, with what the script and the engine hold, in bytes.

@@ -29,7 +29,7 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
         Ok(made) => made,
         Err(error) => {
             let error = format!("script {}: no engine for it: {error}", script.name);
-            return exchange.suspend(Yield::Loaded(Err(ScriptError::new(error))));
+            return exchange.suspend(Yield::Loaded(Box::new(Err(ScriptError::new(error)))));
         }
     };
     runtime.set_max_stack_size(JS_STACK_BYTES);
@@ -47,12 +47,14 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
             module_loader.close();
             exchange.lane.heap.rest();
             exchange.lane.heap.on_loaded();
-            exchange.suspend(Yield::Loaded(Ok(program.registrations())));
+            exchange.suspend(Yield::Loaded(Box::new(Ok(program.registrations()))));
             while !exchange.retired.get() {
-                let result = caught(|| program.call(exchange)).unwrap_or_else(|| Err(fault()));
+                let result =
+                    caught(|| program.call(exchange)).unwrap_or_else(|| Err(Box::new(fault())));
                 // Only garbage with cycles waits for it; all else is gone already.
                 if exchange.lane.heap.grown() > grown_max {
                     preempt::stoppable(|| ctx.run_gc());
+                    exchange.ended_at.set(None);
                 }
                 // One that is cut off goes, or is renewed.
                 if result.is_ok() {
@@ -61,7 +63,7 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
                 exchange.suspend(Yield::Done(result));
             }
         }
-        Err(error) => exchange.suspend(Yield::Loaded(Err(error))),
+        Err(error) => exchange.suspend(Yield::Loaded(Box::new(Err(error)))),
     });
     exchange.lane.heap.detach();
     // It looks at all that there is, and there may be much.

@@ -13,9 +13,9 @@ fn call(lane: &mut Lane, function: usize) -> Result<Value, CallError> {
     loop {
         match lane.resume(Instant::now(), SLICE) {
             Progress::Done(result) => {
-                return result.map(|()| lane.with_output(|bytes| Value::decode(bytes).unwrap()));
+                return lane.value_of(result);
             }
-            Progress::Waiting(_) => panic!("nothing to wait for"),
+            Progress::Waiting => panic!("nothing to wait for"),
             Progress::Running => {}
         }
     }

@@ -31,7 +31,7 @@ mod script;
 mod stack;
 mod values;
 
-pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall};
+pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall, Outcome};
 pub(crate) use heap::LARGE_BLOCKS_MAX;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};

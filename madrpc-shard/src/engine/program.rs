@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on the lane's stack.
 
-use super::exchange::{Exchange, Yield, emptied};
+use super::exchange::{Exchange, Outcome, Yield, emptied};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::preempt;
@@ -88,7 +88,10 @@ impl<'js> Program<'js> {
         run_jobs(ctx, exchange);
         let error = match exchange.must_stop() {
             Some(kind) => Some(exchange.stopped(kind)),
-            None => loaded.err().or_else(|| exchange.unhandled_rejection()),
+            None => match loaded {
+                Ok(_) => exchange.unhandled_rejection(),
+                Err(error) => Some(*error),
+            },
         };
         if let Some(error) = error {
             return Err(load_error(name, exchange, &error));
@@ -135,23 +138,22 @@ impl<'js> Program<'js> {
     }
 
     /// Runs the call that lies on the exchange.
-    pub(super) fn call(&self, exchange: &Exchange) -> Result<(), CallError> {
+    pub(super) fn call(&self, exchange: &Exchange) -> Outcome {
         let stack_bytes = exchange.meter.limits().stack_bytes;
         self.bound_stack(stack_bytes);
-        let result = self.attempt(exchange).map_err(|error| match error {
-            CallError {
-                kind: ErrorKind::StackLimit,
-                exception: Some(exception),
-                ..
-            } if !is_used_up(exchange, stack_bytes) => CallError::thrown(*exception),
-            CallError {
-                kind: ErrorKind::StackLimit,
-                ..
-            } => CallError {
-                message: exchange.stopped(ErrorKind::StackLimit).message,
-                ..error
-            },
-            error => error,
+        let result = self.attempt(exchange).map_err(|mut error| {
+            if error.kind == ErrorKind::StackLimit {
+                match error.exception.take() {
+                    Some(exception) if !is_used_up(exchange, stack_bytes) => {
+                        *error = CallError::thrown(*exception);
+                    }
+                    exception => {
+                        error.message = exchange.stopped(ErrorKind::StackLimit).message;
+                        error.exception = exception;
+                    }
+                }
+            }
+            error
         });
         // Whatever the script made of the exception.
         if exchange.stop.get().is_none() && exchange.lane.heap.refused().is_some() {
@@ -159,15 +161,22 @@ impl<'js> Program<'js> {
         }
         // Work that the call left behind must not run in the next one.
         run_jobs(&self.ctx, exchange);
-        let result = match (exchange.must_stop(), exchange.unhandled_rejection()) {
+        let now = Instant::now();
+        let rejection = exchange.unhandled_rejection();
+        let result = match exchange.must_stop_at(now) {
             // Whatever the script made of the interrupt.
-            (Some(kind), _) => {
+            Some(kind) => {
                 self.ctx.catch();
-                Err(exchange.stopped(kind))
+                Err(Box::new(exchange.stopped(kind)))
             }
-            (None, Some(rejection)) if result.is_ok() => Err(rejection),
-            (None, _) => result,
+            None => match rejection {
+                Some(rejection) if result.is_ok() => Err(Box::new(rejection)),
+                _ => result,
+            },
         };
+        exchange
+            .ended_at
+            .set((!exchange.is_touched.get()).then_some(now));
         self.clear(exchange);
         result
     }
@@ -194,19 +203,17 @@ impl<'js> Program<'js> {
         exchange.clear();
     }
 
-    fn attempt(&self, exchange: &Exchange) -> Result<(), CallError> {
+    fn attempt(&self, exchange: &Exchange) -> Outcome {
         let ctx = &self.ctx;
         let Some((_, function)) = self.functions.get(exchange.function.get()) else {
-            return Err(CallError::not_run(
-                ErrorKind::NoSuchFunction,
-                "the lane does not have this function",
-            ));
+            let error = "the lane does not have this function";
+            return Err(CallError::not_run(ErrorKind::NoSuchFunction, error).into());
         };
         let builtins = &self.prelude.builtins;
-        let (input, argument) = exchange.lend(exchange.input.take(), |input| {
-            values::from_wire(ctx, builtins, input)
-        });
-        exchange.input.set(emptied(input));
+        let input = exchange.input.take().unwrap_or_default();
+        let (input, argument) =
+            exchange.lend(input, |input| values::from_wire(ctx, builtins, input));
+        exchange.input.set(Some(emptied(Some(input))));
         let argument = argument?;
         let returned: Value<'js> = preempt::stoppable(|| function.call((argument,)))
             .map_err(|error| self.thrown(&error))?;
@@ -219,13 +226,17 @@ impl<'js> Program<'js> {
         let (output, written) = exchange.lend(emptied(exchange.output.take()), |output| {
             values::to_wire(ctx, builtins, &result, Whole::Result, output, limit)
         });
-        exchange.output.set(output);
+        exchange.output.set(Some(output));
         preempt::stoppable(|| drop(result));
         written
     }
 
     /// Runs what a promise waits for, and gives what it settles to.
-    fn settle(&self, exchange: &Exchange, promise: &Promise<'js>) -> Result<Value<'js>, CallError> {
+    fn settle(
+        &self,
+        exchange: &Exchange,
+        promise: &Promise<'js>,
+    ) -> Result<Value<'js>, Box<CallError>> {
         let ctx = &self.ctx;
         loop {
             while promise.state() == PromiseState::Pending
@@ -238,23 +249,19 @@ impl<'js> Program<'js> {
                 None => {}
             }
             if let Some(kind) = exchange.must_stop() {
-                return Err(exchange.stopped(kind));
+                return Err(exchange.stopped(kind).into());
             }
             let waits = self.go_on(exchange).map_err(|error| self.thrown(&error))?;
             let Some(wait) = waits else {
                 continue;
             };
             if wait == NO_TIMER && !exchange.has_open_child_calls() {
-                return Err(CallError::may_have_run(
-                    ErrorKind::JavaScript,
-                    "the function returned a promise that nothing is left to settle",
-                ));
+                let error = "the function returned a promise that nothing is left to settle";
+                return Err(CallError::may_have_run(ErrorKind::JavaScript, error).into());
             }
             if !exchange.is_serving.get() {
-                return Err(CallError::may_have_run(
-                    ErrorKind::JavaScript,
-                    "a script cannot wait for a timer while it loads",
-                ));
+                let error = "a script cannot wait for a timer while it loads";
+                return Err(CallError::may_have_run(ErrorKind::JavaScript, error).into());
             }
             let timer = (wait != NO_TIMER).then(|| later(Instant::now(), milliseconds(wait)));
             exchange.wake_at.set(timer);
@@ -263,15 +270,15 @@ impl<'js> Program<'js> {
     }
 
     /// The error for what the engine says.
-    fn thrown(&self, error: &rquickjs::Error) -> CallError {
-        match error {
+    fn thrown(&self, error: &rquickjs::Error) -> Box<CallError> {
+        Box::new(match error {
             rquickjs::Error::Exception => {
                 exception::pending(&self.ctx, Some(&self.prelude.builtins))
             }
             error => {
                 CallError::may_have_run(ErrorKind::Internal, format!("the engine failed: {error}"))
             }
-        }
+        })
     }
 
     /// Hands over the next answer, or runs the next timer that is due; where there is neither, gives the milliseconds

@@ -50,11 +50,6 @@ fn answer(lane: &mut Lane) -> usize {
     count
 }
 
-/// What the job says, of which random bytes and the like are no part.
-fn result(lane: &Lane, result: Result<(), CallError>) -> Result<Value, CallError> {
-    result.map(|()| lane.with_output(|bytes| Value::decode(bytes).unwrap()))
-}
-
 #[derive(Debug, Default)]
 struct Counts {
     slices: u64,
@@ -90,13 +85,13 @@ fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) ->
         let slice = Duration::from_micros(random.u64(..SLICE_MAX_US));
         match lane.resume(Instant::now(), slice) {
             Progress::Done(ended) => {
-                let said = result(lane, ended);
+                let said = lane.value_of(ended);
                 assert_eq!(said, expected[*job], "job {job}, seed {seed}: {counts:?}");
                 counts.done += 1;
                 *job = random.usize(..expected.len());
                 assign(lane, *job);
             }
-            Progress::Waiting(_) => {
+            Progress::Waiting => {
                 answer(lane);
                 counts.packed += u64::from(random.bool() && lane.pack().is_some());
             }
@@ -142,8 +137,8 @@ fn lanes_that_are_stopped_anywhere_say_what_they_say_undisturbed() {
             assign(&mut undisturbed, job);
             loop {
                 match undisturbed.resume(Instant::now(), WHOLE) {
-                    Progress::Done(ended) => break result(&undisturbed, ended),
-                    Progress::Waiting(_) => {
+                    Progress::Done(ended) => break undisturbed.value_of(ended),
+                    Progress::Waiting => {
                         answer(&mut undisturbed);
                     }
                     Progress::Running => {}

@@ -61,9 +61,12 @@ impl OneLane {
             match self.lane.resume(now, SLICE) {
                 Progress::Done(result) => break result,
                 Progress::Running => {}
-                Progress::Waiting(until) => {
+                Progress::Waiting => {
                     let answered = self.answer();
-                    let until = until.map_or(deadline, |until| until.min(deadline));
+                    let until = self
+                        .lane
+                        .wakes_at()
+                        .map_or(deadline, |until| until.min(deadline));
                     if answered == 0 {
                         std::thread::sleep(until.saturating_duration_since(Instant::now()));
                     }
@@ -71,7 +74,9 @@ impl OneLane {
             }
         };
         let ended = Ended {
-            result: result.map(|()| self.lane.take_output()),
+            result: result
+                .map(|()| self.lane.take_output())
+                .map_err(|error| *error),
             fault: self.lane.take_fault(),
         };
         if self.lane.is_spoilt() {

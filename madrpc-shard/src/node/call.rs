@@ -111,11 +111,12 @@ impl Running {
     }
 
     /// `error`, with the limit and the use where it is the time that was too short.
-    pub(super) fn explain(&self, error: CallError) -> CallError {
+    pub(super) fn explain(&self, mut error: Box<CallError>) -> Box<CallError> {
         if error.kind == ErrorKind::CpuLimit
             && let Some(message) = self.ticket.member.as_ref().and_then(Member::out_of_time)
         {
-            return CallError { message, ..error };
+            error.message = message;
+            return error;
         }
         if error.kind != ErrorKind::DeadlineExceeded {
             return error;
@@ -129,9 +130,9 @@ impl Running {
             _ => "",
         };
         let (had, cpu) = (had.as_millis(), self.cpu.as_millis());
-        let message = format!(
+        error.message = format!(
             "the call did not end by its deadline, {had} ms after it arrived{whose}; it used {cpu} ms of CPU time"
         );
-        CallError { message, ..error }
+        error
     }
 }

@@ -187,10 +187,9 @@ impl Lanes {
 
     /// Whether the lanes of a caller who has so much hold more than its part.
     pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
-        let part = self.part_of_bytes();
         // One call alone may have all but what is kept for others.
-        let kept = self.kept() * self.cost;
-        own.memory > part && (own.lanes > 1 || self.bytes + kept > self.bytes_max)
+        own.memory > self.part_of_bytes()
+            && (own.lanes > 1 || self.bytes + self.kept() * self.cost > self.bytes_max)
     }
 
     /// Whether all take more than a quarter of what they may.

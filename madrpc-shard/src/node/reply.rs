@@ -4,6 +4,7 @@ use super::Node;
 use super::call::{Origin, Queued, Running, Ticket};
 use super::calls::queue_of;
 use super::rows::Row;
+use crate::engine::Outcome;
 use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
@@ -17,7 +18,7 @@ impl Node {
         &mut self,
         mut running: Running,
         now: Instant,
-        result: Result<(), CallError>,
+        result: Outcome,
         io: &mut Io<'_, Self>,
     ) {
         let result = result.map_err(|error| running.explain(error));
@@ -47,7 +48,8 @@ impl Node {
             slices,
             ..
         } = &running;
-        self.count(ticket, now, result.as_ref().err());
+        let kind = result.as_ref().err().map(|error| error.kind);
+        self.count(ticket, now, kind);
         let bytes = lane.output_bytes();
         if result.is_ok() {
             let mut size = ticket.function.result_size.get();
@@ -61,7 +63,7 @@ impl Node {
                 }
                 let result = match io.callers.has_room(session, bytes) {
                     true => result,
-                    false => Err(not_taken()),
+                    false => Err(not_taken().into()),
                 };
                 if let Some(outbox) = io.callers.outbox(session) {
                     let heap = lane.heap_peak_bytes();
@@ -80,7 +82,7 @@ impl Node {
                 }
             }
             Origin::Parent(parent) => {
-                let answer = result.map(|()| lane.take_output());
+                let answer = result.map(|()| lane.take_output()).map_err(|error| *error);
                 self.answer(parent, answer);
             }
         }
@@ -95,7 +97,7 @@ impl Node {
         error: CallError,
         io: &mut Io<'_, Self>,
     ) {
-        self.count(ticket, now, Some(&error));
+        self.count(ticket, now, Some(error.kind));
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
@@ -109,11 +111,10 @@ impl Node {
         }
     }
 
-    fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<&CallError>) {
+    fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<ErrorKind>) {
         let latency = now.saturating_duration_since(ticket.arrived).as_micros() as u64;
-        let kind = error.map(|error| error.kind);
         self.counters
-            .record(ticket.function.counter, 0, latency, kind);
+            .record(ticket.function.counter, 0, latency, error);
     }
 
     pub(super) fn bill(

@@ -210,7 +210,8 @@ impl Node {
         self.beacon.begin(running.ticket.function.counter);
         let progress = running.lane.resume(begun, slice);
         self.beacon.end();
-        let now = Instant::now();
+        let ended_at = running.lane.take_end();
+        let now = ended_at.unwrap_or_else(Instant::now);
         self.turns.last_end = now;
         if let Some(asked) = &mut running.asked {
             asked.answers.set(0);
@@ -239,7 +240,8 @@ impl Node {
             Progress::Running => {
                 self.set_aside(running, None, io);
             }
-            Progress::Waiting(until) => {
+            Progress::Waiting => {
+                let until = running.lane.wakes_at();
                 let key = self.set_aside(running, Some(until), io);
                 match self.send_child_calls(key, io) {
                     true => self.calls.wake(key),

@@ -89,16 +89,18 @@ impl Loading {
             CoroutineResult::Yield(Yield::Forced) if self.0.exchange.must_stop().is_none() => {
                 Loaded::Not(self)
             }
-            CoroutineResult::Yield(Yield::Loaded(Ok(functions))) => {
-                let config = &self.0.config;
-                let terms = functions.iter().map(|function| Terms {
-                    limits: function.options.limits(config),
-                    isolate: config.isolate || function.options.isolate,
-                });
-                self.0.terms = terms.collect();
-                Loaded::Ready(self.0, functions)
-            }
-            CoroutineResult::Yield(Yield::Loaded(Err(error))) => Loaded::Failed(error),
+            CoroutineResult::Yield(Yield::Loaded(loaded)) => match *loaded {
+                Ok(functions) => {
+                    let config = &self.0.config;
+                    let terms = functions.iter().map(|function| Terms {
+                        limits: function.options.limits(config),
+                        isolate: config.isolate || function.options.isolate,
+                    });
+                    self.0.terms = terms.collect();
+                    Loaded::Ready(self.0, functions)
+                }
+                Err(error) => Loaded::Failed(error),
+            },
             _ => Loaded::Failed(ScriptError::too_slow(&self.0.script.name, LOAD_CPU)),
         }
     }

@@ -22,7 +22,7 @@ mod raw;
 mod text;
 mod write;
 
-use super::exchange::Exchange;
+use super::exchange::{Buffer, Exchange, Outcome};
 use super::preempt::stoppable;
 use build::Builder;
 use keys::Keys;
@@ -112,8 +112,8 @@ impl<'js> Builtins<'js> {
     }
 
     /// Lets `write` have a buffer while scripts may run.
-    pub(super) fn lend<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Vec<u8>, R) {
-        self.pace.exchange.lend(Vec::new(), write)
+    pub(super) fn lend<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Buffer, R) {
+        self.pace.exchange.lend(Buffer::default(), write)
     }
 
     fn call<A: IntoArgs<'js>, R: FromJs<'js>>(
@@ -137,12 +137,19 @@ pub(super) fn from_wire<'js>(
     ctx: &Ctx<'js>,
     builtins: &Builtins<'js>,
     body: &[u8],
-) -> Result<Value<'js>, CallError> {
+) -> Result<Value<'js>, Box<CallError>> {
     if body.is_empty() {
         return Ok(Value::new_undefined(ctx.clone()));
     }
     let value = decode(body, &mut Builder { ctx, builtins });
-    value.map(Raw::into_value).map_err(|error| match error {
+    value
+        .map(Raw::into_value)
+        .map_err(|error| Box::new(unreadable(ctx, error)))
+}
+
+#[cold]
+fn unreadable(ctx: &Ctx<'_>, error: DecodeError<rquickjs::Error>) -> CallError {
+    match error {
         DecodeError::Malformed(malformed) => CallError::not_run(
             ErrorKind::BadArguments,
             format!("the arguments cannot be decoded: {malformed}"),
@@ -155,7 +162,7 @@ pub(super) fn from_wire<'js>(
             ErrorKind::BadArguments,
             format!("the arguments cannot be used: {error}"),
         ),
-    })
+    }
 }
 
 /// What a value that is to travel is.
@@ -191,23 +198,38 @@ pub(super) fn to_wire<'js>(
     whole: Whole,
     out: &mut Vec<u8>,
     limit: usize,
-) -> Result<(), CallError> {
+) -> Outcome {
     let mut writer = Writer {
         builtins,
         encoder: Encoder::new(out, limit),
         path: Path::default(),
     };
-    let unfit = match writer.value(View::of(value)) {
-        Ok(()) => return Ok(()),
-        Err(unfit) => unfit,
-    };
-    let path = &writer.path;
+    match writer.value(View::of(value)) {
+        Ok(()) => Ok(()),
+        Err(unfit) => Err(Box::new(unsendable(
+            ctx,
+            builtins,
+            whole,
+            &writer.path,
+            unfit,
+        ))),
+    }
+}
+
+#[cold]
+fn unsendable<'js>(
+    ctx: &Ctx<'js>,
+    builtins: &Builtins<'js>,
+    whole: Whole,
+    path: &Path,
+    unfit: Unfit,
+) -> CallError {
     let kind = match whole {
         Whole::Result | Whole::Thrown => ErrorKind::JavaScript,
         // It is the caller's mistake, not an exception of the function.
         Whole::Argument => ErrorKind::BadArguments,
     };
-    Err(match unfit {
+    match unfit {
         Unfit::Encode(EncodeError::TooLarge { limit }) => CallError::may_have_run(
             ErrorKind::PayloadTooLarge,
             format!(
@@ -229,7 +251,7 @@ pub(super) fn to_wire<'js>(
         Unfit::Engine(error) => whole.unfit(kind, path, &format!("cannot be read: {error}")),
         // The caller of this knows why.
         Unfit::Stopped => CallError::may_have_run(ErrorKind::Cancelled, "the call has to end"),
-    })
+    }
 }
 
 /// The promise that the value is, or of what it will be where it has a `then`.
