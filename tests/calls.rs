@@ -265,37 +265,6 @@ fn results_that_cannot_travel_say_why() {
 }
 
 #[test]
-fn large_bodies_travel_both_ways_and_larger_ones_are_refused() {
-    let fleet = Fleet::new();
-    let node = fleet.node(SCRIPT);
-    let client = fleet.client(node.address());
-    let text = "x".repeat(5 << 20);
-    let echoed: String = client.call_blocking("echo", &text).unwrap();
-    assert_eq!(echoed.len(), text.len());
-    assert!(echoed == text);
-    let bytes = Value::Bytes(vec![0; (64 << 20) + 1]);
-    let error = client.prepare("echo").send_blocking(bytes).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::PayloadTooLarge);
-    assert!(!error.may_have_run);
-}
-
-#[test]
-fn large_bodies_in_both_directions_at_once_do_not_wait_for_each_other() {
-    let fleet = Fleet::new();
-    let node = fleet.node(SCRIPT);
-    let client = fleet.client(node.address());
-    let text = "x".repeat(6 << 20);
-    std::thread::scope(|scope| {
-        for _ in 0..10 {
-            scope.spawn(|| {
-                let echoed: String = client.call_blocking("echo", &text).unwrap();
-                assert!(echoed == text);
-            });
-        }
-    });
-}
-
-#[test]
 fn a_dropped_call_is_cancelled_and_frees_its_lane() {
     let fleet = Fleet::new();
     let node = fleet.node(SCRIPT);

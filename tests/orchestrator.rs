@@ -150,17 +150,6 @@ fn errors_pass_through_whole() {
 }
 
 #[test]
-fn large_bodies_pass_through() {
-    let fleet = Fleet::new();
-    let node = fleet.node(SCRIPT);
-    let orchestrator = fleet.orchestrator(&[node.address()]);
-    let client = fleet.client(orchestrator.address());
-    let bytes = Value::Bytes((0..3 << 20).map(|index: u32| (index % 251) as u8).collect());
-    let reply = client.prepare("echo").send_blocking(bytes.clone()).unwrap();
-    assert!(reply.result == bytes);
-}
-
-#[test]
 fn without_any_node_a_caller_is_told_at_once() {
     let fleet = Fleet::new();
     let closed = std::net::UdpSocket::bind("127.0.0.1:0")

@@ -12,6 +12,7 @@
 //! otherwise.
 
 use super::bill::Bill;
+use super::body::Body;
 use super::error::ErrorKind;
 use crate::limits::HEADER_MAX_BYTES;
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,7 @@ pub struct Frame<'a> {
     /// What it says.
     pub header: Header<'a>,
     /// What it says it about.
-    pub body: &'a [u8],
+    pub body: Body<'a>,
 }
 
 /// The peer sent something that is no frame.
@@ -184,8 +185,15 @@ pub fn read(input: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Fr
         return Ok(None);
     };
     let content = &input[PREFIX_BYTES..end];
-    let (header, body) = postcard::take_from_bytes(content).map_err(|_| FrameError::BadHeader)?;
-    Ok(Some((Frame { header, body }, end)))
+    let (header, body): (_, &[u8]) =
+        postcard::take_from_bytes(content).map_err(|_| FrameError::BadHeader)?;
+    Ok(Some((
+        Frame {
+            header,
+            body: Body::from(body),
+        },
+        end,
+    )))
 }
 
 /// The header of a frame of which only the beginning is there: enough to say whose body is too large.

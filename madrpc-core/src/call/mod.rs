@@ -4,7 +4,9 @@ pub mod catalog;
 pub mod frame;
 
 mod bill;
+mod body;
 mod error;
 
 pub use bill::Bill;
+pub use body::Body;
 pub use error::{CallError, ErrorKind, Exception};

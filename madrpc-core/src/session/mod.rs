@@ -207,6 +207,12 @@ impl Session {
         self.outbox.waiting_bytes()
     }
 
+    /// Of small frames, which wait for no large ones.
+    #[must_use]
+    pub fn waiting_small_bytes(&self) -> usize {
+        self.outbox.waiting_small_bytes()
+    }
+
     /// Bytes that this session holds: frames that have not arrived whole, those that the network has not taken, and about
     /// as much as QUIC keeps of both.
     #[must_use]

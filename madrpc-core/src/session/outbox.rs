@@ -3,10 +3,10 @@
 //! Owns the frames on their way out and which stream each takes. Never waits and never drops a frame that the peer may
 //! still want; how much may gather here is for the driver to bound.
 
-use crate::call::Bill;
-use crate::call::CallError;
 use crate::call::frame::{self, Header};
+use crate::call::{Bill, Body, CallError};
 use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 use super::CHANNEL;
@@ -29,30 +29,30 @@ pub struct Outbox {
 struct Departing {
     /// What comes before the body.
     head: Vec<u8>,
-    body: Vec<u8>,
+    body: Bytes,
     taken: usize,
     stream: Option<u64>,
 }
 
 impl Outbox {
     /// Puts a frame on its way: on the channel, or on a stream of its own where the body is large.
-    pub fn send(&mut self, header: &Header<'_>, body: &[u8]) {
-        if body.len() <= INLINE_BODY_MAX_BYTES {
-            frame::write(&mut self.channel, header, body);
-            return;
+    pub fn send<'b>(&mut self, header: &Header<'_>, body: impl Into<Body<'b>>) {
+        let body = body.into();
+        match body.len() <= INLINE_BODY_MAX_BYTES {
+            true => frame::write(&mut self.channel, header, &body),
+            false => self.send_large(header, body.to_bytes()),
         }
-        self.send_large(header, body.to_vec());
     }
 
-    /// The same, of a body that goes as it is where it is large: to copy it may take some twenty milliseconds.
+    /// The same, of a body that goes as it is where it is large.
     pub fn send_owned(&mut self, header: &Header<'_>, body: Vec<u8>) {
         match body.len() <= INLINE_BODY_MAX_BYTES {
             true => self.send(header, &body),
-            false => self.send_large(header, body),
+            false => self.send_large(header, body.into()),
         }
     }
 
-    fn send_large(&mut self, header: &Header<'_>, body: Vec<u8>) {
+    fn send_large(&mut self, header: &Header<'_>, body: Bytes) {
         let mut head = Vec::with_capacity(HEADER_MAX_BYTES);
         frame::write_head(&mut head, header, body.len());
         self.body_bytes += head.len() + body.len();
@@ -90,7 +90,12 @@ impl Outbox {
     }
 
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.channel.len() - self.channel_taken + self.body_bytes
+        self.waiting_small_bytes() + self.body_bytes
+    }
+
+    /// Of those that are small, and wait for no large ones.
+    pub(super) fn waiting_small_bytes(&self) -> usize {
+        self.channel.len() - self.channel_taken
     }
 
     /// Opens the channel, by what goes before all frames. Nothing may have been offered yet.

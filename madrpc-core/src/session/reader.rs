@@ -4,12 +4,14 @@
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
 use super::{CHANNEL, Event, Portion, Room};
+use crate::call::Body;
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
     INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
 };
 use crate::numbers::later;
+use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ pub struct FrameBuffer {
     /// Those of the channel that are not handed out.
     channel: Range<usize>,
     /// A frame that had a stream of its own.
-    body: Vec<u8>,
+    body: Bytes,
     /// The next frame.
     found: Found,
 }
@@ -32,7 +34,7 @@ impl Default for FrameBuffer {
         Self {
             bytes: vec![0; READ_PER_TURN_BYTES].into_boxed_slice(),
             channel: 0..0,
-            body: Vec::new(),
+            body: Bytes::new(),
             found: Found::NOTHING,
         }
     }
@@ -70,6 +72,9 @@ impl Found {
     }
 }
 
+/// How much has to have come of a body before all of the memory that it will take is reserved.
+const RESERVED_FROM_BYTES: usize = 1 << 20;
+
 /// A body that is coming in.
 pub(super) struct Arriving {
     /// What has come; `None` where it is thrown away, as the body is too large, or late, or there is no room.
@@ -83,11 +88,12 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// Memory that it takes, or may take without asking again.
+    /// Memory that it takes, or may take without asking again. What is reserved of a large one and was never written is none.
     fn size(&self) -> usize {
-        self.bytes
-            .as_ref()
-            .map_or(0, |bytes| bytes.capacity().max(self.given))
+        self.bytes.as_ref().map_or(0, |bytes| {
+            let written = bytes.capacity().min(bytes.len().max(RESERVED_FROM_BYTES));
+            written.max(self.given)
+        })
     }
 }
 
@@ -148,7 +154,7 @@ impl Reader {
         self.room = room;
         // A session that broke the protocol has left what followed.
         buffer.channel = 0..0;
-        buffer.body = Vec::new();
+        buffer.body = Bytes::new();
         let part = match portion {
             Portion::Whole => 1,
             Portion::Small => 8,
@@ -218,7 +224,7 @@ impl Reader {
     ) -> Result<bool, FrameError> {
         buffer.found = Found::NOTHING;
         // It may be large, and nobody counts it any more.
-        buffer.body = Vec::new();
+        buffer.body = Bytes::new();
         self.find(quic, buffer)?;
         Ok(buffer.found.kind != FoundKind::Nothing)
     }
@@ -240,8 +246,12 @@ impl Reader {
             }
             FoundKind::Nothing => return Event::Broken(FrameError::Torn),
         };
-        match postcard::take_from_bytes(&content[frame::PREFIX_BYTES..]) {
+        match postcard::take_from_bytes::<Header<'b>>(&content[frame::PREFIX_BYTES..]) {
             Ok((header, body)) if body.len() <= self.body_max_bytes => {
+                let body = match kind {
+                    FoundKind::Body => Body::part(body, &buffer.body),
+                    _ => Body::from(body),
+                };
                 Event::Frame(Frame { header, body })
             }
             Ok((header, _)) => Event::TooLarge {
@@ -386,7 +396,7 @@ impl Reader {
                 return Err(FrameError::Torn);
             }
             if is_too_large && (fin || bytes.len() >= HEADER_MAX_BYTES) {
-                buffer.body = std::mem::take(bytes);
+                buffer.body = std::mem::take(bytes).into();
                 if !fin {
                     arriving.bytes = None;
                     self.keep(stream, arriving);
@@ -397,7 +407,7 @@ impl Reader {
             }
             if fin {
                 let whole = frame::whole(bytes, limit)?;
-                buffer.body = std::mem::take(bytes);
+                buffer.body = std::mem::take(bytes).into();
                 let bytes = whole.ok_or(FrameError::Torn)?;
                 buffer.found = Found::new(FoundKind::Body, 0, bytes);
                 return Ok(());
@@ -408,7 +418,7 @@ impl Reader {
                 arriving.is_known = true;
                 arriving.until = later(self.now, time_of(&header));
                 if !self.gives_room(announced) {
-                    buffer.body = std::mem::take(bytes);
+                    buffer.body = std::mem::take(bytes).into();
                     arriving.bytes = None;
                     self.keep(stream, arriving);
                     self.unread.push_back(stream);
@@ -443,13 +453,18 @@ impl Reader {
     }
 }
 
-/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
+/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces. Where much has
+/// come, room for all of it: to move it once more would take long, and what is not written takes no memory.
 fn make_room(bytes: &mut Vec<u8>, more: usize) {
     let needed = bytes.len() + more;
     if needed > bytes.capacity() {
         let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
         let doubled = needed.max(2 * bytes.capacity());
-        let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
+        let wanted = match whole {
+            Some(whole) if needed >= RESERVED_FROM_BYTES => whole.max(needed),
+            Some(whole) => doubled.min(whole.max(needed)),
+            None => doubled,
+        };
         bytes.reserve_exact(wanted - bytes.len());
     }
 }

@@ -349,7 +349,7 @@ fn echo(outbox: &mut Outbox, event: &Event<'_>) {
     else {
         panic!("a server is called: {event:?}");
     };
-    outbox.send(&reply(*id), body);
+    outbox.send(&reply(*id), *body);
 }
 
 /// What a caller is told: the call's number and the reply's body.
@@ -359,7 +359,7 @@ fn replied<'a>(event: &Event<'a>) -> (u64, &'a [u8]) {
         Event::Frame(Frame {
             header: Header::Reply { id, .. },
             body,
-        }) => (*id, body),
+        }) => (*id, body.as_slice()),
         other => panic!("a client is replied to: {other:?}"),
     }
 }

@@ -29,6 +29,12 @@ pub trait Build {
     /// Why the builder cannot go on; [`decode`] hands it on as it is.
     type Error;
 
+    /// The text that these bytes are; `None` where they are no UTF-8. They may be many: a builder that must not take long looks at
+    /// them in parts.
+    fn text<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a str>, Self::Error> {
+        Ok(std::str::from_utf8(bytes).ok())
+    }
+
     fn undefined(&mut self) -> Result<Self::Value, Self::Error>;
     fn null(&mut self) -> Result<Self::Value, Self::Error>;
     fn bool(&mut self, bool: bool) -> Result<Self::Value, Self::Error>;
@@ -132,7 +138,10 @@ fn value_of<B: Build>(
                 BigInteger::from_be_bytes(negative, input.block()?).map_err(WireFault::from)?;
             builder.big_integer(big)
         }
-        tag::STRING => builder.string(input.text()?),
+        tag::STRING => {
+            let text = text(input, builder)?;
+            builder.string(text)
+        }
         tag::BYTES => builder.bytes(input.block()?),
         tag::TYPED_ARRAY => {
             let number = input.byte()?;
@@ -174,11 +183,18 @@ fn object<B: Build>(
     let len = input.count(depth, 2)?;
     let mut object = builder.begin_object(len).map_err(Stop::Build)?;
     for _ in 0..len {
-        let key = input.text()?;
+        let key = text(input, builder)?;
         let item = value(input, builder, depth + 1)?;
         builder.set(&mut object, key, item).map_err(Stop::Build)?;
     }
     builder.end_object(object).map_err(Stop::Build)
+}
+
+/// A length and that much text.
+#[inline]
+fn text<'a, B: Build>(input: &mut Input<'a>, builder: &mut B) -> Result<&'a str, Stop<B::Error>> {
+    let text = builder.text(input.block()?).map_err(Stop::Build)?;
+    text.ok_or_else(|| WireFault::BadUtf8.into())
 }
 
 struct Input<'a> {
@@ -242,11 +258,6 @@ impl<'a> Input<'a> {
         let (block, rest) = self.rest.split_at_checked(len).ok_or(WireFault::CutOff)?;
         self.rest = rest;
         Ok(block)
-    }
-
-    #[inline]
-    fn text(&mut self) -> Result<&'a str, WireFault> {
-        std::str::from_utf8(self.block()?).map_err(|_| WireFault::BadUtf8)
     }
 
     /// How many things follow that take at least `least` bytes each, one level below `depth`.

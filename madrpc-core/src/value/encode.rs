@@ -97,13 +97,14 @@ impl<'a> Encoder<'a> {
     /// Text.
     #[inline]
     pub fn string(&mut self, text: &str) -> Result<(), EncodeError> {
-        self.begin_string(text.len())?;
+        self.tag_and_varint(tag::STRING, text.len() as u64)?;
         self.put(text.as_bytes())
     }
 
     /// A string, of whose UTF-8 so many bytes follow by [`Self::more`].
     pub fn begin_string(&mut self, bytes: usize) -> Result<(), EncodeError> {
-        self.tag_and_varint(tag::STRING, bytes as u64)
+        self.tag_and_varint(tag::STRING, bytes as u64)?;
+        self.make_room(bytes)
     }
 
     /// Bytes.
@@ -115,7 +116,8 @@ impl<'a> Encoder<'a> {
 
     /// Bytes, of which so many follow by [`Self::more`].
     pub fn begin_bytes(&mut self, count: usize) -> Result<(), EncodeError> {
-        self.tag_and_varint(tag::BYTES, count as u64)
+        self.tag_and_varint(tag::BYTES, count as u64)?;
+        self.make_room(count)
     }
 
     /// A typed array, of whose elements so many bytes follow by [`Self::more`].
@@ -132,7 +134,8 @@ impl<'a> Encoder<'a> {
         }
         self.put(&[tag::TYPED_ARRAY, kind.number()])?;
         let (varint, length) = varint(bytes as u64);
-        self.put(&varint[..length])
+        self.put(&varint[..length])?;
+        self.make_room(bytes)
     }
 
     /// A part of bytes that were begun.
@@ -189,6 +192,15 @@ impl<'a> Encoder<'a> {
         }
         self.depth += 1;
         self.tag_and_varint(tag, len as u64)
+    }
+
+    /// Room for so many bytes: to grow by them part by part would move those that are there.
+    fn make_room(&mut self, bytes: usize) -> Result<(), EncodeError> {
+        if bytes > self.end - self.out.len() {
+            return Err(EncodeError::TooLarge { limit: self.limit });
+        }
+        self.out.reserve(bytes);
+        Ok(())
     }
 
     #[inline]

@@ -22,10 +22,10 @@ mod thread;
 use crate::net::address::{AddressError, resolve_target};
 use crate::net::dial::Sessions;
 use crate::net::transport::TransportError;
+use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
-use madrpc_core::call::Bill;
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::numbers::later;
@@ -236,7 +236,7 @@ impl Call<'_> {
         let command = Command::Call {
             number,
             function: self.function.to_owned(),
-            body,
+            body: body.into(),
             deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
             reply,
         };
@@ -273,7 +273,7 @@ impl Call<'_> {
 /// A reply as it came.
 #[derive(Debug)]
 pub(crate) struct RawReply {
-    body: Vec<u8>,
+    body: Bytes,
     bill: Bill<String>,
 }
 

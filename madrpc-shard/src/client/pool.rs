@@ -6,6 +6,7 @@ use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use crate::net::transport::dialing_endpoint;
+use bytes::Bytes;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_channel::oneshot;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -34,7 +35,7 @@ pub(crate) enum Command {
         /// Tells it from all others of this pool.
         number: u64,
         function: String,
-        body: Vec<u8>,
+        body: Bytes,
         deadline: Instant,
         reply: ReplySender,
     },
@@ -174,7 +175,7 @@ impl Pool {
             } => {
                 let request = Request {
                     function: &function,
-                    body: &body,
+                    body: (&body).into(),
                     deadline,
                     depth: 0,
                     account: None,
@@ -212,12 +213,12 @@ impl AsFd for Pool {
 fn settle(reply: ReplySender, outcome: Outcome<'_>) {
     let result = match outcome {
         Outcome::Reply { bill, body } => Ok(RawReply {
-            body: body.to_vec(),
+            body: body.to_bytes(),
             bill: bill.to_owned_bill(),
         }),
         Outcome::Failure { bill, body, .. } => Err(CallError {
             bill: Some(Box::new(bill.to_owned_bill())),
-            ..CallError::from_body(body)
+            ..CallError::from_body(&body)
         }),
         Outcome::Lost(error) => Err(match error.kind {
             ErrorKind::DeadlineExceeded => CallError {

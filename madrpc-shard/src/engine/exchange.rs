@@ -8,6 +8,7 @@ use super::limits::{LaneConfig, Meter, Mib};
 use super::preempt::Stoppable;
 use super::random::Randomness;
 use super::{Registration, ScriptError};
+use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_core::numbers::later;
@@ -48,13 +49,13 @@ pub(crate) struct ChildCall {
     pub(crate) token: u32,
     pub(crate) function: String,
     /// The encoded arguments.
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
     /// The time it may take, where the script says so.
     pub(crate) timeout: Option<Duration>,
 }
 
 /// What came of such a call: the encoded result, or why there is none.
-pub(crate) type Answer = Result<Vec<u8>, CallError>;
+pub(crate) type Answer = Result<Bytes, CallError>;
 
 pub(super) struct Exchange {
     pub(super) lane: Stoppable,
@@ -66,10 +67,13 @@ pub(super) struct Exchange {
     pub(super) call: Cell<u64>,
     /// The arguments, until they are read.
     pub(super) input: Cell<Option<Buffer>>,
+    /// The same, where they are large.
+    pub(super) large_input: Cell<Option<Bytes>>,
     /// The result, once it is written.
     pub(super) output: Cell<Option<Buffer>>,
-    /// The last of the buffers on the lane's stack that are in use there.
-    lent: Cell<*const Lent>,
+    /// The last of what is in use on the lane's stack: buffers that are written, and large bodies that are read.
+    pub(super) written: Cell<*const Lent<Buffer>>,
+    pub(super) read: Cell<*const Lent<Bytes>>,
     pub(super) deadline: Cell<Instant>,
     pub(super) meter: Meter,
     pub(super) slice_end: Cell<Instant>,
@@ -109,10 +113,10 @@ struct Rejection {
     reason: Option<CallError>,
 }
 
-/// A buffer that the lane's stack owns, and the one that was lent before.
-struct Lent {
-    place: *mut Vec<u8>,
-    before: *const Lent,
+/// What the lane's stack owns, and what was lent before.
+pub(super) struct Lent<T> {
+    place: *mut T,
+    before: *const Lent<T>,
 }
 
 /// As many are known of, and of so many the reason; one is told.
@@ -129,8 +133,10 @@ impl Exchange {
             function: Cell::new(0),
             call: Cell::new(0),
             input: Cell::default(),
+            large_input: Cell::default(),
             output: Cell::default(),
-            lent: Cell::new(null()),
+            written: Cell::new(null()),
+            read: Cell::new(null()),
             deadline: Cell::new(later(now, TIMEOUT_MAX)),
             meter: Meter::new(now, config),
             slice_end: Cell::new(now),
@@ -227,7 +233,7 @@ impl Exchange {
     pub(super) fn ask(
         &self,
         function: String,
-        body: Vec<u8>,
+        body: Bytes,
         timeout: Option<Duration>,
     ) -> Result<u32, String> {
         let mut open = self.open_child_calls.borrow_mut();
@@ -339,30 +345,6 @@ impl Exchange {
         }))
     }
 
-    /// Lets `use_it` have a buffer while scripts may run: the lane's stack owns it, and where the lane is thrown away
-    /// meanwhile it is freed all the same.
-    pub(super) fn lend<R>(
-        &self,
-        mut buffer: Buffer,
-        use_it: impl FnOnce(&mut Vec<u8>) -> R,
-    ) -> (Buffer, R) {
-        /// Takes it off the list, however it ends.
-        struct End<'a>(&'a Exchange, *const Lent);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.lent.set(self.1);
-            }
-        }
-        let (place, before) = (&raw mut *buffer, self.lent.get());
-        let lent = Lent { place, before };
-        self.lent.set(&raw const lent);
-        let end = End(self, before);
-        // SAFETY: the buffer is here until `use_it` returns, and nobody else looks at it before the lane is thrown away.
-        let used = use_it(unsafe { &mut *place });
-        drop(end);
-        (buffer, used)
-    }
-
     /// Bytes of the call's arguments and result that are on their way to or from its heap. The lane does not run, so what it has
     /// lent out lies still.
     pub(super) fn buffered_bytes(&self) -> usize {
@@ -372,15 +354,15 @@ impl Exchange {
             bytes += held.as_ref().map_or(0, |held| held.capacity());
             buffer.set(held);
         }
-        let mut next = self.lent.get();
-        while !next.is_null() {
-            // SAFETY: what is in the list lies whole on the lane's stack, and the lane does not run.
-            let (place, before) = unsafe { ((*next).place, (*next).before) };
-            // SAFETY: as above; it was stopped in no step of a buffer's own.
-            bytes += unsafe { (*place).capacity() };
-            next = before;
+        let large = self.large_input.take();
+        let large_bytes = large.as_ref().map_or(0, Bytes::len);
+        self.large_input.set(large);
+        // SAFETY: the lane does not run.
+        unsafe {
+            each(self.written.get(), |place| bytes += (*place).capacity());
+            each(self.read.get(), |place| bytes += (*place).len());
         }
-        bytes.saturating_sub(2 * BUFFER_KEPT_BYTES)
+        bytes.saturating_sub(2 * BUFFER_KEPT_BYTES) + large_bytes
     }
 
     /// Frees what is lent.
@@ -388,16 +370,12 @@ impl Exchange {
     /// # Safety
     /// The lane's stack is still there, and the lane is never resumed where it is.
     pub(super) unsafe fn free_lent(&self) {
-        let mut next = self.lent.replace(null());
-        while !next.is_null() {
-            // SAFETY: all of it lies on that stack, whole, as the lane was stopped in no step of a buffer's own, and whoever would
-            // have freed it never will.
-            unsafe {
-                let Lent { place, before } = *next;
-                drop(Buffer::from_raw(place));
-                next = before;
-            }
+        // SAFETY: the caller says so, and whoever would have freed it never will.
+        unsafe {
+            each(self.written.replace(null()), |place| drop(place.read()));
+            each(self.read.replace(null()), |place| drop(place.read()));
         }
+        drop(self.large_input.take());
     }
 
     /// Clears away what the last call has left.
@@ -416,8 +394,47 @@ impl Exchange {
     }
 }
 
+/// Lets `use_it` have something while scripts may run: the lane's stack owns it, and where the lane is thrown away meanwhile it
+/// is freed all the same, as it is in the `list`.
+pub(super) fn lend<T, R>(
+    list: &Cell<*const Lent<T>>,
+    mut owned: T,
+    use_it: impl FnOnce(&mut T) -> R,
+) -> (T, R) {
+    /// Takes it off the list, however it ends.
+    struct End<'a, T>(&'a Cell<*const Lent<T>>, *const Lent<T>);
+    impl<T> Drop for End<'_, T> {
+        fn drop(&mut self) {
+            self.0.set(self.1);
+        }
+    }
+    let (place, before) = (&raw mut owned, list.get());
+    let lent = Lent { place, before };
+    list.set(&raw const lent);
+    let end = End(list, before);
+    // SAFETY: it is here until `use_it` returns, and nobody else looks at it before the lane is thrown away.
+    let used = use_it(unsafe { &mut *place });
+    drop(end);
+    (owned, used)
+}
+
+/// Goes through a list of what is lent.
+///
+/// # Safety
+/// The lane does not run, and its stack is there: what is in the list lies whole on it, as the lane was stopped in no step of the
+/// host's own.
+unsafe fn each<T>(list: *const Lent<T>, mut see: impl FnMut(*mut T)) {
+    let mut next = list;
+    while !next.is_null() {
+        // SAFETY: the caller says so.
+        let Lent { place, before } = unsafe { next.read() };
+        see(place);
+        next = before;
+    }
+}
+
 fn bytes_of(answer: &Answer) -> usize {
-    answer.as_ref().map_or(0, Vec::len)
+    answer.as_ref().map_or(0, Bytes::len)
 }
 
 /// A buffer that is not used any more, without what is much of it: no limit of a call counts what a lane keeps beside its heap.

@@ -2,11 +2,12 @@
 //!
 //! They hold the exchange and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
-use super::exchange::{Exchange, Yield};
+use super::exchange::{Buffer, Exchange, Yield, lend};
 use super::faults::caught;
 use super::globals::embedded::{LOCALE, OPTIONS};
 use super::preempt::{stoppable, unstoppable};
 use super::values::{self, Builtins, Whole};
+use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use madrpc_core::numbers::milliseconds;
@@ -150,7 +151,7 @@ fn send<'js>(
     }
     let name = values::text(name.as_value());
     let builtins = Builtins::new(ctx, exchange, tools)?;
-    let (body, written) = exchange.lend(Box::default(), |body| {
+    let (body, written) = lend(&exchange.written, Buffer::default(), |body| {
         values::to_wire(ctx, &builtins, args, Whole::Argument, body, BODY_MAX_BYTES)
     });
     written.map_err(|error| {
@@ -161,10 +162,12 @@ fn send<'js>(
         throw(ctx, &builtins, tools, &error)
     })?;
     let timeout = timeout_ms.map(milliseconds);
-    exchange.ask(name, *body, timeout).map_err(|error| {
-        let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
-        throw(ctx, &builtins, tools, &error)
-    })
+    exchange
+        .ask(name, (*body).into(), timeout)
+        .map_err(|error| {
+            let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
+            throw(ctx, &builtins, tools, &error)
+        })
 }
 
 /// `host.wait(tools, token)`: suspends the lane until the answer is there, and gives the result.
@@ -198,11 +201,10 @@ pub(super) fn result<'js>(
     exchange: &Exchange,
     builtins: &Builtins<'js>,
     tools: &Object<'js>,
-    body: Vec<u8>,
+    body: Bytes,
 ) -> rquickjs::Result<Value<'js>> {
-    let (_, value) = exchange.lend(Box::new(body), |body| {
-        values::from_wire(ctx, builtins, body)
-    });
+    let read = |body: &mut Bytes| values::from_wire(ctx, builtins, body);
+    let (_, value) = lend(&exchange.read, body, read);
     value.map_err(|error| throw(ctx, builtins, tools, &error))
 }
 

@@ -23,7 +23,8 @@ use super::stack::{give_back_below, used_stack};
 use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Body, CallError, ErrorKind};
+use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use madrpc_core::numbers::later;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -99,7 +100,12 @@ impl Lane {
     }
 
     /// Puts a call on the lane's exchange: the function by its place among the registered ones, and its arguments.
-    pub(crate) fn assign(&mut self, function: usize, body: &[u8], deadline: Instant) {
+    pub(crate) fn assign<'b>(
+        &mut self,
+        function: usize,
+        body: impl Into<Body<'b>>,
+        deadline: Instant,
+    ) {
         self.exchange.function.set(function);
         self.exchange.deadline.set(deadline);
         self.exchange.stop.set(None);
@@ -108,8 +114,13 @@ impl Lane {
             self.exchange.lane.heap.begin(terms.limits.memory_bytes);
         }
         self.calls += 1;
+        let body = body.into();
+        if body.len() > INLINE_BODY_MAX_BYTES {
+            self.exchange.large_input.set(Some(body.to_bytes()));
+            return;
+        }
         let mut input = emptied(self.exchange.input.take());
-        input.extend_from_slice(body);
+        input.extend_from_slice(&body);
         self.exchange.input.set(Some(input));
     }
 

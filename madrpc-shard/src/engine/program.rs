@@ -2,13 +2,14 @@
 //!
 //! Everything here runs on the lane's stack.
 
-use super::exchange::{Exchange, Outcome, Yield, emptied};
+use super::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::preempt;
 use super::stack::is_used_up;
 use super::values::{self, Builtins, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
+use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::{later, milliseconds};
 use rquickjs::promise::PromiseState;
@@ -210,10 +211,19 @@ impl<'js> Program<'js> {
             return Err(CallError::not_run(ErrorKind::NoSuchFunction, error).into());
         };
         let builtins = &self.prelude.builtins;
-        let input = exchange.input.take().unwrap_or_default();
-        let (input, argument) =
-            exchange.lend(input, |input| values::from_wire(ctx, builtins, input));
-        exchange.input.set(Some(emptied(Some(input))));
+        let argument = match exchange.large_input.take() {
+            None => {
+                let input = exchange.input.take().unwrap_or_default();
+                let read = |input: &mut Buffer| values::from_wire(ctx, builtins, input);
+                let (input, argument) = lend(&exchange.written, input, read);
+                exchange.input.set(Some(emptied(Some(input))));
+                argument
+            }
+            Some(input) => {
+                let read = |input: &mut Bytes| values::from_wire(ctx, builtins, input);
+                lend(&exchange.read, input, read).1
+            }
+        };
         let argument = argument?;
         let returned: Value<'js> = preempt::stoppable(|| function.call((argument,)))
             .map_err(|error| self.thrown(&error))?;
@@ -223,9 +233,11 @@ impl<'js> Program<'js> {
             None => returned,
         };
         let limit = exchange.meter.limits().body_bytes;
-        let (output, written) = exchange.lend(emptied(exchange.output.take()), |output| {
+        let write = |output: &mut Buffer| {
             values::to_wire(ctx, builtins, &result, Whole::Result, output, limit)
-        });
+        };
+        let output = emptied(exchange.output.take());
+        let (output, written) = lend(&exchange.written, output, write);
         exchange.output.set(Some(output));
         preempt::stoppable(|| drop(result));
         written

@@ -7,6 +7,7 @@ use crate::engine::Lane;
 use crate::net::budget::Held;
 use crate::net::endpoint::SessionKey;
 use crate::net::shares::AccountKey;
+use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::lists::ItemKey;
 use std::rc::Rc;
@@ -54,7 +55,7 @@ pub(super) struct Ticket {
 /// A call that waits for a lane.
 pub(super) struct Queued {
     pub(super) ticket: Ticket,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
     /// Its bytes, counted.
     pub(super) held: Held,
 }

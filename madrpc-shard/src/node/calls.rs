@@ -11,6 +11,7 @@ use super::family::Member;
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
 use crate::net::shares::AccountKey;
+use bytes::Bytes;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::rc::Rc;
@@ -108,7 +109,7 @@ impl Calls {
     }
 
     /// Puts a call with these arguments at the end of the queue.
-    pub(super) fn enqueue(&mut self, ticket: Ticket, body: Vec<u8>) -> CallKey {
+    pub(super) fn enqueue(&mut self, ticket: Ticket, body: Bytes) -> CallKey {
         let queued = Queued {
             held: self.held(body.len() + QUEUED_COST_BYTES),
             ticket,

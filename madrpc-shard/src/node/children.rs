@@ -7,6 +7,7 @@ use crate::net::dial::{CallId, Request};
 use madrpc_core::numbers::later;
 
 use crate::net::service::Io;
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::Account;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -133,7 +134,7 @@ impl Node {
             });
             let request = Request {
                 function: &child.function,
-                body,
+                body: body.into(),
                 deadline,
                 depth,
                 account,
@@ -171,7 +172,7 @@ impl Node {
         if asked.children.remove(&token).is_some() {
             // Until the lane takes them, which it does when it goes on.
             let answers = &mut asked.answers;
-            answers.set(answers.bytes() + answer.as_ref().map_or(0, Vec::len));
+            answers.set(answers.bytes() + answer.as_ref().map_or(0, Bytes::len));
             running.lane.answer(token, answer);
             running.hold_for_family();
             running.set_busy_for_family();

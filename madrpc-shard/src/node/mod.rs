@@ -247,7 +247,7 @@ impl Service for Node {
         } else if let Some(error) = self.queue_full(&ticket, io) {
             self.fail(&ticket, now, error, io);
         } else {
-            let key = self.calls.enqueue(ticket, body.to_vec());
+            let key = self.calls.enqueue(ticket, body.to_bytes());
             let _ = io.calls.insert(session, id, key, io.now);
         }
     }
@@ -271,8 +271,8 @@ impl Service for Node {
 
     fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {
         let answer = match outcome {
-            Outcome::Reply { body, .. } => Ok(body.to_vec()),
-            Outcome::Failure { body, .. } => Err(CallError::from_body(body)),
+            Outcome::Reply { body, .. } => Ok(body.to_bytes()),
+            Outcome::Failure { body, .. } => Err(CallError::from_body(&body)),
             Outcome::Lost(error) => Err(error),
         };
         self.answer(parent, answer);

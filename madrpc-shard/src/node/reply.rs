@@ -82,7 +82,8 @@ impl Node {
                 }
             }
             Origin::Parent(parent) => {
-                let answer = result.map(|()| lane.take_output()).map_err(|error| *error);
+                let answer = result.map(|()| lane.take_output().into());
+                let answer = answer.map_err(|error| *error);
                 self.answer(parent, answer);
             }
         }

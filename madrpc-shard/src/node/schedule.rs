@@ -10,7 +10,7 @@ use super::turns::Slice;
 use crate::engine::Progress;
 use crate::net::service::Io;
 use crate::net::shares::AccountKey;
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Body, CallError, ErrorKind};
 use madrpc_core::limits::ENDINGS_PER_TURN;
 use std::time::{Duration, Instant};
 use tracing::error;
@@ -167,7 +167,7 @@ impl Node {
         key: Option<CallKey>,
         now: Instant,
         claimed: Claimed,
-        body: &[u8],
+        body: Body<'_>,
         io: &mut Io<'_, Self>,
     ) {
         let Claimed { mut lane, slice } = claimed;

@@ -158,7 +158,7 @@ impl Node {
             {
                 ticket.deadline = function.deadline(ticket.arrived, ticket.deadline);
                 ticket.function = function;
-                self.start(ticket, Some(key), begun, claimed, &body, io);
+                self.start(ticket, Some(key), begun, claimed, (&body).into(), io);
             }
             return true;
         }

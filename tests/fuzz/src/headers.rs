@@ -14,7 +14,7 @@ pub fn run(input: &[u8]) {
         Ok(Some((read, used))) => {
             assert!((frame::PREFIX_BYTES..=rest.len()).contains(&used));
             let mut again = Vec::new();
-            frame::write(&mut again, &read.header, read.body);
+            frame::write(&mut again, &read.header, &read.body);
             let (second, length) = frame::read(&again, usize::MAX).unwrap().unwrap();
             assert_eq!((second, length), (read, again.len()));
             if used == again.len() {

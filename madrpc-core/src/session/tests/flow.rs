@@ -304,7 +304,7 @@ fn a_turn_reads_no_more_than_its_budget() {
         let mut taken = 0;
         turn_of(server, buffer, UNBOUNDED, |_, event| match event {
             Event::Frame(Frame { header, body }) => {
-                taken += frame_bytes(&header, body);
+                taken += frame_bytes(&header, &body);
                 *if body[0] == 1 { &mut small } else { &mut large } += 1;
             }
             other => panic!("{other:?}"),
@@ -404,4 +404,60 @@ fn a_body_that_fills_every_turn_lets_the_channel_be_read() {
         [true],
         "the small call comes first, the large one is not over"
     );
+}
+
+/// To copy the largest takes some twenty milliseconds, in which a shard serves nobody.
+#[test]
+fn a_large_body_is_handed_on_as_it_is_and_a_small_one_is_copied() {
+    let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
+    for id in [0, 1] {
+        let length = if id == 0 { 2_000_000 } else { 100 };
+        pipe.client().outbox().send(&call(id), &body(id, length));
+    }
+    let mut replies = 0;
+    while replies < 2 {
+        pipe.turn(|_, outbox, event| {
+            let Event::Frame(Frame {
+                header,
+                body: received,
+            }) = event
+            else {
+                panic!("{event:?}");
+            };
+            match header {
+                Header::Call { id, .. } => {
+                    let kept = received.to_bytes();
+                    assert_eq!(kept.as_ptr() == received.as_ptr(), id == 0);
+                    outbox.send(&reply(id), &kept);
+                }
+                Header::Reply { id, .. } => {
+                    assert!(received == body(id, received.len()), "{id}");
+                    replies += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+}
+
+/// One that announces much and sends little takes no more than it sends, or a little.
+#[test]
+fn a_body_takes_memory_as_it_comes() {
+    const LENGTH: usize = 7_000_000;
+    let mut pipe = Pipe::with(CLEAR, IDLE, BODY_MAX_BYTES);
+    pipe.client().outbox().send(&call(1), &body(1, LENGTH));
+    let mut is_whole = false;
+    while !is_whole {
+        pipe.turn(|_, _, event| is_whole |= matches!(event, Event::Frame(_)));
+        let reader = &pipe.server().reader;
+        let (held, arrived) = (reader.held_bytes(), reader.arrived_bytes());
+        assert!(
+            held <= arrived.max(1 << 20) + arrived,
+            "{held} for {arrived}"
+        );
+        assert!(
+            arrived < 2 << 20 || held <= arrived + READ_PER_TURN_BYTES,
+            "{held} for {arrived}"
+        );
+    }
 }

@@ -171,7 +171,7 @@ fn frames_put_in_before_the_handshake_arrive() {
                     frame,
                     Frame {
                         header: call(1),
-                        body: b"early"
+                        body: b"early".into()
                     }
                 ),
                 End::Client => assert_eq!(frame.header, Header::GoAway),
@@ -194,7 +194,7 @@ fn a_server_may_speak_to_a_client_that_says_nothing() {
                     End::Client,
                     Event::Frame(Frame {
                         header: Header::GoAway,
-                        body: b""
+                        body: b"".into()
                     })
                 )
             );

@@ -6,7 +6,8 @@ use super::{LoadError, Pace, Plan, Progress, Until};
 use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::sleep::wait;
 use crate::net::spin::{REPLY_SPIN, Spin};
-use madrpc_core::call::{CallError, ErrorKind};
+use bytes::Bytes;
+use madrpc_core::call::{Body, CallError, ErrorKind};
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
 use madrpc_core::stats::STATS;
@@ -39,7 +40,7 @@ pub(super) struct Generator<'a> {
     upstreams: Upstreams<Sent>,
     buffer: FrameBuffer,
     plan: &'a Plan,
-    body: &'a [u8],
+    body: &'a Bytes,
     schedule: Schedule,
     tally: Tally,
     core: usize,
@@ -55,7 +56,7 @@ impl<'a> Generator<'a> {
     pub(super) fn new(
         upstreams: Upstreams<Sent>,
         plan: &'a Plan,
-        body: &'a [u8],
+        body: &'a Bytes,
         core: usize,
     ) -> Self {
         let now = Instant::now();
@@ -123,7 +124,7 @@ impl<'a> Generator<'a> {
         let now = Instant::now();
         let request = Request {
             function: STATS,
-            body: &[],
+            body: Body::EMPTY,
             deadline: later(now, CONNECT_TIMEOUT),
             depth: 0,
             account: None,
@@ -146,7 +147,7 @@ impl<'a> Generator<'a> {
                 if let Some((_, _, Outcome::Failure { body, .. })) =
                     self.upstreams.on_frame(session, &event, now)
                 {
-                    failed.get_or_insert(CallError::from_body(body));
+                    failed.get_or_insert(CallError::from_body(&body));
                 }
             }
             while let Some((_, _, error)) = self.upstreams.next_lost(now) {
@@ -175,7 +176,7 @@ impl<'a> Generator<'a> {
         }
         let request = Request {
             function: &self.plan.function,
-            body: self.body,
+            body: self.body.into(),
             deadline: later(now, self.plan.timeout),
             depth: 0,
             account: None,
@@ -225,7 +226,7 @@ impl<'a> Generator<'a> {
                     tally.result(&sent, now, schedule.is_counting(now), &bill);
                 }
                 Some((sent, _, Outcome::Failure { kind, body, .. })) => {
-                    tally.failure(&sent, now, kind, || CallError::from_body(body));
+                    tally.failure(&sent, now, kind, || CallError::from_body(&body));
                 }
                 Some((sent, _, Outcome::Lost(error))) => {
                     tally.failure(&sent, now, error.kind, move || error);

@@ -21,6 +21,7 @@ use crate::net::transport::dialing_endpoint;
 use crate::runtime::cpus::{self, CpuError};
 use crate::runtime::preflight::{self, PreflightError};
 use crate::runtime::shard_group::{GroupError, ShardGroup, Starting};
+use bytes::Bytes;
 use generator::Generator;
 use hdrhistogram::Histogram;
 use madrpc_core::call::CallError;
@@ -145,6 +146,7 @@ pub fn measure(
     plan.args
         .encode(&mut body, BODY_MAX_BYTES)
         .map_err(|error| LoadError::Arguments(error.to_string()))?;
+    let body = Bytes::from(body);
     let (tell_progress, progress) = channel();
     let (tell_report, report) = channel();
     let shard = move |starting: Starting| {

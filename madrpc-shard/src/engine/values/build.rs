@@ -1,6 +1,7 @@
 //! From wire bytes to JavaScript values.
 
 use super::Builtins;
+use super::pace::PART_BYTES;
 use super::raw::Raw;
 use crate::engine::preempt::stoppable;
 use madrpc_core::value::wire::Build;
@@ -21,6 +22,13 @@ impl Builder<'_, '_> {
             false => Err(rquickjs::Error::Unknown),
         }
     }
+
+    fn pause(&self) -> Result<()> {
+        match self.builtins.pace.pause() {
+            true => Ok(()),
+            false => Err(rquickjs::Error::Unknown),
+        }
+    }
 }
 
 impl<'a, 'js> Build for Builder<'a, 'js> {
@@ -28,6 +36,29 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     type Array = Raw<'a, 'js>;
     type Object = Raw<'a, 'js>;
     type Error = rquickjs::Error;
+
+    fn text<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<&'b str>> {
+        self.builtins.pace.note(bytes.len());
+        if bytes.len() <= PART_BYTES {
+            return Ok(std::str::from_utf8(bytes).ok());
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let part = &rest[..rest.len().min(PART_BYTES)];
+            let checked = match std::str::from_utf8(part) {
+                Ok(_) => part.len(),
+                // A character that the next part ends.
+                Err(error) if error.error_len().is_none() && part.len() < rest.len() => {
+                    error.valid_up_to()
+                }
+                Err(_) => return Ok(None),
+            };
+            rest = &rest[checked..];
+            self.pause()?;
+        }
+        // SAFETY: all of it is text, part by part, and every part ends with a character.
+        Ok(Some(unsafe { std::str::from_utf8_unchecked(bytes) }))
+    }
 
     fn undefined(&mut self) -> Result<Raw<'a, 'js>> {
         Ok(Raw::undefined(self.ctx))
@@ -63,11 +94,13 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
+        self.builtins.pace.note(bytes.len());
         let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
         Ok(Raw::of(self.ctx, buffer.as_value()))
     }
 
     fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
+        self.builtins.pace.note(bytes.len());
         let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
         let value: Value<'js> = self
             .builtins

@@ -22,7 +22,7 @@ mod raw;
 mod text;
 mod write;
 
-use super::exchange::{Buffer, Exchange, Outcome};
+use super::exchange::{Buffer, Exchange, Outcome, lend};
 use super::preempt::stoppable;
 use build::Builder;
 use keys::Keys;
@@ -112,8 +112,8 @@ impl<'js> Builtins<'js> {
     }
 
     /// Lets `write` have a buffer while scripts may run.
-    pub(super) fn lend<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Buffer, R) {
-        self.pace.exchange.lend(Buffer::default(), write)
+    pub(super) fn lend<R>(&self, write: impl FnOnce(&mut Buffer) -> R) -> (Buffer, R) {
+        lend(&self.pace.exchange.written, Buffer::default(), write)
     }
 
     fn call<A: IntoArgs<'js>, R: FromJs<'js>>(

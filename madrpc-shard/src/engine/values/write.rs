@@ -1,15 +1,13 @@
 //! From JavaScript values to wire bytes.
 
 use super::classes::{Class, words};
+use super::pace::PART_BYTES;
 use super::raw::{Kind, View};
 use super::{Builtins, EXACT};
 use crate::engine::preempt::stoppable;
 use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, TypedArray, Value};
-
-/// Bytes that are looked at and copied in one go.
-const PART_BYTES: usize = 4 << 20;
 
 /// What the prelude's `classify` says of an object.
 const DATA: i32 = 0;
@@ -105,6 +103,7 @@ impl<'js> Writer<'_, 'js> {
     fn string(&mut self, value: View<'_, 'js>) -> Result<(), Unfit> {
         let text = value.to_text()?;
         if text.len() <= PART_BYTES {
+            self.builtins.pace.note(text.len());
             return Ok(self.encoder.string(&text.as_str())?);
         }
         self.encoder.begin_string(text.len())?;
@@ -256,6 +255,7 @@ impl<'js> Writer<'_, 'js> {
             if part.len() == PART_BYTES && !self.builtins.pace.pause() {
                 return Err(Unfit::Stopped);
             }
+            self.builtins.pace.note(part.len());
         }
         Ok(())
     }

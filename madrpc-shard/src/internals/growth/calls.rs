@@ -6,6 +6,7 @@ use crate::net::endpoint::SessionKey;
 use crate::net::endpoint::peers::PeerIndex;
 use crate::net::incoming::CallsOfCallers;
 use crate::net::socket::Datagram;
+use bytes::Bytes;
 use futures_channel::oneshot;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -157,7 +158,7 @@ impl Abandoned {
         let call = Command::Call {
             number: self.calls,
             function: "echo".into(),
-            body: Vec::new(),
+            body: Bytes::new(),
             deadline: self.now + FOR_LONG,
             reply,
         };

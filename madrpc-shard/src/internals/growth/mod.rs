@@ -25,6 +25,7 @@ use crate::net::seat::Seat;
 use crate::net::steer::Steering;
 use crate::net::transport::dialing_endpoint;
 use glommio::{LocalExecutorBuilder, Placement};
+use madrpc_core::call::Body;
 use madrpc_core::identity::{Authority, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use madrpc_core::session::Outbox;
@@ -107,7 +108,7 @@ const FIRST: SessionKey = SessionKey {
 fn request(now: Instant) -> Request<'static> {
     Request {
         function: "echo",
-        body: &[],
+        body: Body::EMPTY,
         deadline: now + FOR_LONG,
         depth: 0,
         account: None,

@@ -89,7 +89,7 @@ impl Queue {
         let arguments = std::mem::take(&mut self.arguments);
         let (session, now) = (self.caller, self.now);
         let mut request = request(now);
-        (request.function, request.body) = (function, &arguments);
+        (request.function, request.body) = (function, (&arguments).into());
         request.deadline = now + timeout;
         let call = Incoming {
             session,

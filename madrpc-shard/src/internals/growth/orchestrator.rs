@@ -8,7 +8,7 @@ use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::service::{Io, Service};
 use crate::orchestrator::{Call, Orchestrator, Tag};
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Bill, ErrorKind};
+use madrpc_core::call::{Bill, Body, ErrorKind};
 use madrpc_core::session::Event;
 use std::time::Instant;
 
@@ -93,7 +93,10 @@ impl Forwarded {
             kind: ErrorKind::JavaScript,
             bill,
         };
-        let event = Event::Frame(Frame { header, body: &[] });
+        let event = Event::Frame(Frame {
+            header,
+            body: Body::EMPTY,
+        });
         let outcome: Option<(Tag, usize, Outcome<'_>)> =
             self.upstreams.on_frame(FIRST, &event, self.now);
         let Some((tag, node, outcome)) = outcome else {

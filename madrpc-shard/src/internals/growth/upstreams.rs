@@ -4,7 +4,7 @@ use super::{FIRST, Failure, Silent, request, sent};
 use crate::net::dial::{self, CallId, Place, State, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, Body, CallError, ErrorKind};
 use madrpc_core::limits::HANDSHAKE_TIMEOUT;
 use madrpc_core::session::Event;
 use std::time::{Duration, Instant};
@@ -130,7 +130,10 @@ impl Pending {
     }
 
     fn hear(&mut self, header: Header<'_>) -> bool {
-        let event = Event::Frame(Frame { header, body: &[] });
+        let event = Event::Frame(Frame {
+            header,
+            body: Body::EMPTY,
+        });
         let outcome = self.upstreams.on_frame(FIRST, &event, self.now);
         outcome.is_some()
     }

@@ -209,7 +209,7 @@ impl<T> Upstreams<T> {
         request: &Request<'_>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        match self.pick(now) {
+        match self.pick(now, is_large(request)) {
             Ok((place, key)) => self.send(now, place, key, request, tag),
             Err(error) => Err((tag, error)),
         }
@@ -227,7 +227,7 @@ impl<T> Upstreams<T> {
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
         for is_open in [true, false] {
-            if let Some((link, key)) = self.pick_link(target, is_open, &mut 0) {
+            if let Some((link, key)) = self.pick_link(target, is_open, is_large(request)) {
                 return self.send(now, Place { target, link }, key, request, tag);
             }
         }
@@ -267,7 +267,7 @@ impl<T> Upstreams<T> {
         };
         outbox.send(&header, request.body);
         let link = &mut target.links[place.link];
-        if request.body.len() <= INLINE_BODY_MAX_BYTES {
+        if !is_large(request) {
             self.crowding.on_sent(&mut link.on_their_way);
             self.crowding.look(&mut link.on_their_way, now);
         }
@@ -449,4 +449,9 @@ impl<T> Upstreams<T> {
     pub(crate) fn flush(&mut self, now: Instant) {
         self.endpoint.flush(now);
     }
+}
+
+/// Whether its arguments have a stream of their own.
+fn is_large(request: &Request<'_>) -> bool {
+    request.body.len() > INLINE_BODY_MAX_BYTES
 }

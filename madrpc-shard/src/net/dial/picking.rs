@@ -8,8 +8,12 @@ use madrpc_core::call::{CallError, ErrorKind};
 use std::time::Instant;
 
 impl<T> Upstreams<T> {
-    /// A link for the next call, and its session.
-    pub(super) fn pick(&mut self, now: Instant) -> Result<(Place, SessionKey), CallError> {
+    /// A link for the next call, and its session. Small ones wait for no large ones.
+    pub(super) fn pick(
+        &mut self,
+        now: Instant,
+        is_large: bool,
+    ) -> Result<(Place, SessionKey), CallError> {
         self.dial(now);
         // Where there is none at all, the next that can be dialled has to do.
         while self.open.is_empty()
@@ -33,9 +37,9 @@ impl<T> Upstreams<T> {
             let turns = if is_open { open } else { connecting };
             let picked = turns.pick(|target| {
                 targets[target].pick(is_open, |session, list| {
-                    let has_room = endpoint.waiting_bytes(session) <= backlog_max;
-                    behind += usize::from(!has_room);
-                    has_room.then(|| calls.length(list))
+                    let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
+                    behind += usize::from(is_behind);
+                    (!is_behind).then(|| calls.length(list))
                 })
             });
             if let Some((target, (link, session))) = picked {
@@ -61,7 +65,7 @@ impl<T> Upstreams<T> {
         &mut self,
         target: usize,
         is_open: bool,
-        behind: &mut usize,
+        is_large: bool,
     ) -> Option<(usize, SessionKey)> {
         let backlog_max = self.keep.backlog_max_bytes();
         let Self {
@@ -71,9 +75,8 @@ impl<T> Upstreams<T> {
             ..
         } = self;
         targets.get_mut(target)?.pick(is_open, |session, list| {
-            let has_room = endpoint.waiting_bytes(session) <= backlog_max;
-            *behind += usize::from(!has_room);
-            has_room.then(|| calls.length(list))
+            let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
+            (!is_behind).then(|| calls.length(list))
         })
     }
 }

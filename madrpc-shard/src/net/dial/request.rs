@@ -1,14 +1,14 @@
 //! A call as it is sent, and what becomes of it.
 
 use madrpc_core::call::frame::{Account, Header};
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, Body, CallError, ErrorKind};
 use std::time::Instant;
 
 /// A call to be sent.
 pub(crate) struct Request<'a> {
     pub(crate) function: &'a str,
     /// The encoded arguments.
-    pub(crate) body: &'a [u8],
+    pub(crate) body: Body<'a>,
     pub(crate) deadline: Instant,
     /// How many calls are above it.
     pub(crate) depth: u8,
@@ -19,12 +19,12 @@ pub(crate) struct Request<'a> {
 /// What became of a call.
 pub(crate) enum Outcome<'a> {
     /// The body holds the result.
-    Reply { bill: Bill<&'a str>, body: &'a [u8] },
+    Reply { bill: Bill<&'a str>, body: Body<'a> },
     /// The body holds the error.
     Failure {
         kind: ErrorKind,
         bill: Bill<&'a str>,
-        body: &'a [u8],
+        body: Body<'a>,
     },
     /// No answer came.
     Lost(CallError),

@@ -132,9 +132,14 @@ impl Entry {
         self.held.is_over(self.own_bytes())
     }
 
-    /// Whether the peer does not take its replies.
+    /// Whether the peer has much to take of its replies before it can be given a large one.
     pub(super) fn does_not_read(&self) -> bool {
         self.session.waiting_bytes() > OUTBOX_HIGH_BYTES
+    }
+
+    /// Whether it does not take its small replies, which wait for no large ones.
+    fn does_not_read_small(&self) -> bool {
+        self.session.waiting_small_bytes() > OUTBOX_HIGH_BYTES
     }
 
     /// Whether it is not read further: its peer does not take its replies, or it has more than its part of the memory.
@@ -146,7 +151,7 @@ impl Entry {
             let role = self.certificate.as_ref().and_then(|shown| shown.role);
             role != Some(Role::Orchestrator)
         };
-        is_caller && (self.is_over() || self.does_not_read() && is_one())
+        is_caller && (self.is_over() || self.does_not_read_small() && is_one())
     }
 
     /// Whether the results of the calls that it has made will take its part of the memory: further calls wait for those.

@@ -118,10 +118,14 @@ impl Endpoint {
         self.sessions.next_timer()
     }
 
-    /// Bytes of this session's frames that the network has not taken yet.
-    pub(crate) fn waiting_bytes(&self, key: SessionKey) -> usize {
+    /// Whether so many bytes of small frames wait for the network already, for which a further small one would wait. A large one
+    /// is put beside others for as long as the session has memory for it.
+    pub(crate) fn has_backlog(&self, key: SessionKey, is_large: bool, bytes: usize) -> bool {
         let entry = self.sessions.get(key);
-        entry.map_or(0, |entry| entry.session.waiting_bytes())
+        entry.is_some_and(|entry| match is_large {
+            true => entry.session.waiting_bytes() > bytes && entry.is_over(),
+            false => entry.session.waiting_small_bytes() > bytes,
+        })
     }
 
     /// Whether this session may be given a reply with a body of so many bytes: one whose peer does not take what it has

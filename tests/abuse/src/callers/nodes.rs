@@ -182,7 +182,7 @@ pub(super) fn answers_for_others(field: &Field<'_>) -> Result<Outcome, AbuseErro
             if let Header::Call { id, .. } = frame.header {
                 own_guessed += u64::from(guesses.contains(&id));
                 own.push(id);
-                reply(&mut replies, id, frame.body);
+                reply(&mut replies, id, &frame.body);
             }
         });
         if let Some(&last) = own.last()
