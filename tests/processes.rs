@@ -246,6 +246,22 @@ fn too_little_locked_memory_is_said_with_its_remedy() {
 }
 
 #[test]
+fn too_little_address_space_for_a_lane_is_said() {
+    let home = Home::new();
+    let limited = format!(
+        "ulimit -v 400000 && exec {} node -s script.js -b 127.0.0.1:0 --pool-size 16",
+        env!("CARGO_BIN_EXE_madrpc")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &limited])
+        .current_dir(home.dir.path())
+        .env("MADRPC_TLS_DIR", home.path("tls"))
+        .output()
+        .unwrap();
+    refused(&output, 1, &["no memory for a lane"]);
+}
+
+#[test]
 fn too_few_open_files_are_said_with_their_remedy() {
     let home = Home::new();
     // The certificates are there before, so that it is the shards that need them.

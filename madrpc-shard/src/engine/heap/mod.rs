@@ -104,6 +104,17 @@ impl Heap {
         self.loaded.get()
     }
 
+    /// Whether the system gives it so much memory, which it then has.
+    pub(super) fn can_have(&self, bytes: usize) -> bool {
+        let block = self.pages.allocate(bytes);
+        let is_there = !block.is_null();
+        if is_there {
+            // SAFETY: it is the block from above.
+            unsafe { self.pages.free(block) };
+        }
+        is_there
+    }
+
     /// A call begins, which may add `limit` bytes to what is held already.
     pub(super) fn begin(&self, limit: usize) {
         let current = self.current.get();

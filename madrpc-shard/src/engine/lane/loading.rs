@@ -9,8 +9,12 @@ use super::super::{Registration, Script, ScriptError};
 use super::{Lane, Terms};
 use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+/// What the engine takes, and more, before it has a script.
+const ENGINE_BYTES: usize = 512 << 10;
 
 /// A lane in the making: its script is being loaded, slice by slice, as a script may compute for long while it loads.
 pub(crate) struct Loading(Lane);
@@ -39,12 +43,15 @@ impl Loading {
         let exchange = Rc::new(Exchange::new(node, config));
         // Whoever starts a node has been told where it cannot be.
         let is_forced = config.preemption == Preemption::Forced && preempt::set_up().is_ok();
-        let stack = DefaultStack::new(STACK_BYTES).map_err(|error| {
-            ScriptError::new(format!(
-                "script {}: no memory for a lane: {error}",
-                script.name
-            ))
-        })?;
+        let no_memory = |why: &dyn Display| {
+            let error = format!("script {}: no memory for a lane: {why}", script.name);
+            ScriptError::new(error)
+        };
+        let stack = DefaultStack::new(STACK_BYTES).map_err(|error| no_memory(&error))?;
+        // rquickjs does not look whether the engine could be made before it uses it.
+        if !exchange.lane.heap.can_have(ENGINE_BYTES) {
+            return Err(no_memory(&std::io::Error::last_os_error()));
+        }
         exchange
             .lane
             .has_stack(stack.limit().get()..stack.base().get());

@@ -154,9 +154,10 @@ impl Entry {
         is_caller && (self.is_over() || self.does_not_read_small() && is_one())
     }
 
-    /// Whether the results of the calls that it has made will take its part of the memory: further calls wait for those.
+    /// Whether the results of the calls that it has made will take its part of the memory: further calls wait for those. Each
+    /// counts twice, as all may come in at once, for which there is room of a third of what is free, see [`Held::room`].
     pub(super) fn expects_enough(&self) -> bool {
-        self.expected > 0 && self.held.is_over(self.own_bytes() + self.expected)
+        self.expected > 0 && self.held.is_over(self.own_bytes() + 2 * self.expected)
     }
 
     /// Whether it is not read in this turn, as it waits for results. Now and then it is: it may want to give calls up.
