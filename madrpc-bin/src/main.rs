@@ -32,8 +32,12 @@ mod signals;
 
 use args::Args;
 use exit::Failure;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use signals::Events;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() -> ExitCode {
     exit::tell_panics();

@@ -7,6 +7,7 @@
 #![doc = include_str!("protocol.md")]
 #![forbid(unsafe_code)]
 
+pub mod allocated;
 pub mod balance;
 pub mod call;
 pub mod identity;

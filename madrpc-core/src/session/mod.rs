@@ -15,6 +15,7 @@ pub mod cid;
 mod ending;
 mod moving;
 mod outbox;
+mod quic;
 mod reader;
 
 pub use outbox::Outbox;
@@ -22,13 +23,15 @@ pub use reader::FrameBuffer;
 
 use moving::Whereabouts;
 
+use quic::Quic;
 use reader::Reader;
 
 use crate::call::frame::{Frame, FrameError, Header};
 use crate::call::{Bill, CallError, ErrorKind};
 use crate::limits::{
     BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
-    INITIAL_MIN_BYTES, PEER_PATHS_MAX, SESSION_WINDOW_BYTES, SESSION_WINDOW_MAX_BYTES,
+    INITIAL_MIN_BYTES, PEER_PATHS_MAX, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
+    SESSION_WINDOW_MAX_BYTES,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -41,6 +44,9 @@ pub const PROTOCOL: &[u8] = b"madrpc/1";
 const CHANNEL: u64 = 0;
 const FIRST_UNI_OF_CLIENT: u64 = 2;
 const FIRST_UNI_OF_SERVER: u64 = 3;
+
+/// What QUIC may keep before anybody looks what it is.
+const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
 
 /// Probes at a time, two in each space that a handshake has (RFC 9002, section 6.2.4), and what comes after them.
 const HANDSHAKE_PROBES_MAX: usize = 5;
@@ -118,7 +124,7 @@ pub enum Portion {
 
 /// One QUIC connection and the frames on it.
 pub struct Session {
-    quic: quiche::Connection,
+    quic: Quic,
     whereabouts: Whereabouts,
     reader: Reader,
     /// While its driver does not read it: what had been received when that began.
@@ -214,24 +220,37 @@ impl Session {
     }
 
     /// Bytes that this session holds: frames that have not arrived whole, those that the network has not taken, and about
-    /// as much as QUIC keeps of both.
+    /// as much as QUIC keeps of both; more, where the process' allocator counts and finds more.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         let waiting = self.outbox.waiting_bytes();
-        let mut held = self.reader.held_bytes() + waiting;
+        let mut quic = 0;
         if waiting > 0 {
             // QUIC takes no more than it may send, and keeps that until it is acknowledged. Of a peer that has not opened the
             // channel it has taken nothing yet.
             let path = self.quic.path_stats().find(|path| path.active);
             let taken = usize::try_from(self.outbox.taken_bytes()).unwrap_or(usize::MAX);
-            held += path.map_or(0, |path| path.cwnd).min(taken);
+            quic += path.map_or(0, |path| path.cwnd).min(taken);
         }
         if self.reader.has_unread() || self.unread_since.is_some() {
             let since = self.unread_since.unwrap_or_default();
             let received = self.quic.stats().recv_bytes.saturating_sub(since);
-            held += received.min(SESSION_WINDOW_MAX_BYTES) as usize;
+            quic += received.min(SESSION_WINDOW_MAX_BYTES) as usize;
         }
-        held
+        let kept = self.quic.kept_bytes().saturating_sub(SESSION_COST_BYTES);
+        self.reader.held_bytes() + waiting + quic.max(kept)
+    }
+
+    /// Bytes that QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let kept = self.quic.kept_bytes();
+        if kept <= KEPT_BYTES_LOOKED_AT {
+            return 0;
+        }
+        let path = self.quic.path_stats().find(|path| path.active);
+        // With what it notes of each packet, those in flight take less than twice as much as they hold.
+        kept.saturating_sub(path.map_or(0, |path| 2 * path.cwnd))
     }
 
     /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.
@@ -267,7 +286,7 @@ impl Session {
         let is_server = quic.is_server();
         Self {
             whereabouts: Whereabouts::of(&quic),
-            quic,
+            quic: Quic::new(quic),
             reader: Reader::new(body_max_bytes),
             unread_since: None,
             channel_opened: false,

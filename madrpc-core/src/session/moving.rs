@@ -17,6 +17,7 @@
 //! [`PEER_PATHS_MAX`] of them; it opens another one.
 
 use super::Goodbye;
+use super::quic::Quic;
 use crate::limits::PEER_PATHS_MAX;
 use quiche::{Connection, PathEvent};
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ impl Whereabouts {
     /// Gives quiche a datagram.
     pub(super) fn receive(
         &mut self,
-        quic: &mut Connection,
+        quic: &mut Quic,
         datagram: &mut [u8],
         from: SocketAddr,
         to: SocketAddr,
@@ -98,7 +99,7 @@ impl Whereabouts {
     }
 
     /// A time for which quiche has asked has come: a path may be given up.
-    pub(super) fn on_timeout(&mut self, quic: &mut Connection) {
+    pub(super) fn on_timeout(&mut self, quic: &mut Quic) {
         quic.on_timeout();
         if !self.others.is_empty() {
             self.look(quic);
@@ -106,7 +107,7 @@ impl Whereabouts {
     }
 
     /// Looks which path is active, and whether that is where the client has gone.
-    fn look(&mut self, quic: &mut Connection) {
+    fn look(&mut self, quic: &mut Quic) {
         while let Some(event) = quic.path_event_next() {
             if let PathEvent::FailedValidation(_, stand_in) = event {
                 let mut others = self.others.iter_mut();
@@ -142,7 +143,7 @@ impl Whereabouts {
     /// The next datagram to send and where to.
     pub(super) fn send(
         &self,
-        quic: &mut Connection,
+        quic: &mut Quic,
         out: &mut [u8],
     ) -> quiche::Result<(usize, SocketAddr)> {
         if self.others.is_empty() {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 
 use super::CHANNEL;
+use super::quic::Quic;
 
 const STREAM_ID_STEP: u64 = 4;
 
@@ -99,13 +100,13 @@ impl Outbox {
     }
 
     /// Opens the channel, by what goes before all frames. Nothing may have been offered yet.
-    pub(super) fn open_channel(&mut self, quic: &mut quiche::Connection) {
+    pub(super) fn open_channel(&mut self, quic: &mut Quic) {
         open(quic, CHANNEL);
         self.channel.splice(..0, frame::NOTHING);
     }
 
     /// Gives QUIC of the small frames what it takes; `false` where the peer will never take them.
-    pub(super) fn offer_channel(&mut self, quic: &mut quiche::Connection) -> bool {
+    pub(super) fn offer_channel(&mut self, quic: &mut Quic) -> bool {
         while self.channel_taken < self.channel.len() {
             match give(quic, CHANNEL, &self.channel[self.channel_taken..], false) {
                 Err(quiche::Error::StreamStopped(_)) => return false,
@@ -127,7 +128,7 @@ impl Outbox {
     }
 
     /// Gives QUIC of the large frames what it takes, each on the next of our unidirectional streams.
-    pub(super) fn offer_bodies(&mut self, quic: &mut quiche::Connection, next_uni: &mut u64) {
+    pub(super) fn offer_bodies(&mut self, quic: &mut Quic, next_uni: &mut u64) {
         let mut index = 0;
         while let Some(body) = self.bodies.get_mut(index) {
             let stream = match body.stream {
@@ -165,7 +166,7 @@ impl Departing {
     }
 
     /// Gives QUIC what it takes; says how much.
-    fn offer(&self, quic: &mut quiche::Connection, stream: u64) -> quiche::Result<usize> {
+    fn offer(&self, quic: &mut Quic, stream: u64) -> quiche::Result<usize> {
         let head = self.head.get(self.taken..).unwrap_or_default();
         let mut taken = 0;
         if !head.is_empty() {
@@ -188,18 +189,13 @@ fn done_is_none(given: quiche::Result<usize>) -> quiche::Result<usize> {
 }
 
 /// Makes QUIC know a stream of ours. Nothing is sent: a frame has to follow before the peer knows it too.
-fn open(quic: &mut quiche::Connection, stream: u64) {
+fn open(quic: &mut Quic, stream: u64) {
     // It fails only on a stream that the peer does not allow, which then shows by what follows.
     let _ = quic.stream_send(stream, b"", false);
 }
 
 /// Gives QUIC as much of `rest` as it has room for now; `fin` where nothing comes after `rest`.
-fn give(
-    quic: &mut quiche::Connection,
-    stream: u64,
-    rest: &[u8],
-    fin: bool,
-) -> quiche::Result<usize> {
+fn give(quic: &mut Quic, stream: u64, rest: &[u8], fin: bool) -> quiche::Result<usize> {
     // quiche tells the peer that it is blocked each time it is offered more than the session's window has room for.
     // The peer acknowledges that, and so it goes on for as long as the peer reads nothing.
     let room = quic.stream_capacity(stream)?.min(rest.len());

@@ -3,6 +3,7 @@
 //! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
+use super::quic::Quic;
 use super::{CHANNEL, Event, Portion, Room};
 use crate::call::Body;
 use crate::call::frame::{self, Frame, FrameError, Header};
@@ -219,7 +220,7 @@ impl Reader {
     #[inline]
     pub(super) fn advance(
         &mut self,
-        quic: &mut quiche::Connection,
+        quic: &mut Quic,
         buffer: &mut FrameBuffer,
     ) -> Result<bool, FrameError> {
         buffer.found = Found::NOTHING;
@@ -262,11 +263,7 @@ impl Reader {
         }
     }
 
-    fn find(
-        &mut self,
-        quic: &mut quiche::Connection,
-        buffer: &mut FrameBuffer,
-    ) -> Result<(), FrameError> {
+    fn find(&mut self, quic: &mut Quic, buffer: &mut FrameBuffer) -> Result<(), FrameError> {
         while !self.next_inline(buffer)? && self.bytes_left > 0 {
             let next = quic.stream_readable_next();
             let Some(stream) = next.or_else(|| self.unread.pop_front()) else {
@@ -318,7 +315,7 @@ impl Reader {
     /// Reads a bite of the channel.
     fn read_channel(
         &mut self,
-        quic: &mut quiche::Connection,
+        quic: &mut Quic,
         buffer: &mut FrameBuffer,
     ) -> Result<(), FrameError> {
         self.channel_seen = true;
@@ -356,7 +353,7 @@ impl Reader {
     fn read_body(
         &mut self,
         stream: u64,
-        quic: &mut quiche::Connection,
+        quic: &mut Quic,
         buffer: &mut FrameBuffer,
     ) -> Result<(), FrameError> {
         let limit = HEADER_MAX_BYTES + self.body_max_bytes;

@@ -1,5 +1,7 @@
 //! The memory that the machine grants this process, and giving it back.
 
+use madrpc_core::allocated;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
 use tracing::warn;
@@ -67,6 +69,44 @@ pub(crate) fn set_up() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
     }
+}
+
+/// The system's allocator, which counts what each thread has of it, see [`madrpc_core::allocated`]. A program that runs servers
+/// makes it its own (`#[global_allocator]`): what QUIC keeps for each session is known then, and is bounded.
+#[derive(Debug)]
+pub struct CountingAllocator;
+
+// SAFETY: every block is the system allocator's, of the layout that was asked for; what is counted are numbers of the thread.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size(), 0);
+        // SAFETY: the caller keeps to what the trait asks.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size(), 0);
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        note(0, layout.size());
+        // SAFETY: as above.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        note(size, layout.size());
+        // SAFETY: as above.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+/// No block is larger than half of the numbers. One that was not to be had ends the process, or what asked for it.
+#[inline]
+fn note(more: usize, less: usize) {
+    allocated::note(more.cast_signed().wrapping_sub(less.cast_signed()));
 }
 
 /// Gives memory that nobody holds back to the system. The C library keeps what was freed, for the next time; after a peak

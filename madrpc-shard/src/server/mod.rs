@@ -11,6 +11,9 @@
 //! | [`heartbeat`] | whether all shards are there |
 //! | [`script_watch`] | whether the script's files have changed |
 //! | [`local_cluster`] | several servers in one process |
+//!
+//! A program that runs servers makes [`CountingAllocator`](crate::runtime::memory::CountingAllocator) its allocator: without it,
+//! what QUIC keeps for a session is estimated, and a caller who sends in pieces can have a server keep a hundred times as much.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod heartbeat;

@@ -6,7 +6,10 @@ use crate::net::budget::Held;
 use madrpc_core::call::CallError;
 use madrpc_core::call::frame::Header;
 use madrpc_core::identity::{PeerCertificate, Role};
-use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, STUCK_TIMEOUT};
+use madrpc_core::limits::{
+    OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
+    SESSION_WINDOW_MAX_BYTES, STUCK_TIMEOUT,
+};
 use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Portion, Room, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
@@ -220,6 +223,22 @@ impl Entry {
         if frames > 0 && is_due {
             self.untold_frames = 0;
             self.session.outbox().send(&Header::Taken { frames }, &[]);
+        }
+    }
+
+    /// Ends a session for which QUIC keeps far more than a window of data: what comes in pieces that nothing can be read of takes
+    /// a hundred bytes for each of theirs. Where memory is short, it has less.
+    pub(super) fn end_if_scattered(&mut self) {
+        let kept = self.session.kept_bytes();
+        let most = match self.is_over() {
+            true => 2 * SESSION_WINDOW_BYTES,
+            false => 2 * SESSION_WINDOW_MAX_BYTES,
+        };
+        if kept as u64 > most {
+            let reason = format!(
+                "{kept} bytes of this server's memory are taken by what the session has sent in pieces with gaps between them"
+            );
+            self.session.close(Goodbye::Overloaded, &reason);
         }
     }
 

@@ -296,6 +296,7 @@ impl Sessions {
         }
         entry.acks.on_datagram(datagram.bytes);
         entry.session.receive(datagram.bytes, datagram.from, local);
+        entry.end_if_scattered();
         let received = entry.handshake_bytes;
         self.mark_read(index);
         match self.enter_if_open(index, now) {
