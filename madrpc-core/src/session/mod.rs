@@ -133,6 +133,8 @@ pub struct Session {
     channel_opened: bool,
     next_uni: u64,
     outbox: Outbox,
+    /// The largest congestion window that was seen.
+    cwnd_max: usize,
     /// What goes before the close, see [`Session::close`].
     probes: VecDeque<(Vec<u8>, SocketAddr)>,
 }
@@ -243,14 +245,16 @@ impl Session {
 
     /// Bytes that QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts.
     #[must_use]
-    pub fn kept_bytes(&self) -> usize {
+    pub fn kept_bytes(&mut self) -> usize {
         let kept = self.quic.kept_bytes();
         if kept <= KEPT_BYTES_LOOKED_AT {
             return 0;
         }
         let path = self.quic.path_stats().find(|path| path.active);
-        // With what it notes of each packet, those in flight take less than twice as much as they hold.
-        kept.saturating_sub(path.map_or(0, |path| 2 * path.cwnd))
+        // What was sent is kept until it is acknowledged, though losses have made the window small meanwhile.
+        self.cwnd_max = path.map_or(0, |path| path.cwnd).max(self.cwnd_max);
+        // With what QUIC notes of each packet, those in flight take less than twice as much as they hold.
+        kept.saturating_sub(2 * self.cwnd_max)
     }
 
     /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.
@@ -296,6 +300,7 @@ impl Session {
                 FIRST_UNI_OF_CLIENT
             },
             outbox: Outbox::default(),
+            cwnd_max: 0,
             probes: VecDeque::new(),
         }
     }

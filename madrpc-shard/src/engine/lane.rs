@@ -115,8 +115,11 @@ impl Lane {
         }
         self.calls += 1;
         let body = body.into();
-        if body.len() > INLINE_BODY_MAX_BYTES {
-            self.exchange.large_input.set(Some(body.to_bytes()));
+        let is_large = body.len() > INLINE_BODY_MAX_BYTES;
+        // An earlier one may not have been read.
+        let large = is_large.then(|| body.to_bytes());
+        self.exchange.large_input.set(large);
+        if is_large {
             return;
         }
         let mut input = emptied(self.exchange.input.take());

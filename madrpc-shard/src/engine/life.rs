@@ -57,8 +57,8 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
                     exchange.ended_at.set(None);
                 }
                 // One that is cut off goes, or is renewed.
-                if result.is_ok() {
-                    preempt::stoppable(|| exchange.lane.heap.rest());
+                if result.is_ok() && preempt::stoppable(|| exchange.lane.heap.rest()) {
+                    exchange.ended_at.set(None);
                 }
                 exchange.suspend(Yield::Done(result));
             }

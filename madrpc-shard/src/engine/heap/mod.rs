@@ -192,12 +192,13 @@ impl Heap {
         unsafe { self.pages.unpack(packed) };
     }
 
-    /// The call is over: what was kept for more of it goes back to the system.
-    pub(super) fn rest(&self) {
-        let usual = self.usual.get();
-        if self.pages.taken() > usual {
+    /// The call is over: what was kept for more of it goes back to the system. Says whether there was something.
+    pub(super) fn rest(&self) -> bool {
+        let has_more = self.pages.taken() > self.usual.get();
+        if has_more {
             heap_step(|| self.pages.rest());
         }
+        has_more
     }
 
     /// Gives a part of its memory back, of which nothing is used any more but what `image` brings back; says whether there was

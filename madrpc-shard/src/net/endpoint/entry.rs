@@ -230,6 +230,9 @@ impl Entry {
     /// a hundred bytes for each of theirs. Where memory is short, it has less.
     pub(super) fn end_if_scattered(&mut self) {
         let kept = self.session.kept_bytes();
+        if kept == 0 {
+            return;
+        }
         let most = match self.is_over() {
             true => 2 * SESSION_WINDOW_BYTES,
             false => 2 * SESSION_WINDOW_MAX_BYTES,
