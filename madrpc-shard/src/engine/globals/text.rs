@@ -14,8 +14,8 @@ pub(super) fn encode<'js>(
     ctx: Ctx<'js>,
     text: rquickjs::String<'js>,
 ) -> rquickjs::Result<TypedArray<'js, u8>> {
-    values::with_text(text.as_value(), |text| {
-        stoppable(|| TypedArray::new_copy(ctx, text.as_bytes()))
+    values::with_utf8(text.as_value(), |bytes| {
+        stoppable(|| TypedArray::new_copy(ctx, bytes))
     })?
 }
 

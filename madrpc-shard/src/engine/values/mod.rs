@@ -275,6 +275,15 @@ pub(super) fn as_promise<'js>(
     }
 }
 
+/// Lends out the UTF-8 of a string in which no surrogate stands alone, however long: nobody looks at it. `use_it` runs no script.
+pub(super) fn with_utf8<R>(
+    string: &Value<'_>,
+    use_it: impl FnOnce(&[u8]) -> R,
+) -> rquickjs::Result<R> {
+    let text = View::of(string).to_text()?;
+    Ok(use_it(text.bytes()))
+}
+
 /// Lends out the text of a string; `use_it` runs no script.
 pub(super) fn with_text<R>(
     string: &Value<'_>,

@@ -35,7 +35,8 @@ impl<'a, 'js> Text<'a, 'js> {
         })
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// Its bytes as the engine has them: UTF-8, but for surrogates that stand alone.
+    pub(super) fn bytes(&self) -> &[u8] {
         // SAFETY: the engine gave as many bytes, and keeps them until they are freed.
         unsafe { std::slice::from_raw_parts(self.bytes.cast(), self.length) }
     }
