@@ -13,9 +13,14 @@ use madrpc_core::value::Value;
 use madrpc_shard::client::load::{self, Load, LoadReport};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
 use std::time::Duration;
+
+// As the command has it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SCRIPT: &str = r#"madrpc.register("echo", (value) => value);"#;
 const ROUNDS: usize = 3;

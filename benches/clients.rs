@@ -13,10 +13,15 @@ use madrpc_core::identity::{Authority, Role};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
 use std::thread;
 use std::time::{Duration, Instant};
+
+// As the command has it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SCRIPT: &str = r#"madrpc.register("echo", (value) => value);"#;
 const DURATION: Duration = Duration::from_secs(3);

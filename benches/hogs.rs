@@ -15,6 +15,7 @@ use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
 use std::fs;
@@ -22,6 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+// As the command has it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SCRIPT: &str = include_str!("hogs.js");
 

@@ -14,12 +14,17 @@ use madrpc_shard::client::load::{self, Load, LoadReport};
 use madrpc_shard::client::{Client, ClientConfig, Reply};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::error::Error;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
+
+// As the command has it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SCRIPT: &str = r#"
 madrpc.register("echo", (value) => value);

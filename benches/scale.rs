@@ -13,6 +13,7 @@ use madrpc_shard::client::load::{self, Load, Pace, Plan, Report, Until};
 use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
+use madrpc_shard::runtime::memory::CountingAllocator;
 use madrpc_shard::server::{Server, ServerConfig};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -24,6 +25,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
+
+// As the command has it.
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 const SCRIPT: &str = r#"
 madrpc.register("echo", (value) => value);
