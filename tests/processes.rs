@@ -229,36 +229,29 @@ fn settings_that_make_no_sense_are_one_line() {
     );
 }
 
+/// A node under a limit of the shell's (`ulimit`).
+fn limited_node(home: &Home, limit: &str, more: &str) -> Command {
+    let binary = env!("CARGO_BIN_EXE_madrpc");
+    let line = format!("ulimit {limit} && exec {binary} node -s script.js -b 127.0.0.1:0 {more}");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &line])
+        .current_dir(home.dir.path())
+        .env("MADRPC_TLS_DIR", home.path("tls"));
+    command
+}
+
 #[test]
 fn too_little_locked_memory_is_said_with_its_remedy() {
-    let home = Home::new();
-    let limited = format!(
-        "ulimit -l 64 && exec {} node -s script.js -b 127.0.0.1:0",
-        env!("CARGO_BIN_EXE_madrpc")
-    );
-    let output = Command::new("sh")
-        .args(["-c", &limited])
-        .current_dir(home.dir.path())
-        .env("MADRPC_TLS_DIR", home.path("tls"))
-        .output()
-        .unwrap();
+    let output = limited_node(&Home::new(), "-l 64", "").output().unwrap();
     refused(&output, 78, &["locked memory", "64 KiB", "ulimit -l"]);
 }
 
 #[test]
 fn too_little_address_space_for_a_lane_is_said() {
     let home = Home::new();
-    let limited = format!(
-        "ulimit -v 400000 && exec {} node -s script.js -b 127.0.0.1:0 --pool-size 16",
-        env!("CARGO_BIN_EXE_madrpc")
-    );
-    let output = Command::new("sh")
-        .args(["-c", &limited])
-        .current_dir(home.dir.path())
-        .env("MADRPC_TLS_DIR", home.path("tls"))
-        .output()
-        .unwrap();
-    refused(&output, 1, &["no memory for a lane"]);
+    let output = limited_node(&home, "-v 400000", "--pool-size 16").output();
+    refused(&output.unwrap(), 1, &["no memory for a lane"]);
 }
 
 #[test]
@@ -270,31 +263,11 @@ fn too_few_open_files_are_said_with_their_remedy() {
         Some(6)
     );
     for files in [8, 12, 16, 20, 24] {
-        let limited = format!(
-            "ulimit -n {files} && exec {} node -s script.js -b 127.0.0.1:0",
-            env!("CARGO_BIN_EXE_madrpc")
-        );
-        let output = Command::new("sh")
-            .args(["-c", &limited])
-            .current_dir(home.dir.path())
-            .env("MADRPC_TLS_DIR", home.path("tls"))
-            .output()
-            .unwrap();
-        refused(
-            &output,
-            78,
-            &["open files", &files.to_string(), "ulimit -n"],
-        );
+        let output = limited_node(&home, &format!("-n {files}"), "").output();
+        let words = ["open files", &files.to_string(), "ulimit -n"];
+        refused(&output.unwrap(), 78, &words);
     }
-    let soft = format!(
-        "ulimit -Sn 20 && exec {} node -s script.js -b 127.0.0.1:0",
-        env!("CARGO_BIN_EXE_madrpc")
-    );
-    let mut node = Command::new("sh");
-    node.args(["-c", &soft])
-        .current_dir(home.dir.path())
-        .env("MADRPC_TLS_DIR", home.path("tls"));
-    Served::start(&mut node).wait_for("ready");
+    Served::start(&mut limited_node(&home, "-Sn 20", "")).wait_for("ready");
 }
 
 #[test]

@@ -22,7 +22,6 @@ pub use outbox::Outbox;
 pub use reader::FrameBuffer;
 
 use moving::Whereabouts;
-
 use quic::Quic;
 use reader::Reader;
 
@@ -45,7 +44,7 @@ const CHANNEL: u64 = 0;
 const FIRST_UNI_OF_CLIENT: u64 = 2;
 const FIRST_UNI_OF_SERVER: u64 = 3;
 
-/// What QUIC may keep before anybody looks what it is.
+/// What QUIC may keep for a session before anybody looks what it is.
 const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
 
 /// Probes at a time, two in each space that a handshake has (RFC 9002, section 6.2.4), and what comes after them.
@@ -243,9 +242,10 @@ impl Session {
         self.reader.held_bytes() + waiting + quic.max(kept)
     }
 
-    /// Bytes that QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts.
+    /// Bytes that QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts: what the
+    /// peer has sent with gaps in it. Less than a window is none.
     #[must_use]
-    pub fn kept_bytes(&mut self) -> usize {
+    pub fn scattered_bytes(&mut self) -> usize {
         let kept = self.quic.kept_bytes();
         if kept <= KEPT_BYTES_LOOKED_AT {
             return 0;

@@ -73,9 +73,6 @@ impl Found {
     }
 }
 
-/// How much has to have come of a body before all of the memory that it will take is reserved.
-const RESERVED_FROM_BYTES: usize = 1 << 20;
-
 /// A body that is coming in.
 pub(super) struct Arriving {
     /// What has come; `None` where it is thrown away, as the body is too large, or late, or there is no room.
@@ -89,12 +86,11 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// Memory that it takes, or may take without asking again. What is reserved of a large one and was never written is none.
+    /// Memory that it takes, or may take without asking again.
     fn size(&self) -> usize {
-        self.bytes.as_ref().map_or(0, |bytes| {
-            let written = bytes.capacity().min(bytes.len().max(RESERVED_FROM_BYTES));
-            written.max(self.given)
-        })
+        self.bytes
+            .as_ref()
+            .map_or(0, |bytes| bytes.capacity().max(self.given))
     }
 }
 
@@ -450,18 +446,13 @@ impl Reader {
     }
 }
 
-/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces. Where much has
-/// come, room for all of it: to move it once more would take long, and what is not written takes no memory.
+/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
 fn make_room(bytes: &mut Vec<u8>, more: usize) {
     let needed = bytes.len() + more;
     if needed > bytes.capacity() {
         let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
         let doubled = needed.max(2 * bytes.capacity());
-        let wanted = match whole {
-            Some(whole) if needed >= RESERVED_FROM_BYTES => whole.max(needed),
-            Some(whole) => doubled.min(whole.max(needed)),
-            None => doubled,
-        };
+        let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
         bytes.reserve_exact(wanted - bytes.len());
     }
 }

@@ -441,8 +441,6 @@ fn bytes_of(answer: &Answer) -> usize {
 pub(super) fn emptied(buffer: Option<Buffer>) -> Buffer {
     let mut buffer = buffer.unwrap_or_default();
     buffer.clear();
-    if buffer.capacity() > BUFFER_KEPT_BYTES {
-        buffer.shrink_to(BUFFER_KEPT_BYTES);
-    }
+    buffer.shrink_to(BUFFER_KEPT_BYTES);
     buffer
 }

@@ -252,10 +252,11 @@ impl<'js> Writer<'_, 'js> {
     fn parts(&mut self, bytes: &[u8]) -> Result<(), Unfit> {
         for part in bytes.chunks(PART_BYTES) {
             self.encoder.more(part)?;
-            if part.len() == PART_BYTES && !self.builtins.pace.pause() {
+            if part.len() < PART_BYTES {
+                self.builtins.pace.note(part.len());
+            } else if !self.builtins.pace.pause() {
                 return Err(Unfit::Stopped);
             }
-            self.builtins.pace.note(part.len());
         }
         Ok(())
     }

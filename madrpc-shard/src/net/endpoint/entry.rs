@@ -229,17 +229,17 @@ impl Entry {
     /// Ends a session for which QUIC keeps far more than a window of data: what comes in pieces that nothing can be read of takes
     /// a hundred bytes for each of theirs. Where memory is short, it has less.
     pub(super) fn end_if_scattered(&mut self) {
-        let kept = self.session.kept_bytes();
-        if kept == 0 {
+        let scattered = self.session.scattered_bytes();
+        if scattered == 0 {
             return;
         }
         let most = match self.is_over() {
             true => 2 * SESSION_WINDOW_BYTES,
             false => 2 * SESSION_WINDOW_MAX_BYTES,
         };
-        if kept as u64 > most {
+        if scattered as u64 > most {
             let reason = format!(
-                "{kept} bytes of this server's memory are taken by what the session has sent in pieces with gaps between them"
+                "{scattered} bytes of this server's memory are taken by what the session has sent in pieces with gaps between them"
             );
             self.session.close(Goodbye::Overloaded, &reason);
         }

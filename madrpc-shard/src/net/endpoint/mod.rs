@@ -119,11 +119,14 @@ impl Endpoint {
     }
 
     /// Whether so many bytes of small frames wait for the network already, for which a further small one would wait. A large one
-    /// is put beside others for as long as the session has memory for it.
+    /// is put beside others up to a quarter of the session's part of the memory: results that come in on it need room, too.
     pub(crate) fn has_backlog(&self, key: SessionKey, is_large: bool, bytes: usize) -> bool {
         let entry = self.sessions.get(key);
         entry.is_some_and(|entry| match is_large {
-            true => entry.session.waiting_bytes() > bytes && entry.is_over(),
+            true => {
+                let waiting = entry.session.waiting_bytes();
+                waiting > bytes && entry.held.is_over(4 * waiting)
+            }
             false => entry.session.waiting_small_bytes() > bytes,
         })
     }
