@@ -19,28 +19,5 @@
       getPrototypeOf(Iterator.from({ next() {} })),
     ],
     others: [Function.prototype, getOwnPropertyDescriptor((function () { return arguments; })(), "callee").get],
-    // Prototypes of which programs assign everything on instances.
-    wholly: [Object, Function, Promise, Map, Set, WeakMap, WeakSet].map((of) => of.prototype),
-    // And what they assign on instances of all others.
-    assignable: [
-      "constructor", "message", "name", "toJSON", "toLocaleString", "toString", "valueOf", Symbol.asyncIterator,
-      Symbol.iterator, "push", "pop", "shift", "unshift", "splice", "sort", "reverse", "next", "return", "throw", "exec",
-    ],
-    // What assigning this property does, whichever prototype it is inherited from: the instance gets it.
-    setter: (key) => {
-      const set = getOwnPropertyDescriptor({
-        set key(assigned) {
-          const own = getOwnPropertyDescriptor(this, key);
-          if (own === undefined) {
-            defineProperty(this, key, { value: assigned, writable: true, enumerable: true, configurable: true });
-          } else if (own.set === set) {
-            throw new TypeError(`"${String(key)}" of a built-in prototype is read-only`);
-          } else {
-            this[key] = assigned;
-          }
-        },
-      }, "key").set;
-      return set;
-    },
   };
 })()

@@ -222,6 +222,80 @@ fn ordinary_programs_still_work() {
     }
 }
 
+/// For each data property of each prototype that can be reached: what inherits from it may have its own.
+#[test]
+fn whatever_a_prototype_has_can_be_assigned_to_those_who_inherit() {
+    let found = call(
+        &mut lane(
+            "'use strict'; madrpc.register('f', () => {
+                const prototypes = new Map(), failed = [];
+                const note = (value, name) => value && !prototypes.has(value) && prototypes.set(value, name);
+                for (const name of Reflect.ownKeys(globalThis)) note(Object.getOwnPropertyDescriptor(globalThis, name)?.value?.prototype ?? globalThis[name]?.prototype, name);
+                for (const sample of [function* () {}, async () => {}, async function* () {}, [].values(), new Map().values(), new Set().values(),
+                    ''.matchAll(/./g), [].values().map(String), Iterator.from({ next() {} }), new Uint8Array(0), async function* () {}.prototype, function* () {}.prototype]) {
+                    for (let at = Object.getPrototypeOf(sample); at; at = Object.getPrototypeOf(at)) note(at, `of ${Object.prototype.toString.call(sample)}`);
+                }
+                let tried = 0;
+                const own = {};
+                for (const [prototype, name] of prototypes) {
+                    for (const key of Reflect.ownKeys(prototype)) {
+                        const { set, get } = Object.getOwnPropertyDescriptor(prototype, key);
+                        if ((get && !set) || key === '__proto__' || typeof prototype === 'function' && ['name', 'length', 'caller', 'arguments'].includes(key)) continue;
+                        // What the language itself says is read-only, or has a setter for.
+                        const is = (...keys) => keys.includes(key);
+                        if (is(Symbol.toStringTag, Symbol.hasInstance, Symbol.unscopables, Symbol.toPrimitive, 'stack', 'BYTES_PER_ELEMENT') || /_ERR$/.test(String(key))) continue;
+                        if (/Generator|AsyncFunction/.test(name) && is('constructor', 'prototype') || prototype === Iterator.prototype && is('constructor')) continue;
+                        if ((Array.isArray(prototype) || prototype === String.prototype) && key === 'length') continue;
+                        const heir = Object.create(prototype);
+                        let before;
+                        try { before = prototype[key]; } catch { continue; } // An accessor of the language's own.
+                        tried++;
+                        try {
+                            heir[key] = own;
+                            heir[key] = own;
+                            const { value, writable, enumerable, configurable } = Object.getOwnPropertyDescriptor(heir, key);
+                            if (value !== own || !writable || !enumerable || !configurable) throw 'it is not the own property';
+                            if (!Object.is(prototype[key], before)) throw 'the prototype has changed';
+                            try { prototype[key] = own; throw 'the prototype can be written'; } catch (error) { if (!/read-only|extensible/.test(error)) throw error; }
+                            if (!Object.is(prototype[key], before)) throw 'the prototype was written';
+                        } catch (error) {
+                            failed.push(`${String(name)}.${String(key)}: ${error}`);
+                        }
+                    }
+                }
+                return [tried > 350, failed];
+            });",
+        ),
+        0,
+        &Value::Null,
+    );
+    let expected = Value::Array(vec![Value::Bool(true), Value::Array(vec![])]);
+    assert_eq!(found, Ok(expected));
+}
+
+#[test]
+fn assigning_follows_the_receiver() {
+    for body in [
+        "const d = new Date(0); d.getTime = () => 7; return d.getTime() === 7 && Object.keys(d).join() === 'getTime';",
+        "const l = [3]; l.map = (f) => f(8); l.filter = 1; return l.map((x) => x + 1) === 9 && l.filter === 1;",
+        "const r = /a/g; r.exec = () => null; r.test = 2; return r.exec('a') === null && r.test === 2;",
+        "const b = new Uint8Array(2); b.subarray = 3; b.fill = 4; return b.subarray + b.fill === 7;",
+        "class D extends Date { getTime = () => 9; format() { return this.getTime(); } } return new D().format() === 9;",
+        "class A extends Array { constructor() { super(); this.map = 'm'; super.filter = 'f'; } } const a = new A(); return a.map + a.filter === 'mf' && Object.keys(a).join() === 'map,filter';",
+        "const o = Object.freeze([1]); try { o.map = 1; return false; } catch (e) { return e instanceof TypeError && [1].map((x) => x)[0] === 1; }",
+        "const o = Object.defineProperty([], 'map', { value: 1 }); try { o.map = 2; return false; } catch { return o.map === 1; }",
+        "const seen = []; const p = new Proxy([], { defineProperty(t, k, d) { seen.push(k); return Reflect.defineProperty(t, k, d); } }); p.slice = 1; return seen.join() === 'slice' && p.slice === 1;",
+        "const o = Object.create(Date.prototype, { getTime: { value: 1, writable: true } }); o.getTime = 2; return o.getTime === 2;",
+    ] {
+        let source = format!("'use strict'; madrpc.register('f', () => {{ {body} }});");
+        assert_eq!(
+            call(&mut lane(&source), 0, &Value::Null),
+            Ok(Value::Bool(true)),
+            "{body}"
+        );
+    }
+}
+
 #[test]
 fn arguments_may_be_named_as_built_ins_are() {
     let mut lane = lane("madrpc.register('echo', (value) => [value, Object.keys(value).length]);");

@@ -41,7 +41,7 @@
     if (value === undefined || value === null) throw new TypeError(`String.prototype.${what} called on ${value}`);
     return String(value);
   };
-  const dateText = (date, name, locales, options) => (time(date), speak().date(date, name, locales, options));
+  const dateText = (date, name, locales, options) => speak().date(new Date(time(date)), name, locales, options);
   // The engine asks the elements without these.
   const listText = (list, length, locales, options) => {
     let all = "";
@@ -76,7 +76,7 @@
     }],
   ];
   for (const [prototype, methods] of replaced) {
-    for (const [name, value] of Object.entries(methods)) Object.defineProperty(prototype, name, { value });
+    for (const [name, value] of Object.entries(methods)) Object.defineProperty(prototype, name, { value, writable: true, configurable: true });
   }
 
   const unboxers = [Number, String, Boolean, BigInt].map((kind) => method(kind.prototype.valueOf));
@@ -238,10 +238,10 @@
     // The registered functions, each with its name, the function and its options; nothing can be registered afterwards.
     close() { open = false; return functions; },
     // Makes these globals, all together where one of them is first asked for.
-    bring(names, part, make, host, plan) {
+    bring(names, part, make, host) {
       let made;
       const bringAll = () => {
-        made = make(part, host, plan);
+        made = make(part, host);
         host.brought.push(...Object.values(made));
         return made;
       };

@@ -11,7 +11,7 @@ mod url;
 pub(super) use console::ConsoleLog;
 
 use super::exchange::Exchange;
-use super::harden::Plan;
+use super::harden;
 use super::host::function;
 use super::values;
 use embedded::Embedded;
@@ -72,7 +72,6 @@ pub(super) fn install<'js>(
     host.set("urlMaxBytes", url::MAX_BYTES)?;
     of_host("random", function(ctx, exchange, random))?;
     host.set("brought", Array::new(ctx.clone())?)?;
-    let plan = Plan::new(ctx)?;
     let bring: Function<'js> = tools.get("bring")?;
     let make = function(ctx, exchange, make)?;
     // Not in the middle of a call, on what is left of its stack.
@@ -81,9 +80,9 @@ pub(super) fn install<'js>(
         part.source.compiled()?;
         exchange.pause();
         let names = part.names.to_vec();
-        bring.call::<_, ()>((names, at, make.clone(), host.clone(), plan.object()))?;
+        bring.call::<_, ()>((names, at, make.clone(), host.clone()))?;
     }
-    plan.freeze_all(ctx, || exchange.pause())?;
+    harden::freeze_all(ctx, || exchange.pause())?;
     Ok(console_log)
 }
 
@@ -99,14 +98,13 @@ fn make<'js>(
     ctx: Ctx<'js>,
     part: usize,
     host: Object<'js>,
-    plan: Object<'js>,
 ) -> rquickjs::Result<Option<Value<'js>>> {
     let Some(part) = PARTS.get(part) else {
         return Ok(None);
     };
     let make: Function<'js> = part.source.evaluate(&ctx)?;
     let made: Value<'js> = make.call((host,))?;
-    Plan::of(plan).freeze(&ctx, &made)?;
+    harden::freeze(&ctx, &made)?;
     Ok(Some(made))
 }
 
