@@ -27,11 +27,17 @@ fn what_travels_is_what_node_clones() {
         Ok(count) => (std::process::id().wrapping_mul(7_919) % (1 << 30), count),
         Err(_) => (0, COUNT),
     };
-    let script = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clones/values.js"));
+    let script = Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/clones/values.js"
+    ));
     let arguments = [from.to_string(), count.to_string()];
     let Ok(in_node) = Command::new("node").arg(script).args(arguments).output() else {
         // Past the harness, which shows only what failing tests print.
-        let _ = writeln!(std::io::stderr(), "skipping the comparison with Node.js: it is not there");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipping the comparison with Node.js: it is not there"
+        );
         return;
     };
     let said = String::from_utf8_lossy(&in_node.stderr);
@@ -54,5 +60,8 @@ fn what_travels_is_what_node_clones() {
         tried += 1;
     }
     assert_eq!(tried, count);
-    assert!(refused > 0 && refused < count / 5, "{refused} refused of {count}");
+    assert!(
+        refused > 0 && refused < count / 5,
+        "{refused} refused of {count}"
+    );
 }

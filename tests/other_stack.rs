@@ -163,7 +163,7 @@ fn a_length_on_a_stream_that_is_no_frames_ends_its_session_and_too_long_a_one_it
 }
 
 #[test]
-fn an_unknown_header_ends_its_session_and_a_servers_own_is_ignored() {
+fn a_header_that_cannot_be_read_ends_its_session_and_others_are_ignored() {
     is_attacked("hostile.headers", 1);
 }
 
@@ -258,6 +258,11 @@ fn an_orchestrator_serves_the_same() {
 #[test]
 fn a_client_that_begins_with_quic_version_2_is_negotiated_down_to_version_1() {
     talks("transport.version_2");
+}
+
+#[test]
+fn what_later_versions_say_besides_is_overlooked() {
+    talks("talk.later_versions");
 }
 
 #[test]

@@ -8,40 +8,58 @@ use std::time::Duration;
 /// The most candidates that a choice looks at, so that it costs the same among many.
 const LOOKS_MAX: usize = 32;
 
-/// A set of small numbers. To put one in or take it out costs the same however many there are.
+/// A set of small numbers, below 2³². To put one in or take it out costs the same however many there are.
 #[derive(Debug, Default)]
 pub struct Members {
-    members: Vec<usize>,
+    members: Vec<u32>,
     /// Where each number is among the members.
-    places: Vec<Option<usize>>,
+    places: Vec<u32>,
 }
+
+/// The place of a number that is not in the set.
+const OUT: u32 = u32::MAX;
 
 impl Members {
     /// Puts a number in the set, or takes it out.
     pub fn set(&mut self, number: usize, is_member: bool) {
         if number >= self.places.len() {
-            self.places.resize(number + 1, None);
+            if !is_member {
+                return;
+            }
+            self.places.resize(number + 1, OUT);
         }
         match (self.places[number], is_member) {
-            (None, true) => {
-                self.places[number] = Some(self.members.len());
-                self.members.push(number);
+            (OUT, true) => {
+                self.places[number] = self.members.len() as u32;
+                self.members.push(number as u32);
             }
-            (Some(place), false) => {
-                self.places[number] = None;
-                self.members.swap_remove(place);
-                if let Some(&moved) = self.members.get(place) {
-                    self.places[moved] = Some(place);
+            (OUT, false) | (_, true) => {}
+            (place, false) => {
+                self.places[number] = OUT;
+                self.members.swap_remove(place as usize);
+                if let Some(&moved) = self.members.get(place as usize) {
+                    self.places[moved as usize] = place;
                 }
             }
-            _ => {}
         }
+    }
+
+    /// Whether a number is in the set.
+    #[must_use]
+    pub fn contains(&self, number: usize) -> bool {
+        self.places.get(number).is_some_and(|place| *place != OUT)
     }
 
     /// The numbers in the set.
     #[must_use]
-    pub fn all(&self) -> &[usize] {
-        &self.members
+    pub fn all(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.members.iter().map(|&number| number as usize)
+    }
+
+    /// The number at a place among them; the places change as numbers come and go.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<usize> {
+        self.members.get(place).map(|&number| number as usize)
     }
 
     /// How many there are.
@@ -70,6 +88,12 @@ impl RoundRobin {
         self.upstreams.set(number, is_member);
     }
 
+    /// Whether an upstream is in the set.
+    #[must_use]
+    pub fn contains(&self, number: usize) -> bool {
+        self.upstreams.contains(number)
+    }
+
     /// Upstreams in the set.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -85,15 +109,36 @@ impl RoundRobin {
     /// What `usable` makes of the next upstream that it accepts, or `None` where it accepts none of the next 32; then those
     /// after them come next.
     pub fn pick<P>(&mut self, mut usable: impl FnMut(usize) -> Option<P>) -> Option<(usize, P)> {
-        let members = self.upstreams.all();
-        for _ in 0..members.len().min(LOOKS_MAX) {
-            let place = self.next % members.len();
+        let count = self.upstreams.len();
+        for _ in 0..count.min(LOOKS_MAX) {
+            let place = if self.next < count { self.next } else { 0 };
             self.next = place + 1;
-            if let Some(picked) = usable(members[place]) {
-                return Some((members[place], picked));
+            let number = self.upstreams.at(place)?;
+            if let Some(picked) = usable(number) {
+                return Some((number, picked));
             }
         }
         None
+    }
+}
+
+impl RoundRobin {
+    /// The one with the least of what `score` gives, of those for which it gives something, among the next 32; among equals the
+    /// next.
+    pub fn least(&mut self, mut score: impl FnMut(usize) -> Option<f32>) -> Option<usize> {
+        let count = self.upstreams.len();
+        let begin = if self.next < count { self.next } else { 0 };
+        let mut least: Option<(f32, usize)> = None;
+        for step in 0..count.min(LOOKS_MAX) {
+            let number = self.upstreams.at((begin + step) % count)?;
+            if let Some(score) = score(number)
+                && least.is_none_or(|(before, _)| score < before)
+            {
+                least = Some((score, number));
+            }
+        }
+        self.next = begin + 1;
+        least.map(|(_, number)| number)
     }
 }
 

@@ -10,6 +10,7 @@
 pub mod allocated;
 pub mod balance;
 pub mod call;
+pub mod fleet;
 pub mod identity;
 pub mod limits;
 pub mod lists;

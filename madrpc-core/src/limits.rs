@@ -179,6 +179,16 @@ pub const ENDINGS_PER_TURN: usize = 256;
 /// Datagrams that a shard takes from the others in one turn.
 pub const RELAYED_PER_TURN: usize = 1024;
 
+/// Memory of a shard for copies of calls that are under way, with which they can be sent again. Calls beyond it are sent once.
+pub const COPIES_MAX_BYTES: usize = 16 * MIB;
+
+/// How long a server may leave what it was sent without any acknowledgment, on a way that takes no time: an idle machine takes
+/// less than a millisecond for it, and a process that has the core to itself again after a busy one some 20.
+pub const SILENCE: Duration = Duration::from_millis(100);
+
+/// On a way that takes some: so many times there and back more.
+pub const SILENCE_ROUND_TRIPS: u32 = 4;
+
 /// Silence after which a session is over, between a client and its server.
 pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 

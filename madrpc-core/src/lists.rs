@@ -151,6 +151,14 @@ impl<T> Lists<T> {
         self.at(self.lists.get(list.0)?.last)
     }
 
+    /// The item that comes after one in its list; its key.
+    #[must_use]
+    pub fn after(&self, key: ItemKey) -> Option<ItemKey> {
+        let item = self.items.get(key.slot as usize)?;
+        let next = (item.generation == key.generation).then_some(item.next)?;
+        self.at(next).map(|(key, _)| key)
+    }
+
     fn at(&self, slot: usize) -> Option<(ItemKey, &T)> {
         let item = self.items.get(slot)?;
         let key = ItemKey {

@@ -152,9 +152,16 @@ fn the_numbers_are_the_pages() {
                 bill,
             },
         ),
-        ("GoAway", Header::GoAway),
-        ("Welcome", Header::Welcome { shards: 1 }),
+        ("GoAway", Header::GoAway { taken: 0 }),
+        (
+            "Welcome",
+            Header::Welcome {
+                shards: 1,
+                instance: 1,
+            },
+        ),
         ("Taken", Header::Taken { frames: 1 }),
+        ("Functions", Header::Functions { script: 1 }),
     ];
     for (name, header) in headers {
         let number = encoded(&header, b"")[frame::PREFIX_BYTES];

@@ -5,6 +5,7 @@ use super::help;
 use super::parse::{address, count, count_to, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use madrpc_core::fleet::Balance;
 use madrpc_shard::net::steer::SteeringChoice;
 use madrpc_shard::runtime::cpus::CpuSet;
 use std::path::PathBuf;
@@ -71,6 +72,11 @@ pub(crate) struct OrchestratorArgs {
     /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
     #[arg(short, long = "node", value_name = "HOST:PORT", required = true, value_parser = target)]
     pub(crate) nodes: Vec<String>,
+
+    /// Which of the nodes that have a function gets a call: each in turn, or the one that is expected to be through with it first,
+    /// by what is under way to each and how long it took for others of late
+    #[arg(long, value_name = "HOW", default_value = "round-robin", value_parser = balance())]
+    pub(crate) balance: Balance,
 
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -139,6 +145,11 @@ pub(crate) struct DevArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+}
+
+fn balance() -> impl TypedValueParser<Value = Balance> {
+    PossibleValuesParser::new(Balance::NAMES)
+        .map(|name| Balance::of_name(&name).unwrap_or_default())
 }
 
 fn steering() -> impl TypedValueParser<Value = SteeringChoice> {

@@ -10,7 +10,7 @@ use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
-use madrpc_shard::server::Server;
+use madrpc_shard::server::{Server, ServerConfig};
 use std::time::Duration;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -22,7 +22,10 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         let more = format!("nodes: {names}");
         return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
-    let config = config(&args.bind, Role::Orchestrator, &args.server)?;
+    let config = ServerConfig {
+        balance: args.balance,
+        ..config(&args.bind, Role::Orchestrator, &args.server)?
+    };
     let cores = cores(&config)?;
     sandbox::enter();
     let orchestrator = Server::orchestrator(&config, &nodes)?;

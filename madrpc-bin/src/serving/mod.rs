@@ -28,14 +28,14 @@ pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Re
 
 /// What every server is told.
 pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<ServerConfig, Failure> {
+    let identity = identity::of_server(&args.tls, role)?;
     Ok(ServerConfig {
-        bind: resolve_bind(bind)?,
         shards: args.shards,
         cpus: args.cpus.clone(),
         steering: args.steering,
-        identity: identity::of_server(&args.tls, role)?,
         spin: args.spin,
         memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
+        ..ServerConfig::new(resolve_bind(bind)?, identity)
     })
 }
 

@@ -1,10 +1,11 @@
 //! Frames: what travels on a session's streams.
 //!
 //! ```text
-//! frame = length: u32 little endian | header: postcard | body: the rest
+//! frame = length: u32 little endian | header: postcard | fields, where there are some | body: the rest
 //! ```
 //!
-//! `length` counts header and body. The body of a call or a reply is an encoded value, that of a failure a
+//! `length` counts all that follows; its highest bit says that there are fields, which is what a header may say besides
+//! ([`Fields`](super::Fields)). The body of a call or a reply is an encoded value, that of a failure a
 //! postcard [`CallError`](super::CallError); an orchestrator passes bodies on without looking into them.
 //!
 //! A frame that has not arrived whole is "none yet"; one that cannot be read is an error of the peer. On the channel a
@@ -14,11 +15,15 @@
 use super::bill::Bill;
 use super::body::Body;
 use super::error::ErrorKind;
+use super::fields::Fields;
 use crate::limits::HEADER_MAX_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the length prefix.
 pub const PREFIX_BYTES: usize = 4;
+
+/// What is added to the length of a frame that has fields. Most have none, and are not to pay for them with a byte.
+const HAS_FIELDS: u32 = 1 << 31;
 
 /// The length prefix that says nothing.
 pub const NOTHING: [u8; PREFIX_BYTES] = [0; PREFIX_BYTES];
@@ -66,12 +71,18 @@ pub enum Header<'a> {
         #[serde(borrow)]
         bill: Bill<&'a str>,
     },
-    /// The sender takes no new calls; those under way still get their replies.
-    GoAway,
+    /// Of a server: it takes no new calls; those under way still get their replies. A caller's answer to that: it has sent its
+    /// last call on this session.
+    GoAway {
+        /// Calls on the channel that it has taken. Those sent after so many have not been run, and never will.
+        taken: u64,
+    },
     /// What a caller should know of its server; the first thing that a server says.
     Welcome {
         /// Its shards. The first two bytes of a session's first connection ID, modulo this, choose one.
         shards: u16,
+        /// A number that the server has drawn when it started: who is reached by two addresses is one.
+        instance: u64,
     },
     /// What of the small frames has been taken in since the last time, said to those who pass on the calls of many: what one
     /// of them sends is not to fill the way of the others.
@@ -79,7 +90,19 @@ pub enum Header<'a> {
         /// Frames of the channel.
         frames: u32,
     },
+    /// What can be called at a node: all of it, said at the beginning of each session and whenever it changes. The body holds
+    /// the list, see [`Announcement`](super::Announcement).
+    Functions {
+        /// What tells the script from others: the first eight bytes of its SHA-256.
+        script: u64,
+    },
+    /// A frame of a kind that came later than this. It is never written.
+    #[serde(skip)]
+    Unknown,
 }
+
+/// The number of the last kind of frame that is known here.
+const LAST_KIND: u32 = 7;
 
 /// A caller whose calls come by way of others. It is believed to orchestrators and nodes only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,6 +131,8 @@ pub struct Root {
 pub struct Frame<'a> {
     /// What it says.
     pub header: Header<'a>,
+    /// What it says besides.
+    pub fields: Fields<'a>,
     /// What it says it about.
     pub body: Body<'a>,
 }
@@ -131,20 +156,72 @@ pub enum FrameError {
     Torn,
 }
 
-/// Appends a frame to `out`.
+/// Appends a frame without fields to `out`.
 pub fn write(out: &mut Vec<u8>, header: &Header<'_>, body: &[u8]) {
-    write_head(out, header, body.len());
+    write_head(out, header, Fields::NONE, body.len());
     out.extend_from_slice(body);
 }
 
 /// Appends the part of a frame that comes before its body, which has so many bytes.
-pub fn write_head(out: &mut Vec<u8>, header: &Header<'_>, body_bytes: usize) {
+pub fn write_head(out: &mut Vec<u8>, header: &Header<'_>, fields: Fields<'_>, body_bytes: usize) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     // Appending to a Vec cannot fail, and a header holds nothing that postcard refuses.
     let _ = postcard::serialize_with_flavor(header, Append(out));
-    let length = (out.len() - start - PREFIX_BYTES + body_bytes) as u32;
+    let mut mark = 0;
+    if !fields.is_empty() {
+        let _ = postcard::serialize_with_flavor(fields.0, Append(out));
+        mark = HAS_FIELDS;
+    }
+    let length = (out.len() - start - PREFIX_BYTES + body_bytes) as u32 | mark;
     out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// A frame out of all of its bytes, or the first of them.
+fn parse(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
+    let content = frame.get(PREFIX_BYTES..).unwrap_or_default();
+    match postcard::take_from_bytes::<Header<'_>>(content) {
+        Ok((header, rest)) => {
+            let (fields, body) = split_fields(frame, rest)?;
+            Ok(Frame {
+                header,
+                fields,
+                body: Body::from(body),
+            })
+        }
+        Err(_) => unknown(content),
+    }
+}
+
+/// The fields of a frame and what comes after them, out of what comes after its header.
+#[inline]
+pub(crate) fn split_fields<'a>(
+    frame: &[u8],
+    rest: &'a [u8],
+) -> Result<(Fields<'a>, &'a [u8]), FrameError> {
+    if frame
+        .get(PREFIX_BYTES - 1)
+        .is_none_or(|last| last & 0x80 == 0)
+    {
+        return Ok((Fields::NONE, rest));
+    }
+    match postcard::take_from_bytes::<&[u8]>(rest) {
+        Ok((fields, body)) => Ok((Fields(fields), body)),
+        Err(_) => Err(FrameError::BadHeader),
+    }
+}
+
+/// A frame whose header cannot be read: of a kind that came later, or of none.
+#[cold]
+pub(crate) fn unknown(content: &[u8]) -> Result<Frame<'_>, FrameError> {
+    match postcard::take_from_bytes::<u32>(content) {
+        Ok((kind, _)) if kind > LAST_KIND => Ok(Frame {
+            header: Header::Unknown,
+            fields: Fields::NONE,
+            body: Body::EMPTY,
+        }),
+        _ => Err(FrameError::BadHeader),
+    }
 }
 
 /// `input` without the lengths at its start that say nothing.
@@ -160,7 +237,7 @@ pub fn skip_nothing(mut input: &[u8]) -> &[u8] {
 #[must_use]
 pub fn announced(input: &[u8]) -> Option<usize> {
     let prefix = input.first_chunk::<PREFIX_BYTES>()?;
-    Some(u32::from_le_bytes(*prefix) as usize)
+    Some((u32::from_le_bytes(*prefix) & !HAS_FIELDS) as usize)
 }
 
 /// The bytes of the frame at the start of `input`, or `None` where it is not whole.
@@ -184,16 +261,7 @@ pub fn read(input: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Fr
     let Some(end) = whole(input, limit)? else {
         return Ok(None);
     };
-    let content = &input[PREFIX_BYTES..end];
-    let (header, body): (_, &[u8]) =
-        postcard::take_from_bytes(content).map_err(|_| FrameError::BadHeader)?;
-    Ok(Some((
-        Frame {
-            header,
-            body: Body::from(body),
-        },
-        end,
-    )))
+    Ok(Some((parse(&input[..end])?, end)))
 }
 
 /// The header of a frame of which only the beginning is there: enough to say whose body is too large.
@@ -201,11 +269,11 @@ pub fn read(input: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Fr
 /// # Errors
 /// Where `input` does not begin with a frame header.
 pub fn read_header(input: &[u8]) -> Result<Header<'_>, FrameError> {
+    let input = &input[..input.len().min(PREFIX_BYTES + HEADER_MAX_BYTES)];
     let content = input.get(PREFIX_BYTES..).unwrap_or_default();
-    let content = &content[..content.len().min(HEADER_MAX_BYTES)];
     match postcard::take_from_bytes(content) {
         Ok((header, _)) => Ok(header),
-        Err(_) => Err(FrameError::BadHeader),
+        Err(_) => unknown(content).map(|frame| frame.header),
     }
 }
 
@@ -238,6 +306,8 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 mod tests {
     use super::*;
 
+    const FIELDS: &[u8] = &[9, 2, 1, 2];
+
     const CALL: Header<'static> = Header::Call {
         id: 7,
         function: "add",
@@ -256,8 +326,9 @@ mod tests {
 
     fn encoded() -> Vec<u8> {
         let mut out = Vec::new();
-        write(&mut out, &CALL, b"arguments");
-        write(&mut out, &Header::GoAway, b"");
+        write_head(&mut out, &CALL, Fields(FIELDS), 9);
+        out.extend_from_slice(b"arguments");
+        write(&mut out, &Header::GoAway { taken: 3 }, b"");
         out
     }
 
@@ -265,10 +336,10 @@ mod tests {
     fn frames_read_back_in_order() {
         let bytes = encoded();
         let (first, used) = read(&bytes, 100).unwrap().unwrap();
-        assert_eq!(first.header, CALL);
+        assert_eq!((first.header, first.fields.0), (CALL, FIELDS));
         assert_eq!(first.body, b"arguments");
         let (second, rest) = read(&bytes[used..], 100).unwrap().unwrap();
-        assert_eq!(second.header, Header::GoAway);
+        assert_eq!(second.header, Header::GoAway { taken: 3 });
         assert_eq!(used + rest, bytes.len());
     }
 
@@ -287,7 +358,7 @@ mod tests {
         assert_eq!(
             read(&lie, 100),
             Err(FrameError::TooLong {
-                announced: u32::MAX as usize,
+                announced: (u32::MAX >> 1) as usize,
                 limit: 100
             })
         );
@@ -295,9 +366,22 @@ mod tests {
 
     #[test]
     fn garbage_is_no_frame() {
-        let bytes = [3, 0, 0, 0, 99, 1, 2];
+        let bytes = [3, 0, 0, 0, 5, 1, 0xff];
         assert_eq!(read(&bytes, 100), Err(FrameError::BadHeader));
         assert_eq!(read(&[0, 0, 0, 0], 100), Err(FrameError::BadHeader));
+    }
+
+    #[test]
+    fn a_kind_that_came_later_is_not_known_and_no_error() {
+        for kind in [LAST_KIND as u8 + 1, 99] {
+            let bytes = [3, 0, 0, 0, kind, 0xff, 0xff];
+            let (frame, used) = read(&bytes, 100).unwrap().unwrap();
+            assert_eq!((frame.header, used), (Header::Unknown, bytes.len()));
+            assert_eq!(read_header(&bytes), Ok(Header::Unknown));
+        }
+        let mut bytes = Vec::new();
+        write(&mut bytes, &Header::Functions { script: 1 }, b"");
+        assert_eq!(u32::from(bytes[PREFIX_BYTES]), LAST_KIND);
     }
 
     #[test]

@@ -3,10 +3,16 @@
 pub mod catalog;
 pub mod frame;
 
+mod announcement;
 mod bill;
 mod body;
 mod error;
+mod fields;
+mod trace;
 
+pub use announcement::Announcement;
 pub use bill::Bill;
 pub use body::Body;
 pub use error::{CallError, ErrorKind, Exception};
+pub use fields::{CallFields, Fields, Load, ReplyFields};
+pub use trace::Trace;

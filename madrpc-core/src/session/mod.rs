@@ -37,7 +37,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The application protocol both sides must speak (ALPN, RFC 7301).
-pub const PROTOCOL: &[u8] = b"madrpc/1";
+pub const PROTOCOL: &[u8] = b"madrpc/2";
 
 /// The stream that carries the small frames: the first that a client opens (RFC 9000, section 2.1).
 const CHANNEL: u64 = 0;
@@ -318,6 +318,19 @@ impl Session {
             return;
         }
         self.whereabouts.on_timeout(&mut self.quic);
+    }
+
+    /// The time that it takes there and back, as QUIC has measured it.
+    #[must_use]
+    pub fn round_trip(&self) -> Duration {
+        let path = self.quic.path_stats().find(|path| path.active);
+        path.map_or(Duration::ZERO, |path| path.rtt)
+    }
+
+    /// Calls on the channel that were handed out in its life.
+    #[must_use]
+    pub fn calls_taken(&self) -> u64 {
+        self.reader.calls_taken
     }
 
     /// Lets the peer know that we are still here, and learn whether it is.

@@ -4,7 +4,7 @@
 //! still want; how much may gather here is for the driver to bound.
 
 use crate::call::frame::{self, Header};
-use crate::call::{Bill, Body, CallError};
+use crate::call::{Bill, Body, CallError, Fields};
 use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -38,24 +38,49 @@ struct Departing {
 impl Outbox {
     /// Puts a frame on its way: on the channel, or on a stream of its own where the body is large.
     pub fn send<'b>(&mut self, header: &Header<'_>, body: impl Into<Body<'b>>) {
+        self.send_with(header, Fields::NONE, body);
+    }
+
+    /// The same, with fields.
+    pub fn send_with<'b>(
+        &mut self,
+        header: &Header<'_>,
+        fields: Fields<'_>,
+        body: impl Into<Body<'b>>,
+    ) {
         let body = body.into();
         match body.len() <= INLINE_BODY_MAX_BYTES {
-            true => frame::write(&mut self.channel, header, &body),
-            false => self.send_large(header, body.to_bytes()),
+            true => {
+                frame::write_head(&mut self.channel, header, fields, body.len());
+                self.channel.extend_from_slice(&body);
+            }
+            false => self.send_large(header, fields, body.to_bytes()),
         }
+    }
+
+    /// Where the next small frame will begin, for [`Outbox::small_from`].
+    #[must_use]
+    pub const fn small_end(&self) -> usize {
+        self.channel.len()
+    }
+
+    /// The small frames that were put on their way since [`Outbox::small_end`] gave this, as long as nothing was sent.
+    #[must_use]
+    pub fn small_from(&self, start: usize) -> &[u8] {
+        self.channel.get(start..).unwrap_or_default()
     }
 
     /// The same, of a body that goes as it is where it is large.
-    pub fn send_owned(&mut self, header: &Header<'_>, body: Vec<u8>) {
+    pub fn send_owned(&mut self, header: &Header<'_>, fields: Fields<'_>, body: Vec<u8>) {
         match body.len() <= INLINE_BODY_MAX_BYTES {
-            true => self.send(header, &body),
-            false => self.send_large(header, body.into()),
+            true => self.send_with(header, fields, &body),
+            false => self.send_large(header, fields, body.into()),
         }
     }
 
-    fn send_large(&mut self, header: &Header<'_>, body: Bytes) {
+    fn send_large(&mut self, header: &Header<'_>, fields: Fields<'_>, body: Bytes) {
         let mut head = Vec::with_capacity(HEADER_MAX_BYTES);
-        frame::write_head(&mut head, header, body.len());
+        frame::write_head(&mut head, header, fields, body.len());
         self.body_bytes += head.len() + body.len();
         self.bodies.push_back(Departing {
             head,

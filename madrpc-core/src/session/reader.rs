@@ -103,6 +103,8 @@ pub(super) struct Reader {
     pub(super) arriving: HashMap<u64, Arriving>,
     /// Memory that those take.
     arriving_bytes: usize,
+    /// Calls on the channel that were handed out in the life of the session.
+    pub(super) calls_taken: u64,
     /// Bytes read in the life of the session.
     pub(super) read_bytes: u64,
     now: Instant,
@@ -128,6 +130,7 @@ impl Reader {
             partial: Vec::new(),
             arriving: HashMap::new(),
             arriving_bytes: 0,
+            calls_taken: 0,
             read_bytes: 0,
             now: Instant::now(),
             unread: VecDeque::new(),
@@ -228,7 +231,7 @@ impl Reader {
 
     /// The frame that was found. Made here as it is handed out: to pack it anew on the way costs as much as to read it.
     #[inline]
-    pub(super) fn frame<'b>(&self, buffer: &'b mut FrameBuffer) -> Event<'b> {
+    pub(super) fn frame<'b>(&mut self, buffer: &'b mut FrameBuffer) -> Event<'b> {
         let Found { kind, start, bytes } = buffer.found;
         buffer.found = Found::NOTHING;
         let content = match kind {
@@ -243,19 +246,35 @@ impl Reader {
             }
             FoundKind::Nothing => return Event::Broken(FrameError::Torn),
         };
-        match postcard::take_from_bytes::<Header<'b>>(&content[frame::PREFIX_BYTES..]) {
-            Ok((header, body)) if body.len() <= self.body_max_bytes => {
+        let whole = content;
+        let content = &whole[frame::PREFIX_BYTES..];
+        // Straight into what is handed out: each time that a header is moved, the processor waits for its pieces.
+        match postcard::take_from_bytes::<Header<'b>>(content) {
+            Ok((header, rest)) => {
+                let (fields, body) = match frame::split_fields(whole, rest) {
+                    Ok(split) => split,
+                    Err(error) => return Event::Broken(error),
+                };
+                let is_call = matches!(header, Header::Call { .. });
+                self.calls_taken += u64::from(is_call && kind == FoundKind::Inline);
+                if body.len() > self.body_max_bytes {
+                    let bytes = content.len();
+                    return Event::TooLarge { header, bytes };
+                }
                 let body = match kind {
                     FoundKind::Body => Body::part(body, &buffer.body),
                     _ => Body::from(body),
                 };
-                Event::Frame(Frame { header, body })
+                Event::Frame(Frame {
+                    header,
+                    fields,
+                    body,
+                })
             }
-            Ok((header, _)) => Event::TooLarge {
-                header,
-                bytes: content.len() - frame::PREFIX_BYTES,
+            Err(_) => match frame::unknown(content) {
+                Ok(frame) => Event::Frame(frame),
+                Err(error) => Event::Broken(error),
             },
-            Err(_) => Event::Broken(FrameError::BadHeader),
         }
     }
 

@@ -345,6 +345,7 @@ fn echo(outbox: &mut Outbox, event: &Event<'_>) {
     let Event::Frame(Frame {
         header: Header::Call { id, .. },
         body,
+        ..
     }) = event
     else {
         panic!("a server is called: {event:?}");
@@ -359,6 +360,7 @@ fn replied<'a>(event: &Event<'a>) -> (u64, &'a [u8]) {
         Event::Frame(Frame {
             header: Header::Reply { id, .. },
             body,
+            ..
         }) => (*id, body.as_slice()),
         other => panic!("a client is replied to: {other:?}"),
     }

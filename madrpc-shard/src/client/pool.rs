@@ -9,7 +9,7 @@ use crate::net::transport::dialing_endpoint;
 use bytes::Bytes;
 use futures_channel::mpsc::UnboundedReceiver;
 use futures_channel::oneshot;
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind, Fields};
 use madrpc_core::identity::Identity;
 use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
 use madrpc_core::session::FrameBuffer;
@@ -179,6 +179,7 @@ impl Pool {
                     deadline,
                     depth: 0,
                     account: None,
+                    fields: Fields::NONE,
                 };
                 let waiting = Waiting { number, reply };
                 match self.upstreams.call(now, &request, waiting) {

@@ -65,6 +65,7 @@ impl NodeShard {
             config: accepting_config(identity)?,
             shard: 0,
             shards: 1,
+            instance: 1,
             tokens: Tokens::new(now)?,
             resets: Resets::new([0; 32], &name, now),
         };

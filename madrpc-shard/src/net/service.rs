@@ -3,6 +3,7 @@
 use super::dial::{Outcome, Upstreams};
 use super::endpoint::Endpoint;
 use super::incoming::{CallsOfCallers, Incoming};
+use bytes::Bytes;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::stats::Counters;
 use std::collections::HashMap;
@@ -68,6 +69,12 @@ pub(crate) trait Service: Sized + 'static {
     /// The functions by the numbers by which the shard's beacon shows them, where they have changed since this was last
     /// asked.
     fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
+        None
+    }
+
+    /// What can be called here, as callers are told of it at the beginning of their sessions, where it has changed since this was
+    /// last asked: what tells the script from others, and the body.
+    fn new_announcement(&mut self) -> Option<(u64, Bytes)> {
         None
     }
 

@@ -10,7 +10,7 @@ use crate::net::service::Io;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::Account;
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind, Fields};
 use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
 use std::collections::hash_map::IntoValues;
 use std::collections::{HashMap, VecDeque};
@@ -138,6 +138,7 @@ impl Node {
                 deadline,
                 depth,
                 account,
+                fields: Fields::NONE,
             };
             let sent = upstreams.call(io.now, &request, parent);
             return sent.map(Child::Sent).map_err(|(_, error)| error);

@@ -54,6 +54,8 @@ pub(super) struct Functions {
     listed: String,
     /// Whether the names were told since they have changed.
     pub(super) are_told: bool,
+    /// Whether the callers were.
+    pub(super) are_announced: bool,
 }
 
 impl Functions {
@@ -68,6 +70,7 @@ impl Functions {
             script: 0,
             listed: String::new(),
             are_told: false,
+            are_announced: false,
         };
         functions.replace(registrations, config, counters);
         functions
@@ -82,6 +85,7 @@ impl Functions {
     ) {
         self.script += 1;
         self.are_told = false;
+        self.are_announced = false;
         self.by_name.clear();
         for (place, function) in registrations.iter().enumerate() {
             let options = &function.options;

@@ -146,6 +146,11 @@ impl Lanes {
         Ok(lanes)
     }
 
+    /// The script that new lanes load.
+    pub(super) const fn script(&self) -> &Script {
+        &self.script
+    }
+
     /// What the script has registered.
     pub(super) fn registrations(&self) -> &[Registration] {
         &self.registrations

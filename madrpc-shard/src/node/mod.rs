@@ -56,6 +56,7 @@ use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
+use bytes::Bytes;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
 use children::Orphans;
@@ -63,7 +64,7 @@ use family::{Families, Member};
 use functions::Functions;
 use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Announcement, Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
 use packing::Packing;
@@ -324,6 +325,19 @@ impl Service for Node {
     fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
         let are_told = std::mem::replace(&mut self.functions.are_told, true);
         (!are_told).then(|| self.functions.names(&self.counters))
+    }
+
+    fn new_announcement(&mut self) -> Option<(u64, Bytes)> {
+        if std::mem::replace(&mut self.functions.are_announced, true) {
+            return None;
+        }
+        let registered = self.lanes.registrations().iter();
+        let functions = registered.map(|one| (one.name.clone(), one.options.into()));
+        let announcement = Announcement {
+            functions: functions.collect(),
+        };
+        let script = self.lanes.script().digest();
+        Some((script, announcement.encode().into()))
     }
 
     fn counters(&self) -> &Counters {

@@ -8,7 +8,7 @@ use crate::engine::Outcome;
 use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, ErrorKind, Fields};
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,9 @@ impl Node {
                         Ok(()) => {
                             let header = Header::Reply { id, bill };
                             match bytes > INLINE_BODY_MAX_BYTES {
-                                true => outbox.send_owned(&header, lane.take_output()),
+                                true => {
+                                    outbox.send_owned(&header, Fields::NONE, lane.take_output())
+                                }
                                 false => lane.with_output(|body| outbox.send(&header, body)),
                             }
                         }

@@ -16,6 +16,7 @@ use inquiry::Inquiries;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::fleet::Balance;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
 use results::ResultSizes;
@@ -82,6 +83,7 @@ impl Orchestrator {
         seat: &Seat,
         endpoint: Endpoint,
         nodes: &[Addresses],
+        balance: Balance,
         now: Instant,
     ) -> (Self, Upstreams<Tag>) {
         let names = nodes.iter().map(ToString::to_string);
@@ -93,7 +95,8 @@ impl Orchestrator {
             passed_on: 0,
         };
         let (sessions, keep) = (seat.sessions(), Keep::Always);
-        let upstreams = Upstreams::new(endpoint, nodes, sessions, NODE_NAME, keep, now);
+        let mut upstreams = Upstreams::new(endpoint, nodes, sessions, NODE_NAME, keep, now);
+        upstreams.router().set_balance(balance);
         (orchestrator, upstreams)
     }
 
@@ -122,7 +125,15 @@ impl Service for Orchestrator {
 
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
         let name = call.request.function;
-        let number = self.counters.find(name);
+        let Some(upstreams) = &mut io.upstreams else {
+            return;
+        };
+        let function = upstreams.find(name);
+        let number = match function {
+            // One look for the name, and not another in the counters.
+            Some(function) => upstreams.router().mark(function),
+            None => self.counters.find(name),
+        };
         let expected = self.sizes.expected(number);
         let waiting = Waiting {
             session: call.session,
@@ -131,14 +142,11 @@ impl Service for Orchestrator {
             arrived: call.arrived,
             expected,
         };
-        let Some(upstreams) = &mut io.upstreams else {
-            return;
-        };
         let request = Request {
             account: io.callers.origin(call.session, call.request.account),
             ..call.request
         };
-        match upstreams.call(io.now, &request, Tag::Call(waiting)) {
+        match upstreams.call_known(io.now, &request, function, Tag::Call(waiting)) {
             Ok(sent) => {
                 let passed_on = Call::PassedOn(sent);
                 // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
@@ -204,7 +212,11 @@ impl Service for Orchestrator {
         if let Function::Named(name) = &waiting.function
             && implies_function(&outcome)
         {
-            waiting.function = Function::Known(self.counters.number(name));
+            let number = self.counters.number(name);
+            if let Some(upstreams) = &mut io.upstreams {
+                upstreams.router().set_mark(name, number);
+            }
+            waiting.function = Function::Known(number);
         }
         self.count(&waiting, node, io.now, outcome.error_kind());
         if let Function::Known(number) = waiting.function

@@ -131,6 +131,7 @@ impl Server {
         let started = Instant::now();
         let tokens = Tokens::new(started)
             .map_err(|error| system("random numbers")(std::io::Error::other(error)))?;
+        let instance = fastrand::u64(..);
         let reset_key = config.identity.derive_secret(RESET_PURPOSE)?;
         let resets = Resets::new(reset_key, &identity_of(&name), started);
         let shards = sockets.len() as u16;
@@ -167,6 +168,7 @@ impl Server {
                         config,
                         shard,
                         shards,
+                        instance,
                         tokens,
                         resets,
                     };

@@ -41,14 +41,15 @@ impl Server {
             ));
         }
         preflight::check(cores.len())?;
-        let identity = config.identity.clone();
+        let (identity, balance) = (config.identity.clone(), config.balance);
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             move |seat: &Seat, budget: &Rc<Budget>, now| {
                 let all: Vec<SocketAddr> = nodes.iter().flat_map(Addresses::all).copied().collect();
                 let endpoint =
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
-                let (orchestrator, upstreams) = Orchestrator::new(seat, endpoint, &nodes, now);
+                let (orchestrator, upstreams) =
+                    Orchestrator::new(seat, endpoint, &nodes, balance, now);
                 Ok::<_, TransportError>((orchestrator, Some(upstreams)))
             }
         })

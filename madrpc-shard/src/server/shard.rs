@@ -40,6 +40,10 @@ use std::time::{Duration, Instant};
 /// How long the last frames of a stopping shard may wait for their receivers.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How long a stopping shard waits for what was sent to it before its last word had arrived: it refuses that, so that it is
+/// certain that it has not run.
+const LINGER_MIN: Duration = Duration::from_millis(50);
+
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
 
@@ -81,8 +85,11 @@ pub(crate) enum Next {
 enum Stage {
     Serving,
     Draining,
-    /// All is said; until then the network may take it.
-    Leaving(Instant),
+    /// All is said. It stays for at least so long, and until then for what the network has not taken.
+    Leaving {
+        from: Instant,
+        until: Instant,
+    },
 }
 
 impl<S: Service> Shard<S> {
@@ -153,6 +160,9 @@ impl<S: Service> Shard<S> {
             service.hold_core(&mut io);
         }
         self.tell_functions();
+        if let Some((script, body)) = self.service.new_announcement() {
+            self.callers.announce(script, body);
+        }
         self.leave(now);
         self.flush(now);
         if self.has_left(now) {
@@ -204,7 +214,11 @@ impl<S: Service> Shard<S> {
                 calls,
                 upstreams: upstreams.as_mut(),
             };
-            let Frame { header, body } = match event {
+            let Frame {
+                header,
+                fields,
+                body,
+            } = match event {
                 Event::Frame(frame) => frame,
                 Event::TooLarge { header, bytes } => {
                     if let Header::Call { id, .. } = header {
@@ -230,11 +244,13 @@ impl<S: Service> Shard<S> {
                     continue;
                 }
                 // A caller that takes no calls changes nothing for us; the others are a server's.
-                Header::GoAway
+                Header::GoAway { .. }
                 | Header::Reply { .. }
                 | Header::Failure { .. }
                 | Header::Welcome { .. }
-                | Header::Taken { .. } => continue,
+                | Header::Taken { .. }
+                | Header::Functions { .. }
+                | Header::Unknown => continue,
             };
             if let Err(error) = check(function, *stage == Stage::Serving) {
                 refuse(io.callers, session, id, &error);
@@ -262,6 +278,7 @@ impl<S: Service> Shard<S> {
                     deadline: later(now, timeout),
                     depth,
                     account,
+                    fields,
                 },
                 arrived: now,
             };
@@ -352,10 +369,14 @@ impl<S: Service> Shard<S> {
             ToShard::Drain => {
                 self.stage = Stage::Draining;
                 self.callers.stop_accepting();
-                self.callers
-                    .each_outbox(|outbox| outbox.send(&Header::GoAway, &[]));
+                self.callers.say_goodbye();
             }
-            ToShard::Stop => self.stage = Stage::Leaving(now),
+            ToShard::Stop => {
+                self.stage = Stage::Leaving {
+                    from: now,
+                    until: now,
+                }
+            }
         }
     }
 
@@ -424,16 +445,20 @@ impl<S: Service> Shard<S> {
     /// Says goodbye once a draining shard has nothing left to do.
     fn leave(&mut self, now: Instant) {
         if self.stage == Stage::Draining && self.service.is_idle() {
-            self.stage = Stage::Leaving(later(now, LINGER));
+            self.stage = Stage::Leaving {
+                from: later(now, LINGER_MIN),
+                until: later(now, LINGER),
+            };
         }
     }
 
     /// Ends the sessions once all is said, or has waited long enough.
     fn has_left(&mut self, now: Instant) -> bool {
-        let Stage::Leaving(until) = self.stage else {
+        let Stage::Leaving { from, until } = self.stage else {
             return false;
         };
-        if now < until && !self.callers.is_quiet() {
+        let has_peers = self.callers.session_count() > 0;
+        if now < from && has_peers || now < until && !self.callers.is_quiet() {
             return false;
         }
         let reason = format!("{} {} is stopping", self.seat.role, self.seat.name);
@@ -467,7 +492,10 @@ impl<S: Service> Shard<S> {
     /// Sleeps until a datagram, a message or a timer.
     fn sleep(&self) {
         let linger = match self.stage {
-            Stage::Leaving(until) => Some(until),
+            Stage::Leaving { from, until } => Some(match Instant::now() < from {
+                true => from,
+                false => until,
+            }),
             _ => None,
         };
         let timers = [

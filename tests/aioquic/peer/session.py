@@ -21,7 +21,7 @@ from aioquic.quic.packet import QuicProtocolVersion
 from . import wire
 
 CHANNEL = 0
-PROTOCOL = "madrpc/1"
+PROTOCOL = "madrpc/2"
 ANY_SERVER = "server.madrpc.internal"
 TOKEN_BYTES = 16
 RESET_MIN_BYTES = 21

@@ -106,7 +106,7 @@ def example(target: Target) -> None:
 
 
 def opening(target: Target) -> None:
-    """Nothing comes before the client has opened the channel; then Welcome is first, and alone."""
+    """Nothing comes before the client has opened the channel; then Welcome is first, and what can be called."""
     session = target.session()
     session.idle(0.3)
     assert session.frames == []
@@ -114,8 +114,10 @@ def opening(target: Target) -> None:
     session.drive(lambda: session.frames, "a frame")
     session.write(bytes(12))
     assert session.ask("add", [1, 2]) == 3
-    welcome, reply = session.frames
+    welcome, functions, reply = session.frames
     assert isinstance(welcome, wire.Welcome) and isinstance(reply, wire.Reply)
+    assert isinstance(functions, wire.Functions)
+    assert ["add", {}] in [[name, {}] for name, _ in functions.value], functions.value
 
 
 def shards(target: Target) -> None:
@@ -123,7 +125,8 @@ def shards(target: Target) -> None:
     for prefix in (0, 1, 2, 3, 1000, 1001, 65_534, 65_535):
         session = target.session(first_id=prefix.to_bytes(2, "big") + os.urandom(6))
         reply = session.answer(session.call("add", [1, 2]))
-        assert session.frames[0] == wire.Welcome(2), session.frames
+        welcome = session.frames[0]
+        assert isinstance(welcome, wire.Welcome) and welcome.shards == 2, session.frames
         assert reply.bill.shard == prefix % 2, (prefix, reply.bill)
         issued = session.quic._peer_cid.cid
         assert len(issued) == 16 and int.from_bytes(issued[:2], "big") % 2 == prefix % 2
@@ -206,7 +209,7 @@ def order(target: Target) -> None:
     slow = session.call("sleep", 300)
     quick = session.call("add", [1, 2])
     session.answer(slow)
-    assert [frame.id for frame in session.frames[1:]] == [quick, slow]
+    assert [frame.id for frame in session.frames if isinstance(frame, wire.Reply)] == [quick, slow]
     for id in (0, 2**32, 2**64 - 1):
         session.write(wire.call(id, "add", wire.encode([id % 1000, 1])))
         assert session.answer(id).value == id % 1000 + 1
@@ -240,6 +243,23 @@ def cancels(target: Target) -> None:
     assert session.answer(id).value == 3
 
 
+def later_versions(target: Target) -> None:
+    """Fields and frames of which the server does not know are no hindrance, and those that it knows are read beside them."""
+    session = target.session()
+    known = wire.field(1, b"\x01") + wire.field(3, bytes(range(1, 26))) + wire.field(4, b"somebody") + wire.field(5, b"key")
+    for fields in [
+        known,
+        wire.field(1_000_000, bytes(200)) + known + wire.field(77, b""),
+        # What cannot be read counts as not there.
+        wire.field(3, b"short") + wire.field(4, b"\xff") + wire.field(1, b""),
+        b"\xff\xff\xff",
+    ]:
+        session.write(wire.frame(wire.varint(200), bytes(30), wire.field(1, b"x")))
+        id = session.next_id()
+        session.write(wire.call(id, "add", wire.encode([1, 2]), fields=fields))
+        assert session.answer(id).value == 3, fields
+
+
 def cancels_while_queued(target: Target) -> None:
     """A call that is given up before it has begun is answered as any other."""
     session = target.session()
@@ -269,7 +289,8 @@ def goes_away(target: Target) -> None:
     slow = session.call("sleep", 2500)
     session.idle(0.1)
     hold(session)
-    session.drive(lambda: wire.GoAway() in session.frames, "GoAway")
+    # The one call that there was.
+    session.drive(lambda: wire.GoAway(1) in session.frames, "GoAway")
     late = session.fails("add", [1, 2])
     assert late.kind == wire.UNAVAILABLE and not late.may_have_run, late
     assert session.answer(slow).value == "slept"

@@ -241,7 +241,7 @@ def strangers_key(target: Target) -> None:
 
 def other_protocol(target: Target) -> None:
     """No common application protocol: refused, also where none is named."""
-    for protocols in (["madrpc/2"], ["h3", "madrpc"], None):
+    for protocols in (["madrpc/1"], ["h3", "madrpc"], None):
         session = target.begin(target.configuration(alpn_protocols=protocols))
         is_refused(session, 0x178)
         assert not session.is_open

@@ -1,4 +1,4 @@
-"""Frames and values of madrpc/1, byte by byte as the protocol's page says (the crate doc of madrpc-core)."""
+"""Frames and values of madrpc/2, byte by byte as the protocol's page says (the crate doc of madrpc-core)."""
 
 from __future__ import annotations
 
@@ -178,17 +178,25 @@ def decode(data: bytes) -> object:
     return value
 
 
-def frame(header: bytes, body: bytes = b"") -> bytes:
-    return struct.pack("<I", len(header) + len(body)) + header + body
+HAS_FIELDS = 1 << 31
+
+
+def field(number: int, content: bytes) -> bytes:
+    return varint(number) + block(content)
+
+
+def frame(header: bytes, body: bytes = b"", fields: bytes = b"") -> bytes:
+    content = header + (block(fields) if fields else b"") + body
+    return struct.pack("<I", len(content) | (HAS_FIELDS if fields else 0)) + content
 
 
 NO_ACCOUNT = b"\x00"
 
 
-def call(id: int, function: str, body: bytes, timeout_s: float = 30, depth: int = 0) -> bytes:
+def call(id: int, function: str, body: bytes, timeout_s: float = 30, depth: int = 0, fields: bytes = b"") -> bytes:
     timeout_us = int(timeout_s * 1_000_000)
     header = varint(0) + varint(id) + text(function) + varint(timeout_us) + bytes([depth]) + NO_ACCOUNT
-    return frame(header, body)
+    return frame(header, body, fields)
 
 
 def cancel(id: int) -> bytes:
@@ -239,12 +247,28 @@ class Failure:
 
 @dataclass(frozen=True)
 class GoAway:
-    pass
+    taken: int
 
 
 @dataclass(frozen=True)
 class Welcome:
     shards: int
+    instance: int
+
+
+@dataclass(frozen=True)
+class Functions:
+    script: int
+    body: bytes
+
+    @property
+    def value(self) -> object:
+        return decode(self.body)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    number: int
 
 
 NO_SUCH_FUNCTION = 1
@@ -267,8 +291,8 @@ def read_bill(reader: Reader) -> Bill:
     )
 
 
-def read_frame(content: bytes) -> Reply | Failure | GoAway | Welcome:
-    """The server's frame that has this content, header and body."""
+def read_frame(content: bytes) -> Reply | Failure | GoAway | Welcome | Functions | Unknown:
+    """The server's frame that has this content: header, fields and body."""
     reader = Reader(content)
     number = reader.varint(32)
     match number:
@@ -285,7 +309,9 @@ def read_frame(content: bytes) -> Reply | Failure | GoAway | Welcome:
                 exception = Thrown(reader.text(), reader.text(), reader.text(), reader.block())
             return Failure(id, bill, kind, message, may_have_run, exception)
         case 4:
-            return GoAway()
+            return GoAway(reader.varint())
         case 5:
-            return Welcome(reader.varint(16))
-    raise Malformed(f"a server's frame with the header number {number}")
+            return Welcome(reader.varint(16), reader.varint())
+        case 7:
+            return Functions(reader.varint(), reader.rest())
+    return Unknown(number)

@@ -385,9 +385,15 @@ fn some_frame(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
             kind: ErrorKind::from_number(input.arbitrary()?),
             bill: Bill::default(),
         },
-        4 => Header::GoAway,
+        4 => Header::GoAway {
+            taken: input.arbitrary()?,
+        },
         5 => Header::Welcome {
             shards: input.arbitrary()?,
+            instance: input.arbitrary()?,
+        },
+        6 => Header::Functions {
+            script: input.arbitrary()?,
         },
         _ => Header::Taken {
             frames: input.arbitrary()?,

@@ -20,7 +20,12 @@ const found = { language: [], host: [] };
     if (typeof value === "function") into.push(value);
     for (const key of Reflect.ownKeys(value)) {
       const property = Object.getOwnPropertyDescriptor(value, key);
-      for (const part of ["value", "get", "set"]) visit(property[part], into);
+      // What a prototype holds comes out of an accessor (engine/harden.rs), which is called here once and is of no more interest.
+      if (property.get !== undefined && property.set !== undefined && property.get.name === "") {
+        try { visit(property.get.call(value), into); } catch { /* One of the language's own. */ }
+      } else {
+        for (const part of ["value", "get", "set"]) visit(property[part], into);
+      }
     }
     visit(Object.getPrototypeOf(value), into);
   };

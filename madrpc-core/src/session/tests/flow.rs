@@ -51,6 +51,7 @@ fn a_body_over_the_limit_is_named_and_the_session_goes_on() {
             Event::Frame(Frame {
                 header: Header::Call { id, .. },
                 body,
+                ..
             }) => {
                 assert!(body == largest || body == b"small");
                 taken.push(id);
@@ -100,6 +101,7 @@ fn a_body_without_room_is_named_and_the_session_goes_on() {
             Event::Frame(Frame {
                 header: Header::Call { id, .. },
                 body: received,
+                ..
             }) => {
                 assert!(received == b"small" || received == body(id, LENGTH));
                 taken.push(id);
@@ -171,6 +173,7 @@ fn what_is_set_aside_comes_in_a_later_turn() {
                 let Event::Frame(Frame {
                     header: Header::Call { id, .. },
                     body: received,
+                    ..
                 }) = event
                 else {
                     panic!("{event:?}");
@@ -243,6 +246,7 @@ fn a_peer_that_never_reads_lets_frames_wait_and_no_more() {
         let Event::Frame(Frame {
             header: Header::Call { id, .. },
             body: received,
+            ..
         }) = event
         else {
             panic!("{event:?}");
@@ -303,7 +307,7 @@ fn a_turn_reads_no_more_than_its_budget() {
     loop {
         let mut taken = 0;
         turn_of(server, buffer, UNBOUNDED, |_, event| match event {
-            Event::Frame(Frame { header, body }) => {
+            Event::Frame(Frame { header, body, .. }) => {
                 taken += frame_bytes(&header, &body);
                 *if body[0] == 1 { &mut small } else { &mut large } += 1;
             }
@@ -420,6 +424,7 @@ fn a_large_body_is_handed_on_as_it_is_and_a_small_one_is_copied() {
             let Event::Frame(Frame {
                 header,
                 body: received,
+                ..
             }) = event
             else {
                 panic!("{event:?}");

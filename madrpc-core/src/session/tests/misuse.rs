@@ -15,7 +15,7 @@ type Misuse = (&'static str, fn(&mut quiche::Connection), &'static str);
 
 const UNREADABLE: &str = "frame header cannot be read";
 const TORN: &str = "a stream ended too early, or not with its frame";
-const LIE: &str = "frame of 4294967295 bytes announced, at most 66560 may come here";
+const LIE: &str = "frame of 2147483647 bytes announced, at most 66560 may come here";
 
 const MISUSES: [Misuse; 12] = [
     (
@@ -33,7 +33,7 @@ const MISUSES: [Misuse; 12] = [
     ),
     (
         "garbage for a header",
-        |quic| write(quic, CHANNEL, &[3, 0, 0, 0, 99, 1, 2], false),
+        |quic| write(quic, CHANNEL, &[3, 0, 0, 0, 5, 1, 0xff], false),
         UNREADABLE,
     ),
     (
@@ -88,7 +88,7 @@ const MISUSES: [Misuse; 12] = [
     ),
     (
         "garbage for the header of a body",
-        |quic| write(quic, 2, &[3, 0, 0, 0, 99, 1, 2], true),
+        |quic| write(quic, 2, &[3, 0, 0, 0, 5, 1, 0xff], true),
         UNREADABLE,
     ),
 ];
@@ -150,7 +150,9 @@ fn a_channel_that_the_peer_stopped_ends_the_session() {
     quic.stream_shutdown(CHANNEL, quiche::Shutdown::Read, 0)
         .unwrap();
     pipe.rest(|_, _, event| panic!("{event:?}"));
-    pipe.server().outbox().send(&Header::GoAway, b"");
+    pipe.server()
+        .outbox()
+        .send(&Header::GoAway { taken: 0 }, b"");
     assert_protocol("stopped", &pipe.endings(), "the channel was stopped");
 }
 
@@ -158,7 +160,7 @@ fn a_channel_that_the_peer_stopped_ends_the_session() {
 fn nothing_is_taken_from_a_peer_after_its_misuse() {
     let mut pipe = in_good_order();
     let quic = &mut pipe.client().quic;
-    let garbage = [3, 0, 0, 0, 99, 1, 2];
+    let garbage = [3, 0, 0, 0, 5, 1, 0xff];
     write(
         quic,
         CHANNEL,

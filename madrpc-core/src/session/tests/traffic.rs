@@ -1,6 +1,7 @@
 //! What is put in comes out, once and whole, whatever the weather.
 
 use super::*;
+use crate::call::Fields;
 use crate::limits::INLINE_BODY_MAX_BYTES;
 
 const CALLS: usize = 10_000;
@@ -159,7 +160,9 @@ fn a_body_at_the_edge_of_the_channel_stays_whole() {
 fn frames_put_in_before_the_handshake_arrive() {
     let mut pipe = Pipe::new(STORM);
     pipe.client().outbox().send(&call(1), b"early");
-    pipe.server().outbox().send(&Header::GoAway, b"");
+    pipe.server()
+        .outbox()
+        .send(&Header::GoAway { taken: 0 }, b"");
     let mut heard = [false; 2];
     while heard != [true; 2] {
         pipe.turn(|end, _, event| {
@@ -170,11 +173,12 @@ fn frames_put_in_before_the_handshake_arrive() {
                 End::Server => assert_eq!(
                     frame,
                     Frame {
+                        fields: Fields::NONE,
                         header: call(1),
                         body: b"early".into()
                     }
                 ),
-                End::Client => assert_eq!(frame.header, Header::GoAway),
+                End::Client => assert_eq!(frame.header, Header::GoAway { taken: 0 }),
             }
             assert!(!std::mem::replace(&mut heard[end as usize], true));
         });
@@ -184,7 +188,9 @@ fn frames_put_in_before_the_handshake_arrive() {
 #[test]
 fn a_server_may_speak_to_a_client_that_says_nothing() {
     let mut pipe = Pipe::new(CLEAR);
-    pipe.server().outbox().send(&Header::GoAway, b"");
+    pipe.server()
+        .outbox()
+        .send(&Header::GoAway { taken: 0 }, b"");
     let mut heard = false;
     while !heard {
         pipe.turn(|end, _, event| {
@@ -193,7 +199,8 @@ fn a_server_may_speak_to_a_client_that_says_nothing() {
                 (
                     End::Client,
                     Event::Frame(Frame {
-                        header: Header::GoAway,
+                        fields: Fields::NONE,
+                        header: Header::GoAway { taken: 0 },
                         body: b"".into()
                     })
                 )

@@ -7,7 +7,7 @@ use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::sleep::wait;
 use crate::net::spin::{REPLY_SPIN, Spin};
 use bytes::Bytes;
-use madrpc_core::call::{Body, CallError, ErrorKind};
+use madrpc_core::call::{Body, CallError, ErrorKind, Fields};
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
 use madrpc_core::stats::STATS;
@@ -128,6 +128,7 @@ impl<'a> Generator<'a> {
             deadline: later(now, CONNECT_TIMEOUT),
             depth: 0,
             account: None,
+            fields: Fields::NONE,
         };
         let tag = Sent {
             due: now,
@@ -180,6 +181,7 @@ impl<'a> Generator<'a> {
             deadline: later(now, self.plan.timeout),
             depth: 0,
             account: None,
+            fields: Fields::NONE,
         };
         for _ in 0..SENDS_PER_TURN {
             let Some(due) = self.schedule.take(now, self.upstreams.waiting()) else {

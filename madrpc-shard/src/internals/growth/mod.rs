@@ -25,7 +25,7 @@ use crate::net::seat::Seat;
 use crate::net::steer::Steering;
 use crate::net::transport::dialing_endpoint;
 use glommio::{LocalExecutorBuilder, Placement};
-use madrpc_core::call::Body;
+use madrpc_core::call::{Body, Fields};
 use madrpc_core::identity::{Authority, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use madrpc_core::session::Outbox;
@@ -112,6 +112,7 @@ fn request(now: Instant) -> Request<'static> {
         deadline: now + FOR_LONG,
         depth: 0,
         account: None,
+        fields: Fields::NONE,
     }
 }
 

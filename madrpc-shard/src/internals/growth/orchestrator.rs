@@ -8,7 +8,8 @@ use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::service::{Io, Service};
 use crate::orchestrator::{Call, Orchestrator, Tag};
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Bill, Body, ErrorKind};
+use madrpc_core::call::{Bill, Body, ErrorKind, Fields};
+use madrpc_core::fleet::Balance;
 use madrpc_core::session::Event;
 use std::time::Instant;
 
@@ -34,7 +35,8 @@ impl Forwarded {
         let caller = peer.session(&mut callers, now)?;
         let (seat, node) = (seat("orchestrator", now), Addresses::from(peer.address()?));
         let endpoint = peer.endpoint(now)?;
-        let (orchestrator, upstreams) = Orchestrator::new(&seat, endpoint, &[node], now);
+        let (orchestrator, upstreams) =
+            Orchestrator::new(&seat, endpoint, &[node], Balance::default(), now);
         let mut made = Self {
             orchestrator,
             callers,
@@ -94,6 +96,7 @@ impl Forwarded {
             bill,
         };
         let event = Event::Frame(Frame {
+            fields: Fields::NONE,
             header,
             body: Body::EMPTY,
         });

@@ -4,7 +4,7 @@ use super::{FIRST, Failure, Silent, request, sent};
 use crate::net::dial::{self, CallId, Place, State, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Bill, Body, CallError, ErrorKind};
+use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
 use madrpc_core::limits::HANDSHAKE_TIMEOUT;
 use madrpc_core::session::Event;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Targets {
 
     /// A link comes up.
     pub fn open(&mut self, target: usize, link: usize) {
-        let place = Place { target, link };
+        let place = Place::new(target, link);
         self.upstreams.enter(place, State::Open(self.session));
     }
 
@@ -50,7 +50,7 @@ impl Targets {
     pub fn lose(&mut self, target: usize, link: usize) {
         let message = format!("10.0.0.1:{target}: link {link} was lost");
         let why = CallError::not_run(ErrorKind::Unavailable, message);
-        let place = Place { target, link };
+        let place = Place::new(target, link);
         self.upstreams.enter(place, State::Down { why });
     }
 
@@ -126,12 +126,16 @@ impl Pending {
 
     /// The server says that it has so many shards.
     pub fn learn(&mut self, shards: u16) {
-        self.hear(Header::Welcome { shards });
+        self.hear(Header::Welcome {
+            shards,
+            instance: 1,
+        });
     }
 
     fn hear(&mut self, header: Header<'_>) -> bool {
         let event = Event::Frame(Frame {
             header,
+            fields: Fields::NONE,
             body: Body::EMPTY,
         });
         let outcome = self.upstreams.on_frame(FIRST, &event, self.now);

@@ -10,15 +10,19 @@ use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BACKLOG_MAX_BYTES, FORWARD_BACKLOG_MAX_BYTES};
-use madrpc_core::lists::ListKey;
+use madrpc_core::lists::{ItemKey, ListKey};
 use madrpc_core::wheel::TimerKey;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// Sessions of one caller to one server, at the most, where their number follows from the server's shards.
 pub const SESSIONS_MAX: usize = 16;
 
 /// Links to one server, with those to shards that it had before: a server may say anything, any number of times.
 const LINKS_MAX: usize = 2 * SESSIONS_MAX;
+
+/// More calls than any session has.
+const SILENT: usize = 1 << 40;
 
 /// How many sessions to open to each server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub(super) struct Target {
     down: Members,
     /// Those of them whose certificate was refused.
     refused: usize,
+    /// Links whose servers say nothing.
+    silent: Members,
 }
 
 /// A session, or the place of one.
@@ -79,7 +85,7 @@ pub(super) struct Link {
     /// Where its session goes, or went.
     pub(super) address: SocketAddr,
     /// Counts the sessions that calls were lost with: an answer counts only for the calls of the present one.
-    pub(super) epoch: u64,
+    pub(super) epoch: u32,
     pub(super) backoff: Backoff,
     /// The calls on it without an outcome.
     pub(super) calls: ListKey,
@@ -87,6 +93,18 @@ pub(super) struct Link {
     pub(super) on_their_way: OnTheirWay,
     /// When it is pinged next, where it is.
     pub(super) ping: Option<TimerKey>,
+    /// Small calls sent on its session.
+    pub(super) sent: u32,
+    /// How many of them its server has taken, where it takes no more.
+    pub(super) taken: Option<u64>,
+    /// When something was last sent on it.
+    pub(super) sent_at: Option<Instant>,
+    /// When it was first seen that its server has not answered that.
+    pub(super) asked_at: Option<Instant>,
+    /// Whether somebody will look for its silence.
+    pub(super) is_watched: bool,
+    /// The next of its calls to be put on another link, while its server says nothing.
+    pub(super) rescued: Option<ItemKey>,
 }
 
 pub(crate) enum State {
@@ -104,8 +122,25 @@ pub(crate) enum State {
 /// Where a link is: its target's number, and its own among the target's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) target: usize,
-    pub(crate) link: usize,
+    target: u32,
+    link: u32,
+}
+
+impl Place {
+    pub(crate) const fn new(target: usize, link: usize) -> Self {
+        Self {
+            target: target as u32,
+            link: link as u32,
+        }
+    }
+
+    pub(crate) const fn target(self) -> usize {
+        self.target as usize
+    }
+
+    pub(crate) const fn link(self) -> usize {
+        self.link as usize
+    }
 }
 
 impl Link {
@@ -123,6 +158,12 @@ impl Link {
             calls,
             on_their_way: OnTheirWay::default(),
             ping: None,
+            sent: 0,
+            taken: None,
+            sent_at: None,
+            asked_at: None,
+            is_watched: false,
+            rescued: None,
         }
     }
 
@@ -148,6 +189,7 @@ impl Target {
             connecting: Members::default(),
             down: Members::default(),
             refused: 0,
+            silent: Members::default(),
         }
     }
 
@@ -169,8 +211,8 @@ impl Target {
 
     /// Why links are down.
     pub(super) fn reasons(&self) -> impl Iterator<Item = &str> {
-        let down = self.down.all().iter();
-        down.filter_map(|&link| match &self.links[link].state {
+        let down = self.down.all();
+        down.filter_map(|link| match &self.links[link].state {
             State::Down { why } => Some(why.message.as_str()),
             _ => None,
         })
@@ -222,6 +264,18 @@ impl Target {
         true
     }
 
+    /// Notes whether a link's server says nothing; says whether that is new.
+    pub(super) fn set_silent(&mut self, link: usize, is_silent: bool) -> bool {
+        let was_silent = self.silent.contains(link);
+        self.silent.set(link, is_silent);
+        was_silent != is_silent
+    }
+
+    /// Whether the servers of all links say nothing that calls can take.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.silent.is_empty() && self.open.all().all(|link| self.silent.contains(link))
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> String {
         self.addresses.to_string()
@@ -242,6 +296,7 @@ impl Target {
         };
         note(&self.links[link].state, false);
         note(&state, true);
+        self.silent.set(link, false);
         self.links[link].state = state;
     }
 
@@ -264,21 +319,34 @@ impl Target {
 
     /// The link that the next call takes: the one with the fewest, among those whose handshake is over, or not. `calls`
     /// gives the number of calls on a session, or `None` where it takes no more.
+    #[inline]
     pub(super) fn pick(
         &mut self,
         is_open: bool,
         mut calls: impl FnMut(SessionKey, ListKey) -> Option<usize>,
     ) -> Option<(usize, SessionKey)> {
         let usable = match is_open {
-            true => self.open.all(),
-            false => self.connecting.all(),
+            true => &self.open,
+            false => &self.connecting,
         };
         let links = &self.links;
+        if usable.len() == 1 {
+            let place = usable.at(0)?;
+            let link = links.get(place)?;
+            let session = link.session()?;
+            calls(session, link.calls)?;
+            return Some((place, session));
+        }
         let at = self.balance.pick(usable.len(), |at| {
-            let link = &links[usable[at]];
-            calls(link.session()?, link.calls)
+            let place = usable.at(at)?;
+            let link = links.get(place)?;
+            let calls = calls(link.session()?, link.calls)?;
+            // Those that say nothing come after all others.
+            let is_silent = !self.silent.is_empty() && self.silent.contains(place);
+            Some(calls + usize::from(is_silent) * SILENT)
         })?;
-        Some((usable[at], links[usable[at]].session()?))
+        let place = usable.at(at)?;
+        Some((place, links[place].session()?))
     }
 }
 

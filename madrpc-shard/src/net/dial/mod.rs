@@ -17,6 +17,8 @@ mod crowding;
 mod links;
 mod picking;
 mod request;
+mod retry;
+mod silence;
 mod unreachable;
 mod upkeep;
 
@@ -29,11 +31,13 @@ use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
 use crowding::Crowding;
 use links::{Link, Target};
-use madrpc_core::balance::{Members, RoundRobin};
+use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, FunctionNumber, Router};
 use madrpc_core::limits::{
-    DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
+    COPIES_MAX_BYTES, DEADLINE_GRACE, ENDINGS_PER_TURN, FUNCTION_NAME_MAX_BYTES,
+    INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
 };
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
@@ -42,6 +46,9 @@ use request::answered;
 use std::collections::VecDeque;
 use std::time::Instant;
 use unreachable::why_none;
+
+/// Bytes of the deadline that a copy of a call begins with.
+const TIME_BYTES: usize = size_of::<u64>();
 
 /// Names a call until its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,17 +65,22 @@ pub(crate) struct Upstreams<T> {
     sessions: Sessions,
     targets: Vec<Target>,
     resolver: Resolver,
-    /// The targets with a session whose handshake is over, and those where one is going on.
-    open: RoundRobin,
-    connecting: RoundRobin,
+    /// Which of the targets gets a call; it knows them by their numbers.
+    router: Router,
+    copies: Copies,
+    /// Memory that copies may take; calls beyond it are sent once.
+    copies_max_bytes: usize,
+    /// The one that is sent again.
+    retried: Vec<u8>,
+    /// What the times in copies count from.
+    started: Instant,
     /// The targets with a link that is down, and those with one that is so for a reason that may pass.
     down: Members,
     passing: Members,
     /// The links of the sessions, by the sessions' places.
     places: Vec<Option<(SessionKey, Place)>>,
     calls: Lists<Pending<T>>,
-    /// The calls of sessions that are over, with their targets and the reason.
-    lost: VecDeque<(ListKey, usize, CallError)>,
+    lost: VecDeque<Lost>,
     timers: Wheel<Due>,
     /// Links that are down and may be dialled.
     due: VecDeque<Place>,
@@ -79,13 +91,28 @@ pub(crate) struct Upstreams<T> {
     unreachable: Option<CallError>,
 }
 
-/// A call without an outcome.
+/// A call without an outcome. There may be very many, and each is moved in and out: more than 128 bytes of it would be moved by
+/// a call of the library.
 struct Pending<T> {
     place: Place,
     /// That of the link, when it was sent.
-    epoch: u64,
+    epoch: u32,
+    /// Which of the small calls on the link's session it is, the first being 1, modulo 2³²; 0 for a large one.
+    sequence: u32,
     deadline: TimerKey,
+    attempt: Attempt,
+    /// What it takes to send it again.
+    copy: Copied,
     tag: T,
+}
+
+/// The calls of a session that is over, or of which its server has said that it will not run them.
+struct Lost {
+    calls: ListKey,
+    target: usize,
+    why: CallError,
+    /// How many of the session's small calls the server had taken, where it has said so.
+    taken: Option<u64>,
 }
 
 /// What is to be done at a time.
@@ -96,6 +123,8 @@ enum Due {
     Dial(Place),
     /// This link's session is to be pinged.
     Ping(Place),
+    /// It is to be seen whether this link's server says nothing.
+    Silence(Place),
 }
 
 /// Getters.
@@ -158,8 +187,11 @@ impl<T> Upstreams<T> {
             sessions,
             targets: Vec::new(),
             resolver: Resolver::new(),
-            open: RoundRobin::default(),
-            connecting: RoundRobin::default(),
+            router: Router::new(now),
+            copies: Copies::default(),
+            copies_max_bytes: COPIES_MAX_BYTES,
+            retried: Vec::new(),
+            started: now,
             down: Members::default(),
             passing: Members::default(),
             places: Vec::new(),
@@ -184,6 +216,7 @@ impl<T> Upstreams<T> {
         };
         let target = self.targets.len();
         self.targets.push(Target::new(addresses));
+        self.router.add(target);
         for number in 0..count {
             self.add_link(target, first.wrapping_add(number as u16));
         }
@@ -194,7 +227,7 @@ impl<T> Upstreams<T> {
         let picked = &mut self.targets[target];
         let link = picked.links.len();
         picked.add(Link::new(picked.address(), prefix, calls));
-        self.due.push_back(Place { target, link });
+        self.due.push_back(Place::new(target, link));
         self.note(target);
     }
 
@@ -202,15 +235,51 @@ impl<T> Upstreams<T> {
     ///
     /// # Errors
     /// `Unavailable`, at once, where no target can be reached, and `Overloaded` where all that can are behind;
-    /// `NoSuchFunction` where the name is longer than any.
+    /// `NoSuchFunction` where none that can be reached has the function, or the name is longer than any.
     pub(crate) fn call(
         &mut self,
         now: Instant,
         request: &Request<'_>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        match self.pick(now, is_large(request)) {
-            Ok((place, key)) => self.send(now, place, key, request, tag),
+        let function = self.find(request.function);
+        self.call_known(now, request, function, tag)
+    }
+
+    /// The number of a function that one of several targets has.
+    #[inline]
+    pub(crate) fn find(&self, name: &str) -> Option<FunctionNumber> {
+        // Where there is only one, it gets the call whatever it has.
+        match self.targets.len() > 1 {
+            true => self.router.find(name),
+            false => None,
+        }
+    }
+
+    /// What the functions of the targets are marked with, and can be.
+    pub(crate) fn router(&mut self) -> &mut Router {
+        &mut self.router
+    }
+
+    /// The same as [`Upstreams::call`], of a function that [`Upstreams::find`] has found.
+    ///
+    /// # Errors
+    /// As of [`Upstreams::call`].
+    #[inline]
+    pub(crate) fn call_known(
+        &mut self,
+        now: Instant,
+        request: &Request<'_>,
+        function: Option<FunctionNumber>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        let has_others = self.targets.len() > 1;
+        let mut attempt = Attempt::new(function, request.fields.of_call().may_repeat);
+        if has_others {
+            self.router.on_call();
+        }
+        match self.pick(&mut attempt, now, request) {
+            Ok(to) => self.send(now, to, request, (attempt, has_others), tag),
             Err(error) => Err((tag, error)),
         }
     }
@@ -228,7 +297,9 @@ impl<T> Upstreams<T> {
     ) -> Result<CallId, (T, CallError)> {
         for is_open in [true, false] {
             if let Some((link, key)) = self.pick_link(target, is_open, is_large(request)) {
-                return self.send(now, Place { target, link }, key, request, tag);
+                let place = Place::new(target, link);
+                let once = (Attempt::new(None, false), false);
+                return self.send(now, (place, key), request, once, tag);
             }
         }
         let down = self.targets.get(target).filter(|target| target.is_down());
@@ -239,25 +310,59 @@ impl<T> Upstreams<T> {
     fn send(
         &mut self,
         now: Instant,
-        place: Place,
-        session: SessionKey,
+        to: (Place, SessionKey),
         request: &Request<'_>,
+        (mut attempt, is_kept): (Attempt, bool),
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        if request.function.len() > FUNCTION_NAME_MAX_BYTES {
-            let error = format!(
-                "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
-                request.function.len()
-            );
-            return Err((tag, CallError::not_run(ErrorKind::NoSuchFunction, error)));
-        }
+        let id = self.calls.next_key();
+        let sent = match request.function.len() <= FUNCTION_NAME_MAX_BYTES {
+            true => self.put_on_session(now, to, id, request, is_kept),
+            false => Err(CallError::not_run(
+                ErrorKind::NoSuchFunction,
+                format!(
+                    "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
+                    request.function.len()
+                ),
+            )),
+        };
+        let (sequence, copy) = match sent {
+            Ok(sent) => sent,
+            Err(error) => return Err((tag, error)),
+        };
+        let (place, _) = to;
+        self.router.begun(&mut attempt, place.target());
+        let link = &self.targets[place.target()].links[place.link()];
+        let deadline = request.deadline + DEADLINE_GRACE;
+        let pending = Pending {
+            place,
+            epoch: link.epoch,
+            sequence,
+            deadline: self.timers.insert(deadline, Due::Deadline(id)),
+            attempt,
+            copy,
+            tag,
+        };
+        Ok(CallId(self.calls.push_back(link.calls, pending)))
+    }
+
+    /// Puts a call on a session, under this number; gives which of the session's small calls it is, and a copy of it, with which
+    /// it can be put on another, where it is to be kept and there is room for it.
+    #[inline]
+    fn put_on_session(
+        &mut self,
+        now: Instant,
+        (place, session): (Place, SessionKey),
+        id: ItemKey,
+        request: &Request<'_>,
+        is_kept: bool,
+    ) -> Result<(u32, Copied), CallError> {
         let timeout = request.deadline.saturating_duration_since(now);
-        let target = &mut self.targets[place.target];
+        let target = &mut self.targets[place.target()];
         let Some(outbox) = self.endpoint.outbox(session) else {
             let error = format!("{}: the session has just ended", target.address());
-            return Err((tag, CallError::not_run(ErrorKind::Unavailable, error)));
+            return Err(CallError::not_run(ErrorKind::Unavailable, error));
         };
-        let id = self.calls.next_key();
         let header = Header::Call {
             id: id.to_number(),
             function: request.function,
@@ -265,41 +370,58 @@ impl<T> Upstreams<T> {
             depth: request.depth,
             account: request.account,
         };
-        outbox.send(&header, request.body);
-        let link = &mut target.links[place.link];
+        let start = outbox.small_end();
+        outbox.send_with(&header, request.fields, request.body);
+        let mut copy = Copied::NONE;
+        if is_kept && !is_large(request) && self.copies.held_bytes() <= self.copies_max_bytes {
+            let until = request.deadline.saturating_duration_since(self.started);
+            let until = (until.as_micros() as u64).to_le_bytes();
+            copy = self.copies.add(until, outbox.small_from(start));
+        }
+        let link = &mut target.links[place.link()];
+        let mut sequence = 0;
         if !is_large(request) {
+            link.sent = link.sent.wrapping_add(1);
+            sequence = link.sent;
             self.crowding.on_sent(&mut link.on_their_way);
             self.crowding.look(&mut link.on_their_way, now);
         }
         if link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
-        let deadline = request.deadline + DEADLINE_GRACE;
-        let pending = Pending {
-            place,
-            epoch: link.epoch,
-            deadline: self.timers.insert(deadline, Due::Deadline(id)),
-            tag,
-        };
-        Ok(CallId(self.calls.push_back(link.calls, pending)))
+        self.on_sent(place, now);
+        Ok((sequence, copy))
     }
 
     /// Gives a call up: its server is told, and there will be no outcome. Gives the tag, unless there was one already.
     pub(crate) fn cancel(&mut self, CallId(key): CallId) -> Option<T> {
-        let pending = self.take(key)?;
+        let pending = self.take(key, Ending::Neutral, None, self.started)?;
         self.tell_cancelled(&pending, key);
         Some(pending.tag)
     }
 
-    fn take(&mut self, key: ItemKey) -> Option<Pending<T>> {
+    /// Takes a call out that has ended so, and took so long at its target.
+    fn take(
+        &mut self,
+        key: ItemKey,
+        ending: Ending,
+        took_us: Option<u64>,
+        now: Instant,
+    ) -> Option<Pending<T>> {
         let pending = self.calls.remove(key)?;
         self.timers.remove(pending.deadline);
+        self.forget(&pending, ending, took_us, now);
         Some(pending)
     }
 
     fn tell_cancelled(&mut self, pending: &Pending<T>, key: ItemKey) {
-        let link = &mut self.targets[pending.place.target].links[pending.place.link];
-        let session = link.session().filter(|_| link.epoch == pending.epoch);
+        self.tell_gone(pending.place, pending.epoch, key);
+    }
+
+    /// Tells the server of a link's session of this epoch that nobody waits for a call any more.
+    fn tell_gone(&mut self, place: Place, epoch: u32, key: ItemKey) {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        let session = link.session().filter(|_| link.epoch == epoch);
         if let Some(session) = session
             && let Some(outbox) = self.endpoint.outbox(session)
         {
@@ -322,26 +444,34 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) -> Option<(T, usize, Outcome<'b>)> {
         let (id, outcome) = match *event {
-            Event::Frame(Frame { header, body }) => match header {
+            Event::Frame(Frame { header, body, .. }) => match header {
                 Header::Reply { id, bill } => (id, Outcome::Reply { bill, body }),
                 Header::Failure { id, kind, bill } => (id, Outcome::Failure { kind, bill, body }),
-                Header::GoAway => {
-                    self.leave(session);
+                Header::GoAway { taken } => {
+                    self.leave(session, taken);
                     return None;
                 }
-                Header::Welcome { shards } => {
+                Header::Welcome { shards, .. } => {
                     self.learn(session, shards, now);
                     return None;
                 }
+                Header::Functions { script } => {
+                    if let Some(place) = self.place_of(session)
+                        && let Some(announcement) = Announcement::decode(&body)
+                    {
+                        self.router.announce(place.target(), script, &announcement);
+                    }
+                    return None;
+                }
                 Header::Taken { frames } => {
-                    if let Some(Place { target, link }) = self.place_of(session) {
-                        let link = &mut self.targets[target].links[link];
+                    if let Some(place) = self.place_of(session) {
+                        let link = &mut self.targets[place.target()].links[place.link()];
                         self.crowding.on_taken(&mut link.on_their_way, frames, now);
                     }
                     return None;
                 }
                 // Those are a caller's, and we are the caller here.
-                Header::Call { .. } | Header::Cancel { .. } => return None,
+                Header::Call { .. } | Header::Cancel { .. } | Header::Unknown => return None,
             },
             Event::TooLarge { header, bytes } => (answered(&header)?, Outcome::too_large(bytes)),
             Event::NoRoom { header, bytes } => (answered(&header)?, Outcome::no_room(bytes)),
@@ -350,11 +480,17 @@ impl<T> Upstreams<T> {
         let key = ItemKey::from_number(id);
         // A peer may answer what it was asked, and nobody else's calls.
         let place = self.place_of(session)?;
-        let epoch = self.targets[place.target].links[place.link].epoch;
+        let epoch = self.targets[place.target()].links[place.link()].epoch;
         let is_its = |pending: &&Pending<T>| (pending.place, pending.epoch) == (place, epoch);
-        self.calls.get(key).filter(is_its)?;
-        let pending = self.take(key)?;
-        Some((pending.tag, pending.place.target, outcome))
+        let pending = self.calls.get(key).filter(is_its)?;
+        if pending.copy != Copied::NONE
+            && let Some(error) = outcome.passing_error()
+            && self.try_again(key, &error, now)
+        {
+            return None;
+        }
+        let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
+        Some((pending.tag, pending.place.target(), outcome))
     }
 
     fn place_of(&self, session: SessionKey) -> Option<Place> {
@@ -363,19 +499,21 @@ impl<T> Upstreams<T> {
     }
 
     pub(crate) fn enter(&mut self, place: Place, state: State) {
-        let target = &mut self.targets[place.target];
+        let target = &mut self.targets[place.target()];
         let open_before = target.open.len();
-        target.enter(place.link, state);
+        target.enter(place.link(), state);
         self.crowding.open_links += target.open.len();
         self.crowding.open_links -= open_before;
-        self.note(place.target);
+        self.note(place.target());
     }
 
     /// Notes that the links of a target have changed.
     fn note(&mut self, number: usize) {
         let target = &self.targets[number];
-        self.open.set(number, !target.open.is_empty());
-        self.connecting.set(number, !target.connecting.is_empty());
+        let is_connecting = !target.connecting.is_empty();
+        self.router
+            .set_reachable(number, !target.open.is_empty(), is_connecting);
+        self.router.set_silent(number, target.is_silent());
         self.down.set(number, target.is_down());
         self.passing.set(number, target.may_come_back());
         self.unreachable = None;
@@ -407,9 +545,9 @@ impl<T> Upstreams<T> {
     pub(crate) fn next_lost(&mut self, now: Instant) -> Option<(T, usize, CallError)> {
         while let Some(session) = self.endpoint.next_opened() {
             if let Some(place) = self.place_of(session)
-                && let State::Connecting(_) = self.targets[place.target].links[place.link].state
+                && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
             {
-                self.targets[place.target].has_answered();
+                self.targets[place.target()].has_answered();
                 self.enter(place, State::Open(session));
                 self.begin_pinging(place, now);
             }
@@ -417,23 +555,38 @@ impl<T> Upstreams<T> {
         while let Some(ended) = self.endpoint.next_ended() {
             self.on_session_ended(ended, now);
         }
-        while let Some((list, target, error)) = self.lost.front() {
-            if let Some((key, _)) = self.calls.front(*list) {
-                let (target, error) = (*target, error.clone());
-                let pending = self.take(key)?;
-                return Some((pending.tag, target, error));
+        let mut tries = 0;
+        while let Some(lost) = self.lost.front() {
+            let Some((key, pending)) = self.calls.front(lost.calls) else {
+                self.calls.drop_list(lost.calls);
+                self.lost.pop_front();
+                continue;
+            };
+            let mut error = lost.why.clone();
+            error.may_have_run &= lost
+                .taken
+                .is_none_or(|taken| !was_sent_after(pending.sequence, taken));
+            let target = lost.target;
+            if self.try_again(key, &error, now) {
+                tries += 1;
+                if tries == ENDINGS_PER_TURN {
+                    return None;
+                }
+                continue;
             }
-            self.calls.drop_list(*list);
-            self.lost.pop_front();
+            let pending = self.take(key, Ending::Neutral, None, now)?;
+            return Some((pending.tag, target, error));
         }
         while let Some(due) = self.timers.expire(now) {
             match due {
                 Due::Dial(place) => self.due.push_back(place),
                 Due::Ping(place) => self.ping(place, now),
+                Due::Silence(place) => self.look_for_silence(place, now),
                 Due::Deadline(key) => {
                     if let Some(pending) = self.calls.remove(key) {
+                        self.forget(&pending, Ending::Neutral, None, now);
                         self.tell_cancelled(&pending, key);
-                        let target = pending.place.target;
+                        let target = pending.place.target();
                         let address = self.targets[target].address();
                         let error = format!("{address} did not answer by the deadline");
                         let error = CallError::may_have_run(ErrorKind::DeadlineExceeded, error);
@@ -449,6 +602,11 @@ impl<T> Upstreams<T> {
     pub(crate) fn flush(&mut self, now: Instant) {
         self.endpoint.flush(now);
     }
+}
+
+/// Whether a small call of this number was sent after so many.
+fn was_sent_after(sequence: u32, count: u64) -> bool {
+    sequence != 0 && sequence.wrapping_sub(count as u32).cast_signed() > 0
 }
 
 /// Whether its arguments have a stream of their own.

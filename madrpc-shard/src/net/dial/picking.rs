@@ -1,64 +1,77 @@
 //! Which session the next call takes.
 
-use super::Upstreams;
 use super::links::Place;
+use super::request::Request;
 use super::unreachable::why_none;
+use super::{Upstreams, is_large};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::fleet::{Attempt, NoMember};
 use std::time::Instant;
 
 impl<T> Upstreams<T> {
-    /// A link for the next call, and its session. Small ones wait for no large ones.
+    /// A link for the next try of a call, and its session. Small ones wait for no large ones.
+    #[inline]
     pub(super) fn pick(
         &mut self,
+        attempt: &mut Attempt,
         now: Instant,
-        is_large: bool,
+        request: &Request<'_>,
     ) -> Result<(Place, SessionKey), CallError> {
         self.dial(now);
         // Where there is none at all, the next that can be dialled has to do.
-        while self.open.is_empty()
-            && self.connecting.is_empty()
+        while self.router.is_cut_off()
             && let Some(place) = self.due.pop_front()
         {
             self.dial_link(place, now);
         }
-        let mut behind = 0;
+        let (mut behind, is_large) = (0, is_large(request));
         let backlog_max = self.keep.backlog_max_bytes();
+        let Self {
+            endpoint,
+            targets,
+            calls,
+            router,
+            ..
+        } = self;
         // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
-        for is_open in [true, false] {
-            let Self {
-                endpoint,
-                targets,
-                calls,
-                open,
-                connecting,
-                ..
-            } = self;
-            let turns = if is_open { open } else { connecting };
-            let picked = turns.pick(|target| {
-                targets[target].pick(is_open, |session, list| {
-                    let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
-                    behind += usize::from(is_behind);
-                    (!is_behind).then(|| calls.length(list))
-                })
-            });
-            if let Some((target, (link, session))) = picked {
-                return Ok((Place { target, link }, session));
-            }
-        }
+        let picked = router.pick(attempt, now, |target, is_open| {
+            targets[target].pick(is_open, |session, list| {
+                let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
+                behind += usize::from(is_behind);
+                (!is_behind).then(|| calls.length(list))
+            })
+        });
+        let why = match picked {
+            Ok((target, (link, session))) => return Ok((Place::new(target, link), session)),
+            Err(why) => why,
+        };
+        Err(self.why_none(why, behind, request))
+    }
+
+    /// Why no link can take a call; `behind` have too much on their way.
+    #[cold]
+    fn why_none(&mut self, why: NoMember, behind: usize, request: &Request<'_>) -> CallError {
         if behind > 0 {
             let error = format!(
                 "sessions to {} upstreams are open, and none of {behind} keeps up",
-                self.open.len()
+                self.router.open()
             );
-            return Err(CallError::not_run(ErrorKind::Overloaded, error));
+            return CallError::not_run(ErrorKind::Overloaded, error);
         }
-        let down = self.down.all().iter();
-        let down = down.map(|&number| &self.targets[number]);
+        if why == NoMember::NoSuchFunction {
+            let error = format!(
+                "no function `{}` is registered; there are: {}",
+                request.function,
+                self.router.names()
+            );
+            return CallError::not_run(ErrorKind::NoSuchFunction, error);
+        }
+        let down = self.down.all().map(|number| &self.targets[number]);
         let is_passing = !self.passing.is_empty();
         let unreachable = &mut self.unreachable;
         let unreachable = unreachable.get_or_insert_with(|| why_none(down, is_passing));
-        Err(unreachable.clone())
+        unreachable.clone()
     }
 
     pub(super) fn pick_link(

@@ -1,7 +1,8 @@
 //! A call as it is sent, and what becomes of it.
 
 use madrpc_core::call::frame::{Account, Header};
-use madrpc_core::call::{Bill, Body, CallError, ErrorKind};
+use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
+use madrpc_core::fleet::Ending;
 use std::time::Instant;
 
 /// A call to be sent.
@@ -14,6 +15,8 @@ pub(crate) struct Request<'a> {
     pub(crate) depth: u8,
     /// On whose account it runs, where that is not the sender's own.
     pub(crate) account: Option<Account>,
+    /// What its caller says besides.
+    pub(crate) fields: Fields<'a>,
 }
 
 /// What became of a call.
@@ -53,6 +56,35 @@ impl Outcome<'_> {
         Self::Lost(CallError::may_have_run(ErrorKind::Overloaded, error))
     }
 
+    /// The error of a call that another server may run, unless it has to be certain that it did not run before.
+    pub(super) fn passing_error(&self) -> Option<CallError> {
+        match self {
+            Self::Failure { kind, body, .. } if is_passing(*kind) => {
+                Some(CallError::from_body(body))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it tells of the server.
+    pub(super) fn ending(&self) -> Ending {
+        match self.error_kind() {
+            Some(ErrorKind::Internal | ErrorKind::Protocol) => Ending::Failed,
+            Some(kind) if is_passing(kind) => Ending::Neutral,
+            _ => Ending::Worked,
+        }
+    }
+
+    /// What the call took at its server by its bill, in microseconds, where it ran.
+    pub(super) fn took_us(&self) -> Option<u64> {
+        match self {
+            Self::Reply { bill, .. } | Self::Failure { bill, .. } => {
+                (bill.slices > 0).then(|| bill.queue_us.saturating_add(bill.cpu_us))
+            }
+            Self::Lost(_) => None,
+        }
+    }
+
     /// Why there is no result.
     pub(crate) fn error_kind(&self) -> Option<ErrorKind> {
         match self {
@@ -61,6 +93,14 @@ impl Outcome<'_> {
             Self::Lost(error) => Some(error.kind),
         }
     }
+}
+
+/// Whether it is the server that cannot run a call now, and not the call that cannot be run.
+fn is_passing(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NoSuchFunction | ErrorKind::Overloaded | ErrorKind::Unavailable
+    )
 }
 
 /// The number of the call that a frame answers.

@@ -2,18 +2,48 @@
 //! are lost.
 
 use super::links::{Keep, Place, Sessions, State};
-use super::{Due, Upstreams};
+use super::{Due, Lost, Upstreams, was_sent_after};
 use crate::net::endpoint::{Ended, SessionKey};
-use madrpc_core::call::CallError;
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::KEEP_ALIVE;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
+/// Calls that are taken back at once from a server that is stopping: more than are on their way to one.
+const LATE_MAX: usize = 4096;
+
 impl<T> Upstreams<T> {
-    pub(super) fn leave(&mut self, session: SessionKey) {
-        if let Some(place) = self.place_of(session) {
-            self.enter(place, State::Leaving(session));
+    /// The server of this session takes no new calls, and has taken so many of the small ones: those after that will not be run
+    /// there, and are put on others.
+    pub(super) fn leave(&mut self, session: SessionKey, taken: u64) {
+        let Some(place) = self.place_of(session) else {
+            return;
+        };
+        self.enter(place, State::Leaving(session));
+        let link = &mut self.targets[place.target()].links[place.link()];
+        if link.taken.replace(taken).is_some() {
+            return;
         }
+        let (calls, address) = (link.calls, link.address);
+        let late = self.calls.add_list();
+        // In the order in which they were sent, the last first. Those beyond so many are refused by the server.
+        let mut next = self.calls.back(calls);
+        for _ in 0..LATE_MAX {
+            let Some((key, pending)) =
+                next.filter(|(_, call)| was_sent_after(call.sequence, taken))
+            else {
+                break;
+            };
+            debug_assert!(pending.place == place);
+            self.calls.move_to(key, late);
+            next = self.calls.back(calls);
+        }
+        self.lost.push_back(Lost {
+            calls: late,
+            target: place.target(),
+            why: CallError::not_run(ErrorKind::Unavailable, format!("{address} is stopping")),
+            taken: None,
+        });
     }
 
     /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
@@ -21,12 +51,13 @@ impl<T> Upstreams<T> {
         let Sessions::PerShard { callers } = self.sessions else {
             return;
         };
-        let Some(Place { target, .. }) = self.place_of(session) else {
+        let Some(place) = self.place_of(session) else {
             return;
         };
+        let target = place.target();
         let wanted = self.targets[target].wanted(shards, callers);
         for link in 1..self.targets[target].links.len() {
-            let place = Place { target, link };
+            let place = Place::new(target, link);
             let link = &mut self.targets[target].links[link];
             let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
             match (was_wanted, link.wanted, link.session()) {
@@ -69,9 +100,9 @@ impl<T> Upstreams<T> {
     }
 
     pub(super) fn dial_link(&mut self, place: Place, now: Instant) {
-        let target = &mut self.targets[place.target];
+        let target = &mut self.targets[place.target()];
         let address = target.address();
-        let link = &mut target.links[place.link];
+        let link = &mut target.links[place.link()];
         if !link.wanted || !matches!(link.state, State::Down { .. }) {
             return;
         }
@@ -91,11 +122,11 @@ impl<T> Upstreams<T> {
             Err(why) => {
                 let wait = match target.has_failed(address) {
                     true => Duration::ZERO,
-                    false => target.links[place.link].backoff.failed(fastrand::f64()),
+                    false => target.links[place.link()].backoff.failed(fastrand::f64()),
                 };
                 self.timers.insert(now + wait, Due::Dial(place));
                 self.enter(place, State::Down { why });
-                self.resolve_lost(place.target);
+                self.resolve_lost(place.target());
             }
         }
     }
@@ -117,8 +148,8 @@ impl<T> Upstreams<T> {
             return;
         };
         self.places[session.place()] = None;
-        let target = &mut self.targets[place.target];
-        let address = target.links[place.link].address;
+        let target = &mut self.targets[place.target()];
+        let address = target.links[place.link()].address;
         // Nothing of a handshake that failed has arrived: the calls go to the server's next address, if it has one.
         if let Some(unsent) = unsent
             && target.has_failed(address)
@@ -129,14 +160,14 @@ impl<T> Upstreams<T> {
             };
             self.enter(place, State::Down { why });
             self.dial_link(place, now);
-            if let Some(session) = self.targets[place.target].links[place.link].session() {
+            if let Some(session) = self.targets[place.target()].links[place.link()].session() {
                 return self.endpoint.set_outbox(session, unsent);
             }
             // The last resort: they are lost with the reason of that.
             return self.lose_calls(place, now, Duration::ZERO);
         }
-        self.resolve_lost(place.target);
-        let link = &mut self.targets[place.target].links[place.link];
+        self.resolve_lost(place.target());
+        let link = &mut self.targets[place.target()].links[place.link()];
         let was_open = error.may_have_run;
         let was_leaving = matches!(link.state, State::Leaving(_));
         let is_idle = self.calls.length(link.calls) == 0;
@@ -149,7 +180,7 @@ impl<T> Upstreams<T> {
             ..error
         };
         // One line is enough for all sessions to a server.
-        if self.keep == Keep::Always && place.link == 0 {
+        if self.keep == Keep::Always && place.link() == 0 {
             let again = wait.as_millis();
             match was_leaving {
                 true => info!("{address} has stopped; trying again in {again} ms"),
@@ -163,18 +194,28 @@ impl<T> Upstreams<T> {
     /// The calls of a link that is down will have no answer, for the reason for which it is; it is dialled again after a
     /// while.
     fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
-        let link = &mut self.targets[place.target].links[place.link];
-        link.epoch += 1;
+        let link = &mut self.targets[place.target()].links[place.link()];
+        link.epoch = link.epoch.wrapping_add(1);
         self.crowding.on_lost(&mut link.on_their_way);
         let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
+        link.sent = 0;
+        link.sent_at = None;
+        link.asked_at = None;
+        link.rescued = None;
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);
         }
         if let State::Down { why } = &mut link.state {
-            self.lost.push_back((calls, place.target, why.clone()));
+            self.lost.push_back(Lost {
+                calls,
+                target: place.target(),
+                why: why.clone(),
+                taken: link.taken,
+            });
             // Those that come now are not sent at all.
             why.may_have_run = false;
         }
+        self.targets[place.target()].links[place.link()].taken = None;
         match wait.is_zero() {
             true => self.due.push_back(place),
             false => {
@@ -184,7 +225,7 @@ impl<T> Upstreams<T> {
     }
 
     pub(super) fn begin_pinging(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target].links[place.link];
+        let link = &mut self.targets[place.target()].links[place.link()];
         if self.keep == Keep::Always && link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
@@ -192,7 +233,7 @@ impl<T> Upstreams<T> {
 
     /// Pings a session that must be known to live; one that has lived for so long has recovered.
     pub(super) fn ping(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target].links[place.link];
+        let link = &mut self.targets[place.target()].links[place.link()];
         self.crowding.look(&mut link.on_their_way, now);
         link.ping = None;
         let Some(session) = link.session() else {

@@ -20,6 +20,8 @@ pub(crate) struct Accepting {
     pub(crate) config: quiche::Config,
     pub(crate) shard: u16,
     pub(crate) shards: u16,
+    /// What tells the server from others, and from itself before it was started anew.
+    pub(crate) instance: u64,
     pub(crate) tokens: Tokens,
     pub(crate) resets: Resets,
 }
@@ -29,6 +31,7 @@ pub(super) struct Acceptor {
     config: quiche::Config,
     shard: u16,
     pub(super) shards: u16,
+    pub(super) instance: u64,
     tokens: Tokens,
     pub(super) resets: Resets,
     pub(super) admission: Admission,
@@ -51,6 +54,7 @@ impl Acceptor {
             config: accepting.config,
             shard: accepting.shard,
             shards: accepting.shards,
+            instance: accepting.instance,
             tokens: accepting.tokens,
             resets: accepting.resets,
             admission: Admission::new(now),

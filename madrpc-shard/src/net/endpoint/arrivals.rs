@@ -89,7 +89,7 @@ pub(super) fn on_datagram(
                 let give_up = || sessions.give_up_oldest(now);
                 let new =
                     acceptor.accept(&mut datagram, handshaking, give_up, &wire.socket, now)?;
-                Some(sessions.accept(new, acceptor.shards, now))
+                Some(sessions.accept(new, acceptor.shards, acceptor.instance, now))
             });
             if let Some(index) = index {
                 let received = sessions.receive(index, &mut datagram, wire.socket.local(), now);

@@ -49,7 +49,9 @@ use super::relay::Relay;
 use super::socket::{Inbound, Socket};
 use acceptor::{Acceptor, issue_id};
 use arrivals::{empty_socket, on_datagram, on_unreachable};
+use bytes::Bytes;
 use entry::{ConnectionKey, NewSession, Phase};
+use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
@@ -59,7 +61,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wire::{Sent, Wire};
 
 /// Reports of an unreachable port, with no datagram in between, after which an open session is given up. Such reports
@@ -327,6 +329,18 @@ impl Endpoint {
         entry.map(|entry| entry.session.outbox())
     }
 
+    /// When a datagram of a session last came.
+    pub(crate) fn received_at(&self, key: SessionKey) -> Option<Instant> {
+        self.sessions.get(key).map(|entry| entry.received_at)
+    }
+
+    /// The time that it takes to a session's peer and back.
+    pub(crate) fn round_trip(&self, key: SessionKey) -> Option<Duration> {
+        self.sessions
+            .get(key)
+            .map(|entry| entry.session.round_trip())
+    }
+
     /// Gives a session that has just been opened the frames of another that came to nothing.
     pub(crate) fn set_outbox(&mut self, key: SessionKey, outbox: Outbox) {
         if self.sessions.get(key).is_some()
@@ -336,15 +350,24 @@ impl Endpoint {
         }
     }
 
-    /// Where frames for every open session's peer are put.
-    pub(crate) fn each_outbox(&mut self, mut tell: impl FnMut(&mut Outbox)) {
+    /// Tells every open session's peer that no new calls are taken.
+    pub(crate) fn say_goodbye(&mut self) {
         for index in self.sessions.places() {
             if let Some(entry) = self.sessions.at(index)
                 && entry.phase == Phase::Open
             {
-                tell(entry.session.outbox());
+                let taken = entry.session.calls_taken();
+                entry.session.outbox().send(&Header::GoAway { taken }, &[]);
                 self.sessions.mark(index);
             }
+        }
+    }
+
+    /// Tells every peer from now on that this can be called here, and those whose sessions are open at once.
+    pub(crate) fn announce(&mut self, script: u64, body: Bytes) {
+        self.sessions.announcement = Some((script, body));
+        for index in self.sessions.places() {
+            self.sessions.announce(index);
         }
     }
 

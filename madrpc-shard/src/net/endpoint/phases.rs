@@ -3,6 +3,7 @@
 use super::entry::{Ended, Phase, SessionKey};
 use super::origin::{Origin, log_end};
 use super::sessions::{NO_ROOM, Sessions};
+use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
     CALLER_SILENCE_MAX, CLOSING_MAX, HANDSHAKE_TIMEOUT, HELD_UP_RETRY, KEEP_ALIVE,
@@ -71,10 +72,23 @@ impl Sessions {
             true => Err((Goodbye::Overloaded, NO_ROOM.to_owned())),
             false => self.identify(index, now),
         };
-        if let Err((goodbye, reason)) = admitted {
-            self.close(index, goodbye, &reason);
+        match admitted {
+            Err((goodbye, reason)) => self.close(index, goodbye, &reason),
+            Ok(()) => self.announce(index),
         }
         true
+    }
+
+    /// Tells a peer what can be called here.
+    pub(super) fn announce(&mut self, index: usize) {
+        if let Some((script, body)) = &self.announcement
+            && let Some(entry) = self.entries.get_mut(index)
+            && entry.phase == Phase::Open
+        {
+            let functions = Header::Functions { script: *script };
+            entry.session.outbox().send(&functions, body);
+            self.mark(index);
+        }
     }
 
     /// Looks at the certificate that the peer has shown.

@@ -19,6 +19,7 @@ use crate::net::budget::{Budget, Held};
 use crate::net::log_limit::LogLimit;
 use crate::net::shares::Shares;
 use crate::net::socket::Datagram;
+use bytes::Bytes;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
@@ -62,6 +63,8 @@ pub(super) struct Sessions {
     pub(super) parked: Parking,
     /// When a caller last said something who is not ahead of the others.
     pub(super) heard: Instant,
+    /// What each that a peer has opened is told once it is open.
+    pub(super) announcement: Option<(u64, Bytes)>,
 }
 
 /// Getters.
@@ -167,17 +170,24 @@ impl Sessions {
             shares: Shares::default(),
             parked: Parking::new(),
             heard: now,
+            announcement: None,
         }
     }
 
     /// Adds a session that a peer opens, and tells it how many shards there are.
-    pub(super) fn accept(&mut self, new: NewSession, shards: u16, now: Instant) -> usize {
+    pub(super) fn accept(
+        &mut self,
+        new: NewSession,
+        shards: u16,
+        instance: u64,
+        now: Instant,
+    ) -> usize {
         let key = self.insert(new, now);
         self.forget_ended();
         self.begun.push_back(key);
         let index = key.index;
         if let Some(entry) = self.entries.get_mut(index) {
-            let welcome = Header::Welcome { shards };
+            let welcome = Header::Welcome { shards, instance };
             entry.session.outbox().send(&welcome, &[]);
         }
         index
@@ -397,7 +407,7 @@ mod tests {
             local_ip: None,
             ids: [None; 2],
         };
-        sessions.accept(new, 1, now)
+        sessions.accept(new, 1, 1, now)
     }
 
     #[test]

@@ -1,0 +1,238 @@
+//! Fields: what a frame may say beside its header, and what a reader that does not know it skips.
+//!
+//! ```text
+//! fields = length: varint | (number: varint | length: varint | that many bytes)*
+//! ```
+//!
+//! Whether a frame has any stands in its length. So a header can have a field more without another version of the protocol: who does not know its number goes on behind
+//! it. Numbers mean something by the kind of frame, are given once and never to something else, and come in any order; of one
+//! that is there twice the first counts, and one whose bytes cannot be read counts as not there.
+
+use super::trace::Trace;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The fields of a frame as they are on the wire, without their length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fields<'a>(pub &'a [u8]);
+
+/// The numbers of a call's fields.
+mod call {
+    pub(super) const ATTEMPT: u32 = 1;
+    pub(super) const MAY_REPEAT: u32 = 2;
+    pub(super) const TRACE: u32 = 3;
+    pub(super) const CALLER: u32 = 4;
+    pub(super) const KEY: u32 = 5;
+}
+
+/// The numbers of a reply's fields, and of a failure's.
+mod reply {
+    pub(super) const LOAD: u32 = 1;
+    pub(super) const RETRY_AFTER_MS: u32 = 2;
+}
+
+/// What a call may say beside its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallFields<'a> {
+    /// Which try it is: 0 for the first.
+    pub attempt: u8,
+    /// It may run twice, whatever its function was registered as.
+    pub may_repeat: bool,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
+    /// On behalf of whom the caller makes it, for a fair share among those of one certificate.
+    pub caller: Option<&'a str>,
+    /// Calls of the same key go to the same node, where the orchestrator balances by keys.
+    pub key: Option<&'a [u8]>,
+}
+
+/// What an answer may say beside its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReplyFields {
+    /// What its shard has to do.
+    pub load: Option<Load>,
+    /// When it is worth while to try again, in milliseconds; beside `Overloaded`.
+    pub retry_after_ms: Option<u32>,
+}
+
+/// What a shard of a node has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Load {
+    /// Calls that have begun and not ended, those that wait for something included.
+    pub running: u32,
+    /// Calls that wait for a lane.
+    pub queued: u32,
+    /// The time on the core that all of them are expected to take, in microseconds.
+    pub expected_us: u64,
+    /// Lanes that the next call would not have to wait for.
+    pub free_lanes: u32,
+}
+
+impl<'a> Fields<'a> {
+    /// No fields.
+    pub const NONE: Self = Self(&[]);
+
+    /// Whether there are none: most frames have none.
+    #[must_use]
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes of the field with this number.
+    fn bytes(self, number: u32) -> Option<&'a [u8]> {
+        let mut rest = self.0;
+        while let Ok(((found, bytes), after)) = postcard::take_from_bytes::<(u32, &[u8])>(rest) {
+            if found == number {
+                return Some(bytes);
+            }
+            rest = after;
+        }
+        None
+    }
+
+    fn read<T: DeserializeOwned>(self, number: u32) -> Option<T> {
+        postcard::from_bytes(self.bytes(number)?).ok()
+    }
+
+    /// What a call says in them.
+    #[must_use]
+    pub fn of_call(self) -> CallFields<'a> {
+        if self.is_empty() {
+            return CallFields::default();
+        }
+        CallFields {
+            attempt: self.read(call::ATTEMPT).unwrap_or_default(),
+            may_repeat: self.read(call::MAY_REPEAT).unwrap_or_default(),
+            trace: self.bytes(call::TRACE).and_then(Trace::from_bytes),
+            caller: self
+                .bytes(call::CALLER)
+                .and_then(|bytes| std::str::from_utf8(bytes).ok()),
+            key: self.bytes(call::KEY),
+        }
+    }
+
+    /// What an answer says in them.
+    #[must_use]
+    pub fn of_reply(self) -> ReplyFields {
+        if self.is_empty() {
+            return ReplyFields::default();
+        }
+        ReplyFields {
+            load: self.read(reply::LOAD),
+            retry_after_ms: self.read(reply::RETRY_AFTER_MS),
+        }
+    }
+}
+
+impl CallFields<'_> {
+    /// Appends them as they go on the wire.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if self.attempt > 0 {
+            field(out, call::ATTEMPT, &self.attempt);
+        }
+        if self.may_repeat {
+            field(out, call::MAY_REPEAT, &true);
+        }
+        if let Some(trace) = &self.trace {
+            raw(out, call::TRACE, &trace.to_bytes());
+        }
+        if let Some(caller) = self.caller {
+            raw(out, call::CALLER, caller.as_bytes());
+        }
+        if let Some(key) = self.key {
+            raw(out, call::KEY, key);
+        }
+    }
+}
+
+impl ReplyFields {
+    /// Appends them as they go on the wire.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        if let Some(load) = &self.load {
+            field(out, reply::LOAD, load);
+        }
+        if let Some(after) = &self.retry_after_ms {
+            field(out, reply::RETRY_AFTER_MS, after);
+        }
+    }
+}
+
+fn field<T: Serialize>(out: &mut Vec<u8>, number: u32, value: &T) {
+    let mut bytes = [0; 48];
+    // Numbers only: the largest, a load, takes 20 bytes.
+    if let Ok(bytes) = postcard::to_slice(value, &mut bytes) {
+        raw(out, number, bytes);
+    }
+}
+
+fn raw(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    // Appending to a Vec cannot fail.
+    let _ = postcard::to_io(&(number, bytes), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: CallFields<'_> = CallFields {
+        attempt: 2,
+        may_repeat: true,
+        trace: Some(Trace {
+            trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
+            parent: 0x00f0_67aa_0ba9_02b7,
+            flags: 1,
+        }),
+        caller: Some("somebody"),
+        key: Some(b"user 7"),
+    };
+
+    #[test]
+    fn fields_read_back_and_none_take_nothing() {
+        let mut bytes = Vec::new();
+        CallFields::default().write(&mut bytes);
+        ReplyFields::default().write(&mut bytes);
+        assert!(bytes.is_empty());
+        CALL.write(&mut bytes);
+        assert_eq!(Fields(&bytes).of_call(), CALL);
+        let reply = ReplyFields {
+            load: Some(Load {
+                running: u32::MAX,
+                queued: u32::MAX,
+                expected_us: u64::MAX,
+                free_lanes: u32::MAX,
+            }),
+            retry_after_ms: Some(250),
+        };
+        let mut bytes = Vec::new();
+        reply.write(&mut bytes);
+        assert_eq!(Fields(&bytes).of_reply(), reply);
+    }
+
+    #[test]
+    fn what_is_not_known_is_skipped_wherever_it_stands() {
+        let mut bytes = Vec::new();
+        raw(&mut bytes, 77, b"from a later version");
+        CALL.write(&mut bytes);
+        raw(&mut bytes, u32::MAX, &[0; 300]);
+        assert_eq!(Fields(&bytes).of_call(), CALL);
+    }
+
+    #[test]
+    fn what_cannot_be_read_counts_as_not_there() {
+        for cut in 0..40 {
+            let mut bytes = Vec::new();
+            CALL.write(&mut bytes);
+            bytes.truncate(cut);
+            // It must end, and what it finds is of the whole.
+            let read = Fields(&bytes).of_call();
+            assert!(read.attempt == 0 || read.attempt == CALL.attempt);
+            assert!(read.trace.is_none() || read.trace == CALL.trace);
+        }
+        let mut bytes = Vec::new();
+        raw(&mut bytes, call::TRACE, &[1; 7]);
+        raw(&mut bytes, call::CALLER, &[0xff]);
+        raw(&mut bytes, call::MAY_REPEAT, &[9]);
+        assert_eq!(Fields(&bytes).of_call(), CallFields::default());
+    }
+}

@@ -1,0 +1,164 @@
+//! Whether a member is worth a call: it is left out while it says nothing, and for a while after it has failed again and again.
+
+use crate::numbers::later;
+use std::time::{Duration, Instant};
+
+/// Failures one after the other that are the member's own, after which it is left out (Envoy's `consecutive_5xx`).
+const FAILURES_MAX: u32 = 5;
+
+/// For how long, the first time; twice as long each time after, until it has worked for as long.
+const EJECTION: Duration = Duration::from_secs(5);
+
+/// The longest.
+const EJECTION_MAX: Duration = Duration::from_secs(300);
+
+/// The health of one member.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    failures: u32,
+    /// Times that it was left out since it last worked for long.
+    ejections: u32,
+    state: State,
+    /// Nothing has come from it for too long.
+    pub(super) is_silent: bool,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Well,
+    /// Left out until then.
+    Ejected(Instant),
+    /// One call tries it; until that has ended, nothing else does.
+    Probed,
+    /// It works again, since then.
+    Back(Instant),
+}
+
+/// What a member is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Any call.
+    Any,
+    /// One call, to see whether it works.
+    Probe,
+    /// None.
+    None,
+}
+
+impl Health {
+    pub(super) fn worth(&self, now: Instant) -> Worth {
+        match self.state {
+            _ if self.is_well() => Worth::Any,
+            _ if self.is_silent => Worth::None,
+            State::Ejected(until) if now >= until => Worth::Probe,
+            _ => Worth::None,
+        }
+    }
+
+    /// Whether it can have any call, at any time.
+    pub(super) const fn is_well(&self) -> bool {
+        !self.is_silent && matches!(self.state, State::Well | State::Back(_))
+    }
+
+    pub(super) const fn is_ejected(&self) -> bool {
+        matches!(self.state, State::Ejected(_) | State::Probed)
+    }
+
+    /// A call was put on it that is to show whether it works.
+    pub(super) fn probe(&mut self) {
+        self.state = State::Probed;
+    }
+
+    /// A call has ended as it should, or by a fault of its own.
+    #[inline]
+    pub(super) fn worked(&mut self, now: Instant) {
+        self.failures = 0;
+        if self.state == State::Well {
+            return;
+        }
+        self.state = match self.state {
+            State::Back(since) if now.saturating_duration_since(since) >= self.ejection() => {
+                self.ejections = 0;
+                State::Well
+            }
+            State::Back(since) => State::Back(since),
+            _ => State::Back(now),
+        };
+    }
+
+    /// The member has failed a call; says whether it ought to be left out for that, see [`Health::eject`].
+    pub(super) fn failed(&mut self) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        match self.state {
+            State::Probed => true,
+            State::Well | State::Back(_) => self.failures >= FAILURES_MAX,
+            State::Ejected(_) => false,
+        }
+    }
+
+    /// A call that was to show whether it works has ended without saying so.
+    pub(super) fn probe_again(&mut self, now: Instant) {
+        if self.state == State::Probed {
+            self.state = State::Ejected(now);
+        }
+    }
+
+    /// It gets no calls for a while; gives how long.
+    pub(super) fn eject(&mut self, now: Instant) -> Duration {
+        let time = self.ejection();
+        self.ejections = self.ejections.saturating_add(1);
+        self.failures = 0;
+        self.state = State::Ejected(later(now, time));
+        time
+    }
+
+    fn ejection(&self) -> Duration {
+        (EJECTION * (1 << self.ejections.min(10))).min(EJECTION_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_in_a_row_eject_and_the_time_grows_until_it_works_for_long() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        for _ in 0..FAILURES_MAX - 1 {
+            assert!(!health.failed());
+        }
+        health.worked(start);
+        for _ in 0..FAILURES_MAX - 1 {
+            assert!(!health.failed());
+        }
+        assert!(health.failed());
+        assert_eq!(health.eject(start), EJECTION);
+        assert_eq!(health.worth(start), Worth::None);
+        let back = start + EJECTION;
+        assert_eq!(health.worth(back), Worth::Probe);
+        health.probe();
+        assert_eq!(health.worth(back), Worth::None);
+        // The probe fails: twice as long.
+        assert!(health.failed());
+        assert_eq!(health.eject(back), EJECTION * 2);
+        let again = back + EJECTION * 2;
+        health.probe();
+        health.worked(again);
+        assert_eq!(health.worth(again), Worth::Any);
+        // As long as it was away, and what was is forgotten.
+        health.worked(again + EJECTION * 4);
+        assert_eq!(health.eject(again), EJECTION);
+    }
+
+    #[test]
+    fn a_probe_that_says_nothing_is_made_again() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        health.eject(now);
+        health.probe();
+        health.probe_again(now);
+        assert_eq!(health.worth(now), Worth::Probe);
+    }
+}

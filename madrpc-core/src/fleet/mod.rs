@@ -1,0 +1,16 @@
+//! The router: which member of a fleet gets a call, and what becomes of a call that one has not ended.
+//!
+//! Pure: it knows no socket, no thread and no clock. Whoever drives it tells what came, what ended, and what time it is. A
+//! **member** is a node as a router sees it, or an orchestrator as a client with several of them does.
+
+mod budget;
+mod copies;
+mod functions;
+mod health;
+mod load;
+mod router;
+
+pub use budget::RetryBudget;
+pub use copies::{Copied, Copies};
+pub use functions::FunctionNumber;
+pub use router::{Attempt, Balance, Ending, NoMember, Router};

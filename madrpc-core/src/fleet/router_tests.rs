@@ -1,0 +1,221 @@
+//! Who gets a call, and who gets it next, without any socket.
+
+use super::*;
+use crate::call::catalog::FunctionOptions;
+
+/// What members say that they have: each name, and whether it may run twice.
+fn having(functions: &[(&str, bool)]) -> Announcement {
+    let functions = functions.iter().map(|&(name, idempotent)| {
+        let options = FunctionOptions {
+            idempotent,
+            ..FunctionOptions::default()
+        };
+        (name.to_owned(), options)
+    });
+    Announcement {
+        functions: functions.collect(),
+    }
+}
+
+/// A fleet of so many members that can be reached and have `twice`, which is idempotent, and `once`.
+fn fleet(members: usize, now: Instant) -> Router {
+    let mut router = Router::new(now);
+    for member in 0..members {
+        router.add(member);
+        router.set_reachable(member, true, false);
+        router.announce(member, 1, &having(&[("twice", true), ("once", false)]));
+    }
+    router
+}
+
+fn call(router: &mut Router, function: &str) -> Attempt {
+    router.on_call();
+    Attempt::new(router.find(function), false)
+}
+
+fn pick(router: &mut Router, attempt: &mut Attempt, now: Instant) -> Result<usize, NoMember> {
+    let picked = router.pick(attempt, now, |_, _| Some(()));
+    picked.map(|(member, ())| member)
+}
+
+#[test]
+fn members_take_turns_and_those_without_the_function_get_no_call_of_it() {
+    let now = Instant::now();
+    let mut router = fleet(3, now);
+    router.announce(1, 2, &having(&[("other", false)]));
+    let mut calls = |function, count| -> Vec<usize> {
+        let mut one = || {
+            let mut attempt = call(&mut router, function);
+            pick(&mut router, &mut attempt, now).unwrap()
+        };
+        let mut picked: Vec<usize> = (0..count).map(|_| one()).collect();
+        picked.sort_unstable();
+        picked
+    };
+    assert_eq!(calls("once", 4), [0, 0, 2, 2]);
+    assert_eq!(calls("other", 2), [1, 1]);
+}
+
+#[test]
+fn a_function_that_nobody_has_is_told_from_one_whose_members_are_gone() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    let mut attempt = call(&mut router, "nobody's");
+    assert_eq!(
+        pick(&mut router, &mut attempt, now),
+        Err(NoMember::NoSuchFunction)
+    );
+    assert_eq!(router.names(), "once, twice");
+    for member in 0..2 {
+        router.set_reachable(member, false, false);
+    }
+    let mut attempt = call(&mut router, "once");
+    assert_eq!(
+        pick(&mut router, &mut attempt, now),
+        Err(NoMember::Unavailable)
+    );
+    // One that has said nothing may have anything.
+    router.add(2);
+    router.set_reachable(2, true, false);
+    let mut attempt = call(&mut router, "nobody's");
+    assert_eq!(pick(&mut router, &mut attempt, now), Ok(2));
+}
+
+#[test]
+fn a_script_that_goes_through_a_fleet_leaves_no_call_without_a_member() {
+    let now = Instant::now();
+    let mut router = fleet(3, now);
+    for member in 0..3 {
+        // As a reload, and as a restart.
+        router.announce(member, 2, &having(&[("twice", true), ("new", false)]));
+        router.set_reachable(member, false, true);
+        for (function, has) in [("twice", true), ("new", member > 0), ("once", member < 2)] {
+            let mut attempt = call(&mut router, function);
+            let picked = pick(&mut router, &mut attempt, now);
+            assert_eq!(
+                picked.is_ok_and(|picked| picked != member),
+                has,
+                "{function}, {member}"
+            );
+        }
+        router.set_reachable(member, true, false);
+    }
+    let mut attempt = call(&mut router, "once");
+    assert_eq!(
+        pick(&mut router, &mut attempt, now),
+        Err(NoMember::NoSuchFunction)
+    );
+}
+
+#[test]
+fn a_call_that_has_not_run_goes_on_and_one_that_may_have_only_where_it_may_run_twice() {
+    let now = Instant::now();
+    let mut router = fleet(5, now);
+    let mut tries = |function, has_not_run, may_repeat| {
+        router.on_call();
+        let mut attempt = Attempt::new(router.find(function), may_repeat);
+        let mut met = vec![pick(&mut router, &mut attempt, now).unwrap()];
+        while router.may_retry(&mut attempt, *met.last().unwrap(), has_not_run, now) {
+            met.push(pick(&mut router, &mut attempt, now).unwrap());
+        }
+        let count = met.len();
+        met.sort_unstable();
+        met.dedup();
+        assert_eq!(met.len(), count, "twice at the same member");
+        count
+    };
+    assert_eq!(tries("once", true, false), TRIES_MAX);
+    assert_eq!(tries("once", false, false), 1);
+    assert_eq!(tries("once", false, true), 2);
+    // Not through the whole fleet.
+    assert_eq!(tries("twice", false, false), 2);
+}
+
+#[test]
+fn retries_are_bounded_by_the_calls() {
+    let now = Instant::now();
+    let mut router = fleet(3, now);
+    let mut retries = 0;
+    for _ in 0..10_000 {
+        let mut attempt = call(&mut router, "once");
+        let member = pick(&mut router, &mut attempt, now).unwrap();
+        retries += u32::from(router.may_retry(&mut attempt, member, true, now));
+    }
+    assert!((2000..=2101).contains(&retries), "{retries}");
+}
+
+#[test]
+fn a_member_that_fails_is_left_out_but_not_so_many_that_few_are_left() {
+    let now = Instant::now();
+    for (members, most) in [(1, 0), (2, 1), (3, 1), (4, 2), (10, 5)] {
+        let mut router = fleet(members, now);
+        for _ in 0..members * 20 {
+            let mut attempt = call(&mut router, "once");
+            let member = pick(&mut router, &mut attempt, now).unwrap();
+            router.ended(&attempt, member, Ending::Failed, now);
+        }
+        assert_eq!(router.ejected.len(), most, "{members}");
+    }
+}
+
+#[test]
+fn one_that_was_left_out_is_tried_by_one_call_and_comes_back() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    let mut left_out = None;
+    while left_out.is_none() {
+        let mut attempt = call(&mut router, "once");
+        let member = pick(&mut router, &mut attempt, now).unwrap();
+        let ending = [Ending::Failed, Ending::Worked][member];
+        left_out = router.ended(&attempt, member, ending, now);
+    }
+    let met = |router: &mut Router, now| {
+        let mut attempt = call(router, "once");
+        (pick(router, &mut attempt, now).unwrap(), attempt)
+    };
+    assert!((0..10).all(|_| met(&mut router, now).0 == 1));
+    let back = now + left_out.unwrap();
+    let (member, probe) = met(&mut router, back);
+    assert_eq!(member, 0);
+    // One call, until that has ended.
+    let meanwhile = back + PROBE_INTERVAL * 3;
+    assert!((0..10).all(|_| met(&mut router, meanwhile).0 == 1));
+    router.ended(&probe, 0, Ending::Worked, meanwhile);
+    let members: Vec<_> = (0..4).map(|_| met(&mut router, back).0).collect();
+    assert!(members.contains(&0) && members.contains(&1), "{members:?}");
+}
+
+#[test]
+fn a_silent_member_gets_calls_only_where_there_is_no_other() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    router.set_silent(0, true);
+    for _ in 0..4 {
+        let mut attempt = call(&mut router, "once");
+        assert_eq!(pick(&mut router, &mut attempt, now), Ok(1));
+    }
+    router.set_silent(1, true);
+    let mut attempt = call(&mut router, "once");
+    assert!(pick(&mut router, &mut attempt, now).is_ok());
+    router.set_silent(0, false);
+    let mut attempt = call(&mut router, "once");
+    assert_eq!(pick(&mut router, &mut attempt, now), Ok(0));
+}
+
+#[test]
+fn who_has_left_is_forgotten_and_its_number_is_free() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    router.announce(1, 1, &having(&[("only here", false)]));
+    router.remove(1);
+    assert_eq!((router.find("only here"), router.open()), (None, 1));
+    assert!(router.find("once").is_some());
+    router.add(1);
+    router.set_reachable(1, true, false);
+    router.announce(1, 1, &having(&[("once", false)]));
+    let mut attempt = call(&mut router, "once");
+    let mut met = [pick(&mut router, &mut attempt, now).unwrap(), 9];
+    met[1] = pick(&mut router, &mut attempt, now).unwrap();
+    met.sort_unstable();
+    assert_eq!(met, [0, 1]);
+}

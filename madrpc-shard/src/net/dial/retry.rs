@@ -1,0 +1,131 @@
+//! Calls that are put on another target, as the one that they were put on has not ended them.
+//!
+//! A call keeps its number, its deadline and its place among those who wait; only the session it is on changes. What a session
+//! that it is not on any more says of it counts for nothing.
+
+use super::request::Request;
+use super::{Pending, TIME_BYTES, Upstreams};
+use madrpc_core::call::frame::{self, Header};
+use madrpc_core::call::{CallError, CallFields, Fields};
+use madrpc_core::fleet::{Attempt, Copied, Ending};
+use madrpc_core::lists::ItemKey;
+use madrpc_core::numbers::later;
+use std::time::{Duration, Instant};
+use tracing::warn;
+
+impl<T> Upstreams<T> {
+    fn note_ending(&mut self, target: usize, attempt: &Attempt, ending: Ending, now: Instant) {
+        if let Some(time) = self.router.ended(attempt, target, ending, now) {
+            warn!(
+                "{} fails one call after the other; it gets none for {} s",
+                self.targets[target].name(),
+                time.as_secs()
+            );
+        }
+    }
+
+    /// A call has ended so on its target, and is not tried again.
+    pub(super) fn forget(
+        &mut self,
+        pending: &Pending<T>,
+        ending: Ending,
+        took_us: Option<u64>,
+        now: Instant,
+    ) {
+        self.copies.drop(pending.copy);
+        let target = pending.place.target();
+        self.router.left(&pending.attempt, target, took_us, now);
+        self.note_ending(target, &pending.attempt, ending, now);
+    }
+
+    /// Puts a call on another target, where it has failed for this reason and may have another try; says whether it was.
+    pub(super) fn try_again(&mut self, key: ItemKey, error: &CallError, now: Instant) -> bool {
+        let Some(pending) = self.calls.get(key) else {
+            return false;
+        };
+        let (from, mut attempt) = (pending.place, pending.attempt);
+        let copy = pending.copy;
+        if copy == Copied::NONE
+            || !self
+                .router
+                .may_retry(&mut attempt, from.target(), !error.may_have_run, now)
+        {
+            return false;
+        }
+        // Out of the block of copies, as the session is written to meanwhile.
+        let mut bytes = std::mem::take(&mut self.retried);
+        bytes.clear();
+        bytes.extend_from_slice(self.copies.get(copy));
+        let is_sent = self.send_copy(key, &bytes, &mut attempt, now);
+        self.retried = bytes;
+        if !is_sent {
+            self.router.was_not_retried();
+        }
+        is_sent
+    }
+
+    fn send_copy(
+        &mut self,
+        key: ItemKey,
+        bytes: &[u8],
+        attempt: &mut Attempt,
+        now: Instant,
+    ) -> bool {
+        let Some((deadline_us, frame)) = bytes.split_first_chunk::<TIME_BYTES>() else {
+            return false;
+        };
+        let deadline_us = u64::from_le_bytes(*deadline_us);
+        let deadline = later(self.started, Duration::from_micros(deadline_us));
+        let Ok(Some((frame, _))) = frame::read(frame, usize::MAX) else {
+            return false;
+        };
+        let Header::Call {
+            function,
+            depth,
+            account,
+            ..
+        } = frame.header
+        else {
+            return false;
+        };
+        if now >= deadline {
+            return false;
+        }
+        // Of a field that is there twice the first counts.
+        let mut fields = Vec::new();
+        let number = CallFields {
+            attempt: attempt.number(),
+            ..CallFields::default()
+        };
+        number.write(&mut fields);
+        fields.extend_from_slice(frame.fields.0);
+        let request = Request {
+            function,
+            body: frame.body,
+            deadline,
+            depth,
+            account,
+            fields: Fields(&fields),
+        };
+        let Ok(to) = self.pick(attempt, now, &request) else {
+            return false;
+        };
+        let Ok((sequence, _)) = self.put_on_session(now, to, key, &request, false) else {
+            return false;
+        };
+        let (place, _) = to;
+        let link = &self.targets[place.target()].links[place.link()];
+        self.calls.move_to(key, link.calls);
+        if let Some(pending) = self.calls.get_mut(key) {
+            let (from, tried) = (pending.place, pending.attempt);
+            pending.place = place;
+            pending.epoch = link.epoch;
+            pending.sequence = sequence;
+            self.router.left(&tried, from.target(), None, now);
+            self.router.begun(attempt, place.target());
+            pending.attempt = *attempt;
+            self.note_ending(from.target(), &tried, Ending::Neutral, now);
+        }
+        true
+    }
+}

@@ -1,0 +1,119 @@
+//! A fleet of real processes under load: nodes of one shard, an orchestrator in front of them, and `madrpc bench` as its callers.
+
+use super::process::{Home, Served, free_port};
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Child, Stdio};
+
+/// `twice` may run twice, `once` may not.
+const SCRIPT: &str = "madrpc.register('twice', (x) => x, { idempotent: true });
+madrpc.register('once', (x) => x);";
+
+/// Nodes and an orchestrator.
+pub struct RealFleet {
+    pub home: Home,
+    pub nodes: Vec<Served>,
+    pub orchestrator: Served,
+    pub ports: Vec<u16>,
+    pub front: String,
+}
+
+impl RealFleet {
+    /// So many nodes, and an orchestrator that has sessions to all of them.
+    pub fn start(nodes: usize) -> Self {
+        let home = Home::new();
+        home.write("fleet.js", SCRIPT);
+        let ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
+        let nodes = ports.iter().map(|port| node(&home, *port)).collect();
+        let front = format!("127.0.0.1:{}", free_port());
+        let addresses: Vec<String> = ports
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let mut args = vec!["orchestrator", "-b", &front, "--shards", "1"];
+        for address in &addresses {
+            args.extend(["-n", address]);
+        }
+        let orchestrator = home.serve(&args);
+        let fleet = Self {
+            orchestrator,
+            nodes,
+            ports,
+            front: front.clone(),
+            home,
+        };
+        super::eventually("calls come through", || {
+            fleet
+                .home
+                .call(&[&fleet.front, "once", "1"])
+                .status
+                .success()
+        });
+        fleet
+    }
+
+    /// Starts the node with this number anew.
+    pub fn restart(&mut self, number: usize) {
+        self.nodes[number] = node(&self.home, self.ports[number]);
+    }
+
+    /// Calls of a function at this rate for so long, whatever becomes of them.
+    pub fn load(&self, function: &str, rate: u32, time: &str) -> Load {
+        let rate = rate.to_string();
+        let args = [
+            "bench",
+            &self.front,
+            function,
+            "1",
+            "--rate",
+            &rate,
+            "-d",
+            time,
+            "--json",
+        ];
+        let mut command = self.home.command(&args);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        Load(child.unwrap())
+    }
+}
+
+fn node(home: &Home, port: u16) -> Served {
+    let bind = format!("127.0.0.1:{port}");
+    home.serve(&["node", "-s", "fleet.js", "-b", &bind, "--shards", "1"])
+}
+
+/// Callers that are at it.
+pub struct Load(Child);
+
+/// What has become of their calls.
+#[derive(Debug)]
+pub struct Outcome {
+    pub results: u64,
+    /// By the errors' names.
+    pub errors: serde_json::Map<String, Value>,
+    /// From when each was due.
+    pub p50_us: u64,
+    pub p99_us: u64,
+    pub p999_us: u64,
+    pub max_us: u64,
+}
+
+impl Load {
+    /// Waits for the last of them.
+    pub fn end(self) -> Outcome {
+        let output = self.0.wait_with_output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let latency = |key: &str| document["latency_us"][key].as_u64().unwrap();
+        let outcome = Outcome {
+            results: document["results"].as_u64().unwrap(),
+            errors: document["errors"].as_object().cloned().unwrap_or_default(),
+            p50_us: latency("p50"),
+            p99_us: latency("p99"),
+            p999_us: latency("p999"),
+            max_us: latency("max"),
+        };
+        // Past the harness: the figures are of interest whether it is enough or not.
+        let _ = writeln!(std::io::stderr(), "{outcome:?}");
+        outcome
+    }
+}
