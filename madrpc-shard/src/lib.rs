@@ -49,7 +49,8 @@
 //!    ▼
 //!  orchestrator      Orchestrator::on_call      picks nothing itself
 //!    ▼
-//!  net::dial         Upstreams::call            a target, a link, a number, a deadline; the frame is put in its outbox
+//!  net::dial         Upstreams::call_known      a number and a deadline; the frame is put in a link's outbox
+//!    │               core::fleet                Router::pick: which target gets it
 //!    ┊               …the node…
 //!  server::shard     Shard::take_outcomes       the other endpoint, driven by the same loop
 //!    ▼
@@ -63,6 +64,7 @@
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
 pub mod client;
+pub mod discovery;
 #[cfg(feature = "engine")]
 pub mod engine;
 #[cfg(feature = "internals")]

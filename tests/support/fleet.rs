@@ -21,6 +21,15 @@ pub struct RealFleet {
 impl RealFleet {
     /// So many nodes, and an orchestrator that has sessions to all of them.
     pub fn start(nodes: usize) -> Self {
+        Self::start_by(nodes, false)
+    }
+
+    /// The same, and the orchestrator reads in a file, `nodes`, who they are.
+    pub fn start_by_file(nodes: usize) -> Self {
+        Self::start_by(nodes, true)
+    }
+
+    fn start_by(nodes: usize, is_by_file: bool) -> Self {
         let home = Home::new();
         home.write("fleet.js", SCRIPT);
         let ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
@@ -31,8 +40,11 @@ impl RealFleet {
             .map(|port| format!("127.0.0.1:{port}"))
             .collect();
         let mut args = vec!["orchestrator", "-b", &front, "--shards", "1"];
-        for address in &addresses {
-            args.extend(["-n", address]);
+        home.write("nodes", &addresses.join("\n"));
+        if is_by_file {
+            args.extend(["--discover", "file:nodes"]);
+        } else {
+            args.extend(addresses.iter().flat_map(|address| ["-n", address]));
         }
         let orchestrator = home.serve(&args);
         let fleet = Self {
@@ -50,6 +62,14 @@ impl RealFleet {
                 .success()
         });
         fleet
+    }
+
+    /// Starts one more node, of which the orchestrator does not know; gives its address.
+    pub fn add(&mut self) -> String {
+        let port = free_port();
+        self.nodes.push(node(&self.home, port));
+        self.ports.push(port);
+        format!("127.0.0.1:{port}")
     }
 
     /// Starts the node with this number anew.

@@ -6,6 +6,7 @@ use super::parse::{address, count, count_to, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
+use madrpc_shard::discovery::Source;
 use madrpc_shard::net::steer::SteeringChoice;
 use madrpc_shard::runtime::cpus::CpuSet;
 use std::path::PathBuf;
@@ -70,8 +71,12 @@ pub(crate) struct OrchestratorArgs {
     pub(crate) bind: String,
 
     /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
-    #[arg(short, long = "node", value_name = "HOST:PORT", required = true, value_parser = target)]
+    #[arg(short, long = "node", value_name = "HOST:PORT", required_unless_present = "discover", value_parser = target)]
     pub(crate) nodes: Vec<String>,
+
+    /// Where further nodes come from: file:PATH, a file with HOST:PORT on each line, that is looked at four times a second; repeatable
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) discover: Vec<Source>,
 
     /// Which of the nodes that have a function gets a call: each in turn, or the one that is expected to be through with it first,
     /// by what is under way to each and how long it took for others of late

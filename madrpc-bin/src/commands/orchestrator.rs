@@ -9,26 +9,34 @@ use crate::service_manager;
 use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
+use madrpc_shard::discovery::Discovery;
 use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
 use madrpc_shard::server::{Server, ServerConfig};
 use std::time::Duration;
 
+/// Nodes that are named at the start.
+const NAMES_MAX: usize = 20;
+
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
-    let nodes: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
-    let names: Vec<_> = nodes.iter().map(|node| node.first().to_string()).collect();
-    let names = names.join(", ");
+    let always: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
+    let discovery = Discovery::new(always, &args.discover);
+    let names = named(discovery.nodes());
     if args.server.check {
         let more = format!("nodes: {names}");
         return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
     let config = ServerConfig {
         balance: args.balance,
+        others_come: !args.discover.is_empty(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };
     let cores = cores(&config)?;
     sandbox::enter();
-    let orchestrator = Server::orchestrator(&config, &nodes)?;
+    let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
+    if !args.discover.is_empty() {
+        orchestrator.discover(discovery)?;
+    }
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let status = format!(
@@ -43,6 +51,18 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     let certificates = Certificates(args.server.tls.clone());
     serve(orchestrator, events, certificates, timeout, Server::drain);
     Ok(())
+}
+
+/// The nodes, as far as a line has room for them.
+fn named(nodes: &[Addresses]) -> String {
+    let names = nodes.iter().take(NAMES_MAX).map(Addresses::first);
+    let mut names: Vec<String> = names.map(|node| node.to_string()).collect();
+    match nodes.len() {
+        0 => names.push("none yet".into()),
+        count if count > NAMES_MAX => names.push(format!("and {} more", count - NAMES_MAX)),
+        _ => {}
+    }
+    names.join(", ")
 }
 
 /// What an orchestrator reads anew.

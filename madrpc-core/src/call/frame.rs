@@ -280,6 +280,16 @@ pub fn read_header(input: &[u8]) -> Result<Header<'_>, FrameError> {
 /// A postcard sink at the end of a buffer.
 struct Append<'a>(&'a mut Vec<u8>);
 
+impl Append<'_> {
+    /// Appends `N` bytes, which are all there are.
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: &[u8]) {
+        if let Some(bytes) = bytes.first_chunk::<N>() {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+}
+
 impl postcard::ser_flavors::Flavor for Append<'_> {
     type Output = ();
 
@@ -288,11 +298,19 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
         Ok(())
     }
 
+    #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // Most are small numbers, and to call for a copy of one byte takes longer than the copy.
-        match bytes {
-            [byte] => self.0.push(*byte),
-            bytes => self.0.extend_from_slice(bytes),
+        // Most are numbers and short names, and to call for a copy of so few bytes takes longer than the copy.
+        match bytes.len() {
+            1 => self.put::<1>(bytes),
+            2 => self.put::<2>(bytes),
+            3 => self.put::<3>(bytes),
+            4 => self.put::<4>(bytes),
+            5 => self.put::<5>(bytes),
+            6 => self.put::<6>(bytes),
+            7 => self.put::<7>(bytes),
+            8 => self.put::<8>(bytes),
+            _ => self.0.extend_from_slice(bytes),
         }
         Ok(())
     }

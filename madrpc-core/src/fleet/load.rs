@@ -73,6 +73,11 @@ impl MemberLoad {
         (self.under_way_us + units.us()) * self.slowness_at(now)
     }
 
+    #[cfg(test)]
+    pub(super) const fn calls(&self) -> u32 {
+        self.calls
+    }
+
     fn slowness_at(&self, now: Instant) -> f32 {
         let since = self
             .heard_at

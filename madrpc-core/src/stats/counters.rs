@@ -119,6 +119,15 @@ impl Counters {
         &self.nodes
     }
 
+    /// The number of a node, which it gets now where it is new.
+    pub fn node(&mut self, name: &str) -> usize {
+        let known = self.nodes.iter().position(|node| **node == *name);
+        known.unwrap_or_else(|| {
+            self.nodes.push(name.into());
+            self.nodes.len() - 1
+        })
+    }
+
     /// The number of a function that is known.
     #[must_use]
     pub fn find(&self, function: &str) -> Option<usize> {

@@ -46,6 +46,9 @@ pub(crate) trait Service: Sized + 'static {
         io: &mut Io<'_, Self>,
     );
 
+    /// There are further upstreams, with these numbers and names; some of those before may be gone.
+    fn on_targets(&mut self, _: &[(usize, String)]) {}
+
     /// Does what takes no longer than a tiny call or a few.
     fn turn(&mut self, io: &mut Io<'_, Self>);
 

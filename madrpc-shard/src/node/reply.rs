@@ -74,7 +74,7 @@ impl Node {
                             let header = Header::Reply { id, bill };
                             match bytes > INLINE_BODY_MAX_BYTES {
                                 true => {
-                                    outbox.send_owned(&header, Fields::NONE, lane.take_output())
+                                    outbox.send_owned(&header, Fields::NONE, lane.take_output());
                                 }
                                 false => lane.with_output(|body| outbox.send(&header, body)),
                             }

@@ -10,7 +10,6 @@ use crate::net::service::Io;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a node may take to answer, where the caller has more time.
@@ -37,12 +36,11 @@ impl Inquiries {
         self.open.is_empty()
     }
 
-    /// Asks the nodes of these names; gives the inquiry's number, unless it is answered already.
+    /// Asks all nodes; gives the inquiry's number, unless it is answered already.
     pub(super) fn open(
         &mut self,
         call: &Incoming<'_>,
         mut catalog: Catalog,
-        nodes: &[Arc<str>],
         io: &mut Io<'_, Orchestrator>,
     ) -> Option<u64> {
         self.last += 1;
@@ -52,11 +50,12 @@ impl Inquiries {
             ..call.request
         };
         let mut left = 0;
-        for (node, name) in nodes.iter().enumerate() {
-            let upstreams = io.upstreams.as_mut()?;
+        let upstreams = io.upstreams.as_mut()?;
+        let nodes: Vec<(usize, String)> = upstreams.names().collect();
+        for (node, name) in nodes {
             match upstreams.call_at(node, io.now, &request, Tag::Inquiry(self.last)) {
                 Ok(_) => left += 1,
-                Err((_, error)) => catalog.add_silent(name, error.message),
+                Err((_, error)) => catalog.add_silent(&name, error.message),
             }
         }
         let inquiry = Inquiry {

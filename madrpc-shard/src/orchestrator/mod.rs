@@ -1,7 +1,8 @@
 //! The orchestrator's part of a shard: it passes calls on to nodes and replies back, and executes nothing.
 //!
-//! Bodies are never decoded. A call is sent to one node only, and never a second time. Only what can be called is asked
-//! of all nodes, see `inquiry`.
+//! Bodies are never decoded. Which node gets a call, and whether another does where that one has not ended it, is for the router
+//! to say (`madrpc_core::fleet`), which the sessions to the nodes ask (`net::dial`). Only what can be called is asked of all
+//! nodes, see `inquiry`.
 
 mod inquiry;
 mod results;
@@ -31,10 +32,15 @@ const NODE_NAME: &str = match Role::Node.server_name() {
 /// Under which node's name calls are counted that found none.
 const NO_NODE: &str = "(none)";
 
+/// Its number in the counters.
+const NOBODY: usize = 0;
+
 /// Calls on their way through one shard.
 pub(crate) struct Orchestrator {
-    /// By the targets' numbers; one more stands for the calls that found no node.
+    /// Its first node stands for the calls that found none.
     counters: Counters,
+    /// The numbers of the targets in the counters.
+    nodes: Vec<usize>,
     inquiries: Inquiries,
     sizes: ResultSizes,
     /// Calls that were passed on and have no outcome.
@@ -86,10 +92,9 @@ impl Orchestrator {
         balance: Balance,
         now: Instant,
     ) -> (Self, Upstreams<Tag>) {
-        let names = nodes.iter().map(ToString::to_string);
-        let names = names.chain([NO_NODE.to_owned()]);
-        let orchestrator = Self {
-            counters: Counters::new(names),
+        let mut orchestrator = Self {
+            counters: Counters::new([NO_NODE]),
+            nodes: Vec::new(),
             inquiries: Inquiries::default(),
             sizes: ResultSizes::default(),
             passed_on: 0,
@@ -97,7 +102,18 @@ impl Orchestrator {
         let (sessions, keep) = (seat.sessions(), Keep::Always);
         let mut upstreams = Upstreams::new(endpoint, nodes, sessions, NODE_NAME, keep, now);
         upstreams.router().set_balance(balance);
+        for (target, name) in upstreams.names() {
+            orchestrator.learn(target, &name);
+        }
         (orchestrator, upstreams)
+    }
+
+    /// A target has this name.
+    fn learn(&mut self, target: usize, name: &str) {
+        if target >= self.nodes.len() {
+            self.nodes.resize(target + 1, NOBODY);
+        }
+        self.nodes[target] = self.counters.node(name);
     }
 
     fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
@@ -111,8 +127,7 @@ impl Orchestrator {
     }
 
     fn fail(&mut self, waiting: &Waiting, error: &CallError, io: &mut Io<'_, Self>) {
-        let nobody = self.counters.nodes().len() - 1;
-        self.count(waiting, nobody, io.now, Some(error.kind));
+        self.count(waiting, NOBODY, io.now, Some(error.kind));
         if let Some(outbox) = io.callers.outbox(waiting.session) {
             outbox.fail(waiting.id, Bill::default(), error);
         }
@@ -165,13 +180,10 @@ impl Service for Orchestrator {
 
     /// All nodes are asked, and their answers are added to `catalog`.
     fn on_inquiry(&mut self, call: &Incoming<'_>, catalog: Catalog, io: &mut Io<'_, Self>) {
-        // The last of the names stands for no node.
-        let nodes = self.counters.nodes();
-        let nodes = &nodes[..nodes.len() - 1];
         if io.calls.get(call.session, call.id).is_some() {
             return io.callers.break_off(call.session, &number_taken(call.id));
         }
-        if let Some(number) = self.inquiries.open(call, catalog, nodes, io) {
+        if let Some(number) = self.inquiries.open(call, catalog, io) {
             let inquiry = Call::Inquiry(number);
             let _ = io.calls.insert(call.session, call.id, inquiry, io.now);
         }
@@ -196,7 +208,14 @@ impl Service for Orchestrator {
         }
     }
 
-    fn on_outcome(&mut self, tag: Tag, node: usize, outcome: Outcome<'_>, io: &mut Io<'_, Self>) {
+    fn on_targets(&mut self, new: &[(usize, String)]) {
+        for (target, name) in new {
+            self.learn(*target, name);
+        }
+    }
+
+    fn on_outcome(&mut self, tag: Tag, target: usize, outcome: Outcome<'_>, io: &mut Io<'_, Self>) {
+        let node = self.nodes.get(target).copied().unwrap_or(NOBODY);
         let mut waiting = match tag {
             Tag::Call(waiting) => waiting,
             Tag::Inquiry(number) => {
@@ -257,9 +276,9 @@ impl Service for Orchestrator {
     }
 
     fn links(&self, upstreams: &Upstreams<Tag>) -> Vec<(String, u16)> {
-        let open = upstreams.open().map(u16::from);
-        let names = self.counters.nodes().iter();
-        names.map(ToString::to_string).zip(open).collect()
+        let open = upstreams.open();
+        open.map(|(name, is_open)| (name, u16::from(is_open)))
+            .collect()
     }
 }
 

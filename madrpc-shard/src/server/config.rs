@@ -74,6 +74,8 @@ pub struct ServerConfig {
     pub memory_max_bytes: Option<u64>,
     /// Which node an orchestrator passes a call on to; nothing to a node.
     pub balance: Balance,
+    /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
+    pub others_come: bool,
 }
 
 impl ServerConfig {
@@ -89,6 +91,7 @@ impl ServerConfig {
             spin: DEFAULT_SPIN,
             memory_max_bytes: None,
             balance: Balance::default(),
+            others_come: false,
         }
     }
 }

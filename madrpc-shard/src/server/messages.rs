@@ -1,5 +1,6 @@
 //! What the control thread tells a shard.
 
+use crate::net::address::Addresses;
 use crate::net::bell::Bell;
 use crate::net::endpoint::SessionKey;
 use futures_channel::mpsc::UnboundedSender;
@@ -21,6 +22,8 @@ pub(crate) enum ToShard {
     Wake,
     /// Open and accept sessions with this identity from now on.
     Identify(Identity),
+    /// Pass calls on to these from now on.
+    Targets(Arc<[Addresses]>),
     /// Take nothing new, and end when the calls under way have ended.
     Drain,
     /// End now.

@@ -1,6 +1,8 @@
 //! Starting an orchestrator.
 
-use super::{Server, ServerConfig, StartError, bind};
+use super::messages::{Inbox, ToShard};
+use super::{Server, ServerConfig, StartError, bind, tell};
+use crate::discovery::{Discovery, LOOK_INTERVAL};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
@@ -10,8 +12,9 @@ use crate::orchestrator::Orchestrator;
 use crate::runtime::{cpus, preflight};
 use core_affinity::CoreId;
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 impl Server {
     /// Starts an orchestrator in front of `nodes`.
@@ -28,6 +31,34 @@ impl Server {
         Self::orchestrator_at(sockets, config, &cores, &nodes)
     }
 
+    /// Looks at the sources of an orchestrator's nodes for as long as it serves, and goes by what they say.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn discover(&self, mut discovery: Discovery) -> Result<(), StartError> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let inboxes = running.inboxes.clone();
+        let look = move || {
+            while !inboxes.iter().all(Inbox::has_ended) {
+                if discovery.look() {
+                    let nodes: Arc<[Addresses]> = discovery.nodes().into();
+                    tell(&inboxes, || ToShard::Targets(Arc::clone(&nodes)));
+                }
+                std::thread::sleep(LOOK_INTERVAL);
+            }
+        };
+        let thread = std::thread::Builder::new().name("discovery".into());
+        thread
+            .spawn(look)
+            .map(drop)
+            .map_err(|reason| StartError::System {
+                what: "the thread that looks for nodes",
+                reason,
+            })
+    }
+
     /// As [`Server::orchestrator`], with sockets that are bound already.
     pub(crate) fn orchestrator_at(
         sockets: SocketGroup,
@@ -35,17 +66,20 @@ impl Server {
         cores: &[CoreId],
         nodes: &[Addresses],
     ) -> Result<Self, StartError> {
-        if nodes.is_empty() {
-            return Err(StartError::Settings(
-                "an orchestrator needs at least one node".into(),
-            ));
-        }
         preflight::check(cores.len())?;
         let (identity, balance) = (config.identity.clone(), config.balance);
+        let others_come = config.others_come || nodes.is_empty();
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             move |seat: &Seat, budget: &Rc<Budget>, now| {
-                let all: Vec<SocketAddr> = nodes.iter().flat_map(Addresses::all).copied().collect();
+                let all = nodes.iter().flat_map(Addresses::all).copied();
+                // A socket for both families takes a little longer for each datagram.
+                let any = [
+                    SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+                    SocketAddr::from((Ipv6Addr::LOCALHOST, 1)),
+                ];
+                let any = any.into_iter().filter(|_| others_come);
+                let all: Vec<SocketAddr> = all.chain(any).collect();
                 let endpoint =
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (orchestrator, upstreams) =

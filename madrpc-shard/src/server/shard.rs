@@ -4,6 +4,8 @@
 //! to say, and sleeps when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+mod leaving;
+
 use super::askers::Askers;
 use super::control::ToControl;
 use super::messages::{Caller, ToShard};
@@ -20,6 +22,7 @@ use crate::net::spin::Spin;
 use crate::net::transport::{accepting_config, dialing_config};
 use crate::runtime::memory;
 use futures_channel::mpsc::UnboundedReceiver;
+use leaving::Stage;
 use madrpc_core::call::Bill;
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::call::frame::{Frame, Header};
@@ -36,13 +39,6 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
-
-/// How long the last frames of a stopping shard may wait for their receivers.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// How long a stopping shard waits for what was sent to it before its last word had arrived: it refuses that, so that it is
-/// certain that it has not run.
-const LINGER_MIN: Duration = Duration::from_millis(50);
 
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
@@ -79,17 +75,6 @@ pub(crate) enum Next {
     Sleep,
     /// None: the shard has ended.
     Nothing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Serving,
-    Draining,
-    /// All is said. It stays for at least so long, and until then for what the network has not taken.
-    Leaving {
-        from: Instant,
-        until: Instant,
-    },
 }
 
 impl<S: Service> Shard<S> {
@@ -365,18 +350,19 @@ impl<S: Service> Shard<S> {
                 }
             }
             ToShard::Wake => {}
+            ToShard::Targets(targets) => {
+                if let Some(upstreams) = &mut self.upstreams {
+                    let new = upstreams.set_targets(&targets);
+                    self.service.on_targets(&new);
+                }
+            }
             ToShard::Identify(identity) => self.identify(&identity),
             ToShard::Drain => {
                 self.stage = Stage::Draining;
                 self.callers.stop_accepting();
                 self.callers.say_goodbye();
             }
-            ToShard::Stop => {
-                self.stage = Stage::Leaving {
-                    from: now,
-                    until: now,
-                }
-            }
+            ToShard::Stop => self.stage = Stage::leaving_at(now),
         }
     }
 
@@ -442,34 +428,6 @@ impl<S: Service> Shard<S> {
         }
     }
 
-    /// Says goodbye once a draining shard has nothing left to do.
-    fn leave(&mut self, now: Instant) {
-        if self.stage == Stage::Draining && self.service.is_idle() {
-            self.stage = Stage::Leaving {
-                from: later(now, LINGER_MIN),
-                until: later(now, LINGER),
-            };
-        }
-    }
-
-    /// Ends the sessions once all is said, or has waited long enough.
-    fn has_left(&mut self, now: Instant) -> bool {
-        let Stage::Leaving { from, until } = self.stage else {
-            return false;
-        };
-        let has_peers = self.callers.session_count() > 0;
-        if now < from && has_peers || now < until && !self.callers.is_quiet() {
-            return false;
-        }
-        let reason = format!("{} {} is stopping", self.seat.role, self.seat.name);
-        self.callers.close_all(&reason);
-        if let Some(upstreams) = &mut self.upstreams {
-            upstreams.close(&reason);
-        }
-        self.flush(now);
-        true
-    }
-
     /// Its part of a snapshot, without the rows.
     pub(crate) fn head(&self, now: Instant) -> Snapshot {
         let mut snapshot = Snapshot {
@@ -491,13 +449,7 @@ impl<S: Service> Shard<S> {
 
     /// Sleeps until a datagram, a message or a timer.
     fn sleep(&self) {
-        let linger = match self.stage {
-            Stage::Leaving { from, until } => Some(match Instant::now() < from {
-                true => from,
-                false => until,
-            }),
-            _ => None,
-        };
+        let linger = self.stage.next_timer();
         let timers = [
             self.callers.next_timer(),
             self.upstreams.as_ref().and_then(Upstreams::next_timer),

@@ -73,6 +73,8 @@ pub(super) struct Target {
     refused: usize,
     /// Links whose servers say nothing.
     silent: Members,
+    /// It is no target any more.
+    pub(super) is_gone: bool,
 }
 
 /// A session, or the place of one.
@@ -190,6 +192,7 @@ impl Target {
             down: Members::default(),
             refused: 0,
             silent: Members::default(),
+            is_gone: false,
         }
     }
 

@@ -59,6 +59,10 @@ impl<T> Upstreams<T> {
             );
             return CallError::not_run(ErrorKind::Overloaded, error);
         }
+        if self.there == 0 {
+            let error = "no node is known to pass calls on to (--node, --discover)";
+            return CallError::not_run(ErrorKind::Unavailable, error);
+        }
         if why == NoMember::NoSuchFunction {
             let error = format!(
                 "no function `{}` is registered; there are: {}",

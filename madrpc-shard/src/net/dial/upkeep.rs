@@ -133,7 +133,8 @@ impl<T> Upstreams<T> {
 
     /// Has the name of a target resolved again, where none of its addresses has answered.
     fn resolve_lost(&mut self, target: usize) {
-        if let Some(name) = self.targets[target].lost_name() {
+        let target_of = &self.targets[target];
+        if let Some(name) = target_of.lost_name().filter(|_| !target_of.is_gone) {
             self.resolver.ask(target, name);
         }
     }
@@ -180,7 +181,8 @@ impl<T> Upstreams<T> {
             ..error
         };
         // One line is enough for all sessions to a server.
-        if self.keep == Keep::Always && place.link() == 0 {
+        let is_gone = self.targets[place.target()].is_gone;
+        if self.keep == Keep::Always && place.link() == 0 && !is_gone {
             let again = wait.as_millis();
             match was_leaving {
                 true => info!("{address} has stopped; trying again in {again} ms"),
@@ -239,7 +241,8 @@ impl<T> Upstreams<T> {
         let Some(session) = link.session() else {
             return;
         };
-        if self.keep == Keep::Always || self.calls.length(link.calls) > 0 {
+        let is_kept = self.keep == Keep::Always && link.wanted;
+        if is_kept || self.calls.length(link.calls) > 0 {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
         if !matches!(link.state, State::Connecting(_)) {

@@ -1,8 +1,11 @@
-//! Whose calls come on the sessions of an endpoint, and whose turn it is. The rules are in `net/shares.rs`.
+//! Whose calls come on the sessions of an endpoint, and whose turn it is (the rules are in `net/shares.rs`); what all of them are told.
 
+use super::entry::Phase;
 use super::{Endpoint, SessionKey};
 use crate::net::shares::AccountKey;
+use bytes::Bytes;
 use madrpc_core::call::frame::Account;
+use madrpc_core::call::frame::Header;
 use std::time::{Duration, Instant};
 
 /// Whose calls come.
@@ -81,5 +84,26 @@ impl Endpoint {
     /// Forgets those who come by the sessions of others, have said nothing for a while and have no calls: a bounded number.
     pub(crate) fn forget_guests(&mut self, now: Instant, has_calls: impl Fn(AccountKey) -> bool) {
         self.sessions.shares.forget_guests(now, has_calls);
+    }
+
+    /// Tells every open session's peer that no new calls are taken.
+    pub(crate) fn say_goodbye(&mut self) {
+        for index in self.sessions.places() {
+            if let Some(entry) = self.sessions.at(index)
+                && entry.phase == Phase::Open
+            {
+                let taken = entry.session.calls_taken();
+                entry.session.outbox().send(&Header::GoAway { taken }, &[]);
+                self.sessions.mark(index);
+            }
+        }
+    }
+
+    /// Tells every peer from now on that this can be called here, and those whose sessions are open at once.
+    pub(crate) fn announce(&mut self, script: u64, body: Bytes) {
+        self.sessions.announcement = Some((script, body));
+        for index in self.sessions.places() {
+            self.sessions.announce(index);
+        }
     }
 }

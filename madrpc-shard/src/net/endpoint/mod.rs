@@ -49,9 +49,7 @@ use super::relay::Relay;
 use super::socket::{Inbound, Socket};
 use acceptor::{Acceptor, issue_id};
 use arrivals::{empty_socket, on_datagram, on_unreachable};
-use bytes::Bytes;
-use entry::{ConnectionKey, NewSession, Phase};
-use madrpc_core::call::frame::Header;
+use entry::{ConnectionKey, NewSession};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
@@ -347,27 +345,6 @@ impl Endpoint {
             && let Some(entry) = self.sessions.at(key.index)
         {
             *entry.session.outbox() = outbox;
-        }
-    }
-
-    /// Tells every open session's peer that no new calls are taken.
-    pub(crate) fn say_goodbye(&mut self) {
-        for index in self.sessions.places() {
-            if let Some(entry) = self.sessions.at(index)
-                && entry.phase == Phase::Open
-            {
-                let taken = entry.session.calls_taken();
-                entry.session.outbox().send(&Header::GoAway { taken }, &[]);
-                self.sessions.mark(index);
-            }
-        }
-    }
-
-    /// Tells every peer from now on that this can be called here, and those whose sessions are open at once.
-    pub(crate) fn announce(&mut self, script: u64, body: Bytes) {
-        self.sessions.announcement = Some((script, body));
-        for index in self.sessions.places() {
-            self.sessions.announce(index);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Who gets a call, and who gets it next, without any socket.
 
+use super::selection::PROBE_INTERVAL;
 use super::*;
 use crate::call::catalog::FunctionOptions;
 
@@ -218,4 +219,47 @@ fn who_has_left_is_forgotten_and_its_number_is_free() {
     met[1] = pick(&mut router, &mut attempt, now).unwrap();
     met.sort_unstable();
     assert_eq!(met, [0, 1]);
+}
+
+#[test]
+fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
+    let begun = Instant::now();
+    let mut router = fleet(3, begun);
+    router.set_balance(Balance::LeastLoaded);
+    // Virtual time: a call each 0.2 ms, which takes 0.3 ms at two members and 9 ms at the first. Each does one at a time.
+    let step = Duration::from_micros(200);
+    let mut free_at = [begun; 3];
+    let mut under_way: Vec<(Instant, Attempt, usize, u64)> = Vec::new();
+    let (mut given, mut worst) = ([0_u32; 3], Duration::ZERO);
+    for number in 0..50_000_u32 {
+        let now = begun + step * number;
+        under_way.retain(|(end, attempt, member, took)| {
+            if *end <= now {
+                router.left(attempt, *member, Some(*took), now);
+                router.ended(attempt, *member, Ending::Worked, now);
+            }
+            *end > now
+        });
+        let mut attempt = call(&mut router, "once");
+        let member = pick(&mut router, &mut attempt, now).unwrap();
+        router.begun(&mut attempt, member);
+        given[member] += 1;
+        let took = Duration::from_micros([9000, 300, 300][member]);
+        free_at[member] = free_at[member].max(now) + took;
+        let latency = free_at[member] - now;
+        if number > 1000 && member != 0 {
+            worst = worst.max(latency);
+        }
+        under_way.push((free_at[member], attempt, member, latency.as_micros() as u64));
+    }
+    assert!((1..500).contains(&given[0]), "{given:?}");
+    assert!(given[1].abs_diff(given[2]) < 2_500, "{given:?}");
+    assert!(worst < Duration::from_millis(5), "{worst:?}");
+    let later = begun + Duration::from_secs(1000);
+    for (_, attempt, member, took) in under_way {
+        router.left(&attempt, member, Some(took), later);
+    }
+    for member in router.members.iter().flatten() {
+        assert_eq!(member.load.calls(), 0);
+    }
 }

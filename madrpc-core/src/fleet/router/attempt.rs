@@ -1,0 +1,95 @@
+//! A call on its way through the members, and how it ends there.
+
+use crate::fleet::functions::FunctionNumber;
+use crate::fleet::load::Units;
+
+/// Members that a call is put on, one after the other: with every one that it was put on, it gets less likely that the next
+/// will do.
+pub(super) const TRIES_MAX: usize = 3;
+
+/// The number of no function.
+const UNKNOWN: u32 = u32::MAX;
+
+/// What a call has gone through.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// The function's number, or [`UNKNOWN`].
+    pub(super) function: u32,
+    /// Those that it was put on before the last try there may be.
+    tried: [u32; TRIES_MAX - 1],
+    pub(super) tries: u8,
+    /// How many of them may have run it.
+    pub(super) runs: u8,
+    pub(super) may_repeat: bool,
+    pub(super) is_probe: bool,
+    /// Whether it counts at the member that it is on.
+    pub(super) is_counted: bool,
+    /// What it counts for at the member that it is on.
+    pub(super) units: Units,
+}
+
+/// How a call has ended, as far as it tells something about the member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With a result, or by a fault of the call's or the function's own.
+    Worked,
+    /// By a fault of the member.
+    Failed,
+    /// It says nothing: the caller gave it up, its session was lost, or there was too much to do.
+    Neutral,
+}
+
+/// Why no member can be given a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoMember {
+    /// All that can be reached have said what they have, and none has it.
+    NoSuchFunction,
+    /// None can be reached that might have it, or all that can be were tried or cannot take more.
+    Unavailable,
+}
+
+impl Attempt {
+    /// Of a call that was not put on a member yet. `may_repeat` where it may run twice whatever its function was registered as.
+    #[must_use]
+    pub fn new(function: Option<FunctionNumber>, may_repeat: bool) -> Self {
+        Self {
+            function: match function {
+                Some(FunctionNumber(number)) => number,
+                None => UNKNOWN,
+            },
+            tried: [u32::MAX; TRIES_MAX - 1],
+            tries: 0,
+            runs: 0,
+            may_repeat,
+            is_probe: false,
+            is_counted: false,
+            units: Units::default(),
+        }
+    }
+
+    /// Which try the next is, beginning with 0.
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        self.tries
+    }
+
+    pub(super) fn put_on(&mut self, member: usize, is_probe: bool) {
+        if let Some(place) = self.tried.get_mut(usize::from(self.tries)) {
+            *place = member as u32;
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.is_probe = is_probe;
+    }
+
+    #[inline]
+    pub(super) fn function(&self) -> FunctionNumber {
+        FunctionNumber(self.function)
+    }
+
+    #[inline]
+    pub(super) fn was_put_on(&self, member: usize) -> bool {
+        let count = usize::from(self.tries).min(self.tried.len());
+        let tried = self.tried.get(..count).unwrap_or_default();
+        tried.contains(&(member as u32))
+    }
+}

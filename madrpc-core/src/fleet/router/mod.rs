@@ -1,0 +1,306 @@
+//! The members, who of them gets a call, and whether a call that failed is tried again.
+
+mod attempt;
+mod selection;
+
+pub use attempt::{Attempt, Ending, NoMember};
+
+use crate::balance::{Members, RoundRobin};
+use crate::call::Announcement;
+use crate::fleet::budget::RetryBudget;
+use crate::fleet::functions::{FunctionNumber, Functions};
+use crate::fleet::health::Health;
+use crate::fleet::load::MemberLoad;
+use crate::numbers::later;
+use attempt::TRIES_MAX;
+use std::time::{Duration, Instant};
+
+/// Members that may run one call: one that ends every node it runs on is not carried through the fleet.
+const RUNS_MAX: u8 = 2;
+
+/// Which of the members that have a function gets a call of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one that is expected to be through with it first.
+    LeastLoaded,
+}
+
+impl Balance {
+    /// Their names, in settings.
+    pub const NAMES: [&str; 2] = ["round-robin", "least-loaded"];
+
+    /// The one of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "round-robin" => Some(Self::RoundRobin),
+            "least-loaded" => Some(Self::LeastLoaded),
+            _ => None,
+        }
+    }
+}
+
+/// The members of a fleet, by numbers that are given anew after they have left.
+#[derive(Debug)]
+pub struct Router {
+    members: Vec<Option<Member>>,
+    /// Which of them can have any call.
+    well: Vec<bool>,
+    count: usize,
+    functions: Functions,
+    /// Members that can be reached, and those of which that is not yet known.
+    open: RoundRobin,
+    connecting: RoundRobin,
+    /// Those that can be reached and have not said what they have.
+    wild: RoundRobin,
+    ejected: Members,
+    /// When the next of those may be tried.
+    probe_at: Option<Instant>,
+    /// The most of them that may be left out for failing, as a share.
+    max_ejected: f64,
+    balance: Balance,
+    budget: RetryBudget,
+    /// The first few names of functions, where somebody asked for them since they changed.
+    listed: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    health: Health,
+    load: MemberLoad,
+    is_open: bool,
+    is_connecting: bool,
+    /// The numbers of its functions, once it has said what it has.
+    functions: Option<Vec<u32>>,
+    script: u64,
+}
+
+impl Router {
+    /// A fleet without members.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            members: Vec::new(),
+            well: Vec::new(),
+            count: 0,
+            functions: Functions::default(),
+            open: RoundRobin::default(),
+            connecting: RoundRobin::default(),
+            wild: RoundRobin::default(),
+            ejected: Members::default(),
+            probe_at: None,
+            max_ejected: 0.5,
+            balance: Balance::default(),
+            budget: RetryBudget::new(now),
+            listed: None,
+        }
+    }
+
+    /// Goes by this from now on.
+    pub fn set_balance(&mut self, balance: Balance) {
+        self.balance = balance;
+    }
+
+    /// A member comes, under a number that no other has.
+    pub fn add(&mut self, member: usize) {
+        if member >= self.members.len() {
+            self.members.resize_with(member + 1, || None);
+        }
+        if self.members[member].replace(Member::default()).is_none() {
+            self.count += 1;
+        }
+        self.note(member);
+    }
+
+    /// A member leaves for good.
+    pub fn remove(&mut self, member: usize) {
+        self.set_reachable(member, false, false);
+        let Some(gone) = self.members.get_mut(member).and_then(Option::take) else {
+            return;
+        };
+        self.count -= 1;
+        self.ejected.set(member, false);
+        self.note(member);
+        if let Some(functions) = gone.functions {
+            self.functions.remove(member, &functions);
+            self.listed = None;
+        }
+    }
+
+    /// Whether sessions to a member are open, or going to be.
+    pub fn set_reachable(&mut self, number: usize, is_open: bool, is_connecting: bool) {
+        let Some(Some(member)) = self.members.get_mut(number) else {
+            return;
+        };
+        if !member.is_open && !is_open {
+            member.health.is_silent = false;
+        }
+        member.is_open = is_open;
+        member.is_connecting = is_connecting;
+        self.open.set(number, is_open);
+        self.connecting.set(number, is_connecting);
+        self.wild.set(number, is_open && member.functions.is_none());
+        self.note(number);
+    }
+
+    /// A member says what it has; what it has said before does not hold any more.
+    pub fn announce(&mut self, number: usize, script: u64, announcement: &Announcement) {
+        let Some(Some(member)) = self.members.get_mut(number) else {
+            return;
+        };
+        let before = member.functions.take().unwrap_or_default();
+        // The new ones first, so that a function that stays keeps its number.
+        let functions = self.functions.add(number, announcement);
+        let gone: Vec<u32> = before
+            .into_iter()
+            .filter(|old| !functions.contains(old))
+            .collect();
+        self.functions.remove(number, &gone);
+        member.functions = Some(functions);
+        member.script = script;
+        self.wild.set(number, false);
+        self.listed = None;
+    }
+
+    /// Whether a member has said nothing for too long: it gets no calls until it does.
+    pub fn set_silent(&mut self, number: usize, is_silent: bool) {
+        if let Some(Some(member)) = self.members.get_mut(number) {
+            member.health.is_silent = is_silent;
+        }
+        self.note(number);
+    }
+
+    /// Members that can be reached.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether none can be reached, nor may be soon.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.open.is_empty() && self.connecting.is_empty()
+    }
+
+    /// The number of a function that some member has.
+    #[must_use]
+    #[inline]
+    pub fn find(&self, name: &str) -> Option<FunctionNumber> {
+        self.functions.find(name)
+    }
+
+    /// What the driver has marked a function with.
+    #[must_use]
+    #[inline]
+    pub fn mark(&self, function: FunctionNumber) -> Option<usize> {
+        self.functions.get(function)?.mark.map(|mark| mark as usize)
+    }
+
+    /// Marks the function of this name, where some member has it, with a number of the driver's own.
+    pub fn set_mark(&mut self, name: &str, mark: usize) {
+        let function = self.functions.find(name);
+        if let Some(function) = function.and_then(|function| self.functions.get_mut(function)) {
+            function.mark = u32::try_from(mark).ok();
+        }
+    }
+
+    /// The first few names of the functions that members have, for the errors of callers who ask for another.
+    pub fn names(&mut self) -> &str {
+        let functions = &self.functions;
+        self.listed.get_or_insert_with(|| functions.first_names())
+    }
+
+    /// A call is made for the first time.
+    #[inline]
+    pub fn on_call(&mut self) {
+        self.budget.on_call();
+    }
+
+    /// Notes whether a member can have any call.
+    fn note(&mut self, number: usize) {
+        let member = self.members.get(number).and_then(Option::as_ref);
+        let is_well = member.is_some_and(|member| member.is_open && member.health.is_well());
+        if number >= self.well.len() {
+            self.well.resize(number + 1, false);
+        }
+        self.well[number] = is_well;
+    }
+
+    /// A call has ended on a member; gives for how long that is left out, where this was the failure too many.
+    #[inline]
+    pub fn ended(
+        &mut self,
+        attempt: &Attempt,
+        number: usize,
+        ending: Ending,
+        now: Instant,
+    ) -> Option<Duration> {
+        let Some(Some(member)) = self.members.get_mut(number) else {
+            return None;
+        };
+        match ending {
+            Ending::Worked => {
+                let was_ejected = member.health.is_ejected();
+                member.health.worked(now);
+                if was_ejected {
+                    self.ejected.set(number, false);
+                    if self.ejected.is_empty() {
+                        self.probe_at = None;
+                    }
+                    self.note(number);
+                }
+                None
+            }
+            Ending::Failed => {
+                let is_to_go = member.health.failed();
+                // Of two or three, one may go.
+                let most = ((self.count as f64 * self.max_ejected) as usize)
+                    .max(usize::from(self.count > 1));
+                if !is_to_go || self.ejected.len() >= most && !member.health.is_ejected() {
+                    return None;
+                }
+                self.ejected.set(number, true);
+                let time = member.health.eject(now);
+                let at = later(now, time);
+                self.probe_at = Some(self.probe_at.map_or(at, |before| before.min(at)));
+                self.note(number);
+                Some(time)
+            }
+            Ending::Neutral => {
+                if attempt.is_probe {
+                    member.health.probe_again(now);
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether a call that has failed on a member may be put on another. `has_not_run` where it is certain that it has not begun.
+    pub fn may_retry(
+        &mut self,
+        attempt: &mut Attempt,
+        number: usize,
+        has_not_run: bool,
+        now: Instant,
+    ) -> bool {
+        if !has_not_run {
+            attempt.runs = attempt.runs.saturating_add(1);
+            let is_idempotent = || self.functions.is_idempotent(attempt.function(), number);
+            if attempt.runs >= RUNS_MAX || !(attempt.may_repeat || is_idempotent()) {
+                return false;
+            }
+        }
+        usize::from(attempt.tries) < TRIES_MAX && self.budget.take(now)
+    }
+
+    /// A call that might have been put on another has not been, as there is none.
+    pub fn was_not_retried(&mut self) {
+        self.budget.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Which of the members that have a function gets a call.
+
+use super::{Attempt, Balance, NoMember, Router};
+use crate::fleet::health::Worth;
+use crate::numbers::later;
+use std::time::{Duration, Instant};
+
+/// How soon another look is made for a member to be tried, where none was found.
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Members that such a look goes through.
+const LOOKS_MAX: usize = 32;
+
+impl Router {
+    /// The member that a call is put on, and what `usable` makes of it; it is told whether the member's sessions are open, and
+    /// gives `None` for one that cannot take the call. Those that the call was put on before are left out.
+    ///
+    /// # Errors
+    /// Where there is none.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is the way of every call, and its caller has the only closure for it"
+    )]
+    pub fn pick<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        mut usable: impl FnMut(usize, bool) -> Option<P>,
+    ) -> Result<(usize, P), NoMember> {
+        if (self.probe_at.is_some() || self.balance != Balance::RoundRobin)
+            && let Some(picked) = self.pick_before_turns(attempt, now, &mut usable)
+        {
+            return Ok(picked);
+        }
+        let well = &self.well;
+        let function = self.functions.get_mut(attempt.function());
+        let turns = match function {
+            Some(function) => &mut function.members,
+            // The only one there is says itself that it does not have it, and knows more.
+            None if self.count == 1 => &mut self.open,
+            None => &mut self.wild,
+        };
+        // Nearly always it is the next one.
+        let picked = turns.pick(|number| {
+            let is_well = well.get(number).copied().unwrap_or_default();
+            match is_well && !attempt.was_put_on(number) {
+                true => usable(number, true),
+                false => None,
+            }
+        });
+        match picked {
+            Some((number, picked)) => {
+                attempt.put_on(number, false);
+                Ok((number, picked))
+            }
+            None => self.pick_other(attempt, now, &mut usable),
+        }
+    }
+
+    /// The member that gets the call whosever turn it is, if there is one.
+    #[inline(never)]
+    fn pick_before_turns<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Option<(usize, P)> {
+        if self.probe_at.is_some_and(|at| now >= at)
+            && let Some(probed) = self.pick_probe(attempt, now, usable)
+        {
+            return Some(probed);
+        }
+        match self.balance {
+            Balance::LeastLoaded => self.pick_least_loaded(attempt, now, usable),
+            Balance::RoundRobin => None,
+        }
+    }
+
+    /// The member that is expected to be through with the call first.
+    fn pick_least_loaded<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Option<(usize, P)> {
+        let function = self.functions.get_mut(attempt.function())?;
+        let units = function.cost.units();
+        let number = function.members.least(|number| {
+            let member = self.members.get(number)?.as_ref()?;
+            let is_well = self.well.get(number).copied().unwrap_or_default();
+            let is_candidate = is_well && !attempt.was_put_on(number);
+            is_candidate.then(|| member.load.score(units, now))
+        })?;
+        let picked = usable(number, true)?;
+        attempt.put_on(number, false);
+        Some((number, picked))
+    }
+
+    /// A call was put on the member that was picked for it.
+    #[inline]
+    pub fn begun(&mut self, attempt: &mut Attempt, number: usize) {
+        if self.balance == Balance::LeastLoaded
+            && let Some(function) = self.functions.get(attempt.function())
+            && let Some(Some(member)) = self.members.get_mut(number)
+        {
+            attempt.units = function.cost.units();
+            attempt.is_counted = true;
+            member.load.begin(attempt.units);
+        }
+    }
+
+    /// A call that has begun on a member is not there any more. `took_us` is what it took there by its bill, where it has one: the
+    /// time that it waited for a lane and that it had the core.
+    #[inline]
+    pub fn left(&mut self, attempt: &Attempt, number: usize, took_us: Option<u64>, now: Instant) {
+        if !attempt.is_counted {
+            return;
+        }
+        let Some(Some(member)) = self.members.get_mut(number) else {
+            return;
+        };
+        member.load.end(attempt.units);
+        if let Some(took) = took_us
+            && let Some(function) = self.functions.get_mut(attempt.function())
+        {
+            let took = took as f32;
+            member.load.took(took, function.cost, now);
+            function.cost.note(took);
+        }
+    }
+
+    /// A member that was left out, and whose time for that is over: one call sees whether it works.
+    #[cold]
+    fn pick_probe<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Option<(usize, P)> {
+        // Not at each call, where it is not to be had.
+        self.probe_at = Some(later(now, PROBE_INTERVAL));
+        let function = self.functions.get(attempt.function());
+        let picked = self.ejected.all().take(LOOKS_MAX).find_map(|number| {
+            let member = self.members.get(number)?.as_ref()?;
+            let has = function.is_none_or(|function| function.members.contains(number));
+            let is_due = member.is_open && member.health.worth(now) == Worth::Probe;
+            match has && is_due && !attempt.was_put_on(number) {
+                true => usable(number, true).map(|picked| (number, picked)),
+                false => None,
+            }
+        });
+        let (number, _) = picked.as_ref()?;
+        attempt.put_on(*number, true);
+        if let Some(Some(member)) = self.members.get_mut(*number) {
+            member.health.probe();
+        }
+        picked
+    }
+
+    /// The same, where none of those that are well can take it.
+    #[cold]
+    fn pick_other<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Result<(usize, P), NoMember> {
+        let Self {
+            members,
+            functions,
+            open,
+            connecting,
+            wild,
+            ..
+        } = self;
+        let (mut is_probe, mut is_any_well) = (false, false);
+        let function = functions.get_mut(attempt.function());
+        let is_known = function.is_some();
+        let turns = match function {
+            Some(function) => &mut function.members,
+            None if self.count == 1 => &mut *open,
+            None => &mut *wild,
+        };
+        // Those that work come first; where there is none, one that does not seem to is better than none.
+        for asks_health in [true, false] {
+            if !asks_health && is_any_well {
+                break;
+            }
+            let picked = turns.pick(|number| {
+                let member = members.get(number)?.as_ref()?;
+                if !member.is_open || attempt.was_put_on(number) {
+                    return None;
+                }
+                let worth = member.health.worth(now);
+                if asks_health && worth == Worth::None {
+                    return None;
+                }
+                is_any_well = true;
+                let picked = usable(number, true)?;
+                is_probe = asks_health && worth == Worth::Probe;
+                Some(picked)
+            });
+            if let Some((number, picked)) = picked {
+                attempt.put_on(number, is_probe);
+                if is_probe && let Some(Some(member)) = self.members.get_mut(number) {
+                    member.health.probe();
+                }
+                return Ok((number, picked));
+            }
+        }
+        // Nobody knows yet whether they will get through, nor what they have.
+        let picked = connecting.pick(|number| {
+            let member = members.get(number)?.as_ref()?;
+            let may_have = member.functions.is_none() || is_known;
+            match may_have && !attempt.was_put_on(number) {
+                true => usable(number, false),
+                false => None,
+            }
+        });
+        if let Some((number, picked)) = picked {
+            attempt.put_on(number, false);
+            return Ok((number, picked));
+        }
+        let may_be_there = is_known || self.count == 1 || open.is_empty();
+        Err(
+            match may_be_there || !wild.is_empty() || !connecting.is_empty() {
+                true => NoMember::Unavailable,
+                false => NoMember::NoSuchFunction,
+            },
+        )
+    }
+}

@@ -1,0 +1,227 @@
+//! A call is sent, is taken out again, or is given up.
+
+use super::links::Place;
+use super::request::Request;
+use super::unreachable::why_none;
+use super::{CallId, Due, Pending, Target, Upstreams};
+use crate::net::endpoint::SessionKey;
+use madrpc_core::call::frame::Header;
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, Router};
+use madrpc_core::limits::{
+    DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
+};
+use madrpc_core::lists::ItemKey;
+use std::time::Instant;
+
+impl<T> Upstreams<T> {
+    /// Sends a call; its outcome comes from [`Upstreams::on_frame`] or [`Upstreams::next_lost`] with the tag.
+    ///
+    /// # Errors
+    /// `Unavailable`, at once, where no target can be reached, and `Overloaded` where all that can are behind;
+    /// `NoSuchFunction` where none that can be reached has the function, or the name is longer than any.
+    pub(crate) fn call(
+        &mut self,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        let function = self.find(request.function);
+        self.call_known(now, request, function, tag)
+    }
+
+    /// The number of a function that one of several targets has.
+    #[inline]
+    pub(crate) fn find(&self, name: &str) -> Option<FunctionNumber> {
+        // Where there is only one, it gets the call whatever it has.
+        match self.there > 1 {
+            true => self.router.find(name),
+            false => None,
+        }
+    }
+
+    /// What the functions of the targets are marked with, and can be.
+    pub(crate) fn router(&mut self) -> &mut Router {
+        &mut self.router
+    }
+
+    /// The same as [`Upstreams::call`], of a function that [`Upstreams::find`] has found.
+    ///
+    /// # Errors
+    /// As of [`Upstreams::call`].
+    #[inline]
+    pub(crate) fn call_known(
+        &mut self,
+        now: Instant,
+        request: &Request<'_>,
+        function: Option<FunctionNumber>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        let has_others = self.there > 1;
+        let mut attempt = Attempt::new(function, request.fields.of_call().may_repeat);
+        if has_others {
+            self.router.on_call();
+        }
+        match self.pick(&mut attempt, now, request) {
+            Ok(to) => self.send(now, to, request, (attempt, has_others), tag),
+            Err(error) => Err((tag, error)),
+        }
+    }
+
+    /// Sends a call to the target with this number, whose turn it may not be.
+    ///
+    /// # Errors
+    /// Why it cannot be reached.
+    pub(crate) fn call_at(
+        &mut self,
+        target: usize,
+        now: Instant,
+        request: &Request<'_>,
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        for is_open in [true, false] {
+            if let Some((link, key)) = self.pick_link(target, is_open, is_large(request)) {
+                let place = Place::new(target, link);
+                let once = (Attempt::new(None, false), false);
+                return self.send(now, (place, key), request, once, tag);
+            }
+        }
+        let down = self.targets.get(target).filter(|target| target.is_down());
+        let is_passing = down.is_some_and(Target::may_come_back);
+        Err((tag, why_none(down.into_iter(), is_passing)))
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        to: (Place, SessionKey),
+        request: &Request<'_>,
+        (mut attempt, is_kept): (Attempt, bool),
+        tag: T,
+    ) -> Result<CallId, (T, CallError)> {
+        let id = self.calls.next_key();
+        let sent = match request.function.len() <= FUNCTION_NAME_MAX_BYTES {
+            true => self.put_on_session(now, to, id, request, is_kept),
+            false => Err(CallError::not_run(
+                ErrorKind::NoSuchFunction,
+                format!(
+                    "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
+                    request.function.len()
+                ),
+            )),
+        };
+        let (sequence, copy) = match sent {
+            Ok(sent) => sent,
+            Err(error) => return Err((tag, error)),
+        };
+        let (place, _) = to;
+        self.router.begun(&mut attempt, place.target());
+        let link = &self.targets[place.target()].links[place.link()];
+        let deadline = request.deadline + DEADLINE_GRACE;
+        let pending = Pending {
+            place,
+            epoch: link.epoch,
+            sequence,
+            deadline: self.timers.insert(deadline, Due::Deadline(id)),
+            attempt,
+            copy,
+            tag,
+        };
+        Ok(CallId(self.calls.push_back(link.calls, pending)))
+    }
+
+    /// Puts a call on a session, under this number; gives which of the session's small calls it is, and a copy of it, with which
+    /// it can be put on another, where it is to be kept and there is room for it.
+    #[inline]
+    pub(super) fn put_on_session(
+        &mut self,
+        now: Instant,
+        (place, session): (Place, SessionKey),
+        id: ItemKey,
+        request: &Request<'_>,
+        is_kept: bool,
+    ) -> Result<(u32, Copied), CallError> {
+        let timeout = request.deadline.saturating_duration_since(now);
+        let target = &mut self.targets[place.target()];
+        let Some(outbox) = self.endpoint.outbox(session) else {
+            let error = format!("{}: the session has just ended", target.address());
+            return Err(CallError::not_run(ErrorKind::Unavailable, error));
+        };
+        let header = Header::Call {
+            id: id.to_number(),
+            function: request.function,
+            timeout_us: timeout.as_micros() as u64,
+            depth: request.depth,
+            account: request.account,
+        };
+        let start = outbox.small_end();
+        outbox.send_with(&header, request.fields, request.body);
+        let mut copy = Copied::NONE;
+        if is_kept && !is_large(request) && self.copies.held_bytes() <= self.copies_max_bytes {
+            let until = request.deadline.saturating_duration_since(self.started);
+            let until = (until.as_micros() as u64).to_le_bytes();
+            copy = self.copies.add(until, outbox.small_from(start));
+        }
+        let link = &mut target.links[place.link()];
+        let mut sequence = 0;
+        if !is_large(request) {
+            link.sent = link.sent.wrapping_add(1);
+            sequence = link.sent;
+            self.crowding.on_sent(&mut link.on_their_way);
+            self.crowding.look(&mut link.on_their_way, now);
+        }
+        if link.ping.is_none() {
+            link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
+        }
+        self.on_sent(place, now);
+        Ok((sequence, copy))
+    }
+
+    /// Gives a call up: its server is told, and there will be no outcome. Gives the tag, unless there was one already.
+    pub(crate) fn cancel(&mut self, CallId(key): CallId) -> Option<T> {
+        let pending = self.take(key, Ending::Neutral, None, self.started)?;
+        self.tell_cancelled(&pending, key);
+        Some(pending.tag)
+    }
+
+    /// Takes a call out that has ended so, and took so long at its target.
+    pub(super) fn take(
+        &mut self,
+        key: ItemKey,
+        ending: Ending,
+        took_us: Option<u64>,
+        now: Instant,
+    ) -> Option<Pending<T>> {
+        let pending = self.calls.remove(key)?;
+        self.timers.remove(pending.deadline);
+        self.forget(&pending, ending, took_us, now);
+        Some(pending)
+    }
+
+    pub(super) fn tell_cancelled(&mut self, pending: &Pending<T>, key: ItemKey) {
+        self.tell_gone(pending.place, pending.epoch, key);
+    }
+
+    /// Tells the server of a link's session of this epoch that nobody waits for a call any more.
+    pub(super) fn tell_gone(&mut self, place: Place, epoch: u32, key: ItemKey) {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        let session = link.session().filter(|_| link.epoch == epoch);
+        if let Some(session) = session
+            && let Some(outbox) = self.endpoint.outbox(session)
+        {
+            let id = key.to_number();
+            outbox.send(&Header::Cancel { id }, &[]);
+            self.crowding.on_sent(&mut link.on_their_way);
+        }
+    }
+}
+
+/// Whether a small call of this number was sent after so many.
+pub(super) fn was_sent_after(sequence: u32, count: u64) -> bool {
+    sequence != 0 && sequence.wrapping_sub(count as u32).cast_signed() > 0
+}
+
+/// Whether its arguments have a stream of their own.
+pub(super) fn is_large(request: &Request<'_>) -> bool {
+    request.body.len() > INLINE_BODY_MAX_BYTES
+}

@@ -1,0 +1,98 @@
+//! Nodes come and go while calls do, and the orchestrator is not restarted.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use nix::sys::signal::Signal;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use support::eventually;
+use support::fleet::RealFleet;
+use support::process::{Home, free_port, refused, stdout};
+
+/// The nodes that have answered what can be called.
+fn listed(fleet: &RealFleet) -> String {
+    stdout(&fleet.home.run(&["functions", &fleet.front]))
+}
+
+#[test]
+fn nodes_of_a_file_come_and_go_without_a_lost_call() {
+    let mut fleet = RealFleet::start_by_file(2);
+    let load = fleet.load("once", 2_000, "8s");
+    sleep(Duration::from_millis(1_000));
+
+    let new = fleet.add();
+    let [first, second] = [0, 1].map(|number| format!("127.0.0.1:{}", fleet.ports[number]));
+    let begun = Instant::now();
+    fleet
+        .home
+        .write("nodes", &format!("{first}\n{second} # as before\n{new}\n"));
+    eventually("the new node gets calls", || listed(&fleet).contains(&new));
+    // A look, a handshake and the command itself.
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+
+    fleet.home.write("nodes", &format!("{second}\n{new}\n"));
+    eventually("the first node is there no more", || {
+        !listed(&fleet).contains(&first)
+    });
+    fleet
+        .orchestrator
+        .wait_for(&format!("node {first} is there no more"));
+    // It may be stopped now, and nobody notices.
+    fleet.nodes[0].signal(Signal::SIGTERM);
+    assert!(fleet.nodes[0].end().success());
+
+    // What cannot be read takes nobody away.
+    std::fs::remove_file(fleet.home.path("nodes")).unwrap();
+    fleet.orchestrator.wait_for("nodes cannot be read");
+    fleet.home.write("nodes", "\n");
+    fleet
+        .orchestrator
+        .wait_for("nodes names no node; the 2 that it named before stay");
+    fleet
+        .home
+        .write("nodes", &format!("{second}\nnonsense\n{new}\n{first}\n"));
+    fleet.orchestrator.wait_for("nodes:2: address `nonsense`");
+    let outcome = load.end();
+    assert!(
+        outcome.errors.is_empty() && outcome.results > 12_000,
+        "{outcome:?}"
+    );
+    let said = &fleet.orchestrator.seen;
+    assert_eq!(said.matches("nodes cannot be read").count(), 1, "{said}");
+}
+
+#[test]
+fn an_orchestrator_may_begin_without_any() {
+    let home = Home::new();
+    let (port, front) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let args = [
+        "orchestrator",
+        "-b",
+        &front,
+        "--shards",
+        "1",
+        "--discover",
+        "file:nodes",
+    ];
+    let mut orchestrator = home.serve(&args);
+    assert!(
+        orchestrator.seen.contains("nodes: none yet"),
+        "{}",
+        orchestrator.seen
+    );
+    let output = home.call(&[&front, "add", "[1, 2]"]);
+    refused(&output, 6, &["Unavailable", "no node is known"]);
+    let _node = home.node(port);
+    home.write("nodes", &format!("127.0.0.1:{port}"));
+    eventually("a node is found", || {
+        stdout(&home.call(&[&front, "add", "[1, 2]"])).trim() == "3"
+    });
+    orchestrator.wait_for(&format!("node 127.0.0.1:{port} is there"));
+    let nothing = home.run(&["orchestrator", "-b", &front]);
+    refused(&nothing, 2, &["--node"]);
+}
