@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `length` counts all that follows; its highest bit says that there are fields, which is what a header may say besides
-//! ([`Fields`](super::Fields)). The body of a call or a reply is an encoded value, that of a failure a
+//! ([`Fields`]). The body of a call or a reply is an encoded value, that of a failure a
 //! postcard [`CallError`](super::CallError); an orchestrator passes bodies on without looking into them.
 //!
 //! A frame that has not arrived whole is "none yet"; one that cannot be read is an error of the peer. On the channel a
