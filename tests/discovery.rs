@@ -94,5 +94,5 @@ fn an_orchestrator_may_begin_without_any() {
     });
     orchestrator.wait_for(&format!("node 127.0.0.1:{port} is there"));
     let nothing = home.run(&["orchestrator", "-b", &front]);
-    refused(&nothing, 2, &["--node"]);
+    refused(&nothing, 2, &["--node", "--discover"]);
 }

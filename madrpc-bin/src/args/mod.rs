@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(kind, ErrorKind::ValueValidation, "{line}");
         }
         for line in [
-            "madrpc orchestrator",
+            "madrpc node",
             "madrpc tls issue node web-1 --out web-1",
             "madrpc top a:1 --json",
         ] {

@@ -70,8 +70,8 @@ pub(crate) struct OrchestratorArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) bind: String,
 
-    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine
-    #[arg(short, long = "node", value_name = "HOST:PORT", required_unless_present = "discover", value_parser = target)]
+    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine [needed where there is no --discover]
+    #[arg(short, long = "node", value_name = "HOST:PORT", value_parser = target)]
     pub(crate) nodes: Vec<String>,
 
     /// Where further nodes come from: file:PATH, a file with HOST:PORT on each line, that is looked at four times a second; repeatable

@@ -1,7 +1,7 @@
 //! `madrpc orchestrator`: an orchestrator in the foreground, until a signal.
 
 use crate::args::{OrchestratorArgs, TlsArgs};
-use crate::exit::Failure;
+use crate::exit::{Failure, Reason};
 use crate::identity;
 use crate::output::say;
 use crate::sandbox;
@@ -18,6 +18,11 @@ use std::time::Duration;
 const NAMES_MAX: usize = 20;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
+    if args.nodes.is_empty() && args.discover.is_empty() {
+        let error =
+            "whom to pass calls on to is missing: --node HOST:PORT, or --discover file:PATH";
+        return Err(Failure::new(Reason::Usage, error));
+    }
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
     let always: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
     let discovery = Discovery::new(always, &args.discover);

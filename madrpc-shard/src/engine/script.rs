@@ -92,9 +92,18 @@ impl Script {
         &self.name
     }
 
-    /// What tells its text from others: the first eight bytes of its SHA-256.
+    /// What tells its text, and that of the modules it has imported, from others: the first eight bytes of its SHA-256.
     pub(crate) fn digest(&self) -> u64 {
-        let digest = boring::sha::sha256(self.source.as_bytes());
+        let mut digest = boring::sha::Sha256::new();
+        digest.update(self.source.as_bytes());
+        let mut files = self.files();
+        files.sort();
+        for (_, text) in files {
+            // So that no text goes over into the next.
+            digest.update(&text.len().to_le_bytes());
+            digest.update(text.as_bytes());
+        }
+        let digest = digest.finish();
         digest.first_chunk().copied().map_or(0, u64::from_be_bytes)
     }
 

@@ -165,6 +165,13 @@ impl Router {
         self.listed = None;
     }
 
+    /// Whether a member has said what it has by this script, the last time that it has.
+    #[must_use]
+    pub fn knows(&self, number: usize, script: u64) -> bool {
+        let member = self.members.get(number).and_then(Option::as_ref);
+        member.is_some_and(|member| member.functions.is_some() && member.script == script)
+    }
+
     /// Whether a member has said nothing for too long: it gets no calls until it does.
     pub fn set_silent(&mut self, number: usize, is_silent: bool) {
         if let Some(Some(member)) = self.members.get_mut(number) {

@@ -35,7 +35,7 @@ use crowding::Crowding;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router};
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
@@ -250,11 +250,7 @@ impl<T> Upstreams<T> {
                     return None;
                 }
                 Header::Functions { script } => {
-                    if let Some(place) = self.place_of(session)
-                        && let Some(announcement) = Announcement::decode(&body)
-                    {
-                        self.router.announce(place.target(), script, &announcement);
-                    }
+                    self.learn_functions(session, script, &body);
                     return None;
                 }
                 Header::Taken { frames } => {

@@ -9,10 +9,13 @@ use super::{Due, Upstreams};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Looks in the time that a server may say nothing.
 const LOOKS: u32 = 4;
+
+/// How often that time passes before a server is asked which owes nothing but results: with the time itself, half a second.
+const PINGED_AFTER: u32 = 4;
 
 impl<T> Upstreams<T> {
     /// Something was sent on a link.
@@ -57,7 +60,7 @@ impl<T> Upstreams<T> {
             is_silent = since(asked_at) >= patience;
         } else if self.calls.length(link.calls) == 0 {
             link.is_watched = false;
-        } else if since(received_at) >= patience {
+        } else if since(received_at) >= patience * PINGED_AFTER {
             // It owes nothing but results, which may take as long as they like: it is asked whether it is there.
             self.endpoint.ping(session);
             link.sent_at = Some(now);
@@ -79,7 +82,9 @@ impl<T> Upstreams<T> {
         }
         let address = target.links[place.link()].address;
         match is_silent {
-            true => warn!("{address} says nothing; calls go to others while there are some"),
+            // Whoever has only one hears it from his calls.
+            _ if self.there == 1 => debug!("{address}: says nothing: {is_silent}"),
+            true => warn!("{address} says nothing; calls go to others meanwhile"),
             false => info!("{address} answers again"),
         }
         self.router.set_silent(place.target(), target.is_silent());

@@ -4,7 +4,7 @@
 use super::links::{Keep, Place, Sessions, State};
 use super::{Due, Lost, Upstreams, was_sent_after};
 use crate::net::endpoint::{Ended, SessionKey};
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::limits::KEEP_ALIVE;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -75,6 +75,20 @@ impl<T> Upstreams<T> {
         }
         if self.keep == Keep::Always {
             self.dial(now);
+        }
+    }
+
+    /// The server of this session has these functions.
+    pub(super) fn learn_functions(&mut self, session: SessionKey, script: u64, body: &[u8]) {
+        // Who has one server for good asks it in any case. And each session to a server says the same.
+        if self.keep == Keep::WhileCalling {
+            return;
+        }
+        if let Some(place) = self.place_of(session)
+            && !self.router.knows(place.target(), script)
+            && let Some(announcement) = Announcement::decode(body)
+        {
+            self.router.announce(place.target(), script, &announcement);
         }
     }
 
