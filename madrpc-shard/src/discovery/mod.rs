@@ -50,6 +50,8 @@ pub struct Discovery {
     nodes: Vec<Addresses>,
     /// What was last warned of, so that a fault is told once.
     warned: Vec<String>,
+    /// Whether it looks for the first time: who is there then is told with the start.
+    is_new: bool,
 }
 
 impl Discovery {
@@ -64,8 +66,10 @@ impl Discovery {
             files: files.collect(),
             always,
             warned: Vec::new(),
+            is_new: true,
         };
         discovery.look();
+        discovery.is_new = false;
         discovery
     }
 
@@ -95,6 +99,9 @@ impl Discovery {
         let names = |nodes: &[Addresses]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (before, now) = (names(&self.nodes), names(&nodes));
         self.nodes = nodes;
+        if self.is_new {
+            return true;
+        }
         for name in now.iter().filter(|name| !before.contains(name)) {
             info!("node {name} is there");
         }
