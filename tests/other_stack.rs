@@ -293,6 +293,14 @@ fn a_number_that_is_under_way_already_ends_its_session_with_an_orchestrator() {
 }
 
 #[test]
+fn what_just_fits_does_so_when_it_is_passed_on() {
+    is_attacked("hostile.stuffed", 1);
+    if let Some(stage) = Stage::new("1") {
+        withstands(&stage.with_orchestrator(), "hostile.stuffed", 1);
+    }
+}
+
+#[test]
 fn results_that_are_never_read_do_not_fill_an_orchestrator() {
     if let Some(stage) = Stage::new("1") {
         withstands(

@@ -11,7 +11,10 @@ pub const INLINE_BODY_MAX_BYTES: usize = 64 * KIB;
 /// The longest function name.
 pub const FUNCTION_NAME_MAX_BYTES: usize = 256;
 
-/// The longest encoded frame header: a function name or a node name, and some numbers.
+/// The most that a frame may say in fields. Who passes a call on adds to its header, and the frame still has to fit.
+pub const FIELDS_MAX_BYTES: usize = 512;
+
+/// The longest encoded frame header with its fields: a function name or a node name, and some numbers.
 pub const HEADER_MAX_BYTES: usize = KIB;
 
 /// The longest frame on the channel.
@@ -182,6 +185,9 @@ pub const RELAYED_PER_TURN: usize = 1024;
 /// Memory of a shard for copies of calls that are under way, with which they can be sent again. Calls beyond it are sent once.
 pub const COPIES_MAX_BYTES: usize = 16 * MIB;
 
+/// The longest list of functions that is read from a node, some 100,000: it is read in one go, 1 ms for each 4 MB.
+pub const ANNOUNCEMENT_MAX_BYTES: usize = 4 * MIB;
+
 /// How long a server may leave what it was sent without any acknowledgment, on a way that takes no time: an idle machine takes
 /// less than a millisecond for it, and a process that has the core to itself again after a busy one some 20.
 pub const SILENCE: Duration = Duration::from_millis(100);
@@ -205,7 +211,7 @@ pub const DATAGRAM_MAX_BYTES: usize = 8952;
 /// The smallest datagram that may carry a client's Initial packet (RFC 9000, section 14.1).
 pub const INITIAL_MIN_BYTES: usize = 1200;
 
-const _: () = assert!(FUNCTION_NAME_MAX_BYTES + 64 <= HEADER_MAX_BYTES);
+const _: () = assert!(FUNCTION_NAME_MAX_BYTES + FIELDS_MAX_BYTES + 96 <= HEADER_MAX_BYTES);
 const _: () = assert!(INLINE_FRAME_MAX_BYTES as u64 <= CHANNEL_WINDOW_BYTES);
 const _: () = assert!(INLINE_FRAME_MAX_BYTES <= READ_PER_TURN_BYTES);
 const _: () = assert!(INLINE_BODY_MAX_BYTES < BODY_MAX_BYTES);

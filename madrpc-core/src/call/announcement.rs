@@ -1,7 +1,7 @@
 //! What a node says it can run: the body of a frame of functions.
 
 use super::catalog::FunctionOptions;
-use crate::limits::BODY_MAX_BYTES;
+use crate::limits::ANNOUNCEMENT_MAX_BYTES;
 use crate::value::{Value, from_value, to_value};
 use serde::{Deserialize, Serialize};
 
@@ -16,20 +16,23 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// As it travels; nothing where there are too many functions for a body.
+    /// As it travels; nothing where there are more functions than are read.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         // Strings, numbers and booleans: all of them can be values.
         match to_value(self) {
-            Ok(value) if value.encode(&mut body, BODY_MAX_BYTES).is_ok() => body,
+            Ok(value) if value.encode(&mut body, ANNOUNCEMENT_MAX_BYTES).is_ok() => body,
             _ => Vec::new(),
         }
     }
 
-    /// What [`Announcement::encode`] gave; `None` where it is not that.
+    /// What [`Announcement::encode`] gave; `None` where it is not that, or longer than is read.
     #[must_use]
     pub fn decode(body: &[u8]) -> Option<Self> {
+        if body.len() > ANNOUNCEMENT_MAX_BYTES {
+            return None;
+        }
         from_value(Value::decode(body).ok()?).ok()
     }
 }

@@ -16,7 +16,7 @@ use super::bill::Bill;
 use super::body::Body;
 use super::error::ErrorKind;
 use super::fields::Fields;
-use crate::limits::HEADER_MAX_BYTES;
+use crate::limits::{FIELDS_MAX_BYTES, HEADER_MAX_BYTES};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the length prefix.
@@ -206,8 +206,8 @@ pub(crate) fn split_fields<'a>(
         return Ok((Fields::NONE, rest));
     }
     match postcard::take_from_bytes::<&[u8]>(rest) {
-        Ok((fields, body)) => Ok((Fields(fields), body)),
-        Err(_) => Err(FrameError::BadHeader),
+        Ok((fields, body)) if fields.len() <= FIELDS_MAX_BYTES => Ok((Fields(fields), body)),
+        _ => Err(FrameError::BadHeader),
     }
 }
 
@@ -400,6 +400,38 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, &Header::Functions { script: 1 }, b"");
         assert_eq!(u32::from(bytes[PREFIX_BYTES]), LAST_KIND);
+    }
+
+    /// A caller must not be able to make a frame that is too long once it is passed on: that would end the session of many.
+    #[test]
+    fn a_call_fits_however_much_its_caller_says_and_who_passes_it_on_adds() {
+        let most = |fields: usize| {
+            let name = "n".repeat(crate::limits::FUNCTION_NAME_MAX_BYTES);
+            let number = u32::MAX;
+            let root = Root {
+                id: u64::MAX,
+                cpu_ms: number,
+                memory_kib: number,
+            };
+            let call = Header::Call {
+                id: u64::MAX,
+                function: &name,
+                timeout_us: u64::MAX,
+                depth: u8::MAX,
+                account: Some(Account {
+                    certificate: number,
+                    session: number,
+                    root: Some(root),
+                }),
+            };
+            let mut out = Vec::new();
+            write_head(&mut out, &call, Fields(&vec![1; fields]), 0);
+            out
+        };
+        assert!(most(FIELDS_MAX_BYTES).len() - PREFIX_BYTES <= HEADER_MAX_BYTES);
+        assert!(read(&most(FIELDS_MAX_BYTES), 9999).unwrap().is_some());
+        let beyond = most(FIELDS_MAX_BYTES + 1);
+        assert_eq!(read(&beyond, 9999), Err(FrameError::BadHeader));
     }
 
     #[test]

@@ -27,6 +27,14 @@ pub(super) struct Function {
     pub(super) mark: Option<u32>,
 }
 
+impl Function {
+    /// Whether a member has registered it as one that may run twice.
+    #[inline]
+    pub(super) fn is_idempotent(&self, member: usize) -> bool {
+        self.idempotent.contains(member)
+    }
+}
+
 /// The functions of all members.
 #[derive(Debug, Default)]
 pub(super) struct Functions {
@@ -51,15 +59,6 @@ impl Functions {
     #[inline]
     pub(super) fn get(&self, FunctionNumber(number): FunctionNumber) -> Option<&Function> {
         self.all.get(number as usize)
-    }
-
-    pub(super) fn is_idempotent(
-        &self,
-        FunctionNumber(number): FunctionNumber,
-        member: usize,
-    ) -> bool {
-        let function = self.all.get(number as usize);
-        function.is_some_and(|function| function.idempotent.contains(member))
     }
 
     /// The first few names, in their order.

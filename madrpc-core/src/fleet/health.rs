@@ -29,8 +29,8 @@ enum State {
     Well,
     /// Left out until then.
     Ejected(Instant),
-    /// One call tries it; until that has ended, nothing else does.
-    Probed,
+    /// One call tries it; until that has ended, nothing else does, or until then, as it may take for ever.
+    Probed(Instant),
     /// It works again, since then.
     Back(Instant),
 }
@@ -51,7 +51,7 @@ impl Health {
         match self.state {
             _ if self.is_well() => Worth::Any,
             _ if self.is_silent => Worth::None,
-            State::Ejected(until) if now >= until => Worth::Probe,
+            State::Ejected(until) | State::Probed(until) if now >= until => Worth::Probe,
             _ => Worth::None,
         }
     }
@@ -62,12 +62,12 @@ impl Health {
     }
 
     pub(super) const fn is_ejected(&self) -> bool {
-        matches!(self.state, State::Ejected(_) | State::Probed)
+        matches!(self.state, State::Ejected(_) | State::Probed(_))
     }
 
     /// A call was put on it that is to show whether it works.
-    pub(super) fn probe(&mut self) {
-        self.state = State::Probed;
+    pub(super) fn probe(&mut self, now: Instant) {
+        self.state = State::Probed(later(now, EJECTION));
     }
 
     /// A call has ended as it should, or by a fault of its own.
@@ -91,7 +91,7 @@ impl Health {
     pub(super) fn failed(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
         match self.state {
-            State::Probed => true,
+            State::Probed(_) => true,
             State::Well | State::Back(_) => self.failures >= FAILURES_MAX,
             State::Ejected(_) => false,
         }
@@ -99,7 +99,7 @@ impl Health {
 
     /// A call that was to show whether it works has ended without saying so.
     pub(super) fn probe_again(&mut self, now: Instant) {
-        if self.state == State::Probed {
+        if matches!(self.state, State::Probed(_)) {
             self.state = State::Ejected(now);
         }
     }
@@ -138,13 +138,14 @@ mod tests {
         assert_eq!(health.worth(start), Worth::None);
         let back = start + EJECTION;
         assert_eq!(health.worth(back), Worth::Probe);
-        health.probe();
+        health.probe(back);
         assert_eq!(health.worth(back), Worth::None);
+        assert_eq!(health.worth(back + EJECTION), Worth::Probe);
         // The probe fails: twice as long.
         assert!(health.failed());
         assert_eq!(health.eject(back), EJECTION * 2);
         let again = back + EJECTION * 2;
-        health.probe();
+        health.probe(again);
         health.worked(again);
         assert_eq!(health.worth(again), Worth::Any);
         // As long as it was away, and what was is forgotten.
@@ -157,7 +158,7 @@ mod tests {
         let now = Instant::now();
         let mut health = Health::default();
         health.eject(now);
-        health.probe();
+        health.probe(now);
         health.probe_again(now);
         assert_eq!(health.worth(now), Worth::Probe);
     }

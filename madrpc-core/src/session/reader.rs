@@ -481,6 +481,8 @@ fn time_of(header: &Header<'_>) -> Duration {
     match header {
         Header::Call { timeout_us, .. } => Duration::from_micros(*timeout_us).min(TIMEOUT_MAX),
         // Its caller waits until its deadline, and gives it up then.
-        _ => TIMEOUT_MAX,
+        Header::Reply { .. } | Header::Failure { .. } => TIMEOUT_MAX,
+        // Nobody waits for it.
+        _ => BODY_HEADER_TIMEOUT,
     }
 }

@@ -4,20 +4,28 @@
 //! event, and to read a page costs less than to know of all the ways in which it may have been replaced.
 
 use crate::net::address::{Addresses, resolve_target};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 /// More than this is no list of nodes.
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: u64 = 4 << 20;
+
+/// Looks after which lines that were of no use are tried again: a name may be known later, and who answers for names is not to be
+/// asked all the time.
+const TRIED_AGAIN_AFTER: u32 = 20;
 
 /// A file, and what it said.
 #[derive(Debug)]
 pub(super) struct NodeFile {
     path: PathBuf,
-    /// What was read last, where all its names were found.
+    /// What was read last.
     read: Option<String>,
     nodes: Vec<Addresses>,
     /// What is wrong with it.
     faults: Vec<String>,
+    /// Looks since it was taken in with a fault.
+    looks: u32,
 }
 
 impl NodeFile {
@@ -27,6 +35,7 @@ impl NodeFile {
             read: None,
             nodes: Vec::new(),
             faults: Vec::new(),
+            looks: 0,
         }
     }
 
@@ -34,25 +43,34 @@ impl NodeFile {
         &self.nodes
     }
 
-    /// Reads it, and adds what is wrong with it.
-    pub(super) fn look(&mut self, faults: &mut Vec<String>) {
-        let (name, before) = (self.path.display(), self.nodes.len());
-        match std::fs::read_to_string(&self.path) {
-            Ok(text) if self.read.as_ref() == Some(&text) => {}
-            Ok(text) if text.len() > BYTES_MAX => {
-                self.faults = vec![format!(
-                    "{name} has {} bytes, and is no list of nodes",
-                    text.len()
-                )];
+    pub(super) fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    /// Reads it; says whether that may have changed anything.
+    pub(super) fn look(&mut self) -> bool {
+        match read(&self.path) {
+            Ok(text) => {
+                self.looks += 1;
+                let is_old = self.read.as_ref() == Some(&text);
+                let is_due = !self.faults.is_empty() && self.looks >= TRIED_AGAIN_AFTER;
+                if is_old && !is_due {
+                    return false;
+                }
+                self.take(text);
+                true
             }
-            Ok(text) => self.take(text),
             Err(error) => {
+                let (name, before) = (self.path.display(), self.nodes.len());
+                let fault = format!(
+                    "{name} cannot be read ({error}); the {before} nodes that it named before stay"
+                );
                 self.read = None;
-                let stay = format!("the {before} nodes that it named before stay");
-                self.faults = vec![format!("{name} cannot be read ({error}); {stay}")];
+                let is_new = self.faults.first() != Some(&fault);
+                self.faults = vec![fault];
+                is_new
             }
         }
-        faults.extend_from_slice(&self.faults);
     }
 
     fn take(&mut self, text: String) {
@@ -68,8 +86,6 @@ impl NodeFile {
                 Err(error) => faults.push(format!("{name}:{number}: {error}")),
             }
         }
-        // Names that are not found now may be at the next look.
-        self.read = faults.is_empty().then_some(text);
         if nodes.is_empty() {
             let before = self.nodes.len();
             faults.push(format!(
@@ -78,6 +94,24 @@ impl NodeFile {
         } else {
             self.nodes = nodes;
         }
+        self.read = Some(text);
         self.faults = faults;
+        self.looks = 0;
     }
+}
+
+/// The text of a file. A pipe would be waited for, and a device has no end.
+fn read(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > BYTES_MAX {
+        let error = format!("it has more than {BYTES_MAX} bytes, and is no list of nodes");
+        return Err(io::Error::other(error));
+    }
+    Ok(text)
 }

@@ -6,7 +6,9 @@ mod file;
 
 use crate::net::address::Addresses;
 use file::NodeFile;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -81,10 +83,15 @@ impl Discovery {
 
     /// Looks at the sources; says whether there are other nodes now.
     pub(crate) fn look(&mut self) -> bool {
-        let mut faults = Vec::new();
+        let mut has_news = self.is_new;
         for file in &mut self.files {
-            file.look(&mut faults);
+            has_news |= file.look();
         }
+        if !has_news {
+            return false;
+        }
+        let faults = self.files.iter().flat_map(NodeFile::faults);
+        let mut faults: Vec<String> = faults.cloned().collect();
         let found = self.files.iter().flat_map(NodeFile::nodes);
         let nodes = distinct(self.always.iter().chain(found), &mut faults);
         for fault in &faults {
@@ -96,16 +103,18 @@ impl Discovery {
         if nodes == self.nodes {
             return false;
         }
-        let names = |nodes: &[Addresses]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names = |nodes: &[Addresses]| -> HashSet<String> {
+            nodes.iter().map(ToString::to_string).collect()
+        };
         let (before, now) = (names(&self.nodes), names(&nodes));
         self.nodes = nodes;
         if self.is_new {
             return true;
         }
-        for name in now.iter().filter(|name| !before.contains(name)) {
+        for name in now.difference(&before) {
             info!("node {name} is there");
         }
-        for name in before.iter().filter(|name| !now.contains(name)) {
+        for name in before.difference(&now) {
             info!("node {name} is there no more; calls under way may end");
         }
         before != now
@@ -118,15 +127,20 @@ fn distinct<'a>(
     faults: &mut Vec<String>,
 ) -> Vec<Addresses> {
     let mut all: Vec<Addresses> = Vec::new();
+    // The places of those that have them.
+    let mut places: HashMap<SocketAddr, usize> = HashMap::new();
     for node in nodes {
-        let same = |other: &&Addresses| node.all().iter().any(|one| other.all().contains(one));
-        match all.iter().find(same) {
+        let known = node.all().iter().find_map(|one| places.get(one));
+        match known.and_then(|&place| all.get(place)) {
             // To say it twice is no fault: two sources may know the same.
             Some(other) if other.to_string() == node.to_string() => {}
             Some(other) => faults.push(format!(
                 "node {node} is {other} by another name, and counts once"
             )),
-            None => all.push(node.clone()),
+            None => {
+                places.extend(node.all().iter().map(|one| (*one, all.len())));
+                all.push(node.clone());
+            }
         }
     }
     all
@@ -136,6 +150,7 @@ fn distinct<'a>(
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     fn names(discovery: &Discovery) -> Vec<String> {
         discovery.nodes().iter().map(ToString::to_string).collect()
@@ -170,10 +185,38 @@ mod tests {
         }
         fs::remove_file(&path).unwrap();
         assert!(!discovery.look());
+        // What has no end, and what nobody writes.
+        for other in [Path::new("/dev/zero"), dir.path()] {
+            std::os::unix::fs::symlink(other, &path).unwrap();
+            assert!(!discovery.look());
+            assert!(
+                discovery.warned[0].contains("it is no file"),
+                "{discovery:?}"
+            );
+            fs::remove_file(&path).unwrap();
+        }
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(!discovery.look());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, vec![b'#'; 5 << 20]).unwrap();
+        assert!(!discovery.look());
+        assert!(discovery.warned[0].contains("no list of nodes"));
         fs::write(&path, "127.0.0.2:2\nnonsense\n").unwrap();
         assert!(discovery.look());
         assert_eq!(names(&discovery), ["127.0.0.2:2"]);
         assert!(discovery.warned[0].contains(":2: "), "{discovery:?}");
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_not_asked_for_at_each_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes");
+        fs::write(&path, "127.0.0.1:1\nno-such-host.invalid:1\n").unwrap();
+        let mut file = NodeFile::new(path);
+        assert!(file.look());
+        let asked = (0..200).filter(|_| file.look()).count();
+        assert_eq!((asked, file.faults().len(), file.nodes().len()), (10, 1, 1));
     }
 
     #[test]
@@ -185,7 +228,7 @@ mod tests {
             "127.0.0.1:1\nlocalhost:1\n127.0.0.1:2\n127.0.0.1:2\n",
         )
         .unwrap();
-        let always = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into()];
+        let always = vec![SocketAddr::from(([127, 0, 0, 1], 1)).into()];
         let discovery = Discovery::new(always, &[Source::File(path)]);
         assert_eq!(names(&discovery), ["127.0.0.1:1", "127.0.0.1:2"]);
         assert_eq!(discovery.warned.len(), 1, "{discovery:?}");

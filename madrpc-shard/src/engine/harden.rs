@@ -260,7 +260,8 @@ impl<'a, 'js> Walk<'a, 'js> {
                 qjs::JS_UNDEFINED
             }
         }
-        // The engine keeps 16 bits with a function. Atoms are numbered as they come, and these are some of its first 2,000.
+        // The engine keeps 16 bits with a function. Atoms are numbered as they come, and those of the language are its first 2,000.
+        // A global that is made after a script with very many names can only be read, where its own come after them.
         let Ok(magic) = u16::try_from(atom) else {
             return Ok(Value::new_undefined(self.ctx.clone()));
         };

@@ -149,6 +149,30 @@ def lengths_on_the_channel(target: Target) -> None:
     hold(session)
 
 
+def stuffed(target: Target) -> None:
+    """As much in fields as there may be, beside a body that just fits: whoever passes it on adds to it, and it fits all the same."""
+    other = fresh(target)
+    body = wire.encode(bytes(65_532))
+    assert len(body) == 65_536
+    for size in (400, 505, 509, 510, 511, 512):
+        fields = wire.field(99, bytes(size - 3))
+        assert len(fields) in (size - 1, size), len(fields)
+
+        def stuff(session: Session) -> None:
+            for function in ("length", "n" * 256):
+                # The longest number that there is.
+                session.last_id = 2**63 + size + len(function)
+                session.write(wire.call(session.next_id(), function, body, fields=fields))
+                session.answer(session.last_id)
+
+        bears(target, stuff)
+        # It is one of many whose calls go the same way.
+        assert other.ask("add", [1, 2]) == 3
+    breaks(target, lambda session: session.write(wire.call(1, "add", body, fields=wire.field(99, bytes(511)))))
+    assert other.ask("add", [1, 2]) == 3
+    hold(other)
+
+
 def lengths_on_streams(target: Target) -> None:
     """Lengths on streams: too long a frame is refused and the session goes on, what does not fit ends it."""
     header = wire.varint(0) + wire.varint(1) + wire.text("length") + wire.varint(60_000_000) + b"\0"

@@ -20,7 +20,10 @@ pub struct Attempt {
     pub(super) tries: u8,
     /// How many of them may have run it.
     pub(super) runs: u8,
+    /// Its caller says that it may run twice.
     pub(super) may_repeat: bool,
+    /// The member that it is on had registered its function so when it was put there.
+    pub(super) is_idempotent: bool,
     pub(super) is_probe: bool,
     /// Whether it counts at the member that it is on.
     pub(super) is_counted: bool,
@@ -53,18 +56,21 @@ impl Attempt {
     #[must_use]
     pub fn new(function: Option<FunctionNumber>, may_repeat: bool) -> Self {
         Self {
-            function: match function {
-                Some(FunctionNumber(number)) => number,
-                None => UNKNOWN,
-            },
+            function: number_of(function),
             tried: [u32::MAX; TRIES_MAX - 1],
             tries: 0,
             runs: 0,
             may_repeat,
+            is_idempotent: false,
             is_probe: false,
             is_counted: false,
             units: Units::default(),
         }
+    }
+
+    /// The function's number now: that of a function which nobody has any more is given to another.
+    pub fn set_function(&mut self, function: Option<FunctionNumber>) {
+        self.function = number_of(function);
     }
 
     /// Which try the next is, beginning with 0.
@@ -91,5 +97,12 @@ impl Attempt {
         let count = usize::from(self.tries).min(self.tried.len());
         let tried = self.tried.get(..count).unwrap_or_default();
         tried.contains(&(member as u32))
+    }
+}
+
+fn number_of(function: Option<FunctionNumber>) -> u32 {
+    match function {
+        Some(FunctionNumber(number)) => number,
+        None => UNKNOWN,
     }
 }

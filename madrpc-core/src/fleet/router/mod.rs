@@ -5,7 +5,7 @@ mod selection;
 
 pub use attempt::{Attempt, Ending, NoMember};
 
-use crate::balance::{Members, RoundRobin};
+use crate::balance::RoundRobin;
 use crate::call::Announcement;
 use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
@@ -13,6 +13,7 @@ use crate::fleet::health::Health;
 use crate::fleet::load::MemberLoad;
 use crate::numbers::later;
 use attempt::TRIES_MAX;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Members that may run one call: one that ends every node it runs on is not carried through the fleet.
@@ -56,11 +57,9 @@ pub struct Router {
     connecting: RoundRobin,
     /// Those that can be reached and have not said what they have.
     wild: RoundRobin,
-    ejected: Members,
+    ejected: RoundRobin,
     /// When the next of those may be tried.
     probe_at: Option<Instant>,
-    /// The most of them that may be left out for failing, as a share.
-    max_ejected: f64,
     balance: Balance,
     budget: RetryBudget,
     /// The first few names of functions, where somebody asked for them since they changed.
@@ -72,7 +71,6 @@ struct Member {
     health: Health,
     load: MemberLoad,
     is_open: bool,
-    is_connecting: bool,
     /// The numbers of its functions, once it has said what it has.
     functions: Option<Vec<u32>>,
     script: u64,
@@ -90,9 +88,8 @@ impl Router {
             open: RoundRobin::default(),
             connecting: RoundRobin::default(),
             wild: RoundRobin::default(),
-            ejected: Members::default(),
+            ejected: RoundRobin::default(),
             probe_at: None,
-            max_ejected: 0.5,
             balance: Balance::default(),
             budget: RetryBudget::new(now),
             listed: None,
@@ -123,6 +120,9 @@ impl Router {
         };
         self.count -= 1;
         self.ejected.set(member, false);
+        if self.ejected.is_empty() {
+            self.probe_at = None;
+        }
         self.note(member);
         if let Some(functions) = gone.functions {
             self.functions.remove(member, &functions);
@@ -139,7 +139,6 @@ impl Router {
             member.health.is_silent = false;
         }
         member.is_open = is_open;
-        member.is_connecting = is_connecting;
         self.open.set(number, is_open);
         self.connecting.set(number, is_connecting);
         self.wild.set(number, is_open && member.functions.is_none());
@@ -154,9 +153,10 @@ impl Router {
         let before = member.functions.take().unwrap_or_default();
         // The new ones first, so that a function that stays keeps its number.
         let functions = self.functions.add(number, announcement);
+        let stay: HashSet<u32> = functions.iter().copied().collect();
         let gone: Vec<u32> = before
             .into_iter()
-            .filter(|old| !functions.contains(old))
+            .filter(|old| !stay.contains(old))
             .collect();
         self.functions.remove(number, &gone);
         member.functions = Some(functions);
@@ -263,9 +263,8 @@ impl Router {
             }
             Ending::Failed => {
                 let is_to_go = member.health.failed();
-                // Of two or three, one may go.
-                let most = ((self.count as f64 * self.max_ejected) as usize)
-                    .max(usize::from(self.count > 1));
+                // Half of them may go, and of three one.
+                let most = self.count / 2;
                 if !is_to_go || self.ejected.len() >= most && !member.health.is_ejected() {
                     return None;
                 }
@@ -286,17 +285,11 @@ impl Router {
     }
 
     /// Whether a call that has failed on a member may be put on another. `has_not_run` where it is certain that it has not begun.
-    pub fn may_retry(
-        &mut self,
-        attempt: &mut Attempt,
-        number: usize,
-        has_not_run: bool,
-        now: Instant,
-    ) -> bool {
+    pub fn may_retry(&mut self, attempt: &mut Attempt, has_not_run: bool, now: Instant) -> bool {
         if !has_not_run {
             attempt.runs = attempt.runs.saturating_add(1);
-            let is_idempotent = || self.functions.is_idempotent(attempt.function(), number);
-            if attempt.runs >= RUNS_MAX || !(attempt.may_repeat || is_idempotent()) {
+            let may_run_twice = attempt.may_repeat || attempt.is_idempotent;
+            if attempt.runs >= RUNS_MAX || !may_run_twice {
                 return false;
             }
         }

@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 /// How soon another look is made for a member to be tried, where none was found.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Members that such a look goes through.
-const LOOKS_MAX: usize = 32;
-
 impl Router {
     /// The member that a call is put on, and what `usable` makes of it; it is told whether the member's sessions are open, and
     /// gives `None` for one that cannot take the call. Those that the call was put on before are left out.
@@ -100,8 +97,11 @@ impl Router {
     /// A call was put on the member that was picked for it.
     #[inline]
     pub fn begun(&mut self, attempt: &mut Attempt, number: usize) {
+        let function = self.functions.get(attempt.function());
+        attempt.is_idempotent = function.is_some_and(|function| function.is_idempotent(number));
+        attempt.is_counted = false;
         if self.balance == Balance::LeastLoaded
-            && let Some(function) = self.functions.get(attempt.function())
+            && let Some(function) = function
             && let Some(Some(member)) = self.members.get_mut(number)
         {
             attempt.units = function.cost.units();
@@ -139,21 +139,25 @@ impl Router {
         usable: &mut dyn FnMut(usize, bool) -> Option<P>,
     ) -> Option<(usize, P)> {
         // Not at each call, where it is not to be had.
-        self.probe_at = Some(later(now, PROBE_INTERVAL));
-        let function = self.functions.get(attempt.function());
-        let picked = self.ejected.all().take(LOOKS_MAX).find_map(|number| {
-            let member = self.members.get(number)?.as_ref()?;
-            let has = function.is_none_or(|function| function.members.contains(number));
+        self.probe_at = (!self.ejected.is_empty()).then(|| later(now, PROBE_INTERVAL));
+        let (members, functions) = (&self.members, &self.functions);
+        let function = functions.get(attempt.function());
+        let picked = self.ejected.pick(|number| {
+            let member = members.get(number)?.as_ref()?;
+            let has = match function {
+                Some(function) => function.members.contains(number),
+                None => member.functions.is_none(),
+            };
             let is_due = member.is_open && member.health.worth(now) == Worth::Probe;
             match has && is_due && !attempt.was_put_on(number) {
-                true => usable(number, true).map(|picked| (number, picked)),
+                true => usable(number, true),
                 false => None,
             }
         });
         let (number, _) = picked.as_ref()?;
         attempt.put_on(*number, true);
         if let Some(Some(member)) = self.members.get_mut(*number) {
-            member.health.probe();
+            member.health.probe(now);
         }
         picked
     }
@@ -204,7 +208,7 @@ impl Router {
             if let Some((number, picked)) = picked {
                 attempt.put_on(number, is_probe);
                 if is_probe && let Some(Some(member)) = self.members.get_mut(number) {
-                    member.health.probe();
+                    member.health.probe(now);
                 }
                 return Ok((number, picked));
             }

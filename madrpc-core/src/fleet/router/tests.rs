@@ -35,8 +35,9 @@ fn call(router: &mut Router, function: &str) -> Attempt {
 }
 
 fn pick(router: &mut Router, attempt: &mut Attempt, now: Instant) -> Result<usize, NoMember> {
-    let picked = router.pick(attempt, now, |_, _| Some(()));
-    picked.map(|(member, ())| member)
+    let (member, ()) = router.pick(attempt, now, |_, _| Some(()))?;
+    router.begun(attempt, member);
+    Ok(member)
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn a_call_that_has_not_run_goes_on_and_one_that_may_have_only_where_it_may_run_t
         router.on_call();
         let mut attempt = Attempt::new(router.find(function), may_repeat);
         let mut met = vec![pick(&mut router, &mut attempt, now).unwrap()];
-        while router.may_retry(&mut attempt, *met.last().unwrap(), has_not_run, now) {
+        while router.may_retry(&mut attempt, has_not_run, now) {
             met.push(pick(&mut router, &mut attempt, now).unwrap());
         }
         let count = met.len();
@@ -139,8 +140,8 @@ fn retries_are_bounded_by_the_calls() {
     let mut retries = 0;
     for _ in 0..10_000 {
         let mut attempt = call(&mut router, "once");
-        let member = pick(&mut router, &mut attempt, now).unwrap();
-        retries += u32::from(router.may_retry(&mut attempt, member, true, now));
+        pick(&mut router, &mut attempt, now).unwrap();
+        retries += u32::from(router.may_retry(&mut attempt, true, now));
     }
     assert!((2000..=2101).contains(&retries), "{retries}");
 }
@@ -242,7 +243,6 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
         });
         let mut attempt = call(&mut router, "once");
         let member = pick(&mut router, &mut attempt, now).unwrap();
-        router.begun(&mut attempt, member);
         given[member] += 1;
         let took = Duration::from_micros([9000, 300, 300][member]);
         free_at[member] = free_at[member].max(now) + took;
@@ -262,4 +262,44 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
     for member in router.members.iter().flatten() {
         assert_eq!(member.load.calls(), 0);
     }
+}
+
+#[test]
+fn whether_a_call_may_run_twice_is_what_its_member_said_when_it_was_put_there() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    let mut attempt = call(&mut router, "once");
+    pick(&mut router, &mut attempt, now).unwrap();
+    // Its number is another function's now, which may run twice; and so may what is called as it was.
+    for member in 0..2 {
+        router.announce(member, 2, &having(&[]));
+        router.announce(member, 3, &having(&[("other", true), ("once", true)]));
+    }
+    assert!(!router.may_retry(&mut attempt, false, now));
+}
+
+#[test]
+fn a_probe_that_never_ends_and_one_that_was_never_sent_leave_no_member_out_for_good() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    for _ in 0..5 {
+        let attempt = Attempt::new(router.find("once"), false);
+        router.ended(&attempt, 0, Ending::Failed, now);
+    }
+    let mut at = now;
+    for _ in 0..3 {
+        // It is put on it, and nothing is heard of it.
+        at += Duration::from_secs(6);
+        let mut attempt = call(&mut router, "once");
+        assert_eq!(pick(&mut router, &mut attempt, at), Ok(0));
+    }
+    // Who asks for what nobody has is no probe.
+    at += Duration::from_secs(6);
+    let mut attempt = call(&mut router, "nobody's");
+    let picked = pick(&mut router, &mut attempt, at);
+    assert_eq!(picked, Err(NoMember::NoSuchFunction));
+    router.remove(0);
+    let mut attempt = call(&mut router, "once");
+    assert_eq!(pick(&mut router, &mut attempt, at), Ok(1));
+    assert_eq!(router.probe_at, None);
 }

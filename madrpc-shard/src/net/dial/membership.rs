@@ -6,25 +6,28 @@
 use super::links::{Place, State, Target};
 use super::{Sessions, Upstreams};
 use crate::net::address::Addresses;
+use std::collections::HashSet;
 
 impl<T> Upstreams<T> {
     /// These are the targets from now on; gives the numbers and names of those that are new.
     pub(crate) fn set_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
-        let names: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        let mut known = Vec::new();
+        let mut names: HashSet<String> = addresses.iter().map(ToString::to_string).collect();
+        let mut free = Vec::new();
         for number in 0..self.targets.len() {
-            let name = self.targets[number].name();
-            match (self.targets[number].is_gone, names.contains(&name)) {
-                (false, true) => known.push(name),
-                (false, false) => self.remove(number),
-                (true, _) => {}
+            // What is left of the names are the new ones.
+            if self.targets[number].is_gone {
+                free.extend(self.is_free(number).then_some(number));
+            } else if !names.remove(&self.targets[number].name()) {
+                self.remove(number);
             }
         }
         let mut new = Vec::new();
-        for (addresses, name) in addresses.iter().zip(names) {
-            if !known.contains(&name) {
-                new.push((self.add(addresses.clone()), name.clone()));
-                known.push(name);
+        for addresses in addresses {
+            let name = addresses.to_string();
+            if names.remove(&name) {
+                let number = free.pop().unwrap_or(self.targets.len());
+                self.add(number, addresses.clone());
+                new.push((number, name));
             }
         }
         new
@@ -37,10 +40,8 @@ impl<T> Upstreams<T> {
         there.map(|(number, target)| (number, target.name()))
     }
 
-    /// Adds a target; gives its number.
-    pub(super) fn add(&mut self, addresses: Addresses) -> usize {
-        let free = (0..self.targets.len()).find(|&number| self.is_free(number));
-        let number = free.unwrap_or(self.targets.len());
+    /// Adds a target under a number that is free, or the next.
+    pub(super) fn add(&mut self, number: usize, addresses: Addresses) {
         match self.targets.get_mut(number) {
             Some(target) => {
                 for link in &target.links {
@@ -59,7 +60,12 @@ impl<T> Upstreams<T> {
         for link in 0..count {
             self.add_link(number, self.first.wrapping_add(link as u16));
         }
-        number
+    }
+
+    /// Whether a link is there. What is noted for later may be of a target that is gone, whose number another has.
+    pub(super) fn is_there(&self, place: Place) -> bool {
+        let target = self.targets.get(place.target());
+        target.is_some_and(|target| place.link() < target.links.len())
     }
 
     fn remove(&mut self, number: usize) {
@@ -87,5 +93,71 @@ impl<T> Upstreams<T> {
                 .iter()
                 .all(|link| link.session().is_none() && self.calls.length(link.calls) == 0)
             && self.lost.iter().all(|lost| lost.target != number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Due, Keep};
+    use super::*;
+    use crate::net::budget::Budget;
+    use crate::net::transport::dialing_endpoint;
+    use madrpc_core::identity::{Authority, Role, SERVER_NAME_ANY};
+    use std::net::SocketAddr;
+    use std::time::{Duration, Instant};
+
+    fn server(port: u16) -> Addresses {
+        SocketAddr::from(([127, 0, 0, 1], port)).into()
+    }
+
+    /// What is noted for later of a server with many links may come when its number is that of one with a single link.
+    #[test]
+    fn what_was_due_for_one_that_is_gone_hurts_nobody_who_has_its_number() {
+        let now = Instant::now();
+        let identity = Authority::create("test").unwrap();
+        let identity = identity.issue(Role::Orchestrator).unwrap();
+        let targets = [server(1), server(2)];
+        let all = targets.each_ref().map(Addresses::first);
+        let budget = Budget::unlimited();
+        let idle = Duration::from_secs(4);
+        let endpoint = dialing_endpoint(&identity, &all, idle, &budget, now).unwrap();
+        let sessions = (Sessions::PerShard { callers: 1 }, 0);
+        let mut upstreams = Upstreams::<()>::new(
+            endpoint,
+            &targets,
+            sessions,
+            SERVER_NAME_ANY,
+            Keep::Always,
+            now,
+        );
+        (1..8).for_each(|prefix| upstreams.add_link(0, prefix));
+        for link in 0..8 {
+            for due in [Due::Dial, Due::Ping, Due::Silence] {
+                upstreams.timers.insert(now, due(Place::new(0, link)));
+            }
+        }
+        let [first, second, third] = [1, 2, 3].map(server);
+        assert!(
+            upstreams
+                .set_targets(std::slice::from_ref(&second))
+                .is_empty()
+        );
+        let new = upstreams.set_targets(&[second.clone(), third, second.clone()]);
+        assert_eq!(new, [(0, "127.0.0.1:3".to_owned())]);
+        assert_eq!(upstreams.targets[0].links.len(), 1);
+        for turn in 0..50 {
+            let now = now + Duration::from_millis(200) * turn;
+            upstreams.receive(now);
+            while upstreams.next_lost(now).is_some() {}
+            upstreams.flush(now);
+        }
+        // And so again and again.
+        for turn in 0..200 {
+            let churned = [second.clone(), server(100 + turn)];
+            assert_eq!(upstreams.set_targets(&churned).len(), 1);
+            upstreams.set_targets(&[first.clone(), second.clone()]);
+        }
+        assert!(upstreams.targets.len() < 10, "{}", upstreams.targets.len());
+        assert_eq!(upstreams.there, 2);
     }
 }

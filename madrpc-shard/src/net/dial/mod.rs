@@ -211,7 +211,7 @@ impl<T> Upstreams<T> {
             unreachable: None,
         };
         for addresses in targets {
-            upstreams.add(addresses.clone());
+            upstreams.add(upstreams.targets.len(), addresses.clone());
         }
         upstreams
     }
@@ -370,6 +370,9 @@ impl<T> Upstreams<T> {
         }
         while let Some(due) = self.timers.expire(now) {
             match due {
+                // Of a target that is gone, and whose number another has with fewer links.
+                Due::Dial(place) | Due::Ping(place) | Due::Silence(place)
+                    if !self.is_there(place) => {}
                 Due::Dial(place) => self.due.push_back(place),
                 Due::Ping(place) => self.ping(place, now),
                 Due::Silence(place) => self.look_for_silence(place, now),

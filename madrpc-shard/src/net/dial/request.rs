@@ -68,20 +68,28 @@ impl Outcome<'_> {
 
     /// What it tells of the server.
     pub(super) fn ending(&self) -> Ending {
-        match self.error_kind() {
-            Some(ErrorKind::Internal | ErrorKind::Protocol) => Ending::Failed,
-            Some(kind) if is_passing(kind) => Ending::Neutral,
-            _ => Ending::Worked,
+        match self {
+            // A call that has run and ends so may do so everywhere: callers must not be able to have nodes left out.
+            Self::Failure {
+                kind: ErrorKind::Internal,
+                bill,
+                ..
+            } if bill.slices > 0 => Ending::Neutral,
+            Self::Failure {
+                kind: ErrorKind::Internal | ErrorKind::Protocol,
+                ..
+            } => Ending::Failed,
+            Self::Failure { kind, .. } if is_passing(*kind) => Ending::Neutral,
+            Self::Lost(_) => Ending::Neutral,
+            Self::Reply { .. } | Self::Failure { .. } => Ending::Worked,
         }
     }
 
-    /// What the call took at its server by its bill, in microseconds, where it ran.
+    /// What the call took at its server by its bill, in microseconds, where it has a result: who fails fast is not fast.
     pub(super) fn took_us(&self) -> Option<u64> {
         match self {
-            Self::Reply { bill, .. } | Self::Failure { bill, .. } => {
-                (bill.slices > 0).then(|| bill.queue_us.saturating_add(bill.cpu_us))
-            }
-            Self::Lost(_) => None,
+            Self::Reply { bill, .. } => Some(bill.queue_us.saturating_add(bill.cpu_us)),
+            Self::Failure { .. } | Self::Lost(_) => None,
         }
     }
 

@@ -8,13 +8,20 @@ use super::{Pending, TIME_BYTES, Upstreams};
 use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{CallError, CallFields, Fields};
 use madrpc_core::fleet::{Attempt, Copied, Ending};
+use madrpc_core::limits::FIELDS_MAX_BYTES;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
 use tracing::warn;
 
 impl<T> Upstreams<T> {
-    fn note_ending(&mut self, target: usize, attempt: &Attempt, ending: Ending, now: Instant) {
+    pub(super) fn note_ending(
+        &mut self,
+        target: usize,
+        attempt: &Attempt,
+        ending: Ending,
+        now: Instant,
+    ) {
         if let Some(time) = self.router.ended(attempt, target, ending, now) {
             warn!(
                 "{} fails one call after the other; it gets none for {} s",
@@ -40,16 +47,14 @@ impl<T> Upstreams<T> {
 
     /// Puts a call on another target, where it has failed for this reason and may have another try; says whether it was.
     pub(super) fn try_again(&mut self, key: ItemKey, error: &CallError, now: Instant) -> bool {
-        let Some(pending) = self.calls.get(key) else {
+        let Some(&Pending {
+            mut attempt, copy, ..
+        }) = self.calls.get(key)
+        else {
             return false;
         };
-        let (from, mut attempt) = (pending.place, pending.attempt);
-        let copy = pending.copy;
-        if copy == Copied::NONE
-            || !self
-                .router
-                .may_retry(&mut attempt, from.target(), !error.may_have_run, now)
-        {
+        let has_not_run = !error.may_have_run;
+        if copy == Copied::NONE || !self.router.may_retry(&mut attempt, has_not_run, now) {
             return false;
         }
         // Out of the block of copies, as the session is written to meanwhile.
@@ -91,6 +96,7 @@ impl<T> Upstreams<T> {
         if now >= deadline {
             return false;
         }
+        attempt.set_function(self.router.find(function));
         // Of a field that is there twice the first counts.
         let mut fields = Vec::new();
         let number = CallFields {
@@ -99,18 +105,24 @@ impl<T> Upstreams<T> {
         };
         number.write(&mut fields);
         fields.extend_from_slice(frame.fields.0);
+        let mut fields = Fields(&fields);
+        if fields.0.len() > FIELDS_MAX_BYTES {
+            fields = frame.fields;
+        }
         let request = Request {
             function,
             body: frame.body,
             deadline,
             depth,
             account,
-            fields: Fields(&fields),
+            fields,
         };
         let Ok(to) = self.pick(attempt, now, &request) else {
             return false;
         };
         let Ok((sequence, _)) = self.put_on_session(now, to, key, &request, false) else {
+            let (place, _) = to;
+            self.note_ending(place.target(), attempt, Ending::Neutral, now);
             return false;
         };
         let (place, _) = to;

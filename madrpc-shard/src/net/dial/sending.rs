@@ -57,6 +57,9 @@ impl<T> Upstreams<T> {
         function: Option<FunctionNumber>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
+        if request.function.len() > FUNCTION_NAME_MAX_BYTES {
+            return Err((tag, name_too_long(request.function)));
+        }
         let has_others = self.there > 1;
         let mut attempt = Attempt::new(function, request.fields.of_call().may_repeat);
         if has_others {
@@ -100,21 +103,14 @@ impl<T> Upstreams<T> {
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
         let id = self.calls.next_key();
-        let sent = match request.function.len() <= FUNCTION_NAME_MAX_BYTES {
-            true => self.put_on_session(now, to, id, request, is_kept),
-            false => Err(CallError::not_run(
-                ErrorKind::NoSuchFunction,
-                format!(
-                    "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
-                    request.function.len()
-                ),
-            )),
-        };
-        let (sequence, copy) = match sent {
-            Ok(sent) => sent,
-            Err(error) => return Err((tag, error)),
-        };
         let (place, _) = to;
+        let (sequence, copy) = match self.put_on_session(now, to, id, request, is_kept) {
+            Ok(sent) => sent,
+            Err(error) => {
+                self.note_ending(place.target(), &attempt, Ending::Neutral, now);
+                return Err((tag, error));
+            }
+        };
         self.router.begun(&mut attempt, place.target());
         let link = &self.targets[place.target()].links[place.link()];
         let deadline = request.deadline + DEADLINE_GRACE;
@@ -214,6 +210,15 @@ impl<T> Upstreams<T> {
             self.crowding.on_sent(&mut link.on_their_way);
         }
     }
+}
+
+#[cold]
+fn name_too_long(function: &str) -> CallError {
+    let error = format!(
+        "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
+        function.len()
+    );
+    CallError::not_run(ErrorKind::NoSuchFunction, error)
 }
 
 /// Whether a small call of this number was sent after so many.

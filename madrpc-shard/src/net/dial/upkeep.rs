@@ -95,7 +95,9 @@ impl<T> Upstreams<T> {
     /// Dials links that are down and due, a bounded number in each turn.
     pub(super) fn dial(&mut self, now: Instant) {
         while let Some((target, addresses)) = self.resolver.next() {
+            // Its number may be another's by now.
             if let Some(target) = self.targets.get_mut(target)
+                && target.name() == addresses.to_string()
                 && target.resolved(addresses)
             {
                 info!(
@@ -114,6 +116,9 @@ impl<T> Upstreams<T> {
     }
 
     pub(super) fn dial_link(&mut self, place: Place, now: Instant) {
+        if !self.is_there(place) {
+            return;
+        }
         let target = &mut self.targets[place.target()];
         let address = target.address();
         let link = &mut target.links[place.link()];
