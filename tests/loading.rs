@@ -47,6 +47,19 @@ fn what_goes_wrong_while_nobody_awaits_it_is_told() {
         told(rejected),
         "script s.js:1:59: ReferenceError: nonsense is not defined"
     );
+    // Built-ins have no place, and a stack can be assigned.
+    assert_eq!(
+        told("madrpc.register('f', () => 1); 'a'.repeat(-9);"),
+        "script s.js:1:35: RangeError: invalid repeat count"
+    );
+    assert_eq!(
+        told("throw Object.assign(new Error('x'), { stack: 'at f (other.js:1:2)' });"),
+        "script s.js: at other.js:1:2: Error: x"
+    );
+    assert_eq!(
+        told("throw Object.assign(new Error('x'), { stack: 'at f (native)' });"),
+        "script s.js: Error: x"
+    );
     assert_eq!(
         told("madrpc.register('f', () => 1); for (;;);"),
         "script s.js: took more than 10 s of CPU time to load"

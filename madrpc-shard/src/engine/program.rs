@@ -347,10 +347,7 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
         Some(exception) => {
             let stack = exception.stack.clone();
             ScriptError {
-                message: match stack.lines().next().and_then(place_of) {
-                    Some(place) => format!("script {place}: {}", error.message),
-                    None => format!("script {name}: {}", error.message),
-                },
+                message: format!("script {}: {}", place_in(name, &stack), error.message),
                 stack,
             }
         }
@@ -359,9 +356,23 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
     }
 }
 
-/// `file:line:column` in a line of a JavaScript stack.
-fn place_of(frame: &str) -> Option<&str> {
+/// The script's name with the innermost place that the stack knows: `script:line:column`, or `script: at module:line:column`.
+/// A stack is what the script says, which can assign it: so the name always comes first.
+fn place_in(name: &str, stack: &str) -> String {
+    match stack.lines().find_map(place_of) {
+        None => name.to_owned(),
+        Some((file, place)) if file == name => place.to_owned(),
+        Some((_, place)) => format!("{name}: at {place}"),
+    }
+}
+
+/// The file, and `file:line:column`, in a line of a JavaScript stack; built-ins have neither.
+fn place_of(frame: &str) -> Option<(&str, &str)> {
     let place = frame.trim().strip_prefix("at ")?;
     let place = place.rsplit_once('(').map_or(place, |(_, place)| place);
-    Some(place.trim_end_matches(')'))
+    let place = place.trim_end_matches(')');
+    let (rest, column) = place.rsplit_once(':')?;
+    let (file, line) = rest.rsplit_once(':')?;
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    (is_number(line) && is_number(column)).then_some((file, place))
 }
