@@ -57,7 +57,7 @@ fn connected(client: &Client, nodes: usize) {
         snapshot
             .upstreams
             .iter()
-            .filter(|(_, sessions)| *sessions > 0)
+            .filter(|upstream| upstream.connected_shards > 0)
             .count()
             == nodes
     });

@@ -83,7 +83,9 @@ fn names_that_callers_invent_have_one_row_and_leave_the_others_theirs() {
     let client = fleet.client(orchestrator.address());
     eventually("a session to the node", || {
         let upstreams = snapshot(&client).upstreams;
-        upstreams.iter().any(|(_, sessions)| *sessions > 0)
+        upstreams
+            .iter()
+            .any(|upstream| upstream.connected_shards > 0)
     });
     invent(&client, INVENTED);
     let direct = fleet.client(node.address());

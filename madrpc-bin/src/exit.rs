@@ -54,6 +54,11 @@ impl Failure {
         }
     }
 
+    /// The line, where others say already that it is an error.
+    pub(crate) fn reason(&self) -> &str {
+        self.message.trim_start_matches("error: ")
+    }
+
     /// The JavaScript stack, frame by frame.
     pub(crate) fn stack(&self) -> impl Iterator<Item = &str> {
         self.stack.lines().map(str::trim)

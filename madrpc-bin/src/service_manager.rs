@@ -167,7 +167,8 @@ impl Last {
         }
         parts.push(format!("{} sessions", snapshot.sessions));
         if !snapshot.upstreams.is_empty() {
-            let up = snapshot.upstreams.iter().filter(|(_, shards)| *shards > 0);
+            let up = snapshot.upstreams.iter();
+            let up = up.filter(|upstream| upstream.connected_shards > 0);
             let (up, all) = (up.count(), snapshot.upstreams.len());
             parts.push(format!("{up} of {all} nodes connected"));
         }
@@ -218,6 +219,7 @@ impl Last {
 mod tests {
     use super::*;
     use madrpc_core::stats::Row;
+    use madrpc_core::stats::Upstream;
     use madrpc_shard::server::heartbeat::Silent;
 
     fn pulse(calls: u64) -> Pulse {
@@ -291,7 +293,13 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         let mut pulse = pulse(0);
-        pulse.snapshot.upstreams = vec![("a:1".into(), 2), ("b:2".into(), 0)];
+        pulse.snapshot.upstreams = [("a:1", 2), ("b:2", 0)]
+            .map(|(node, connected_shards)| Upstream {
+                node: node.into(),
+                connected_shards,
+                ..Upstream::default()
+            })
+            .into();
         pulse.silent.push(Silent {
             shard: 1,
             holder: Some("sort".into()),

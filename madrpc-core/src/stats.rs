@@ -11,13 +11,15 @@ mod counters;
 mod latency;
 mod snapshot;
 mod sum;
+mod upstream;
 
 pub use counters::{
     Counter, Counters, OTHER_FUNCTIONS, Part, ROWS_MAX, Tally, UNKNOWN, UNKNOWN_FUNCTIONS,
 };
 pub use latency::Latency;
 pub use snapshot::{Row, Snapshot};
-pub use sum::Sum;
+pub use sum::{DRAINED, Sum};
+pub use upstream::Upstream;
 
 /// The reserved function whose result is a [`Snapshot`].
 pub const STATS: &str = "madrpc.stats";

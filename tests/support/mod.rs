@@ -38,6 +38,10 @@ impl Fleet {
         self.authority.issue(role).unwrap()
     }
 
+    pub fn named(&self, name: &str, role: Role) -> Identity {
+        self.authority.issue_to(name, role, 1).unwrap()
+    }
+
     pub fn config(&self, role: Role, shards: usize) -> ServerConfig {
         ServerConfig {
             shards: Some(shards),
@@ -59,12 +63,13 @@ impl Fleet {
         Server::orchestrator(&self.config(Role::Orchestrator, 1), nodes).unwrap()
     }
 
+    /// A client that may ask for statistics, too.
     pub fn client(&self, address: SocketAddr) -> Client {
         Client::new(&self.client_config(address)).unwrap()
     }
 
     pub fn client_config(&self, address: SocketAddr) -> ClientConfig {
-        ClientConfig::with_identity(&address.to_string(), self.identity(Role::Client))
+        ClientConfig::with_identity(&address.to_string(), self.identity(Role::Operator))
     }
 }
 

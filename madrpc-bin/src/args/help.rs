@@ -35,6 +35,41 @@ Example:
   madrpc call 127.0.0.1:8080 monte_carlo_sample \\
     '{\"samples\": 1000, \"seed\": 1}' --timeout 5s";
 
+/// Of `madrpc nodes`.
+pub(crate) const NODES: &str = "\
+States:
+  up          it gets calls
+  draining    it takes no new calls: madrpc drain, or it is stopping
+  ejected     it gets none for a while, as its calls have failed by faults
+              of its own, five in a row; then one call sees whether it works
+  silent      nothing has come from it for too long
+  connecting  a session to it is being opened
+  down        it cannot be reached
+
+For an operator's certificate only. A script is told by the first eight bytes of the SHA-256 of its text and that of its modules.";
+
+/// Of `madrpc drain`.
+pub(crate) const DRAIN: &str = "\
+The server goes on running, and says on all its sessions that it takes no new calls: orchestrators and clients put theirs on \
+others. What was sent to it meanwhile is refused before it has begun, and goes to others too. `madrpc undrain` takes it back, \
+and so does a restart.
+
+For an operator's certificate only.
+
+Exit codes:
+  0  drained: no call is under way any more
+  5  calls were under way after --timeout; it goes on draining
+  6  it cannot be reached
+  2  wrong usage
+  1  anything else, also a certificate that is no operator's";
+
+/// Of `madrpc reload`.
+pub(crate) const RELOAD: &str = "\
+As SIGHUP does: sessions that are open go on, calls under way end as they began, later ones run the new script. What cannot be \
+used changes nothing; the answer says what is wrong with it, and the exit code is 1.
+
+For an operator's certificate only.";
+
 /// Of `madrpc check`.
 pub(crate) const CHECK: &str = "\
 Exit codes:
@@ -54,9 +89,10 @@ Signals:
                    the node is ready, exit 0 at once
   a second one     end at once; exit code 143 or 130
   SIGHUP           read certificates and script anew, as soon as the node is
-                   ready. Sessions that are open go on, calls under way end as
-                   they began, later ones run the new script; what cannot be
-                   used changes nothing and is reported
+                   ready, as madrpc reload has it do from elsewhere. Sessions
+                   that are open go on, calls under way end as they began,
+                   later ones run the new script; what cannot be used changes
+                   nothing and is reported
 
 The log goes to stderr. Where nobody reads it, 1 MiB of it is kept; lines beyond are dropped, and their number is said.";
 
@@ -122,7 +158,7 @@ Roles:
   orchestrator  passes calls on to nodes
   client        calls functions
   operator      calls functions, and looks after the fleet: madrpc top,
-                madrpc functions
+                nodes, drain, undrain, reload
 
 Written are DIR/ROLE/ca.pem, cert.pem and key.pem, as the systemd units expect them in /etc/madrpc/tls. For a person or \
 a program, $MADRPC_TLS_DIR names that directory.

@@ -8,6 +8,7 @@ mod call_limits;
 mod callers;
 mod fail_above;
 mod help;
+mod operators;
 mod parse;
 mod servers;
 mod tls;
@@ -16,6 +17,7 @@ mod tools;
 pub(crate) use bench::BenchArgs;
 pub(crate) use callers::{CallArgs, FunctionsArgs, TopArgs};
 pub(crate) use fail_above::Bound;
+pub(crate) use operators::{DrainNodeArgs, NodesArgs, ReloadArgs, UndrainArgs};
 pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
 pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
 pub(crate) use tools::{CheckArgs, CompletionsArgs, ConfigArgs, ManArgs, ServerKind};
@@ -59,6 +61,14 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// List what can be called at a server
     Functions(FunctionsArgs),
+    /// List an orchestrator's nodes: how each is, since when and why
+    Nodes(NodesArgs),
+    /// Have a server take no new calls, and wait until those under way have ended
+    Drain(DrainNodeArgs),
+    /// Have a server that was drained take calls again
+    Undrain(UndrainArgs),
+    /// Have a server read its script and its certificates anew
+    Reload(ReloadArgs),
     /// Load a script as a node does, and list what it registers
     Check(CheckArgs),
     /// Show the settings that a server would have, and where each comes from

@@ -6,6 +6,7 @@ use super::parse::{address, count, count_to, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
+use madrpc_core::identity::Rule;
 use madrpc_shard::discovery::Source;
 use madrpc_shard::net::steer::SteeringChoice;
 use madrpc_shard::runtime::cpus::CpuSet;
@@ -120,6 +121,16 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = steering())]
     pub(crate) steering: SteeringChoice,
 
+    /// Who may call a function, by role and name of the certificate, as 'refund=client:billing,operator:*'; * stands for any
+    /// characters; repeatable, or several with ; between them [default: every role may call every function]
+    #[arg(long, value_name = "RULE", value_delimiter = ';', value_parser = rule)]
+    pub(crate) allow: Vec<Rule>,
+
+    /// A file of the serial numbers of certificates whose owners are not let in, one on each line; it is looked at four times a
+    /// second [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) revoked: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
 
@@ -150,6 +161,10 @@ pub(crate) struct DevArgs {
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
+}
+
+fn rule(text: &str) -> Result<Rule, String> {
+    text.parse()
 }
 
 fn balance() -> impl TypedValueParser<Value = Balance> {

@@ -41,7 +41,10 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     }
     say(&format!("and: madrpc top {address}"));
     let timeout = args.drain.drain_timeout;
-    serve(cluster, events, DevScript(script), timeout, Cluster::drain);
+    // Nobody but signals and saved files has it reload.
+    let (_sender, asked) = std::sync::mpsc::channel();
+    let script = DevScript(script);
+    serve(cluster, events, script, &asked, timeout, Cluster::drain);
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod dev;
 mod functions;
 mod manual;
 mod node;
+mod operators;
 mod options;
 mod orchestrator;
 mod tls;
@@ -31,6 +32,10 @@ pub(crate) fn run(command: &Command, events: Option<Events>) -> Result<(), Failu
         Command::Bench(args) => bench::run(args),
         Command::Top(args) => top::run(args),
         Command::Functions(args) => functions::run(args),
+        Command::Nodes(args) => operators::nodes(args),
+        Command::Drain(args) => operators::drain(args),
+        Command::Undrain(args) => operators::undrain(args),
+        Command::Reload(args) => operators::reload(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),
         Command::Tls(command) => tls::run(command),

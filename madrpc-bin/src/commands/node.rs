@@ -6,13 +6,16 @@ use crate::identity;
 use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
-use crate::serving::{self, Reload, ScriptFile, check, config, cores, describe, serve};
+use crate::serving::{
+    self, Reload, ScriptFile, asked_from_afar, check, config, cores, describe, revoke, serve,
+};
 use crate::signals::Events;
-use madrpc_core::identity::{Identity, Role};
+use madrpc_core::identity::{Identity, Permissions, Role};
 use madrpc_shard::engine::Script;
 use madrpc_shard::net::address::resolve_target;
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
 use madrpc_shard::server::{Server, StartError};
+use tracing::warn;
 
 pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
     let script = Script::read(&args.script).map_err(StartError::Script)?;
@@ -22,6 +25,12 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         .into_iter()
         .map(|function| function.name)
         .collect();
+    for rule in Permissions::new(args.server.allow.clone()).idle(&names) {
+        warn!(
+            "--allow '{rule}' speaks of no function of {}",
+            args.script.display()
+        );
+    }
     let functions = serving::functions(&names);
     let orchestrator = args
         .orchestrator
@@ -42,6 +51,7 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
     };
     sandbox::enter();
     let node = Server::node(&config, &script, &settings)?;
+    revoke(&node, &args.server)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;
@@ -56,7 +66,8 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
     let timeout = args.server.drain.drain_timeout;
     let tls = args.server.tls.clone();
     let files = NodeFiles { script, tls };
-    serve(node, events, files, timeout, Server::drain);
+    let asked = asked_from_afar(&node, &events);
+    serve(node, events, files, &asked, timeout, Server::drain);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use crate::identity;
 use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
-use crate::serving::{Reload, check, config, cores, describe, serve};
+use crate::serving::{Reload, asked_from_afar, check, config, cores, describe, revoke, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::discovery::Discovery;
@@ -39,6 +39,7 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     let cores = cores(&config)?;
     sandbox::enter();
     let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
+    revoke(&orchestrator, &args.server)?;
     if !args.discover.is_empty() {
         orchestrator.discover(discovery)?;
     }
@@ -54,7 +55,15 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     service_manager::watch(&orchestrator, Duration::ZERO);
     let timeout = args.server.drain.drain_timeout;
     let certificates = Certificates(args.server.tls.clone());
-    serve(orchestrator, events, certificates, timeout, Server::drain);
+    let asked = asked_from_afar(&orchestrator, &events);
+    serve(
+        orchestrator,
+        events,
+        certificates,
+        &asked,
+        timeout,
+        Server::drain,
+    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::output::{say, say_with};
 use crate::service_manager;
 use crate::signals::{Event, Events, name};
 use humantime::format_duration;
+use madrpc_shard::server::{ReloadRequest, Server};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -29,23 +30,41 @@ pub(crate) trait Reload {
     fn failed(&mut self) {}
 }
 
+/// Operators who ask for a reload over the network, and wait for what comes of it.
+pub(crate) fn asked_from_afar(server: &Server, events: &Events) -> Receiver<ReloadRequest> {
+    let (sender, requests) = channel();
+    let mut asked = events.teller(Event::Reload);
+    server.reload_by(move |request| {
+        // Nobody listens where the server has begun to end.
+        if sender.send(request).is_ok() {
+            asked();
+        }
+    });
+    requests
+}
+
 /// Serves until a signal to end, then runs `drain` with the time that calls under way have; it says whether all of them
 /// ended.
 pub(crate) fn serve<R: Reload>(
     mut server: R::Server,
     mut events: Events,
     mut reload: R,
+    requests: &Receiver<ReloadRequest>,
     timeout: Duration,
     drain: impl FnOnce(R::Server, Duration) -> bool,
 ) {
     let mut loading = None;
+    let mut waiting: Vec<ReloadRequest> = Vec::new();
     let mut again = false;
     let signal = loop {
         match events.next() {
             Event::Stop(signal) => break signal,
             // What has changed since it was read is read once more.
             Event::Reload if loading.is_some() => again = true,
-            Event::Reload => loading = Some(load(&reload, &events)),
+            Event::Reload => {
+                waiting.extend(requests.try_iter());
+                loading = Some(load(&reload, &events));
+            }
             Event::Loaded => {
                 let new = loading.take().and_then(|new| new.recv().ok());
                 let new = new.unwrap_or_else(|| Err(Failure::new(Reason::Other, "it has ended")));
@@ -53,8 +72,14 @@ pub(crate) fn serve<R: Reload>(
                 if outcome.is_err() {
                     reload.failed();
                 }
+                let told = outcome.as_ref().map(Clone::clone);
+                let told = told.map_err(|failure| failure.reason().to_owned());
+                for request in waiting.drain(..) {
+                    request.answer(told.clone());
+                }
                 tell(outcome);
                 if std::mem::take(&mut again) {
+                    waiting.extend(requests.try_iter());
                     loading = Some(load(&reload, &events));
                 }
             }
@@ -102,7 +127,7 @@ fn tell(outcome: Result<String, Failure>) {
             told
         }
         Err(failure) => {
-            let told = format!("not reloaded, all goes on as before: {failure}");
+            let told = format!("not reloaded, all goes on as before: {}", failure.reason());
             say_with(&told, failure.stack());
             told
         }

@@ -4,23 +4,27 @@
 mod foreground;
 mod script_file;
 
-pub(crate) use foreground::{Reload, serve};
+pub(crate) use foreground::{Reload, asked_from_afar, serve};
 pub(crate) use script_file::{ScriptFile, functions};
 
 use crate::args::ServerArgs;
 use crate::exit::Failure;
 use crate::identity;
 use crate::output::say;
-use madrpc_core::identity::Role;
+use madrpc_core::identity::{Permissions, Role};
 use madrpc_shard::net::address::resolve_bind;
 use madrpc_shard::net::steer::Steering;
 use madrpc_shard::runtime::cpus;
-use madrpc_shard::server::{Server, ServerConfig, StartError};
+use madrpc_shard::server::{RevokedFile, Server, ServerConfig, StartError};
+use std::sync::Arc;
 
 /// `--check`: what is left to look at, and the word that all is right.
 pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Result<(), Failure> {
     resolve_bind(bind)?;
     cpus::choose(args.cpus.as_ref(), args.shards).map_err(StartError::Cpus)?;
+    if let Some(path) = &args.revoked {
+        RevokedFile::open(path)?;
+    }
     let told = identity::check_server(&args.tls, role)?;
     say(&format!("{told}; {more}"));
     Ok(())
@@ -34,9 +38,18 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         cpus: args.cpus.clone(),
         steering: args.steering,
         spin: args.spin,
+        permissions: Arc::new(Permissions::new(args.allow.clone())),
         memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
         ..ServerConfig::new(resolve_bind(bind)?, identity)
     })
+}
+
+/// Keeps those out whose certificates are revoked, where there is a file of them.
+pub(crate) fn revoke(server: &Server, args: &ServerArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.revoked {
+        server.revoke_by(RevokedFile::open(path)?)?;
+    }
+    Ok(())
 }
 
 /// The cores of the server to come, in the order of its shards.

@@ -150,6 +150,7 @@ impl Resolved {
             let key = key(arg);
             let kind = Kind::of(arg);
             let name = variable(&key);
+            let delimiter = arg.get_value_delimiter().unwrap_or(',');
             let entry = entries.iter().find(|entry| entry.key == key);
             let given = variable_of(&name).filter(|value| !value.is_empty());
             let (values, source) = match typed.value_source(arg.get_id().as_str()) {
@@ -163,7 +164,7 @@ impl Resolved {
                 }
                 _ => match (given, &file, entry) {
                     (Some(value), _, _) => {
-                        let values = from_variable(&name, value, kind).map_err(usage)?;
+                        let values = from_variable(&name, value, kind, delimiter).map_err(usage)?;
                         check(server, &key, kind, &values)
                             .map_err(|why| usage(format!("${name}: {why}")))?;
                         (values, Source::Variable(name))
@@ -264,12 +265,20 @@ fn raw(typed: &ArgMatches, arg: &Arg) -> Vec<String> {
 }
 
 /// The value of a variable; a list is separated by commas.
-fn from_variable(name: &str, value: OsString, kind: Kind) -> Result<Vec<String>, String> {
+fn from_variable(
+    name: &str,
+    value: OsString,
+    kind: Kind,
+    delimiter: char,
+) -> Result<Vec<String>, String> {
     let value = value
         .into_string()
         .map_err(|_| format!("${name}: is no text in UTF-8"))?;
     Ok(match kind {
-        Kind::Many => value.split(',').map(|part| part.trim().into()).collect(),
+        Kind::Many => value
+            .split(delimiter)
+            .map(|part| part.trim().into())
+            .collect(),
         Kind::Switch | Kind::One => vec![value],
     })
 }

@@ -96,13 +96,19 @@ pub enum Header<'a> {
         /// What tells the script from others: the first eight bytes of its SHA-256.
         script: u64,
     },
+    /// Of a server: whether it takes no new calls for now. Where that is so it is said at the beginning of each session, and
+    /// else when it changes.
+    Draining {
+        /// Whether it takes none.
+        is_draining: bool,
+    },
     /// A frame of a kind that came later than this. It is never written.
     #[serde(skip)]
     Unknown,
 }
 
 /// The number of the last kind of frame that is known here.
-const LAST_KIND: u32 = 7;
+const LAST_KIND: u32 = 8;
 
 /// A caller whose calls come by way of others. It is believed to orchestrators and nodes only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -398,7 +404,7 @@ mod tests {
             assert_eq!(read_header(&bytes), Ok(Header::Unknown));
         }
         let mut bytes = Vec::new();
-        write(&mut bytes, &Header::Functions { script: 1 }, b"");
+        write(&mut bytes, &Header::Draining { is_draining: true }, b"");
         assert_eq!(u32::from(bytes[PREFIX_BYTES]), LAST_KIND);
     }
 

@@ -1,6 +1,7 @@
 //! A call: its frames on the wire, its errors, its bill, and the list of what can be called.
 
 pub mod catalog;
+pub mod control;
 pub mod frame;
 
 mod announcement;

@@ -19,8 +19,12 @@ pub(super) struct Health {
     /// Times that it was left out since it last worked for long.
     ejections: u32,
     state: State,
+    /// When it was last left out.
+    ejected_at: Option<Instant>,
     /// Nothing has come from it for too long.
     pub(super) is_silent: bool,
+    /// It takes no new calls, and says so.
+    pub(super) is_draining: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,7 @@ impl Health {
     pub(super) fn worth(&self, now: Instant) -> Worth {
         match self.state {
             _ if self.is_well() => Worth::Any,
-            _ if self.is_silent => Worth::None,
+            _ if self.is_silent || self.is_draining => Worth::None,
             State::Ejected(until) | State::Probed(until) if now >= until => Worth::Probe,
             _ => Worth::None,
         }
@@ -58,11 +62,17 @@ impl Health {
 
     /// Whether it can have any call, at any time.
     pub(super) const fn is_well(&self) -> bool {
-        !self.is_silent && matches!(self.state, State::Well | State::Back(_))
+        let is_there = !self.is_silent && !self.is_draining;
+        is_there && matches!(self.state, State::Well | State::Back(_))
     }
 
     pub(super) const fn is_ejected(&self) -> bool {
         matches!(self.state, State::Ejected(_) | State::Probed(_))
+    }
+
+    /// Since when it is left out, where it is.
+    pub(super) fn ejected_since(&self) -> Option<Instant> {
+        self.ejected_at.filter(|_| self.is_ejected())
     }
 
     /// A call was put on it that is to show whether it works.
@@ -110,6 +120,7 @@ impl Health {
         self.ejections = self.ejections.saturating_add(1);
         self.failures = 0;
         self.state = State::Ejected(later(now, time));
+        self.ejected_at = Some(now);
         time
     }
 

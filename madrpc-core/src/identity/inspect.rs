@@ -1,5 +1,6 @@
 //! What certificates say, for people and programs that look after them.
 
+use super::revocation::serial_of;
 use super::{IdentityError, Role, dns_names, files};
 use crate::numbers::later;
 use boring::asn1::{Asn1Time, Asn1TimeRef};
@@ -18,6 +19,8 @@ pub struct CertificateInfo {
     pub role: Option<Role>,
     /// Its DNS names.
     pub dns_names: Vec<String>,
+    /// Its serial number, in hexadecimal.
+    pub serial: String,
     /// The authority that issued it.
     pub issuer: String,
     /// Its first moment, as OpenSSL writes it.
@@ -48,6 +51,7 @@ fn info(certificate: &X509Ref) -> Result<CertificateInfo, IdentityError> {
         name: common_name(certificate.subject_name()),
         role: Role::of(certificate),
         dns_names: dns_names(certificate),
+        serial: serial(certificate),
         issuer: common_name(certificate.issuer_name()),
         not_before: certificate.not_before().to_string(),
         not_after: certificate.not_after().to_string(),
@@ -69,11 +73,22 @@ fn common_name(name: &X509NameRef) -> String {
     text.map(|text| text.to_string()).unwrap_or_default()
 }
 
+fn serial(certificate: &X509Ref) -> String {
+    let number = certificate.serial_number().to_bn();
+    number
+        .map(|number| serial_of(&number.to_vec()))
+        .unwrap_or_default()
+}
+
 /// What matters of the certificate that a peer has shown in a handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerCertificate {
     /// The role that it gives; `None` for a certificate of the authority that is not for madrpc.
     pub role: Option<Role>,
+    /// Its owner, as it was issued to.
+    pub name: String,
+    /// Its serial number in hexadecimal, without leading zeros.
+    pub serial: String,
     /// SHA-256 of its DER form.
     pub fingerprint: [u8; 32],
     /// Its last moment, by our clock.
@@ -92,6 +107,8 @@ impl PeerCertificate {
         let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
         Some(Self {
             role: Role::of(&certificate),
+            name: common_name(certificate.subject_name()),
+            serial: serial(&certificate),
             fingerprint: boring::sha::sha256(der),
             valid_until: later(now, left),
         })

@@ -20,12 +20,16 @@ mod from_files_tests;
 #[cfg(test)]
 mod handshake_tests;
 mod inspect;
+mod permissions;
+mod revocation;
 
 pub use alert::{refusal_by_peer, refusal_by_us};
 pub use authority::Authority;
 pub use error::IdentityError;
 pub use files::state_dir;
 pub use inspect::{CertificateInfo, PeerCertificate, inspect};
+pub use permissions::{Permissions, Rule};
+pub use revocation::Revoked;
 
 use boring::error::ErrorStack;
 use boring::hash::hmac_sha256;

@@ -1,7 +1,7 @@
 //! What `madrpc top` shows: all shards' counts together.
 
-use super::Latency;
 use super::counters::Counter;
+use super::{Latency, Upstream};
 #[cfg(doc)]
 use super::{OTHER_FUNCTIONS, ROWS_MAX, UNKNOWN_FUNCTIONS};
 use crate::call::ErrorKind;
@@ -132,8 +132,14 @@ pub struct Snapshot {
     /// that held it.
     #[serde(default)]
     pub stalls: Vec<(String, u64)>,
-    /// An orchestrator's nodes, with the number of its shards that have a session to it.
-    pub upstreams: Vec<(String, u16)>,
+    /// Whether it takes new calls: `serving`, `draining` where some are under way still, or `drained`.
+    #[serde(default)]
+    pub state: String,
+    /// Calls of callers that are under way.
+    #[serde(default)]
+    pub under_way: u64,
+    /// An orchestrator's nodes.
+    pub upstreams: Vec<Upstream>,
     /// A row for each function and node, by node and function: at most [`ROWS_MAX`] of functions by name, and two more for
     /// each node.
     pub rows: Vec<Row>,

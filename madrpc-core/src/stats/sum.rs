@@ -6,6 +6,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// The state of a shard that takes no new calls and has none left.
+pub const DRAINED: &str = "drained";
+
 /// A snapshot as it is put together of the shards' parts. Each row is looked up once: a part costs the same, however many
 /// rows there are already.
 #[derive(Debug, Default)]
@@ -36,16 +39,22 @@ impl Sum {
                 sum.resets += head.resets;
                 sum.memory_used_bytes += head.memory_used_bytes;
                 sum.memory_max_bytes += head.memory_max_bytes;
+                sum.under_way += head.under_way;
+                // Shards drain together; one that has calls left speaks for all.
+                if sum.state == DRAINED {
+                    sum.state = head.state;
+                }
                 sum
             }
             None => self.head.insert(head),
         };
-        for (node, sessions) in upstreams {
-            match self.upstreams.get(&node) {
-                Some(&at) => sum.upstreams[at].1 += sessions,
+        for upstream in upstreams {
+            match self.upstreams.get(&upstream.node) {
+                Some(&at) => sum.upstreams[at].add(upstream),
                 None => {
-                    self.upstreams.insert(node.clone(), sum.upstreams.len());
-                    sum.upstreams.push((node, sessions));
+                    self.upstreams
+                        .insert(upstream.node.clone(), sum.upstreams.len());
+                    sum.upstreams.push(upstream);
                 }
             }
         }
@@ -97,9 +106,31 @@ impl Sum {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Counters, UNKNOWN};
+    use super::super::{Counters, UNKNOWN, Upstream};
     use super::*;
     use crate::call::ErrorKind;
+
+    fn upstream(node: &str, connected_shards: u16) -> Upstream {
+        Upstream {
+            node: node.into(),
+            connected_shards,
+            ..Upstream::default()
+        }
+    }
+
+    #[test]
+    fn one_shard_with_calls_left_makes_all_draining() {
+        for states in [[DRAINED, "draining"], ["draining", DRAINED]] {
+            let mut sum = Sum::default();
+            for state in states {
+                sum.add(Snapshot {
+                    state: state.into(),
+                    ..head()
+                });
+            }
+            assert_eq!(sum.finish().unwrap().state, "draining");
+        }
+    }
 
     fn head() -> Snapshot {
         Snapshot {
@@ -118,7 +149,9 @@ mod tests {
             resets: 3,
             memory_used_bytes: 7,
             memory_max_bytes: 9,
-            upstreams: vec![("a".into(), 1), ("b".into(), 0)],
+            state: DRAINED.into(),
+            under_way: 4,
+            upstreams: vec![upstream("a", 1), upstream("b", 0)],
             ..Snapshot::default()
         }
     }
@@ -153,7 +186,8 @@ mod tests {
         assert_eq!((sum.misrouted, sum.relayed, sum.relay_dropped), (10, 6, 4));
         assert_eq!((sum.migrations, sum.retries, sum.resets), (2, 8, 6));
         assert_eq!((sum.memory_used_bytes, sum.memory_max_bytes), (14, 18));
-        assert_eq!(sum.upstreams, [("a".to_owned(), 2), ("b".to_owned(), 0)]);
+        assert_eq!((sum.state.as_str(), sum.under_way), (DRAINED, 8));
+        assert_eq!(sum.upstreams, [upstream("a", 2), upstream("b", 0)]);
         let names = sum
             .rows
             .iter()

@@ -67,6 +67,9 @@ pub enum Value {
 }
 
 impl Value {
+    /// [`Value::Undefined`], encoded.
+    pub const UNDEFINED_BYTES: [u8; 1] = [wire::tag::UNDEFINED];
+
     /// An object with these entries in this order.
     pub fn object<K: Into<String>>(entries: impl IntoIterator<Item = (K, Self)>) -> Self {
         Self::Object(

@@ -4,12 +4,8 @@
 //! event, and to read a page costs less than to know of all the ways in which it may have been replaced.
 
 use crate::net::address::{Addresses, resolve_target};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
-
-/// More than this is no list of nodes.
-const BYTES_MAX: u64 = 4 << 20;
+use crate::runtime::text_file;
+use std::path::PathBuf;
 
 /// Looks after which lines that were of no use are tried again: a name may be known later, and who answers for names is not to be
 /// asked all the time.
@@ -49,7 +45,7 @@ impl NodeFile {
 
     /// Reads it; says whether that may have changed anything.
     pub(super) fn look(&mut self) -> bool {
-        match read(&self.path) {
+        match text_file::read(&self.path) {
             Ok(text) => {
                 self.looks += 1;
                 let is_old = self.read.as_ref() == Some(&text);
@@ -98,20 +94,4 @@ impl NodeFile {
         self.faults = faults;
         self.looks = 0;
     }
-}
-
-/// The text of a file. A pipe would be waited for, and a device has no end.
-fn read(path: &Path) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut text = String::new();
-    let read = File::open(path)?
-        .take(BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
-    if read as u64 > BYTES_MAX {
-        let error = format!("it has more than {BYTES_MAX} bytes, and is no list of nodes");
-        return Err(io::Error::other(error));
-    }
-    Ok(text)
 }

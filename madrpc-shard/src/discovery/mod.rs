@@ -201,7 +201,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, vec![b'#'; 5 << 20]).unwrap();
         assert!(!discovery.look());
-        assert!(discovery.warned[0].contains("no list of nodes"));
+        assert!(discovery.warned[0].contains("which is no list"));
         fs::write(&path, "127.0.0.2:2\nnonsense\n").unwrap();
         assert!(discovery.look());
         assert_eq!(names(&discovery), ["127.0.0.2:2"]);

@@ -87,7 +87,7 @@ impl NodeShard {
             (node, None),
             Rc::clone(&budget),
             (messages, listener),
-            to_control,
+            (to_control, Arc::default()),
             Spin::new(Duration::ZERO),
         );
         Ok(Self {

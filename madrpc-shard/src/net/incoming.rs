@@ -109,6 +109,12 @@ impl<C: Copy> CallsOfCallers<C> {
         self.watches.next()
     }
 
+    /// How many calls are under way. It looks at each caller.
+    pub(crate) fn count(&self) -> usize {
+        let calls = self.callers.iter().map(|caller| caller.calls.len());
+        calls.sum()
+    }
+
     /// Takes out a call that is over or given up.
     pub(crate) fn remove(&mut self, session: SessionKey, id: u64) -> Option<C> {
         self.caller(session)?.calls.remove(&id)

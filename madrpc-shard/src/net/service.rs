@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::incoming::{CallsOfCallers, Incoming};
 use bytes::Bytes;
 use madrpc_core::call::catalog::Catalog;
-use madrpc_core::stats::Counters;
+use madrpc_core::stats::{Counters, Upstream};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -84,8 +84,8 @@ pub(crate) trait Service: Sized + 'static {
     /// What it has counted.
     fn counters(&self) -> &Counters;
 
-    /// The upstreams that a snapshot names, each with 1 where this shard has a session to it, else 0.
-    fn links(&self, _: &Upstreams<Self::Tag>) -> Vec<(String, u16)> {
+    /// The upstreams that a snapshot names.
+    fn report(&self, _: &Upstreams<Self::Tag>, _: Instant) -> Vec<Upstream> {
         Vec::new()
     }
 }

@@ -19,7 +19,7 @@ use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::fleet::Balance;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, UNKNOWN};
+use madrpc_core::stats::{Counters, UNKNOWN, Upstream};
 use results::ResultSizes;
 use std::time::Instant;
 
@@ -275,10 +275,8 @@ impl Service for Orchestrator {
         &self.counters
     }
 
-    fn links(&self, upstreams: &Upstreams<Tag>) -> Vec<(String, u16)> {
-        let open = upstreams.open();
-        open.map(|(name, is_open)| (name, u16::from(is_open)))
-            .collect()
+    fn report(&self, upstreams: &Upstreams<Tag>, now: Instant) -> Vec<Upstream> {
+        upstreams.report(now)
     }
 }
 

@@ -6,3 +6,4 @@ pub mod preflight;
 
 pub(crate) mod beacon;
 pub(crate) mod shard_group;
+pub(crate) mod text_file;

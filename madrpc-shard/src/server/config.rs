@@ -8,8 +8,9 @@ use crate::runtime::cpus::{CpuError, CpuSet};
 use crate::runtime::preflight::PreflightError;
 use crate::runtime::shard_group::GroupError;
 use madrpc_core::fleet::Balance;
-use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::identity::{Identity, IdentityError, Permissions};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a server cannot be started; each is one line that says what to do.
@@ -72,6 +73,8 @@ pub struct ServerConfig {
     /// Bytes that the server may hold for its callers and nodes, shared evenly by its shards. Default: half of what the
     /// machine or the control group grants.
     pub memory_max_bytes: Option<u64>,
+    /// Who may call what. Default: every role may call every function.
+    pub permissions: Arc<Permissions>,
     /// Which node an orchestrator passes a call on to; nothing to a node.
     pub balance: Balance,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
@@ -90,6 +93,7 @@ impl ServerConfig {
             identity,
             spin: DEFAULT_SPIN,
             memory_max_bytes: None,
+            permissions: Arc::default(),
             balance: Balance::default(),
             others_come: false,
         }

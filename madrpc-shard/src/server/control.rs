@@ -7,6 +7,7 @@ mod snapshots;
 
 use super::heartbeat::{Heartbeat, Pulse, Silent};
 use super::messages::{Caller, Inbox, ToShard};
+use super::remote::{ReloadRequest, Remote, Wish};
 use crate::runtime::beacon::{Beacon, Hold, Holder};
 use madrpc_core::numbers::later;
 use madrpc_core::stats::{Part, Snapshot};
@@ -31,6 +32,10 @@ const FOR_LONG: Duration = Duration::from_secs(60 * 60);
 pub(crate) enum ToControl {
     /// A caller wants a snapshot of all shards.
     WantSnapshot(Caller),
+    /// An operator wants something done.
+    Remote(Wish, Caller),
+    /// This is who reloads where an operator asks for it.
+    ReloadBy(Box<dyn FnMut(ReloadRequest) + Send>),
     /// What a shard has counted, or some of it: the answer to [`ToShard::Count`].
     Counted {
         round: u64,
@@ -63,7 +68,8 @@ pub(crate) fn spawn(
     let watched = beacons.into_iter().map(Watched::new).collect();
     let control = Control {
         name: name.to_owned(),
-        snapshots: Snapshots::new(inboxes, Instant::now()),
+        snapshots: Snapshots::new(inboxes.clone(), Instant::now()),
+        remote: Remote::new(inboxes),
         watched,
         stalls: BTreeMap::new(),
         heartbeat: None,
@@ -76,6 +82,7 @@ pub(crate) fn spawn(
 struct Control {
     name: String,
     snapshots: Snapshots,
+    remote: Remote,
     /// The shards' cores, in their order.
     watched: Vec<Watched>,
     /// How often a core was stuck, by who held it.
@@ -174,6 +181,8 @@ impl Control {
             let wait = next.map_or(FOR_LONG, |next| next.saturating_duration_since(now));
             match from_shards.recv_timeout(wait) {
                 Ok(ToControl::WantSnapshot(caller)) => self.snapshots.want(caller),
+                Ok(ToControl::Remote(wish, caller)) => self.remote.carry_out(wish, caller),
+                Ok(ToControl::ReloadBy(reload)) => self.remote.set_reload(reload),
                 Ok(ToControl::Counted {
                     round,
                     shard,

@@ -5,7 +5,7 @@ use crate::net::bell::Bell;
 use crate::net::endpoint::SessionKey;
 use futures_channel::mpsc::UnboundedSender;
 use madrpc_core::call::CallError;
-use madrpc_core::identity::Identity;
+use madrpc_core::identity::{Identity, Revoked};
 use std::sync::Arc;
 
 /// What the control thread tells a shard.
@@ -24,6 +24,10 @@ pub(crate) enum ToShard {
     Identify(Identity),
     /// Pass calls on to these from now on.
     Targets(Arc<[Addresses]>),
+    /// Take no new calls for now, and go on; or take calls again.
+    SetDraining(bool),
+    /// The owners of these certificates are let in no more.
+    Revoke(Arc<Revoked>),
     /// Take nothing new, and end when the calls under way have ended.
     Drain,
     /// End now.

@@ -29,11 +29,15 @@ pub(crate) mod messages;
 #[cfg(feature = "engine")]
 mod node;
 mod orchestrator;
+mod remote;
 mod reserved;
+mod revocation;
 pub(crate) mod shard;
 
 pub use crate::net::spin::DEFAULT_SPIN;
 pub use config::{ServerConfig, StartError};
+pub use remote::ReloadRequest;
+pub use revocation::RevokedFile;
 
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
@@ -160,6 +164,7 @@ impl Server {
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             let (tokens, resets) = (tokens.clone(), resets.clone());
+            let permissions = Arc::clone(&config.permissions);
             bodies.push(move |starting: Starting| {
                 let now = Instant::now();
                 let budget = Budget::new(memory_max);
@@ -184,7 +189,15 @@ impl Server {
                 match make(&seat, &budget, now) {
                     Ok(served) => {
                         let spin = Spin::new(spin);
-                        let shard = Shard::new(seat, callers, served, budget, inbox, control, spin);
+                        let shard = Shard::new(
+                            seat,
+                            callers,
+                            served,
+                            budget,
+                            inbox,
+                            (control, permissions),
+                            spin,
+                        );
                         starting.ready();
                         shard.run();
                     }
@@ -263,6 +276,16 @@ impl Server {
         if let Some(running) = &self.running {
             // It fails only where the control thread has ended, and then the server has.
             let _ = running.to_control.send(ToControl::Watch(heartbeat));
+        }
+    }
+
+    /// Who reloads where an operator asks for it over the network; of several the last one counts.
+    pub fn reload_by(&self, reload: impl FnMut(ReloadRequest) + Send + 'static) {
+        if let Some(running) = &self.running {
+            // As above.
+            let _ = running
+                .to_control
+                .send(ToControl::ReloadBy(Box::new(reload)));
         }
     }
 

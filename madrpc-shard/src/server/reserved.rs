@@ -1,32 +1,150 @@
-//! Calls that a shard answers itself: those of reserved functions, and those that nobody can run.
+//! Calls that a shard answers itself: those of reserved functions, and those that nobody may or can run.
 
+use super::askers::Askers;
+use super::control::ToControl;
+use super::messages::Caller;
+use super::remote::Wish;
 use crate::net::endpoint::{Endpoint, SessionKey};
 use madrpc_core::call::catalog::FUNCTIONS;
+use madrpc_core::call::control::{DRAIN, PING, RELOAD, UNDRAIN};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::identity::{PeerCertificate, Permissions, Role};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use madrpc_core::stats::STATS;
+use madrpc_core::value::Value;
+use std::sync::mpsc::Sender;
 
 /// Names that begin so are answered by the process itself; scripts cannot register them.
 const RESERVED_PREFIX: &str = "madrpc.";
 
-/// Whether a call can be taken, whichever service would get it.
-pub(super) fn check(function: &str, is_serving: bool) -> Result<(), CallError> {
-    if !is_serving {
-        let error = "this process is stopping and takes no new calls";
-        return Err(CallError::not_run(ErrorKind::Unavailable, error));
+/// A reserved function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reserved {
+    Functions,
+    Ping,
+    Stats,
+    Drain,
+    Undrain,
+    Reload,
+}
+
+impl Reserved {
+    const ALL: [(&str, Self); 6] = [
+        (DRAIN, Self::Drain),
+        (FUNCTIONS, Self::Functions),
+        (PING, Self::Ping),
+        (RELOAD, Self::Reload),
+        (STATS, Self::Stats),
+        (UNDRAIN, Self::Undrain),
+    ];
+
+    /// The one of this name; nothing where it is not reserved.
+    ///
+    /// # Errors
+    /// Where it is, and there is none.
+    #[inline]
+    pub(super) fn of_name(function: &str) -> Result<Option<Self>, CallError> {
+        match function.starts_with(RESERVED_PREFIX) {
+            true => Self::find(function).map(Some),
+            false => Ok(None),
+        }
     }
+
+    #[cold]
+    fn find(function: &str) -> Result<Self, CallError> {
+        let found = Self::ALL.iter().find(|(name, _)| *name == function);
+        found.map(|(_, reserved)| *reserved).ok_or_else(|| {
+            let names = Self::ALL.map(|(name, _)| name).join(", ");
+            let error = format!("no reserved function is called `{function}`; there are {names}");
+            CallError::not_run(ErrorKind::NoSuchFunction, error)
+        })
+    }
+
+    const fn is_for_operators(self) -> bool {
+        !matches!(self, Self::Functions | Self::Ping)
+    }
+}
+
+/// Whether a name can be a function's.
+pub(super) fn check_name(function: &str) -> Result<(), CallError> {
     if function.len() > FUNCTION_NAME_MAX_BYTES {
         let error =
             format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
         return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
     }
-    if function.starts_with(RESERVED_PREFIX) && ![STATS, FUNCTIONS].contains(&function) {
-        let error = format!(
-            "no reserved function is called `{function}`; there are {FUNCTIONS} and {STATS}"
-        );
-        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
-    }
     Ok(())
+}
+
+/// Whether the peer with this certificate may call a reserved function.
+pub(super) fn check_operator(
+    reserved: Reserved,
+    function: &str,
+    peer: Option<&PeerCertificate>,
+) -> Result<(), CallError> {
+    let role = peer.and_then(|peer| peer.role);
+    if !reserved.is_for_operators() || role == Some(Role::Operator) {
+        return Ok(());
+    }
+    let role = role.map_or("none", Role::name);
+    let error = format!(
+        "`{function}` is for operators, and the certificate is for the role {role}: use one that `madrpc tls issue operator` has made"
+    );
+    Err(CallError::not_run(ErrorKind::Unauthorized, error))
+}
+
+/// Whether the peer with this certificate may call a function.
+#[cold]
+pub(super) fn check_permissions(
+    permissions: &Permissions,
+    function: &str,
+    peer: Option<&PeerCertificate>,
+) -> Result<(), CallError> {
+    let role = peer.and_then(|peer| peer.role);
+    let name = peer.map_or("", |peer| &peer.name);
+    permissions.check(function, role, name).map_err(|may| {
+        let role = role.map_or("none", Role::name);
+        let error =
+            format!("`{function}` may be called by {may}, and this is {role}:{name} (--allow)");
+        CallError::not_run(ErrorKind::Unauthorized, error)
+    })
+}
+
+/// Why a server that is being stopped, or drained, takes no call.
+#[cold]
+pub(super) fn not_serving(role: &str, name: &str, is_draining: bool) -> CallError {
+    let error = match is_draining {
+        true => format!("{role} {name} is drained and takes no new calls (madrpc undrain)"),
+        false => "this process is stopping and takes no new calls".to_owned(),
+    };
+    CallError::not_run(ErrorKind::Unavailable, error)
+}
+
+/// Answers a call of a reserved function that needs no service, now or by way of the control thread.
+#[cold]
+pub(super) fn answer(
+    reserved: Reserved,
+    caller: Caller,
+    callers: &mut Endpoint,
+    askers: &mut Askers,
+    control: &Sender<ToControl>,
+) {
+    let asked = match reserved {
+        Reserved::Stats => ToControl::WantSnapshot(caller),
+        Reserved::Drain => ToControl::Remote(Wish::Drain(true), caller),
+        Reserved::Undrain => ToControl::Remote(Wish::Drain(false), caller),
+        Reserved::Reload => ToControl::Remote(Wish::Reload, caller),
+        Reserved::Ping | Reserved::Functions => {
+            if let Some(outbox) = callers.outbox(caller.session) {
+                outbox.answer(caller.id, Bill::default(), Ok(Value::UNDEFINED_BYTES));
+            }
+            return;
+        }
+    };
+    match askers.asks(caller.session) {
+        // It fails only while the process ends.
+        Ok(()) => drop(control.send(asked)),
+        Err(error) => refuse(callers, caller.session, caller.id, &error),
+    }
 }
 
 pub(super) fn too_large(bytes: usize) -> CallError {

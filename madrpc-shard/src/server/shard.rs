@@ -5,16 +5,16 @@
 //! messages, and gets messages.
 
 mod leaving;
+mod taking;
 
 use super::askers::Askers;
 use super::control::ToControl;
-use super::messages::{Caller, ToShard};
-use super::reserved::{check, refuse, too_large};
+use super::messages::ToShard;
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
-use crate::net::dial::{Outcome, Request, Upstreams};
+use crate::net::dial::{Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
-use crate::net::incoming::{CallsOfCallers, Incoming};
+use crate::net::incoming::CallsOfCallers;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::net::sleep::{LONGEST_SLEEP, sleep};
@@ -24,21 +24,19 @@ use crate::runtime::memory;
 use futures_channel::mpsc::UnboundedReceiver;
 use leaving::Stage;
 use madrpc_core::call::Bill;
-use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
-use madrpc_core::call::frame::{Frame, Header};
-use madrpc_core::identity::Identity;
+use madrpc_core::identity::{Identity, Permissions};
 use madrpc_core::limits::{
-    ENDINGS_PER_TURN, MEMORY_GIVE_BACK_INTERVAL, MEMORY_GIVEN_BACK_BYTES, TIMEOUT_MAX,
-    UPSTREAM_IDLE_TIMEOUT,
+    ENDINGS_PER_TURN, MEMORY_GIVE_BACK_INTERVAL, MEMORY_GIVEN_BACK_BYTES, UPSTREAM_IDLE_TIMEOUT,
 };
 use madrpc_core::numbers::later;
-use madrpc_core::session::{Event, FrameBuffer};
-use madrpc_core::stats::{STATS, Snapshot};
+use madrpc_core::session::FrameBuffer;
+use madrpc_core::stats::Snapshot;
 use std::iter::once;
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
@@ -60,10 +58,13 @@ pub(crate) struct Shard<S: Service> {
     /// Hears when there is something in the inbox or from another shard.
     listener: Listener,
     control: Sender<ToControl>,
-    /// Who waits for a snapshot.
+    /// Who waits for an answer of the control thread.
     askers: Askers,
+    permissions: Arc<Permissions>,
     spin: Spin,
     stage: Stage,
+    /// Whether it takes no new calls until it is told otherwise.
+    is_draining: bool,
 }
 
 /// What comes after a turn.
@@ -84,7 +85,7 @@ impl<S: Service> Shard<S> {
         (service, upstreams): (S, Option<Upstreams<S::Tag>>),
         budget: Rc<Budget>,
         (inbox, listener): (UnboundedReceiver<ToShard>, Listener),
-        control: Sender<ToControl>,
+        (control, permissions): (Sender<ToControl>, Arc<Permissions>),
         spin: Spin,
     ) -> Self {
         Self {
@@ -101,8 +102,10 @@ impl<S: Service> Shard<S> {
             listener,
             control,
             askers: Askers::default(),
+            permissions,
             spin,
             stage: Stage::Serving,
+            is_draining: false,
         }
     }
 
@@ -171,107 +174,6 @@ impl<S: Service> Shard<S> {
             upstreams: self.upstreams.as_mut(),
         };
         (&mut self.service, io)
-    }
-
-    /// Takes in what the callers say.
-    fn take_calls(&mut self, now: Instant) {
-        let Self {
-            seat,
-            callers,
-            calls,
-            upstreams,
-            service,
-            buffer,
-            control,
-            askers,
-            stage,
-            ..
-        } = self;
-        loop {
-            let is_crowded = upstreams.as_ref().is_some_and(Upstreams::is_crowded);
-            callers.hold_those_ahead(is_crowded);
-            let Some((session, event)) = callers.next_frame(buffer, now) else {
-                break;
-            };
-            let mut io = Io {
-                now,
-                callers,
-                calls,
-                upstreams: upstreams.as_mut(),
-            };
-            let Frame {
-                header,
-                fields,
-                body,
-            } = match event {
-                Event::Frame(frame) => frame,
-                Event::TooLarge { header, bytes } => {
-                    if let Header::Call { id, .. } = header {
-                        refuse(io.callers, session, id, &too_large(bytes));
-                    }
-                    continue;
-                }
-                // Callers have no bound of that kind.
-                Event::NoRoom { .. } | Event::Broken(_) => continue,
-            };
-            let (id, function, timeout_us, depth, account) = match header {
-                Header::Call {
-                    id,
-                    function,
-                    timeout_us,
-                    depth,
-                    account,
-                } => (id, function, timeout_us, depth, account),
-                Header::Cancel { id } => {
-                    if let Some(call) = io.calls.get(session, id) {
-                        service.on_cancel(call, &mut io);
-                    }
-                    continue;
-                }
-                // A caller that takes no calls changes nothing for us; the others are a server's.
-                Header::GoAway { .. }
-                | Header::Reply { .. }
-                | Header::Failure { .. }
-                | Header::Welcome { .. }
-                | Header::Taken { .. }
-                | Header::Functions { .. }
-                | Header::Unknown => continue,
-            };
-            if let Err(error) = check(function, *stage == Stage::Serving) {
-                refuse(io.callers, session, id, &error);
-                continue;
-            }
-            if function == STATS {
-                let shard = seat.shard;
-                match askers.asks(session) {
-                    // It fails only while the process ends.
-                    Ok(()) => {
-                        let caller = Caller { shard, session, id };
-                        let _ = control.send(ToControl::WantSnapshot(caller));
-                    }
-                    Err(error) => refuse(io.callers, session, id, &error),
-                }
-                continue;
-            }
-            let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
-            let call = Incoming {
-                session,
-                id,
-                request: Request {
-                    function,
-                    body,
-                    deadline: later(now, timeout),
-                    depth,
-                    account,
-                    fields,
-                },
-                arrived: now,
-            };
-            match function == FUNCTIONS {
-                true => service.on_inquiry(&call, Catalog::new(seat.role, &seat.name), &mut io),
-                false => service.on_call(&call, &mut io),
-            }
-        }
     }
 
     /// Takes in what has become of the calls that the service has sent.
@@ -356,6 +258,16 @@ impl<S: Service> Shard<S> {
                     self.service.on_targets(&new);
                 }
             }
+            ToShard::SetDraining(is_draining) => {
+                self.is_draining = is_draining;
+                self.callers.tell_draining(is_draining);
+            }
+            ToShard::Revoke(revoked) => {
+                self.callers.set_revoked(&revoked);
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.set_revoked(&revoked);
+                }
+            }
             ToShard::Identify(identity) => self.identify(&identity),
             ToShard::Drain => {
                 self.stage = Stage::Draining;
@@ -438,10 +350,12 @@ impl<S: Service> Shard<S> {
             uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
             sessions: self.callers.session_count() as u64,
             steering: self.seat.steering.name().to_owned(),
+            state: self.state().to_owned(),
+            under_way: self.calls.count() as u64,
             ..Snapshot::default()
         };
         if let Some(upstreams) = &self.upstreams {
-            snapshot.upstreams = self.service.links(upstreams);
+            snapshot.upstreams = self.service.report(upstreams, now);
         }
         self.callers.count(&mut snapshot);
         snapshot

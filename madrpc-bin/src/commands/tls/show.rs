@@ -17,6 +17,8 @@ struct Row<'a> {
     /// `null` for an authority.
     role: Option<&'a str>,
     dns_names: &'a [String],
+    /// Hexadecimal, as a file of revoked certificates has it.
+    serial: &'a str,
     issuer: &'a str,
     not_before: &'a str,
     not_after: &'a str,
@@ -71,6 +73,7 @@ fn json(shown: &[(PathBuf, CertificateInfo)]) -> Result<String, Failure> {
             name: &info.name,
             role: info.role.map(Role::name),
             dns_names: &info.dns_names,
+            serial: &info.serial,
             issuer: &info.issuer,
             not_before: &info.not_before,
             not_after: &info.not_after,
@@ -100,6 +103,7 @@ fn one(out: &mut String, file: &Path, info: &CertificateInfo) -> std::fmt::Resul
         let names = info.dns_names.join(", ");
         writeln!(out, "  DNS names    {}", printable(&names))?;
     }
+    writeln!(out, "  serial       {}", info.serial)?;
     writeln!(out, "  issued by    {}", printable(&info.issuer))?;
     writeln!(out, "  valid from   {}", info.not_before)?;
     writeln!(

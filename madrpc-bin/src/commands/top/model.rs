@@ -210,6 +210,7 @@ impl Percentiles {
 pub(super) mod tests {
     use super::*;
     use madrpc_core::call::ErrorKind;
+    use madrpc_core::stats::Upstream;
 
     pub(in super::super) fn row(
         node: &str,
@@ -238,7 +239,13 @@ pub(super) mod tests {
             uptime_ms,
             sessions: 3,
             steering: "kernel".into(),
-            upstreams: vec![("a:1".into(), 2), ("b:1".into(), 0)],
+            upstreams: [("a:1", 2), ("b:1", 0)]
+                .map(|(node, connected_shards)| Upstream {
+                    node: node.into(),
+                    connected_shards,
+                    ..Upstream::default()
+                })
+                .into(),
             rows,
             ..Snapshot::default()
         }

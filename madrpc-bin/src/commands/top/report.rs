@@ -96,9 +96,9 @@ pub(super) fn json(snapshot: &Snapshot) -> Result<String, Failure> {
         p99_us: line.latency.map(|latency| latency.p99_us),
         max_us: line.latency.map(|latency| latency.max_us),
     });
-    let upstreams = snapshot.upstreams.iter().map(|(node, shards)| Upstream {
-        node,
-        connected_shards: *shards,
+    let upstreams = snapshot.upstreams.iter().map(|upstream| Upstream {
+        node: &upstream.node,
+        connected_shards: upstream.connected_shards,
     });
     let document = Document {
         role: &snapshot.role,

@@ -97,11 +97,16 @@ pub(super) fn upstreams(snapshot: &Snapshot) -> Vec<String> {
     }
     // Silent shards said nothing of their sessions.
     let answering = snapshot.shards.saturating_sub(snapshot.silent_shards);
-    let up = nodes.iter().filter(|(_, shards)| *shards > 0).count();
-    let troubled = nodes.iter().filter_map(|(node, shards)| match *shards {
-        0 => Some(format!("{node} down")),
-        shards if shards < answering => Some(format!("{node} for {shards} of {answering} shards")),
-        _ => None,
+    let up = nodes.iter().filter(|one| one.connected_shards > 0).count();
+    let troubled = nodes.iter().filter_map(|one| {
+        let node = &one.node;
+        match one.connected_shards {
+            0 => Some(format!("{node} down")),
+            shards if shards < answering => {
+                Some(format!("{node} for {shards} of {answering} shards"))
+            }
+            _ => None,
+        }
     });
     let all = format!("nodes: {up} of {} up", nodes.len());
     std::iter::once(all).chain(troubled).collect()
@@ -155,7 +160,7 @@ mod tests {
         assert_eq!(server(&here), expected);
         assert_eq!(upstreams(&here), ["nodes: 1 of 2 up", "b:1 down"]);
         assert_eq!(silent(&here), None);
-        here.upstreams[1].1 = 1;
+        here.upstreams[1].connected_shards = 1;
         assert_eq!(
             upstreams(&here),
             ["nodes: 2 of 2 up", "b:1 for 1 of 2 shards"]

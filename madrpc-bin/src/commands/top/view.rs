@@ -74,7 +74,10 @@ impl Screen {
             let lines = text::flow(parts, "   ", width).into_iter();
             lines.map(move |line| TextLine::styled(line, style))
         };
-        let down = snapshot.upstreams.iter().any(|(_, shards)| *shards == 0);
+        let down = snapshot
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.connected_shards == 0);
         let upstreams = if down {
             Style::new().yellow()
         } else {

@@ -180,6 +180,27 @@ impl Router {
         self.note(number);
     }
 
+    /// Since when a member is left out for its failures, where it is.
+    #[must_use]
+    pub fn ejected_since(&self, number: usize) -> Option<Instant> {
+        self.members.get(number)?.as_ref()?.health.ejected_since()
+    }
+
+    /// How many functions a member has, and by which script, where it has said so.
+    #[must_use]
+    pub fn has(&self, number: usize) -> Option<(usize, u64)> {
+        let member = self.members.get(number)?.as_ref()?;
+        Some((member.functions.as_ref()?.len(), member.script))
+    }
+
+    /// Whether a member takes no new calls for now, as it says itself.
+    pub fn set_draining(&mut self, number: usize, is_draining: bool) {
+        if let Some(Some(member)) = self.members.get_mut(number) {
+            member.health.is_draining = is_draining;
+        }
+        self.note(number);
+    }
+
     /// Members that can be reached.
     #[must_use]
     pub fn open(&self) -> usize {

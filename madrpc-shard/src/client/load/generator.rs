@@ -7,10 +7,10 @@ use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::sleep::wait;
 use crate::net::spin::{REPLY_SPIN, Spin};
 use bytes::Bytes;
+use madrpc_core::call::control::PING;
 use madrpc_core::call::{Body, CallError, ErrorKind, Fields};
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
-use madrpc_core::stats::STATS;
 use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -123,7 +123,7 @@ impl<'a> Generator<'a> {
     fn connect(&mut self) -> Result<(), CallError> {
         let now = Instant::now();
         let request = Request {
-            function: STATS,
+            function: PING,
             body: Body::EMPTY,
             deadline: later(now, CONNECT_TIMEOUT),
             depth: 0,

@@ -5,6 +5,7 @@
 //! where the callers are the shards of one process, they share the server's shards among them instead.
 
 use super::crowding::OnTheirWay;
+use super::report::Condition;
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
@@ -73,6 +74,10 @@ pub(super) struct Target {
     refused: usize,
     /// Links whose servers say nothing.
     silent: Members,
+    /// Those whose servers have said that they take no new calls.
+    draining: Members,
+    /// How it is, and since when.
+    pub(super) seen: (Condition, Instant),
     /// It is no target any more.
     pub(super) is_gone: bool,
 }
@@ -192,6 +197,8 @@ impl Target {
             down: Members::default(),
             refused: 0,
             silent: Members::default(),
+            draining: Members::default(),
+            seen: (Condition::Down, Instant::now()),
             is_gone: false,
         }
     }
@@ -279,6 +286,24 @@ impl Target {
         !self.silent.is_empty() && self.open.all().all(|link| self.silent.contains(link))
     }
 
+    /// Notes whether the server of a link takes no new calls.
+    pub(super) fn set_draining(&mut self, link: usize, is_draining: bool) {
+        self.draining.set(link, is_draining);
+    }
+
+    /// Notes how it is, where that has changed.
+    pub(super) fn note_condition(&mut self) {
+        let condition = self.condition();
+        if self.seen.0 != condition {
+            self.seen = (condition, Instant::now());
+        }
+    }
+
+    /// Whether the server takes no new calls.
+    pub(super) fn is_draining(&self) -> bool {
+        !self.draining.is_empty()
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> String {
         self.addresses.to_string()
@@ -300,6 +325,7 @@ impl Target {
         note(&self.links[link].state, false);
         note(&state, true);
         self.silent.set(link, false);
+        self.draining.set(link, false);
         self.links[link].state = state;
     }
 

@@ -17,6 +17,7 @@ mod crowding;
 mod links;
 mod membership;
 mod picking;
+mod report;
 mod request;
 mod retry;
 mod sending;
@@ -37,6 +38,7 @@ use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router};
+use madrpc_core::identity::Revoked;
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
@@ -44,6 +46,7 @@ use madrpc_core::wheel::{TimerKey, Wheel};
 use request::answered;
 use sending::{is_large, was_sent_after};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Bytes of the deadline that a copy of a call begins with.
@@ -143,6 +146,11 @@ impl<T> Upstreams<T> {
         self.endpoint.set_dialing(config);
     }
 
+    /// Trusts the owners of these certificates no more.
+    pub(crate) fn set_revoked(&mut self, revoked: &Arc<Revoked>) {
+        self.endpoint.set_revoked(revoked);
+    }
+
     /// Calls whose outcome is open.
     pub(crate) fn waiting(&self) -> usize {
         self.calls.len()
@@ -164,12 +172,6 @@ impl<T> Upstreams<T> {
     #[inline]
     pub(crate) fn is_crowded(&self) -> bool {
         self.crowding.is_crowded()
-    }
-
-    /// The names of the targets, and whether each has an open session.
-    pub(crate) fn open(&self) -> impl Iterator<Item = (String, bool)> {
-        let there = self.targets.iter().filter(|target| !target.is_gone);
-        there.map(|target| (target.name(), !target.open.is_empty()))
     }
 }
 
@@ -253,6 +255,13 @@ impl<T> Upstreams<T> {
                     self.learn_functions(session, script, &body);
                     return None;
                 }
+                Header::Draining { is_draining } => {
+                    if let Some(place) = self.place_of(session) {
+                        self.targets[place.target()].set_draining(place.link(), is_draining);
+                        self.note(place.target());
+                    }
+                    return None;
+                }
                 Header::Taken { frames } => {
                     if let Some(place) = self.place_of(session) {
                         let link = &mut self.targets[place.target()].links[place.link()];
@@ -299,11 +308,13 @@ impl<T> Upstreams<T> {
 
     /// Notes that the links of a target have changed.
     fn note(&mut self, number: usize) {
-        let target = &self.targets[number];
+        let target = &mut self.targets[number];
+        target.note_condition();
         let is_connecting = !target.connecting.is_empty();
         self.router
             .set_reachable(number, !target.open.is_empty(), is_connecting);
         self.router.set_silent(number, target.is_silent());
+        self.router.set_draining(number, target.is_draining());
         self.down.set(number, target.is_down() && !target.is_gone);
         self.passing
             .set(number, target.may_come_back() && !target.is_gone);

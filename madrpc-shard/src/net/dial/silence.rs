@@ -87,6 +87,7 @@ impl<T> Upstreams<T> {
             true => warn!("{address} says nothing; calls go to others meanwhile"),
             false => info!("{address} answers again"),
         }
+        target.note_condition();
         self.router.set_silent(place.target(), target.is_silent());
     }
 

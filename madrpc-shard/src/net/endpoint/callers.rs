@@ -4,8 +4,9 @@ use super::entry::Phase;
 use super::{Endpoint, SessionKey};
 use crate::net::shares::AccountKey;
 use bytes::Bytes;
-use madrpc_core::call::frame::Account;
-use madrpc_core::call::frame::Header;
+use madrpc_core::call::frame::{Account, Header};
+use madrpc_core::identity::{PeerCertificate, Revoked};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Whose calls come.
@@ -96,6 +97,25 @@ impl Endpoint {
                 entry.session.outbox().send(&Header::GoAway { taken }, &[]);
                 self.sessions.mark(index);
             }
+        }
+    }
+
+    /// What the peer of a session has shown.
+    pub(crate) fn peer(&self, session: SessionKey) -> Option<&PeerCertificate> {
+        self.sessions.get(session)?.certificate.as_ref()
+    }
+
+    /// Lets the owners of these certificates in no more.
+    pub(crate) fn set_revoked(&mut self, revoked: &Arc<Revoked>) {
+        self.sessions.revoked = Arc::clone(revoked);
+        self.sessions.end_revoked();
+    }
+
+    /// Tells every peer whether new calls are taken, and those who come later where none are.
+    pub(crate) fn tell_draining(&mut self, is_draining: bool) {
+        self.sessions.is_draining = is_draining;
+        for index in self.sessions.places() {
+            self.sessions.tell_draining(index);
         }
     }
 

@@ -74,7 +74,12 @@ impl Sessions {
         };
         match admitted {
             Err((goodbye, reason)) => self.close(index, goodbye, &reason),
-            Ok(()) => self.announce(index),
+            Ok(()) => {
+                self.announce(index);
+                if self.is_draining {
+                    self.tell_draining(index);
+                }
+            }
         }
         true
     }
@@ -91,6 +96,30 @@ impl Sessions {
         }
     }
 
+    /// Tells a peer whether new calls are taken.
+    pub(super) fn tell_draining(&mut self, index: usize) {
+        let is_draining = self.is_draining;
+        if let Some(entry) = self.entries.get_mut(index)
+            && entry.phase == Phase::Open
+        {
+            let draining = Header::Draining { is_draining };
+            entry.session.outbox().send(&draining, &[]);
+            self.mark(index);
+        }
+    }
+
+    /// Ends the sessions of those who are not let in any more.
+    pub(super) fn end_revoked(&mut self) {
+        for index in self.places() {
+            if let Some(shown) = self.entries.get(index).and_then(|e| e.certificate.as_ref())
+                && self.revoked.contains(&shown.serial)
+            {
+                let reason = revoked(&shown.serial);
+                self.close(index, Goodbye::Unauthorized, &reason);
+            }
+        }
+    }
+
     /// Looks at the certificate that the peer has shown.
     ///
     /// # Errors
@@ -103,6 +132,9 @@ impl Sessions {
         let shown = self
             .certificates
             .read(entry.session.quic().peer_cert(), now)?;
+        if self.revoked.contains(&shown.serial) {
+            return Err((Goodbye::Unauthorized, revoked(&shown.serial)));
+        }
         let (fingerprint, role) = (shown.fingerprint, shown.role);
         entry.certificate = Some(shown);
         if self.is_server() {
@@ -246,4 +278,8 @@ impl Sessions {
             self.certificates.remove(shown.fingerprint);
         }
     }
+}
+
+fn revoked(serial: &str) -> String {
+    format!("the certificate with the serial number {serial} has been revoked")
 }

@@ -22,6 +22,7 @@ use crate::net::socket::Datagram;
 use bytes::Bytes;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::identity::Revoked;
 use madrpc_core::limits::{
     BODY_MAX_BYTES, HANDSHAKE_MIN, HANDSHAKE_TIMEOUT, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
 };
@@ -31,6 +32,7 @@ use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Why a session is not let in that there is no room for.
@@ -65,6 +67,10 @@ pub(super) struct Sessions {
     pub(super) heard: Instant,
     /// What each that a peer has opened is told once it is open.
     pub(super) announcement: Option<(u64, Bytes)>,
+    /// Whether it is told that no new calls are taken.
+    pub(super) is_draining: bool,
+    /// Certificates whose owners are not let in any more.
+    pub(super) revoked: Arc<Revoked>,
 }
 
 /// Getters.
@@ -171,6 +177,8 @@ impl Sessions {
             parked: Parking::new(),
             heard: now,
             announcement: None,
+            is_draining: false,
+            revoked: Arc::default(),
         }
     }
 

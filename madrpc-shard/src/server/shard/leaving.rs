@@ -3,6 +3,7 @@
 use super::Shard;
 use crate::net::service::Service;
 use madrpc_core::numbers::later;
+use madrpc_core::stats::DRAINED;
 use std::time::{Duration, Instant};
 
 /// How long the last frames of a stopping shard may wait for their receivers.
@@ -49,6 +50,15 @@ impl<S: Service> Shard<S> {
                 from: later(now, LINGER_MIN),
                 until: later(now, LINGER),
             };
+        }
+    }
+
+    /// Whether new calls are taken, in a word.
+    pub(super) fn state(&self) -> &'static str {
+        match self.is_draining || self.stage != Stage::Serving {
+            false => "serving",
+            true if self.service.is_idle() => DRAINED,
+            true => "draining",
         }
     }
 

@@ -1,0 +1,93 @@
+//! What is told of the targets: how each is, since when and why.
+
+use super::Upstreams;
+use super::links::{State, Target};
+use madrpc_core::stats::Upstream;
+use std::time::Instant;
+
+/// How a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition {
+    Up,
+    Draining,
+    Silent,
+    Connecting,
+    Down,
+}
+
+impl Condition {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Silent => "silent",
+            Self::Connecting => "connecting",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn condition(&self) -> Condition {
+        let is_leaving = || {
+            let mut links = self.links.iter();
+            links.any(|link| matches!(link.state, State::Leaving(_)))
+        };
+        match () {
+            () if !self.open.is_empty() && self.is_draining() => Condition::Draining,
+            () if !self.open.is_empty() && self.is_silent() => Condition::Silent,
+            () if !self.open.is_empty() => Condition::Up,
+            () if is_leaving() => Condition::Draining,
+            () if !self.connecting.is_empty() => Condition::Connecting,
+            () => Condition::Down,
+        }
+    }
+
+    /// In words, what is wrong.
+    fn why(&self, condition: Condition) -> String {
+        match condition {
+            Condition::Up => String::new(),
+            Condition::Draining => "it takes no new calls".into(),
+            Condition::Silent => "it says nothing".into(),
+            Condition::Connecting => "no session yet".into(),
+            Condition::Down => self.reasons().next().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+impl<T> Upstreams<T> {
+    /// What there is to tell of each target.
+    pub(crate) fn report(&self, now: Instant) -> Vec<Upstream> {
+        let all = self.targets.iter().enumerate();
+        let there = all.filter(|(_, target)| !target.is_gone);
+        let one = |(number, target): (usize, &Target)| {
+            let (condition, since) = target.seen;
+            let mut state = condition.name();
+            let mut reason = target.why(condition);
+            let mut since = now.saturating_duration_since(since);
+            if condition == Condition::Up
+                && let Some(ejected) = self.router.ejected_since(number)
+            {
+                state = "ejected";
+                reason = "its calls have failed by faults of its own".into();
+                since = now.saturating_duration_since(ejected);
+            }
+            let (functions, script) = self.router.has(number).unwrap_or_default();
+            let calls = target
+                .links
+                .iter()
+                .map(|link| self.calls.length(link.calls) as u64);
+            Upstream {
+                node: target.name(),
+                connected_shards: u16::from(!target.open.is_empty()),
+                states: vec![(state.to_owned(), 1)],
+                reason,
+                since_ms: since.as_millis() as u64,
+                functions: functions as u64,
+                script,
+                under_way: calls.sum(),
+            }
+        };
+        there.map(one).collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! What callers say is taken in: calls go to the service, those of reserved functions are answered here, and so is what may not or
+//! cannot be run.
+
+use super::Shard;
+use super::leaving::Stage;
+use crate::net::dial::{Request, Upstreams};
+use crate::net::incoming::Incoming;
+use crate::net::service::{Io, Service};
+use crate::server::messages::Caller;
+use crate::server::reserved::{
+    Reserved, answer, check_name, check_operator, check_permissions, not_serving, refuse, too_large,
+};
+use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::limits::TIMEOUT_MAX;
+use madrpc_core::numbers::later;
+use madrpc_core::session::Event;
+use std::time::{Duration, Instant};
+
+impl<S: Service> Shard<S> {
+    /// Takes in what the callers say.
+    pub(super) fn take_calls(&mut self, now: Instant) {
+        let Self {
+            seat,
+            callers,
+            calls,
+            upstreams,
+            service,
+            buffer,
+            control,
+            askers,
+            permissions,
+            stage,
+            is_draining,
+            ..
+        } = self;
+        loop {
+            let is_crowded = upstreams.as_ref().is_some_and(Upstreams::is_crowded);
+            callers.hold_those_ahead(is_crowded);
+            let Some((session, event)) = callers.next_frame(buffer, now) else {
+                break;
+            };
+            let mut io = Io {
+                now,
+                callers,
+                calls,
+                upstreams: upstreams.as_mut(),
+            };
+            let Frame {
+                header,
+                fields,
+                body,
+            } = match event {
+                Event::Frame(frame) => frame,
+                Event::TooLarge { header, bytes } => {
+                    if let Header::Call { id, .. } = header {
+                        refuse(io.callers, session, id, &too_large(bytes));
+                    }
+                    continue;
+                }
+                // Callers have no bound of that kind.
+                Event::NoRoom { .. } | Event::Broken(_) => continue,
+            };
+            let (id, function, timeout_us, depth, account) = match header {
+                Header::Call {
+                    id,
+                    function,
+                    timeout_us,
+                    depth,
+                    account,
+                } => (id, function, timeout_us, depth, account),
+                Header::Cancel { id } => {
+                    if let Some(call) = io.calls.get(session, id) {
+                        service.on_cancel(call, &mut io);
+                    }
+                    continue;
+                }
+                // A caller that takes no calls changes nothing for us; the others are a server's.
+                Header::GoAway { .. }
+                | Header::Reply { .. }
+                | Header::Failure { .. }
+                | Header::Welcome { .. }
+                | Header::Taken { .. }
+                | Header::Functions { .. }
+                | Header::Draining { .. }
+                | Header::Unknown => continue,
+            };
+            let reserved = match Reserved::of_name(function) {
+                Ok(reserved) => reserved,
+                Err(error) => {
+                    refuse(io.callers, session, id, &error);
+                    continue;
+                }
+            };
+            let is_taken = match reserved {
+                _ if *stage != Stage::Serving => Err(not_serving(seat.role, &seat.name, false)),
+                Some(reserved) => check_operator(reserved, function, io.callers.peer(session)),
+                None if *is_draining => Err(not_serving(seat.role, &seat.name, true)),
+                None if permissions.is_empty() => check_name(function),
+                None => check_permissions(permissions, function, io.callers.peer(session)),
+            };
+            if let Err(error) = is_taken {
+                refuse(io.callers, session, id, &error);
+                continue;
+            }
+            if let Some(reserved) = reserved
+                && reserved != Reserved::Functions
+            {
+                let shard = seat.shard;
+                let caller = Caller { shard, session, id };
+                answer(reserved, caller, io.callers, askers, control);
+                continue;
+            }
+            let timeout = Duration::from_micros(timeout_us).min(TIMEOUT_MAX);
+            let call = Incoming {
+                session,
+                id,
+                request: Request {
+                    function,
+                    body,
+                    deadline: later(now, timeout),
+                    depth,
+                    account,
+                    fields,
+                },
+                arrived: now,
+            };
+            match reserved.is_some() {
+                true => service.on_inquiry(&call, Catalog::new(seat.role, &seat.name), &mut io),
+                false => service.on_call(&call, &mut io),
+            }
+        }
+    }
+}
