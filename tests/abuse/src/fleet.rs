@@ -49,9 +49,9 @@ impl Fleet {
         Ok(self.authority.issue(role)?)
     }
 
-    /// A caller's configuration.
+    /// A caller's configuration: one who may ask for statistics, too, as those cost a server the most.
     pub(crate) fn caller(&self) -> Result<quiche::Config, AbuseError> {
-        let mut config = self.identity(Role::Client)?.client_config()?;
+        let mut config = self.identity(Role::Operator)?.client_config()?;
         set_transport(&mut config, IDLE)?;
         config.log_keys();
         Ok(config)
