@@ -72,7 +72,7 @@ madrpc.register("about", () => [Math.abs(madrpc.deadline - Date.now() - 5000) < 
 fn node(fleet: &Fleet, pool_size: usize, orchestrator: Option<SocketAddr>) -> Server {
     let settings = NodeConfig {
         pool_size: Some(pool_size),
-        orchestrator: orchestrator.map(Into::into),
+        orchestrators: orchestrator.into_iter().map(Into::into).collect(),
         ..NodeConfig::default()
     };
     let script = Script::new("test.js", SCRIPT);

@@ -56,7 +56,8 @@ fn stage(fleet: &Fleet, is_forwarded: bool) -> Stage {
         config.bind = address;
         fleet.orchestrator(&[address])
     });
-    settings.orchestrator = orchestrator.as_ref().map(|server| server.address().into());
+    let fronts = orchestrator.iter().map(|server| server.address().into());
+    settings.orchestrators = fronts.collect();
     let script = Script::new("families.js", SCRIPT);
     let node = Server::node(&config, &script, &settings).unwrap();
     Stage {

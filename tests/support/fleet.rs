@@ -79,22 +79,19 @@ impl RealFleet {
 
     /// Calls of a function at this rate for so long, whatever becomes of them.
     pub fn load(&self, function: &str, rate: u32, time: &str) -> Load {
-        let rate = rate.to_string();
-        let args = [
-            "bench",
-            &self.front,
-            function,
-            "1",
-            "--rate",
-            &rate,
-            "-d",
-            time,
-            "--json",
-        ];
-        let mut command = self.home.command(&args);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        Load(child.unwrap())
+        load_at(&self.home, &self.front, function, rate, time)
     }
+}
+
+/// Calls of a function at a server, at this rate for so long, whatever becomes of them.
+pub fn load_at(home: &Home, server: &str, function: &str, rate: u32, time: &str) -> Load {
+    let rate = rate.to_string();
+    let args = [
+        "bench", server, function, "1", "--rate", &rate, "-d", time, "--json",
+    ];
+    let mut command = home.command(&args);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    Load(child.unwrap())
 }
 
 fn node(home: &Home, port: u16) -> Served {

@@ -30,9 +30,10 @@ pub(crate) struct NodeArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:9001", value_parser = address)]
     pub(crate) bind: String,
 
-    /// The orchestrator that madrpc.call() goes through [default: the calls of a call stay on its shard]
-    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
-    pub(crate) orchestrator: Option<String>,
+    /// An orchestrator that the node announces itself to, over a session of its own on which calls come, and that madrpc.call()
+    /// goes through; repeatable, once for each [default: none, and the calls of a call stay on its shard]
+    #[arg(long, value_name = "HOST:PORT", value_parser = target)]
+    pub(crate) orchestrator: Vec<String>,
 
     /// Lanes (JavaScript contexts) of the node, spread over its shards: so many calls of each caller want the core at the same
     /// time, and those besides that have had it for a few slices; at most 65536 [default: 4 for each shard]
@@ -71,7 +72,7 @@ pub(crate) struct OrchestratorArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) bind: String,
 
-    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine [needed where there is no --discover]
+    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine [default: those that announce themselves, and those of --discover]
     #[arg(short, long = "node", value_name = "HOST:PORT", value_parser = target)]
     pub(crate) nodes: Vec<String>,
 

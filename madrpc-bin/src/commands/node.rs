@@ -12,7 +12,7 @@ use crate::serving::{
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Permissions, Role};
 use madrpc_shard::engine::Script;
-use madrpc_shard::net::address::resolve_target;
+use madrpc_shard::net::address::{AddressError, resolve_target};
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
 use madrpc_shard::server::{Server, StartError};
 use tracing::warn;
@@ -32,11 +32,9 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         );
     }
     let functions = serving::functions(&names);
-    let orchestrator = args
-        .orchestrator
-        .as_deref()
-        .map(resolve_target)
-        .transpose()?;
+    let orchestrators = args.orchestrator.iter();
+    let orchestrators = orchestrators.map(|front| resolve_target(front));
+    let orchestrators = orchestrators.collect::<Result<Vec<_>, AddressError>>()?;
     if args.server.check {
         return check(&args.bind, Role::Node, &args.server, &functions);
     }
@@ -47,7 +45,8 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         slice: (!args.no_slice).then_some(args.slice),
         queue_max: args.limits.queue_limit,
         lane: lane.clone(),
-        orchestrator,
+        announces: !orchestrators.is_empty(),
+        orchestrators,
     };
     sandbox::enter();
     let node = Server::node(&config, &script, &settings)?;

@@ -1,7 +1,7 @@
 //! `madrpc orchestrator`: an orchestrator in the foreground, until a signal.
 
 use crate::args::{OrchestratorArgs, TlsArgs};
-use crate::exit::{Failure, Reason};
+use crate::exit::Failure;
 use crate::identity;
 use crate::output::say;
 use crate::sandbox;
@@ -18,11 +18,6 @@ use std::time::Duration;
 const NAMES_MAX: usize = 20;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
-    if args.nodes.is_empty() && args.discover.is_empty() {
-        let error =
-            "whom to pass calls on to is missing: --node HOST:PORT, or --discover file:PATH";
-        return Err(Failure::new(Reason::Usage, error));
-    }
     let nodes = args.nodes.iter().map(|node| resolve_target(node));
     let always: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
     let discovery = Discovery::new(always, &args.discover);
@@ -72,7 +67,7 @@ fn named(nodes: &[Addresses]) -> String {
     let names = nodes.iter().take(NAMES_MAX).map(Addresses::first);
     let mut names: Vec<String> = names.map(|node| node.to_string()).collect();
     match nodes.len() {
-        0 => names.push("none yet".into()),
+        0 => names.push("those that announce themselves".into()),
         count if count > NAMES_MAX => names.push(format!("and {} more", count - NAMES_MAX)),
         _ => {}
     }

@@ -90,6 +90,13 @@ impl Outbox {
         });
     }
 
+    /// Takes all frames out of another, of which nothing was offered.
+    pub fn append(&mut self, other: &mut Self) {
+        self.channel.append(&mut other.channel);
+        self.bodies.append(&mut other.bodies);
+        self.body_bytes += std::mem::take(&mut other.body_bytes);
+    }
+
     /// Tells the caller the result of its call, or why there is none.
     pub fn answer<B: AsRef<[u8]>>(
         &mut self,
@@ -115,12 +122,15 @@ impl Outbox {
         self.taken_bytes
     }
 
-    pub(super) fn waiting_bytes(&self) -> usize {
+    /// Bytes that QUIC has not taken.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
         self.waiting_small_bytes() + self.body_bytes
     }
 
     /// Of those that are small, and wait for no large ones.
-    pub(super) fn waiting_small_bytes(&self) -> usize {
+    #[must_use]
+    pub fn waiting_small_bytes(&self) -> usize {
         self.channel.len() - self.channel_taken
     }
 

@@ -13,7 +13,7 @@ use crate::net::transport::accepting_config;
 use crate::node::{Node, NodeConfig, ScriptChange};
 use crate::server::control::ToControl;
 use crate::server::messages::{Inbox, ToShard};
-use crate::server::shard::{Next, Shard};
+use crate::server::shard::{Next, Served, Shard};
 use futures_channel::mpsc::unbounded;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use madrpc_core::identity::Identity;
@@ -84,7 +84,11 @@ impl NodeShard {
         let shard = Shard::new(
             seat,
             callers,
-            (node, None),
+            Served {
+                service: node,
+                upstreams: None,
+                announcing: None,
+            },
             Rc::clone(&budget),
             (messages, listener),
             (to_control, Arc::default()),

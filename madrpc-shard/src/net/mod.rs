@@ -22,7 +22,7 @@ mod event;
 pub(crate) mod incoming;
 pub(crate) mod log_limit;
 pub(crate) mod relay;
-mod resolver;
+pub(crate) mod resolver;
 pub(crate) mod result_size;
 pub(crate) mod seat;
 pub(crate) mod service;

@@ -27,8 +27,10 @@ pub struct NodeConfig {
     pub queue_max: usize,
     /// What each call may use, and when its lane is replaced.
     pub lane: LaneConfig,
-    /// The orchestrator that the calls of calls go through; default: they stay on the shard of their caller.
-    pub orchestrator: Option<Addresses>,
+    /// The orchestrators that the calls of calls go through, one or the other; default: they stay on the shard of their caller.
+    pub orchestrators: Vec<Addresses>,
+    /// Whether it announces itself to those, so that they pass calls on to it without having been told of it. Default: no.
+    pub announces: bool,
 }
 
 impl Default for NodeConfig {
@@ -38,7 +40,8 @@ impl Default for NodeConfig {
             slice: Some(DEFAULT_SLICE),
             queue_max: DEFAULT_QUEUE_MAX,
             lane: LaneConfig::default(),
-            orchestrator: None,
+            orchestrators: Vec::new(),
+            announces: false,
         }
     }
 }

@@ -147,16 +147,22 @@ impl Node {
         })
     }
 
-    /// The way of the calls of calls, for the shard at this seat: through this orchestrator.
+    /// The way of the calls of calls, for the shard at this seat: through these orchestrators.
     pub(crate) fn through(
         seat: &Seat,
-        orchestrator: Addresses,
+        orchestrators: &[Addresses],
         endpoint: Endpoint,
         now: Instant,
     ) -> Upstreams<Parent> {
         let (sessions, keep) = (seat.sessions(), Keep::WhileCalling);
-        let targets = &[orchestrator];
-        Upstreams::new(endpoint, targets, sessions, ORCHESTRATOR_NAME, keep, now)
+        Upstreams::new(
+            endpoint,
+            orchestrators,
+            sessions,
+            ORCHESTRATOR_NAME,
+            keep,
+            now,
+        )
     }
 
     /// Whether there are calls that want the core, or a lane that they may get.

@@ -47,7 +47,7 @@ impl Cluster {
         let front = config(Role::Orchestrator, None, Some(1))?;
         let sockets = bind(&front, 1)?;
         let settings = NodeConfig {
-            orchestrator: Some(sockets.address.into()),
+            orchestrators: vec![sockets.address.into()],
             ..settings.clone()
         };
         let mut started = Vec::with_capacity(nodes);

@@ -41,7 +41,6 @@ pub use revocation::RevokedFile;
 
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
-use crate::net::dial::Upstreams;
 use crate::net::endpoint::{Accepting, Endpoint, Resets, Tokens};
 use crate::net::relay;
 use crate::net::seat::Seat;
@@ -49,7 +48,7 @@ use crate::net::service::Service;
 use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{PortLock, SocketGroup, Steering};
-use crate::net::transport::{TransportError, accepting_config};
+use crate::net::transport::{TransportError, accepting_config, dialing_config};
 use crate::runtime::beacon::Beacon;
 use crate::runtime::shard_group::{ShardGroup, Starting};
 use crate::runtime::{cpus, memory};
@@ -58,10 +57,10 @@ use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
 use heartbeat::Heartbeat;
 use madrpc_core::identity::{Identity, IdentityError};
-use madrpc_core::limits::MEMORY_MIN_BYTES;
+use madrpc_core::limits::{MEMORY_MIN_BYTES, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
 use messages::{Inbox, ToShard};
-use shard::{RESET_PURPOSE, Shard};
+use shard::{RESET_PURPOSE, Served, Shard};
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -92,9 +91,6 @@ struct Running {
     _sockets: Vec<UdpSocket>,
     _lock: PortLock,
 }
-
-/// What a shard serves with: the service, and the sessions that this opens itself.
-type Served<S> = (S, Option<Upstreams<<S as Service>::Tag>>);
 
 impl Server {
     /// Starts the shards, each with the service that `make` prepares for its seat.
@@ -182,12 +178,18 @@ impl Server {
                     let budget = Rc::clone(&budget);
                     Ok(Endpoint::accepting(socket, relay, accepting, budget, now))
                 });
-                let callers = match callers {
+                let mut callers = match callers {
                     Ok(callers) => callers,
                     Err(why) => return starting.failed(why),
                 };
                 match make(&seat, &budget, now) {
                     Ok(served) => {
+                        if served.announcing.is_some() {
+                            match dialing_config(&identity, UPSTREAM_IDLE_TIMEOUT) {
+                                Ok(config) => callers.set_dialing(config),
+                                Err(why) => return starting.failed(why),
+                            }
+                        }
                         let spin = Spin::new(spin);
                         let shard = Shard::new(
                             seat,

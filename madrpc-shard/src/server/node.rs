@@ -2,8 +2,10 @@
 
 use super::control::tell;
 use super::messages::{Inbox, ToShard};
+use super::shard::{Announcing, Served};
 use super::{Server, ServerConfig, StartError, bind};
 use crate::engine::{LaneConfig, Preemption, Script, ScriptError, preempt};
+use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
@@ -78,18 +80,23 @@ impl Server {
                 (script.clone(), node.clone(), config.identity.clone());
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, budget: &Rc<Budget>, now| {
-                let upstreams = settings.orchestrator.clone().map(|addresses| {
-                    let endpoint = dialing_endpoint(
-                        &identity,
-                        addresses.all(),
-                        UPSTREAM_IDLE_TIMEOUT,
-                        budget,
-                        now,
-                    )?;
-                    Ok::<_, StartError>(Node::through(seat, addresses, endpoint, now))
+                let fronts = &settings.orchestrators;
+                let upstreams = (!fronts.is_empty()).then(|| {
+                    let all = fronts.iter().flat_map(Addresses::all).copied();
+                    let all: Vec<_> = all.collect();
+                    let endpoint =
+                        dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
+                    Ok::<_, StartError>(Node::through(seat, fronts, endpoint, now))
                 });
+                let announcing = settings
+                    .announces
+                    .then(|| Announcing::new(fronts.clone(), (seat.shard, seat.shards), now));
                 let node = Node::new(seat, &script, &settings, share, changed, budget, now)?;
-                Ok::<_, StartError>((node, upstreams.transpose()?))
+                Ok::<_, StartError>(Served {
+                    service: node,
+                    upstreams: upstreams.transpose()?,
+                    announcing,
+                })
             }
         })?;
         server.scripts = Some(Scripts {

@@ -1,6 +1,7 @@
 //! Starting an orchestrator.
 
 use super::messages::{Inbox, ToShard};
+use super::shard::Served;
 use super::{Server, ServerConfig, StartError, bind, tell};
 use crate::discovery::{Discovery, LOOK_INTERVAL};
 use crate::net::address::Addresses;
@@ -84,7 +85,11 @@ impl Server {
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (orchestrator, upstreams) =
                     Orchestrator::new(seat, endpoint, &nodes, balance, now);
-                Ok::<_, TransportError>((orchestrator, Some(upstreams)))
+                Ok::<_, TransportError>(Served {
+                    service: orchestrator,
+                    upstreams: Some(upstreams),
+                    announcing: None,
+                })
             }
         })
     }

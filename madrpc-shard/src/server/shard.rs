@@ -4,6 +4,7 @@
 //! to say, and sleeps when nothing is left to do. Nothing here is shared with another thread; the control thread sends
 //! messages, and gets messages.
 
+mod announcing;
 mod leaving;
 mod taking;
 
@@ -21,6 +22,7 @@ use crate::net::sleep::{LONGEST_SLEEP, sleep};
 use crate::net::spin::Spin;
 use crate::net::transport::{accepting_config, dialing_config};
 use crate::runtime::memory;
+pub(crate) use announcing::Announcing;
 use futures_channel::mpsc::UnboundedReceiver;
 use leaving::Stage;
 use madrpc_core::call::Bill;
@@ -47,6 +49,8 @@ pub(crate) struct Shard<S: Service> {
     callers: Endpoint,
     calls: CallsOfCallers<S::Call>,
     upstreams: Option<Upstreams<S::Tag>>,
+    /// Where it announces itself.
+    announcing: Option<Announcing>,
     service: S,
     /// Where frames are read into.
     buffer: FrameBuffer,
@@ -67,6 +71,14 @@ pub(crate) struct Shard<S: Service> {
     is_draining: bool,
 }
 
+/// What a shard serves with.
+pub(crate) struct Served<S: Service> {
+    pub(crate) service: S,
+    /// The sessions that this opens itself.
+    pub(crate) upstreams: Option<Upstreams<S::Tag>>,
+    pub(crate) announcing: Option<Announcing>,
+}
+
 /// What comes after a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -82,7 +94,11 @@ impl<S: Service> Shard<S> {
     pub(crate) fn new(
         seat: Seat,
         callers: Endpoint,
-        (service, upstreams): (S, Option<Upstreams<S::Tag>>),
+        Served {
+            service,
+            upstreams,
+            announcing,
+        }: Served<S>,
         budget: Rc<Budget>,
         (inbox, listener): (UnboundedReceiver<ToShard>, Listener),
         (control, permissions): (Sender<ToControl>, Arc<Permissions>),
@@ -93,6 +109,7 @@ impl<S: Service> Shard<S> {
             callers,
             calls: CallsOfCallers::new(Instant::now()),
             upstreams,
+            announcing,
             service,
             buffer: FrameBuffer::default(),
             budget,
@@ -219,6 +236,17 @@ impl<S: Service> Shard<S> {
     fn end_calls(&mut self, now: Instant) {
         while let Some(ended) = self.callers.next_ended() {
             self.calls.end(ended.session);
+            if let Some(announcing) = &mut self.announcing {
+                announcing.on_ended(ended.session, &ended.why, now);
+            }
+            if let Some(upstreams) = &mut self.upstreams {
+                upstreams.on_callers_session_ended(ended.session, &ended.why, now);
+            }
+        }
+        if let Some(announcing) = &mut self.announcing
+            && self.stage == Stage::Serving
+        {
+            announcing.turn(&mut self.callers, now);
         }
         while let Some(session) = self.calls.next_watched(now) {
             self.callers.probe(session, now);
@@ -281,14 +309,18 @@ impl<S: Service> Shard<S> {
     fn identify(&mut self, identity: &Identity) {
         let made = accepting_config(identity).and_then(|accepting| {
             let dialing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
-            Ok((accepting, dialing, identity.derive_secret(RESET_PURPOSE)?))
+            let announcing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
+            Ok((
+                accepting,
+                dialing,
+                announcing,
+                identity.derive_secret(RESET_PURPOSE)?,
+            ))
         });
         match made {
-            Ok((accepting, dialing, reset_key)) => {
+            Ok((accepting, dialing, announcing, reset_key)) => {
                 self.callers.set_accepting(accepting, reset_key);
-                if let Some(upstreams) = &mut self.upstreams {
-                    upstreams.set_dialing(dialing);
-                }
+                self.set_dialing(dialing, announcing);
             }
             // Tried once before; the TLS library must be out of memory.
             Err(why) => tracing::error!(
@@ -296,6 +328,15 @@ impl<S: Service> Shard<S> {
                 self.seat.shard,
                 self.seat.name
             ),
+        }
+    }
+
+    fn set_dialing(&mut self, dialing: quiche::Config, announcing: quiche::Config) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.set_dialing(dialing);
+        }
+        if self.announcing.is_some() {
+            self.callers.set_dialing(announcing);
         }
     }
 
@@ -323,6 +364,9 @@ impl<S: Service> Shard<S> {
     }
 
     fn flush(&mut self, now: Instant) {
+        if let Some(upstreams) = &mut self.upstreams {
+            upstreams.hand_over(&mut self.callers, now);
+        }
         self.callers.flush(now);
         if let Some(upstreams) = &mut self.upstreams {
             upstreams.flush(now);
@@ -369,6 +413,7 @@ impl<S: Service> Shard<S> {
             self.upstreams.as_ref().and_then(Upstreams::next_timer),
             self.service.next_timer(),
             self.calls.next_timer(),
+            self.announcing.as_ref().and_then(Announcing::next_timer),
             linger,
         ];
         let timer = timers.into_iter().flatten().min();

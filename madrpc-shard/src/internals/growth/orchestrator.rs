@@ -47,7 +47,7 @@ impl Forwarded {
             _peer: peer,
         };
         (0..calls).for_each(|id| made.call(id));
-        sent(&mut made.upstreams.endpoint, FIRST);
+        sent(&mut made.upstreams.wires.endpoint, FIRST);
         Ok(made)
     }
 

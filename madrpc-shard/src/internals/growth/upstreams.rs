@@ -25,7 +25,7 @@ impl Targets {
     pub fn new(targets: usize, links: usize) -> Result<Self, Failure> {
         let (server, now) = (Silent::new()?, Instant::now());
         let mut upstreams = server.upstreams(targets, links, now)?;
-        let session = server.session(&mut upstreams.endpoint, now)?;
+        let session = server.session(&mut upstreams.wires.endpoint, now)?;
         let mut made = Self {
             upstreams,
             session,
@@ -93,7 +93,7 @@ impl Pending {
         };
         (0..calls).for_each(|_| made.call());
         made.upstreams.flush(now);
-        sent(&mut made.upstreams.endpoint, FIRST);
+        sent(&mut made.upstreams.wires.endpoint, FIRST);
         Ok(made)
     }
 

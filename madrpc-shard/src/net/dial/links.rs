@@ -78,6 +78,10 @@ pub(super) struct Target {
     draining: Members,
     /// How it is, and since when.
     pub(super) seen: (Condition, Instant),
+    /// The number that the server has drawn when it started, where it has told.
+    pub(super) instance: Option<u64>,
+    /// It has announced itself: the sessions are its to open.
+    pub(super) is_registered: bool,
     /// It is no target any more.
     pub(super) is_gone: bool,
 }
@@ -199,6 +203,8 @@ impl Target {
             silent: Members::default(),
             draining: Members::default(),
             seen: (Condition::Down, Instant::now()),
+            instance: None,
+            is_registered: false,
             is_gone: false,
         }
     }

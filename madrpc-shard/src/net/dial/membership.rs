@@ -17,6 +17,8 @@ impl<T> Upstreams<T> {
             // What is left of the names are the new ones.
             if self.targets[number].is_gone {
                 free.extend(self.is_free(number).then_some(number));
+            } else if self.targets[number].is_registered {
+                // It leaves by itself.
             } else if !names.remove(&self.targets[number].name()) {
                 self.remove(number);
             }
@@ -42,6 +44,18 @@ impl<T> Upstreams<T> {
 
     /// Adds a target under a number that is free, or the next.
     pub(super) fn add(&mut self, number: usize, addresses: Addresses) {
+        self.add_target(number, addresses);
+        let count = match self.sessions {
+            Sessions::Fixed(count) => count.max(1),
+            Sessions::PerShard { .. } => 1,
+        };
+        for link in 0..count {
+            self.add_link(number, self.first.wrapping_add(link as u16));
+        }
+    }
+
+    /// Adds a target without links.
+    pub(super) fn add_target(&mut self, number: usize, addresses: Addresses) {
         match self.targets.get_mut(number) {
             Some(target) => {
                 for link in &target.links {
@@ -53,13 +67,6 @@ impl<T> Upstreams<T> {
         }
         self.there += 1;
         self.router.add(number);
-        let count = match self.sessions {
-            Sessions::Fixed(count) => count.max(1),
-            Sessions::PerShard { .. } => 1,
-        };
-        for link in 0..count {
-            self.add_link(number, self.first.wrapping_add(link as u16));
-        }
     }
 
     /// Whether a link is there. What is noted for later may be of a target that is gone, whose number another has.
@@ -68,7 +75,7 @@ impl<T> Upstreams<T> {
         target.is_some_and(|target| place.link() < target.links.len())
     }
 
-    fn remove(&mut self, number: usize) {
+    pub(super) fn remove(&mut self, number: usize) {
         let target = &mut self.targets[number];
         target.is_gone = true;
         self.there -= 1;
@@ -85,7 +92,7 @@ impl<T> Upstreams<T> {
     }
 
     /// Whether a target is gone and nothing is left of it.
-    fn is_free(&self, number: usize) -> bool {
+    pub(super) fn is_free(&self, number: usize) -> bool {
         let target = &self.targets[number];
         target.is_gone
             && target

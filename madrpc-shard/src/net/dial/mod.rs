@@ -17,6 +17,7 @@ mod crowding;
 mod links;
 mod membership;
 mod picking;
+mod registered;
 mod report;
 mod request;
 mod retry;
@@ -43,6 +44,8 @@ use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
+pub(crate) use registered::Wires;
+use registered::is_registered;
 use request::answered;
 use sending::{is_large, was_sent_after};
 use std::collections::VecDeque;
@@ -61,7 +64,7 @@ const DIALS_PER_TURN: usize = 4;
 
 /// Sessions to a fixed list of servers, and the calls on them.
 pub(crate) struct Upstreams<T> {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) wires: Wires,
     server_name: &'static str,
     keep: Keep,
     sessions: Sessions,
@@ -138,17 +141,17 @@ enum Due {
 impl<T> Upstreams<T> {
     /// The sessions' endpoint, to wait on.
     pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.wires.endpoint
     }
 
     /// Opens sessions with this from now on.
     pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
-        self.endpoint.set_dialing(config);
+        self.wires.endpoint.set_dialing(config);
     }
 
     /// Trusts the owners of these certificates no more.
     pub(crate) fn set_revoked(&mut self, revoked: &Arc<Revoked>) {
-        self.endpoint.set_revoked(revoked);
+        self.wires.endpoint.set_revoked(revoked);
     }
 
     /// Calls whose outcome is open.
@@ -159,12 +162,12 @@ impl<T> Upstreams<T> {
     /// Whether the next turn has something to do without anything new from outside.
     pub(crate) fn has_work(&self) -> bool {
         let dials = self.keep == Keep::Always && !self.due.is_empty();
-        self.endpoint.has_work() || !self.lost.is_empty() || dials
+        self.wires.endpoint.has_work() || !self.lost.is_empty() || dials || self.has_looks()
     }
 
     /// When to take the next turn at the latest.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
-        let times = [self.endpoint.next_timer(), self.timers.next()];
+        let times = [self.wires.endpoint.next_timer(), self.timers.next()];
         times.into_iter().flatten().min()
     }
 
@@ -188,7 +191,7 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) -> Self {
         let mut upstreams = Self {
-            endpoint,
+            wires: Wires::new(endpoint),
             server_name,
             keep,
             sessions,
@@ -229,7 +232,7 @@ impl<T> Upstreams<T> {
 
     /// Ends all sessions.
     pub(crate) fn close(&mut self, reason: &str) {
-        self.endpoint.close_all(reason);
+        self.wires.endpoint.close_all(reason);
     }
 
     /// A frame of [`Upstreams::next_frame`]; gives the outcome of a call, and the number of its target, where it is that.
@@ -247,7 +250,8 @@ impl<T> Upstreams<T> {
                     self.leave(session, taken);
                     return None;
                 }
-                Header::Welcome { shards, .. } => {
+                Header::Welcome { shards, instance } => {
+                    self.learn_instance(session, instance);
                     self.learn(session, shards, now);
                     return None;
                 }
@@ -293,6 +297,9 @@ impl<T> Upstreams<T> {
     }
 
     fn place_of(&self, session: SessionKey) -> Option<Place> {
+        if is_registered(session) {
+            return self.wires.registered.place(session);
+        }
         let known = self.places.get(session.place()).copied().flatten();
         known.and_then(|(key, place)| (key == session).then_some(place))
     }
@@ -326,7 +333,7 @@ impl<T> Upstreams<T> {
 impl<T> Upstreams<T> {
     /// Takes in what has come; gives the datagrams received.
     pub(crate) fn receive(&mut self, now: Instant) -> usize {
-        let received = self.endpoint.receive(now);
+        let received = self.wires.endpoint.receive(now);
         self.dials_left = DIALS_PER_TURN;
         if self.keep == Keep::Always && !self.due.is_empty() {
             self.dial(now);
@@ -340,12 +347,12 @@ impl<T> Upstreams<T> {
         buffer: &'b mut FrameBuffer,
         now: Instant,
     ) -> Option<(SessionKey, Event<'b>)> {
-        self.endpoint.next_frame(buffer, now)
+        self.wires.endpoint.next_frame(buffer, now)
     }
 
     /// A call that will have no answer, with the number of its target and the reason.
     pub(crate) fn next_lost(&mut self, now: Instant) -> Option<(T, usize, CallError)> {
-        while let Some(session) = self.endpoint.next_opened() {
+        while let Some(session) = self.wires.endpoint.next_opened() {
             if let Some(place) = self.place_of(session)
                 && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
             {
@@ -354,7 +361,7 @@ impl<T> Upstreams<T> {
                 self.begin_pinging(place, now);
             }
         }
-        while let Some(ended) = self.endpoint.next_ended() {
+        while let Some(ended) = self.wires.endpoint.next_ended() {
             self.on_session_ended(ended, now);
         }
         let mut tries = 0;
@@ -386,6 +393,7 @@ impl<T> Upstreams<T> {
                     if !self.is_there(place) => {}
                 Due::Dial(place) => self.due.push_back(place),
                 Due::Ping(place) => self.ping(place, now),
+                Due::Silence(place) if self.postpone_look(place) => {}
                 Due::Silence(place) => self.look_for_silence(place, now),
                 Due::Deadline(key) => {
                     if let Some(pending) = self.calls.remove(key) {
@@ -405,6 +413,6 @@ impl<T> Upstreams<T> {
 
     /// Sends what there is to say.
     pub(crate) fn flush(&mut self, now: Instant) {
-        self.endpoint.flush(now);
+        self.wires.endpoint.flush(now);
     }
 }

@@ -28,7 +28,7 @@ impl<T> Upstreams<T> {
         let (mut behind, is_large) = (0, is_large(request));
         let backlog_max = self.keep.backlog_max_bytes();
         let Self {
-            endpoint,
+            wires,
             targets,
             calls,
             router,
@@ -37,7 +37,7 @@ impl<T> Upstreams<T> {
         // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
         let picked = router.pick(attempt, now, |target, is_open| {
             targets[target].pick(is_open, |session, list| {
-                let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
+                let is_behind = wires.has_backlog(session, is_large, backlog_max);
                 behind += usize::from(is_behind);
                 (!is_behind).then(|| calls.length(list))
             })
@@ -60,7 +60,7 @@ impl<T> Upstreams<T> {
             return CallError::not_run(ErrorKind::Overloaded, error);
         }
         if self.there == 0 {
-            let error = "no node is known to pass calls on to (--node, --discover)";
+            let error = "no node is known to pass calls on to: none has announced itself, and none is named by --node or --discover";
             return CallError::not_run(ErrorKind::Unavailable, error);
         }
         if why == NoMember::NoSuchFunction {
@@ -86,13 +86,13 @@ impl<T> Upstreams<T> {
     ) -> Option<(usize, SessionKey)> {
         let backlog_max = self.keep.backlog_max_bytes();
         let Self {
-            endpoint,
+            wires,
             targets,
             calls,
             ..
         } = self;
         targets.get_mut(target)?.pick(is_open, |session, list| {
-            let is_behind = endpoint.has_backlog(session, is_large, backlog_max);
+            let is_behind = wires.has_backlog(session, is_large, backlog_max);
             (!is_behind).then(|| calls.length(list))
         })
     }

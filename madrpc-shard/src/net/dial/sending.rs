@@ -139,7 +139,7 @@ impl<T> Upstreams<T> {
     ) -> Result<(u32, Copied), CallError> {
         let timeout = request.deadline.saturating_duration_since(now);
         let target = &mut self.targets[place.target()];
-        let Some(outbox) = self.endpoint.outbox(session) else {
+        let Some(outbox) = self.wires.outbox(session) else {
             let error = format!("{}: the session has just ended", target.address());
             return Err(CallError::not_run(ErrorKind::Unavailable, error));
         };
@@ -203,7 +203,7 @@ impl<T> Upstreams<T> {
         let link = &mut self.targets[place.target()].links[place.link()];
         let session = link.session().filter(|_| link.epoch == epoch);
         if let Some(session) = session
-            && let Some(outbox) = self.endpoint.outbox(session)
+            && let Some(outbox) = self.wires.outbox(session)
         {
             let id = key.to_number();
             outbox.send(&Header::Cancel { id }, &[]);

@@ -34,7 +34,7 @@ impl<T> Upstreams<T> {
     /// How long a link's server may say nothing.
     fn patience(&self, place: Place) -> Duration {
         let session = self.targets[place.target()].links[place.link()].session();
-        let round_trip = session.and_then(|session| self.endpoint.round_trip(session));
+        let round_trip = session.and_then(|session| self.wires.round_trip(session));
         SILENCE + round_trip.unwrap_or_default() * SILENCE_ROUND_TRIPS
     }
 
@@ -46,7 +46,7 @@ impl<T> Upstreams<T> {
             State::Open(session) | State::Leaving(session) => Some(session),
             State::Connecting(_) | State::Down { .. } => None,
         };
-        let received_at = session.and_then(|session| self.endpoint.received_at(session));
+        let received_at = session.and_then(|session| self.wires.received_at(session));
         let (Some(session), Some(received_at)) = (session, received_at) else {
             link.is_watched = false;
             return;
@@ -62,7 +62,7 @@ impl<T> Upstreams<T> {
             link.is_watched = false;
         } else if since(received_at) >= patience * PINGED_AFTER {
             // It owes nothing but results, which may take as long as they like: it is asked whether it is there.
-            self.endpoint.ping(session);
+            self.wires.ping(session);
             link.sent_at = Some(now);
         }
         if link.is_watched {

@@ -46,6 +46,16 @@ impl<T> Upstreams<T> {
         });
     }
 
+    /// The server of this session has drawn this number: one that has announced itself as well has one too many.
+    pub(super) fn learn_instance(&mut self, session: SessionKey, instance: u64) {
+        if let Some(place) = self.place_of(session)
+            && !self.targets[place.target()].is_registered
+        {
+            self.targets[place.target()].instance = Some(instance);
+            self.forget_registered(instance);
+        }
+    }
+
     /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
     pub(super) fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
         let Sessions::PerShard { callers } = self.sessions else {
@@ -127,6 +137,7 @@ impl<T> Upstreams<T> {
         }
         link.address = address;
         match self
+            .wires
             .endpoint
             .connect(address, self.server_name, link.prefix, now)
         {
@@ -181,7 +192,7 @@ impl<T> Upstreams<T> {
             self.enter(place, State::Down { why });
             self.dial_link(place, now);
             if let Some(session) = self.targets[place.target()].links[place.link()].session() {
-                return self.endpoint.set_outbox(session, unsent);
+                return self.wires.endpoint.set_outbox(session, unsent);
             }
             // The last resort: they are lost with the reason of that.
             return self.lose_calls(place, now, Duration::ZERO);
@@ -214,7 +225,7 @@ impl<T> Upstreams<T> {
 
     /// The calls of a link that is down will have no answer, for the reason for which it is; it is dialled again after a
     /// while.
-    fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
+    pub(super) fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
         let link = &mut self.targets[place.target()].links[place.link()];
         link.epoch = link.epoch.wrapping_add(1);
         self.crowding.on_lost(&mut link.on_their_way);
@@ -267,7 +278,7 @@ impl<T> Upstreams<T> {
         if !matches!(link.state, State::Connecting(_)) {
             link.backoff.succeeded();
             if link.ping.is_some() {
-                self.endpoint.ping(session);
+                self.wires.ping(session);
             }
         }
     }

@@ -7,6 +7,7 @@ use super::reset::Resets;
 use super::retry::{Proof, Tokens};
 use crate::net::log_limit::LogLimit;
 use crate::net::socket::{Datagram, Socket};
+use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{
     FIRST_ID_MIN_BYTES, HANDSHAKES_MAX, INITIAL_MIN_BYTES, RETRY_ABOVE, RETRY_BELOW,
@@ -26,6 +27,13 @@ pub(crate) struct Accepting {
     pub(crate) resets: Resets,
 }
 
+/// What it takes to open a session.
+pub(super) type Dial<'a> = (
+    [u8; cid::ID_BYTES],
+    Option<Header<'static>>,
+    &'a mut quiche::Config,
+);
+
 /// Accepts the sessions of a shard.
 pub(super) struct Acceptor {
     config: quiche::Config,
@@ -37,6 +45,8 @@ pub(super) struct Acceptor {
     pub(super) admission: Admission,
     /// What strangers sent beyond their time in a turn.
     pub(super) postponed: Postponed,
+    /// With what sessions are opened, where this server opens some from where it listens.
+    pub(super) dialing: Option<quiche::Config>,
     /// No further session is accepted.
     pub(super) is_closed: bool,
     /// Clients have to prove their address.
@@ -59,6 +69,7 @@ impl Acceptor {
             resets: accepting.resets,
             admission: Admission::new(now),
             postponed: Postponed::default(),
+            dialing: None,
             is_closed: false,
             is_validating: false,
             retries: 0,
@@ -73,6 +84,23 @@ impl Acceptor {
     pub(super) fn set_identity(&mut self, config: quiche::Config, reset_key: [u8; 32]) {
         self.config = config;
         self.resets.set_key(reset_key);
+    }
+
+    /// What it takes to open a session: an ID that leads here, what is said first, and the configuration.
+    ///
+    /// # Errors
+    /// Where this server opens none.
+    pub(super) fn dials(&mut self) -> Result<Dial<'_>, CallError> {
+        let id = self.issue_id()?;
+        let welcome = Header::Welcome {
+            shards: self.shards,
+            instance: self.instance,
+        };
+        let config = self.dialing.as_mut().ok_or_else(|| {
+            let error = "this endpoint only accepts sessions";
+            CallError::not_run(ErrorKind::Internal, error)
+        })?;
+        Ok((id, Some(welcome), config))
     }
 
     /// A stranger's datagram that has waited for its time, while there is some in this turn.

@@ -207,8 +207,9 @@ impl Endpoint {
 
     /// Opens sessions with this from now on.
     pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
-        if let Side::Client(current) = &mut self.side {
-            **current = config;
+        match &mut self.side {
+            Side::Client(current) => **current = config,
+            Side::Server(acceptor) => acceptor.dialing = Some(config),
         }
     }
 
@@ -219,7 +220,7 @@ impl Endpoint {
         }
     }
 
-    /// Opens a session to `peer`, which must show a certificate for `server_name`, and to that shard of it, modulo its
+    /// Opens a session to `peer`, as a server too where it was given something to do that with. It must show a certificate for `server_name`, and to that shard of it, modulo its
     /// shards.
     ///
     /// The session can be used at once; if it never gets through, [`Endpoint::next_ended`] says why.
@@ -230,11 +231,10 @@ impl Endpoint {
         shard: u16,
         now: Instant,
     ) -> Result<SessionKey, CallError> {
-        let Side::Client(config) = &mut self.side else {
-            let error = "this endpoint only accepts sessions";
-            return Err(CallError::not_run(ErrorKind::Internal, error));
+        let (id, welcome, config) = match &mut self.side {
+            Side::Client(config) => (issue_id(0, 1)?, None, &mut **config),
+            Side::Server(acceptor) => acceptor.dials()?,
         };
-        let id = issue_id(0, 1)?;
         let source = quiche::ConnectionId::from_ref(&id);
         // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard.
         let mut first = issue_id(0, 1)?;
@@ -262,7 +262,11 @@ impl Endpoint {
             local_ip: None,
             ids: [ConnectionKey::new(&id), None],
         };
-        Ok(self.sessions.insert(new, now))
+        let key = self.sessions.insert(new, now);
+        if let (Some(welcome), Some(outbox)) = (welcome, self.outbox(key)) {
+            outbox.send(&welcome, &[]);
+        }
+        Ok(key)
     }
 
     /// Takes no further sessions; those there are go on.
@@ -330,6 +334,20 @@ impl Endpoint {
     /// When a datagram of a session last came.
     pub(crate) fn received_at(&self, key: SessionKey) -> Option<Instant> {
         self.sessions.get(key).map(|entry| entry.received_at)
+    }
+
+    /// Where a session's peer is.
+    pub(crate) fn address_of(&self, key: SessionKey) -> Option<SocketAddr> {
+        self.sessions.get(key).map(|entry| entry.peer)
+    }
+
+    /// Bytes that wait for the network: of small frames, and of all.
+    pub(crate) fn waiting_bytes(&self, key: SessionKey) -> (usize, usize) {
+        let waiting = self.sessions.get(key).map(|entry| {
+            let session = &entry.session;
+            (session.waiting_small_bytes(), session.waiting_bytes())
+        });
+        waiting.unwrap_or_default()
     }
 
     /// The time that it takes to a session's peer and back.

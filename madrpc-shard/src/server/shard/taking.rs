@@ -4,6 +4,7 @@
 use super::Shard;
 use super::leaving::Stage;
 use crate::net::dial::{Request, Upstreams};
+use crate::net::endpoint::SessionKey;
 use crate::net::incoming::Incoming;
 use crate::net::service::{Io, Service};
 use crate::server::messages::Caller;
@@ -25,6 +26,7 @@ impl<S: Service> Shard<S> {
             callers,
             calls,
             upstreams,
+            announcing,
             service,
             buffer,
             control,
@@ -53,8 +55,11 @@ impl<S: Service> Shard<S> {
             } = match event {
                 Event::Frame(frame) => frame,
                 Event::TooLarge { header, bytes } => {
-                    if let Header::Call { id, .. } = header {
-                        refuse(io.callers, session, id, &too_large(bytes));
+                    match header {
+                        Header::Call { id, .. } => {
+                            refuse(io.callers, session, id, &too_large(bytes));
+                        }
+                        _ => take_servers_frame(service, &mut io, session, &event),
                     }
                     continue;
                 }
@@ -75,15 +80,23 @@ impl<S: Service> Shard<S> {
                     }
                     continue;
                 }
-                // A caller that takes no calls changes nothing for us; the others are a server's.
+                // A server's: of one that announces itself, or has done so.
                 Header::GoAway { .. }
                 | Header::Reply { .. }
                 | Header::Failure { .. }
                 | Header::Welcome { .. }
                 | Header::Taken { .. }
                 | Header::Functions { .. }
-                | Header::Draining { .. }
-                | Header::Unknown => continue,
+                | Header::Draining { .. } => {
+                    if let (Header::Welcome { shards, .. }, Some(announcing)) =
+                        (header, announcing.as_mut())
+                    {
+                        announcing.on_welcome(session, shards, now);
+                    }
+                    take_servers_frame(service, &mut io, session, &event);
+                    continue;
+                }
+                Header::Unknown => continue,
             };
             let reserved = match Reserved::of_name(function) {
                 Ok(reserved) => reserved,
@@ -130,5 +143,25 @@ impl<S: Service> Shard<S> {
                 false => service.on_call(&call, &mut io),
             }
         }
+    }
+}
+
+/// A frame of a server has come on a session of a caller: of a node that announces itself, or has done so.
+#[cold]
+fn take_servers_frame<S: Service>(
+    service: &mut S,
+    io: &mut Io<'_, S>,
+    session: SessionKey,
+    event: &Event<'_>,
+) {
+    let Some(upstreams) = io.upstreams.as_mut() else {
+        return;
+    };
+    let key = upstreams.on_callers_frame(io.callers, session, event, io.now);
+    service.on_targets(&upstreams.take_joined());
+    if let Some(key) = key
+        && let Some((tag, target, outcome)) = upstreams.on_frame(key, event, io.now)
+    {
+        service.on_outcome(tag, target, outcome, io);
     }
 }

@@ -1,0 +1,373 @@
+//! Sessions that nodes have opened to us to announce themselves: from behind a NAT, or at an address that nobody was told.
+//!
+//! Such a session is one of the callers' endpoint, and calls go on it in the other direction. What is to be said on it gathers here
+//! in a turn and is handed over at its end; what comes on it is handed in by the shard. To all else here it is a session like
+//! those that we have opened, with a number of its own.
+
+use super::links::{Link, Place, State};
+use super::{Keep, Upstreams};
+use crate::net::endpoint::{Endpoint, SessionKey};
+use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::identity::Role;
+use madrpc_core::session::{Event, Outbox};
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tracing::info;
+
+/// What the places of these sessions have beside their number.
+const MARK: usize = 1 << (usize::BITS - 2);
+
+/// What a link is told after a session of it is gone, which only the node can open again.
+const NOT_OURS: Duration = Duration::from_secs(1);
+
+/// The sessions of nodes that have announced themselves.
+#[derive(Default)]
+pub(super) struct Registered {
+    sessions: Slab<Registrant>,
+    /// Their numbers, by their places among those of callers.
+    by_place: Vec<Option<usize>>,
+    /// Those that have something to say, or have not taken all that was said.
+    dirty: Vec<usize>,
+    /// Nodes by the number that they have drawn when they started.
+    nodes: HashMap<u64, usize>,
+    /// Links of which it is to be seen whether they say nothing.
+    looks: Vec<Place>,
+    /// Nodes that have come, with their names, until that was asked for.
+    joined: Vec<(usize, String)>,
+}
+
+struct Registrant {
+    /// The session among those of callers.
+    session: SessionKey,
+    /// What the node calls itself.
+    instance: u64,
+    /// Where it is once the node has said what it has.
+    place: Option<Place>,
+    outbox: Outbox,
+    is_pinged: bool,
+    is_dirty: bool,
+    /// Bytes that its session has not taken: of small frames, and of all.
+    waiting: (usize, usize),
+    received_at: Instant,
+    round_trip: Duration,
+}
+
+impl Registered {
+    fn number(&self, session: SessionKey) -> Option<usize> {
+        let number = self.by_place.get(session.place()).copied().flatten()?;
+        let one = self.sessions.get(number)?;
+        (one.session == session).then_some(number)
+    }
+
+    fn get(&self, key: SessionKey) -> Option<&Registrant> {
+        self.sessions.get(key.index & !MARK)
+    }
+
+    fn get_mut(&mut self, key: SessionKey) -> Option<&mut Registrant> {
+        let number = key.index & !MARK;
+        let one = self.sessions.get_mut(number)?;
+        if !one.is_dirty {
+            one.is_dirty = true;
+            self.dirty.push(number);
+        }
+        Some(one)
+    }
+
+    fn key(&self, number: usize) -> Option<SessionKey> {
+        let one = self.sessions.get(number)?;
+        Some(SessionKey {
+            index: MARK | number,
+            generation: one.session.generation,
+        })
+    }
+
+    pub(super) fn place(&self, key: SessionKey) -> Option<Place> {
+        self.get(key)?.place
+    }
+
+    fn add(&mut self, session: SessionKey, instance: u64, now: Instant) {
+        let number = self.sessions.insert(Registrant {
+            session,
+            instance,
+            place: None,
+            outbox: Outbox::default(),
+            is_pinged: false,
+            is_dirty: false,
+            waiting: (0, 0),
+            received_at: now,
+            round_trip: Duration::ZERO,
+        });
+        let at = session.place();
+        if at >= self.by_place.len() {
+            self.by_place.resize(at + 1, None);
+        }
+        self.by_place[at] = Some(number);
+    }
+}
+
+/// Where sessions are: those that we have opened, and those of nodes that have announced themselves.
+pub(crate) struct Wires {
+    pub(crate) endpoint: Endpoint,
+    pub(super) registered: Registered,
+}
+
+impl Wires {
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            registered: Registered::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn outbox(&mut self, key: SessionKey) -> Option<&mut Outbox> {
+        match is_registered(key) {
+            false => self.endpoint.outbox(key),
+            true => self.registered.get_mut(key).map(|one| &mut one.outbox),
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_backlog(&self, key: SessionKey, is_large: bool, bytes: usize) -> bool {
+        match is_registered(key) {
+            false => self.endpoint.has_backlog(key, is_large, bytes),
+            true => self.registered.get(key).is_some_and(|one| {
+                let (small, all) = one.waiting;
+                match is_large {
+                    true => all + one.outbox.waiting_bytes() > bytes,
+                    false => small + one.outbox.waiting_small_bytes() > bytes,
+                }
+            }),
+        }
+    }
+
+    pub(super) fn ping(&mut self, key: SessionKey) {
+        match is_registered(key) {
+            false => self.endpoint.ping(key),
+            true => {
+                if let Some(one) = self.registered.get_mut(key) {
+                    one.is_pinged = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn round_trip(&self, key: SessionKey) -> Option<Duration> {
+        match is_registered(key) {
+            false => self.endpoint.round_trip(key),
+            true => self.registered.get(key).map(|one| one.round_trip),
+        }
+    }
+
+    pub(super) fn received_at(&self, key: SessionKey) -> Option<Instant> {
+        match is_registered(key) {
+            false => self.endpoint.received_at(key),
+            true => self.registered.get(key).map(|one| one.received_at),
+        }
+    }
+}
+
+#[inline]
+pub(super) const fn is_registered(key: SessionKey) -> bool {
+    key.index & MARK != 0
+}
+
+impl<T> Upstreams<T> {
+    /// A frame of the other side has come on a session of a caller: of a node that announces itself, or has done so. What is
+    /// left is for [`Upstreams::on_frame`], on the session that is given.
+    pub(crate) fn on_callers_frame(
+        &mut self,
+        callers: &Endpoint,
+        session: SessionKey,
+        event: &Event<'_>,
+        now: Instant,
+    ) -> Option<SessionKey> {
+        if self.keep != Keep::Always {
+            return None;
+        }
+        let number = self.wires.registered.number(session);
+        let Event::Frame(Frame { header, body, .. }) = event else {
+            return self.wires.registered.key(number?);
+        };
+        match *header {
+            // How many shards it has is its own affair: the sessions are its to open.
+            Header::Welcome { instance, .. } => {
+                let role = callers.peer(session)?.role;
+                if number.is_none() && role == Some(Role::Node) {
+                    self.wires.registered.add(session, instance, now);
+                }
+                None
+            }
+            Header::Functions { script } => {
+                let key = self.wires.registered.key(number?)?;
+                if self.wires.registered.place(key).is_none() {
+                    self.register(key, callers.address_of(session)?, now);
+                }
+                self.learn_functions(key, script, body);
+                None
+            }
+            _ => self.wires.registered.key(number?),
+        }
+    }
+
+    /// The node of this session gets calls on it, unless it is known otherwise.
+    fn register(&mut self, key: SessionKey, address: SocketAddr, now: Instant) {
+        let Some(instance) = self.wires.registered.get(key).map(|one| one.instance) else {
+            return;
+        };
+        let same = |target: &super::Target| !target.is_gone && target.instance == Some(instance);
+        if let Some(known) = self.targets.iter().find(|target| same(target)) {
+            tracing::debug!(
+                "node {address} announces itself and is {} already",
+                known.name()
+            );
+            return;
+        }
+        let known = self.wires.registered.nodes.get(&instance).copied();
+        let target = known.unwrap_or_else(|| self.add_registered(instance, address));
+        let links = &self.targets[target].links;
+        let free = links.iter().position(|link| link.session().is_none());
+        let link = match free {
+            Some(link) => link,
+            None if self.targets[target].has_room() => {
+                let calls = self.calls.add_list();
+                let mut link = Link::new(address, 0, calls);
+                link.wanted = false;
+                self.targets[target].add(link);
+                self.targets[target].links.len() - 1
+            }
+            None => return,
+        };
+        let place = Place::new(target, link);
+        self.targets[target].links[link].address = address;
+        if let Some(one) = self.wires.registered.get_mut(key) {
+            one.place = Some(place);
+        }
+        self.enter(place, State::Open(key));
+        self.begin_pinging(place, now);
+    }
+
+    fn add_registered(&mut self, instance: u64, address: SocketAddr) -> usize {
+        let free = (0..self.targets.len()).find(|number| self.is_free(*number));
+        let number = free.unwrap_or(self.targets.len());
+        self.add_target(number, address.into());
+        self.targets[number].is_registered = true;
+        let registered = &mut self.wires.registered;
+        registered.nodes.insert(instance, number);
+        let name = self.targets[number].name();
+        info!("node {name} has announced itself");
+        registered.joined.push((number, name));
+        number
+    }
+
+    /// The nodes that have announced themselves since this was last asked.
+    pub(crate) fn take_joined(&mut self) -> Vec<(usize, String)> {
+        std::mem::take(&mut self.wires.registered.joined)
+    }
+
+    /// A node is reached by a session of ours, too: that is enough.
+    pub(super) fn forget_registered(&mut self, instance: u64) {
+        if let Some(target) = self.wires.registered.nodes.remove(&instance) {
+            self.remove(target);
+        }
+    }
+
+    /// A session of a caller has ended, which may have been a node's.
+    pub(crate) fn on_callers_session_ended(
+        &mut self,
+        session: SessionKey,
+        why: &CallError,
+        now: Instant,
+    ) {
+        let Some(number) = self.wires.registered.number(session) else {
+            return;
+        };
+        self.wires.registered.by_place[session.place()] = None;
+        let one = self.wires.registered.sessions.remove(number);
+        let Some(place) = one.place else {
+            return;
+        };
+        let target = place.target();
+        let address = self.targets[target].links[place.link()].address;
+        let message = format!("{address}: {}", why.message);
+        let why = CallError::may_have_run(ErrorKind::Unavailable, message);
+        self.enter(place, State::Down { why });
+        self.lose_calls(place, now, NOT_OURS);
+        let mut links = self.targets[target].links.iter();
+        let is_over = links.all(|link| link.session().is_none());
+        if is_over && !self.targets[target].is_gone {
+            info!("node {} has left", self.targets[target].name());
+            self.wires.registered.nodes.remove(&one.instance);
+            self.remove(target);
+        }
+    }
+
+    /// Hands over what is to be said on the sessions of nodes that have announced themselves, and sees how those are.
+    pub(crate) fn hand_over(&mut self, callers: &mut Endpoint, now: Instant) {
+        let registered = &mut self.wires.registered;
+        if registered.dirty.is_empty() && registered.looks.is_empty() {
+            return;
+        }
+        for number in std::mem::take(&mut registered.dirty) {
+            let Some(one) = registered.sessions.get_mut(number) else {
+                continue;
+            };
+            if one.outbox.waiting_bytes() > 0
+                && let Some(outbox) = callers.outbox(one.session)
+            {
+                outbox.append(&mut one.outbox);
+            }
+            if std::mem::take(&mut one.is_pinged) {
+                callers.ping(one.session);
+            }
+            one.look(callers);
+            // Until it has room again.
+            one.is_dirty = one.waiting.1 > 0;
+            if one.is_dirty {
+                registered.dirty.push(number);
+            }
+        }
+        for place in std::mem::take(&mut registered.looks) {
+            if !self.is_there(place) {
+                continue;
+            }
+            let session = self.targets[place.target()].links[place.link()].session();
+            if let Some(key) = session
+                && is_registered(key)
+                && let Some(one) = self.wires.registered.sessions.get_mut(key.index & !MARK)
+            {
+                one.look(callers);
+            }
+            self.look_for_silence(place, now);
+        }
+    }
+
+    /// It is to be seen whether this link says nothing: where it is a registered node's, once its session is at hand.
+    pub(super) fn postpone_look(&mut self, place: Place) -> bool {
+        let session = self.targets[place.target()].links[place.link()].session();
+        let is_registered = session.is_some_and(is_registered);
+        if is_registered {
+            self.wires.registered.looks.push(place);
+        }
+        is_registered
+    }
+
+    /// Whether the next turn has something to hand over.
+    pub(super) fn has_looks(&self) -> bool {
+        !self.wires.registered.looks.is_empty()
+    }
+}
+
+impl Registrant {
+    /// Sees how its session is.
+    fn look(&mut self, callers: &Endpoint) {
+        self.waiting = callers.waiting_bytes(self.session);
+        if let Some(received_at) = callers.received_at(self.session) {
+            self.received_at = received_at;
+        }
+        self.round_trip = callers.round_trip(self.session).unwrap_or_default();
+    }
+}

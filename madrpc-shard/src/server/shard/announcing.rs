@@ -1,0 +1,206 @@
+//! The sessions by which a node announces itself to orchestrators. They are opened from where the node listens, and calls come on
+//! them as on those that orchestrators open: so a node needs no address that they know.
+
+use crate::net::address::Addresses;
+use crate::net::dial::SESSIONS_MAX;
+use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::resolver::Resolver;
+use madrpc_core::balance::Backoff;
+use madrpc_core::call::CallError;
+use madrpc_core::identity::{Role, SERVER_NAME_ANY};
+use madrpc_core::limits::KEEP_ALIVE;
+use madrpc_core::numbers::later;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+
+/// What an orchestrator's certificate must be for.
+const NAME: &str = match Role::Orchestrator.server_name() {
+    Some(name) => name,
+    None => SERVER_NAME_ANY,
+};
+
+/// The orchestrators that a shard announces itself to.
+pub(crate) struct Announcing {
+    fronts: Vec<Front>,
+    resolver: Resolver,
+    /// The shard that this is, and how many there are, which share those of the orchestrators.
+    shard: u16,
+    shards: u16,
+    next: Option<Instant>,
+}
+
+/// An orchestrator.
+struct Front {
+    addresses: Addresses,
+    /// Which of them is used, or tried.
+    at: usize,
+    lines: Vec<Line>,
+    is_troubled: bool,
+}
+
+/// A session to one of its shards, or the place of one.
+struct Line {
+    prefix: u16,
+    session: Option<SessionKey>,
+    /// Its orchestrator has answered.
+    is_welcome: bool,
+    backoff: Backoff,
+    /// When it is opened, or its peer is asked whether it is there.
+    due: Instant,
+}
+
+impl Line {
+    fn new(prefix: u16, now: Instant) -> Self {
+        Self {
+            prefix,
+            session: None,
+            is_welcome: false,
+            backoff: Backoff::default(),
+            due: now,
+        }
+    }
+}
+
+impl Announcing {
+    pub(crate) fn new(
+        orchestrators: Vec<Addresses>,
+        (shard, shards): (u16, u16),
+        now: Instant,
+    ) -> Self {
+        let fronts = orchestrators.into_iter().map(|addresses| Front {
+            addresses,
+            at: 0,
+            lines: vec![Line::new(shard, now)],
+            is_troubled: false,
+        });
+        Self {
+            fronts: fronts.collect(),
+            resolver: Resolver::new(),
+            shard,
+            shards: shards.max(1),
+            next: Some(now),
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Opens the sessions that are due, and pings those that are open.
+    pub(super) fn turn(&mut self, callers: &mut Endpoint, now: Instant) {
+        if self.next.is_none_or(|next| now < next) {
+            return;
+        }
+        while let Some((front, addresses)) = self.resolver.next() {
+            if let Some(front) = self.fronts.get_mut(front) {
+                (front.addresses, front.at) = (addresses, 0);
+            }
+        }
+        for front in &mut self.fronts {
+            let address = front.addresses.all()[front.at % front.addresses.all().len()];
+            for line in front.lines.iter_mut().filter(|line| line.due <= now) {
+                line.due = later(now, KEEP_ALIVE);
+                match line.session {
+                    Some(session) => callers.ping(session),
+                    None => match callers.connect(address, NAME, line.prefix, now) {
+                        Ok(session) => line.session = Some(session),
+                        Err(why) => {
+                            line.due = later(now, line.backoff.failed(fastrand::f64()));
+                            front.is_troubled |= told(front.is_troubled, &front.addresses, &why);
+                        }
+                    },
+                }
+            }
+        }
+        self.set_timer();
+    }
+
+    /// An orchestrator has so many shards: there is to be a session to each that is this shard's.
+    pub(super) fn on_welcome(&mut self, session: SessionKey, shards: u16, now: Instant) {
+        let (shard, callers) = (self.shard, self.shards);
+        let Some((front, line)) = self.find(session) else {
+            return;
+        };
+        let (is_first, is_new) = (line == 0, !front.lines[line].is_welcome);
+        front.lines[line].is_welcome = true;
+        front.lines[line].backoff.succeeded();
+        if !is_first || !is_new || shards == 0 {
+            return;
+        }
+        front.is_troubled = false;
+        info!("announced to orchestrator {}", front.addresses);
+        let own = shard % shards;
+        let wanted = (own % callers..shards).step_by(usize::from(callers));
+        let wanted: Vec<u16> = wanted
+            .filter(|one| *one != own)
+            .take(SESSIONS_MAX)
+            .collect();
+        // Those that it does not have any more end by themselves, and are not opened again.
+        let mut at = 0;
+        front.lines.retain(|line| {
+            at += 1;
+            at == 1 || line.session.is_some() || wanted.contains(&line.prefix)
+        });
+        for prefix in wanted {
+            let has = |line: &Line| line.prefix == prefix;
+            if !front.lines.iter().skip(1).any(has) && front.lines.len() <= SESSIONS_MAX {
+                front.lines.push(Line::new(prefix, now));
+            }
+        }
+        self.next = Some(now);
+    }
+
+    /// A session has ended, which may be one of these.
+    pub(super) fn on_ended(&mut self, session: SessionKey, why: &CallError, now: Instant) {
+        let Some((front, at)) = self.find(session) else {
+            return;
+        };
+        let line = &mut front.lines[at];
+        line.session = None;
+        line.due = later(now, line.backoff.failed(fastrand::f64()));
+        let was_welcome = std::mem::take(&mut line.is_welcome);
+        let mut lost = None;
+        if at == 0 {
+            front.is_troubled |= told(front.is_troubled, &front.addresses, why);
+            if !was_welcome {
+                front.at += 1;
+                let has_tried_all = front.at.is_multiple_of(front.addresses.all().len());
+                let name = front.addresses.name().filter(|_| has_tried_all);
+                lost = name.map(str::to_owned);
+            }
+        }
+        if let Some(name) = lost
+            && let Some(number) = self.fronts.iter().position(|front| {
+                front.lines[0].session.is_none() && front.addresses.name() == Some(&name)
+            })
+        {
+            self.resolver.ask(number, &name);
+        }
+        self.set_timer();
+    }
+
+    fn find(&mut self, session: SessionKey) -> Option<(&mut Front, usize)> {
+        self.fronts.iter_mut().find_map(|front| {
+            let is_its = |line: &Line| line.session == Some(session);
+            let at = front.lines.iter().position(is_its)?;
+            Some((front, at))
+        })
+    }
+
+    fn set_timer(&mut self) {
+        let lines = self.fronts.iter().flat_map(|front| &front.lines);
+        self.next = lines.map(|line| line.due).min();
+    }
+}
+
+/// Says once that an orchestrator cannot be reached.
+fn told(is_told: bool, front: &Addresses, why: &CallError) -> bool {
+    if !is_told {
+        warn!(
+            "no session to orchestrator {front}, which is to have this node: {}; trying again, at most every {} s",
+            why.message,
+            Duration::as_secs(&Backoff::LONGEST)
+        );
+    }
+    true
+}
