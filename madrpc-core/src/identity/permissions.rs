@@ -213,7 +213,7 @@ mod tests {
             ("a*b*c", "acb", false),
             ("a**c", "ac", true),
             ("*é*", "caféx", true),
-            ("ab*ba", "aba", false),
+            ("xy*yx", "xyx", false),
         ] {
             let found = Pattern(pattern.to_owned()).matches(name);
             assert_eq!(found, matches, "{pattern} {name}");
