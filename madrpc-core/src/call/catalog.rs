@@ -55,6 +55,8 @@ pub struct FunctionOptions {
     pub body_bytes: Option<u64>,
     /// Calls that wait for a lane of one shard.
     pub queue_max: Option<u64>,
+    /// Calls under way at the same time, on the whole node.
+    pub max_concurrent: Option<u64>,
     /// Each call has a context of its own.
     pub isolate: bool,
 }

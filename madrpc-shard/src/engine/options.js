@@ -12,6 +12,7 @@
     stackKb: [16, 768],
     bodyKb: [1, 65536],
     queue: [1, 1000000],
+    maxConcurrent: [1, 1000000],
   };
   const names = Object.keys(kinds);
   const refuse = (text) => { throw new TypeError(`madrpc.register: "${name}": ${text}`); };

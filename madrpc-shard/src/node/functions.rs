@@ -1,5 +1,7 @@
 //! What a node can run.
 
+use super::limited::{LimitKey, Limits};
+use super::slots::Shared;
 use crate::engine::{LaneConfig, Options, Registration};
 use crate::net::result_size::ResultSize;
 use foldhash::fast::RandomState;
@@ -28,6 +30,8 @@ pub(super) struct Registered {
     pub(super) body_bytes: usize,
     /// Its calls that wait for a lane, where it has a bound of its own.
     pub(super) queue_max: Option<usize>,
+    /// Its limit of calls at once, where it has one.
+    pub(super) limit: Option<LimitKey>,
     /// Whether each call needs a lane in which nothing ran but the script.
     pub(super) isolate: bool,
     /// Its calls that wait for a lane.
@@ -64,6 +68,8 @@ impl Functions {
         registrations: &[Registration],
         config: &LaneConfig,
         counters: &mut Counters,
+        shared: &Shared,
+        limits: &mut Limits,
     ) -> Self {
         let mut functions = Self {
             by_name: HashMap::default(),
@@ -72,7 +78,7 @@ impl Functions {
             are_told: false,
             are_announced: false,
         };
-        functions.replace(registrations, config, counters);
+        functions.replace(registrations, config, counters, shared, limits);
         functions
     }
 
@@ -82,11 +88,18 @@ impl Functions {
         registrations: &[Registration],
         config: &LaneConfig,
         counters: &mut Counters,
+        shared: &Shared,
+        limits: &mut Limits,
     ) {
         self.script += 1;
         self.are_told = false;
         self.are_announced = false;
         self.by_name.clear();
+        let limited = registrations.iter().filter_map(|function| {
+            let max = function.options.max_concurrent?;
+            Some((function.name.as_str(), shared.slots(&function.name, max)))
+        });
+        limits.replace(limited.collect());
         for (place, function) in registrations.iter().enumerate() {
             let options = &function.options;
             let registered = Registered {
@@ -96,6 +109,9 @@ impl Functions {
                 timeout: options.timeout,
                 body_bytes: options.body_bytes.unwrap_or(config.body_bytes),
                 queue_max: options.queue_max,
+                limit: options
+                    .max_concurrent
+                    .and_then(|_| limits.find(&function.name)),
                 isolate: config.isolate || options.isolate,
                 queued: Cell::new(0),
                 result_size: Cell::default(),
@@ -154,6 +170,7 @@ impl From<Options> for FunctionOptions {
             stack_bytes: options.stack_bytes.map(|bytes| bytes as u64),
             body_bytes: options.body_bytes.map(|bytes| bytes as u64),
             queue_max: options.queue_max.map(|calls| calls as u64),
+            max_concurrent: options.max_concurrent.map(|calls| calls as u64),
             isolate: options.isolate,
         }
     }

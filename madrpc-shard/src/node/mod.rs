@@ -22,6 +22,9 @@
 //! running; another lane takes that, and one is made where none is free. So parents never block their children. Where many
 //! wait for long, what their lanes hold is compressed meanwhile.
 //!
+//! **Limits of a function.** One that may have few calls at once (`maxConcurrent`) has its slots on all shards together
+//! (`slots`). Its calls wait for them in lines of their own (`limited`), and then in the queue.
+//!
 //! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
 //! tenth of the time. Who uses lanes up, by calls that are cut off or that wait in them, makes new ones: some are kept for
 //! callers who do not.
@@ -33,6 +36,7 @@ mod config;
 mod family;
 mod functions;
 pub(crate) mod lanes;
+mod limited;
 mod memory;
 mod packing;
 mod reload;
@@ -40,6 +44,7 @@ mod reply;
 mod ring;
 mod rows;
 mod schedule;
+pub(crate) mod slots;
 mod starting;
 mod turns;
 
@@ -72,6 +77,7 @@ use reload::Staged;
 use reply::body_too_large;
 use rows::Counts;
 use schedule::TURN;
+use slots::Shared;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -91,6 +97,8 @@ pub(crate) struct Node {
     name: String,
     functions: Functions,
     calls: Calls,
+    /// Whether calls that wait for slots may have some, and did not in this turn.
+    has_slots_left: bool,
     /// What calls that are over have asked for.
     orphans: Orphans,
     families: Families,
@@ -120,17 +128,25 @@ impl Node {
         script: &Script,
         config: &NodeConfig,
         pool: usize,
-        changes: Receiver<ScriptChange>,
+        (changes, shared): (Receiver<ScriptChange>, &Shared),
         budget: &Rc<Budget>,
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, budget.limit(), now)?;
+        let mut calls = Calls::new(budget, seat.shard, now);
         let mut counters = Counters::new([seat.name.as_str()]);
         Ok(Self {
             shard: seat.shard,
             name: seat.name.clone(),
-            functions: Functions::new(lanes.registrations(), &config.lane, &mut counters),
-            calls: Calls::new(budget, now),
+            functions: Functions::new(
+                lanes.registrations(),
+                &config.lane,
+                &mut counters,
+                shared,
+                &mut calls.limits,
+            ),
+            calls,
+            has_slots_left: false,
             orphans: Orphans::default(),
             families: Families::new(),
             queue_max: config.queue_max,
@@ -210,6 +226,7 @@ impl Service for Node {
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
             member: None,
+            slot: None,
         };
         // One who is ahead of the others waits until they have had their turn.
         let is_ahead = io.callers.is_ahead(caller);
@@ -234,9 +251,13 @@ impl Service for Node {
                 Err(error) => return self.fail(&ticket, now, error, io),
             }
         }
+        if let Some(limit) = ticket.function.limit {
+            ticket.slot = self.calls.limits.take(limit);
+        }
         let counts = self.calls.rows.of(caller);
         let row = queue_of(&ticket);
         if !has_to_wait
+            && ticket.lacks_slot_of().is_none()
             && counts.waiting(row) == 0
             && counts.young_of(row) < self.pool
             && !ticket.member.as_ref().is_some_and(Member::is_full)
@@ -288,6 +309,7 @@ impl Service for Node {
         self.look_after_starved(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
+        self.has_slots_left = self.calls.give_slots();
         self.start_queued(io);
         self.lanes.give_back(io.now);
         self.families.forget(io.now);
@@ -307,6 +329,7 @@ impl Service for Node {
 
     fn has_work(&self) -> bool {
         self.has_calls_to_run()
+            || self.has_slots_left
             || !self.orphans.is_empty()
             || self.lanes.wants()
             || self.staged.is_loading()

@@ -3,6 +3,7 @@
 use super::Node;
 use super::call::{Origin, Queued, Running, Ticket};
 use super::calls::queue_of;
+use super::limited::LimitKey;
 use super::rows::Row;
 use crate::engine::Outcome;
 use crate::net::incoming::not_taken;
@@ -151,6 +152,9 @@ impl Node {
         {
             return Some(self.full("of its calls", waiting, limit, "queue at register"));
         }
+        if let Some(limit) = ticket.lacks_slot_of() {
+            return self.line_full(limit, ticket, io);
+        }
         let rows = &self.calls.rows;
         let waiting = rows.length(queue_of(ticket)) + rows.length(Row::Held);
         if waiting < self.queue_max {
@@ -158,6 +162,28 @@ impl Node {
         }
         let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
         match self.calls.make_room(ticket) {
+            Some(Queued { ticket, .. }) => {
+                self.fail(&ticket, io.now, error, io);
+                None
+            }
+            None => Some(error),
+        }
+    }
+
+    /// The same of one that waits for a slot of its function: it is in the way of no other function's.
+    fn line_full(
+        &mut self,
+        limit: LimitKey,
+        ticket: &Ticket,
+        io: &mut Io<'_, Self>,
+    ) -> Option<CallError> {
+        let waiting = self.calls.limits.waiting(limit);
+        if waiting < self.queue_max {
+            return None;
+        }
+        let of = "calls of a function that may have few at once";
+        let error = self.full(of, waiting, self.queue_max, "--queue-limit");
+        match self.calls.make_room_in_line(limit, ticket) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);
                 None

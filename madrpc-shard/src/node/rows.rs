@@ -25,12 +25,14 @@ pub(super) enum Row {
     Ending,
     /// Memory for its lane, as its caller has more than its part.
     Starved,
+    /// A slot of its function, in a line that is not kept here.
+    Limited,
 }
 
 /// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
 const OWN_ROWS: usize = 5;
 
-const ROWS: usize = 9;
+const ROWS: usize = 10;
 
 impl Row {
     /// What a call in it counts for.
@@ -40,6 +42,7 @@ impl Row {
             Self::Queue => counts.queued = 1,
             Self::Children => counts.children = 1,
             Self::Held => counts.held = 1,
+            Self::Limited => counts.limited = 1,
             Self::Young => (counts.young, counts.running, counts.lanes) = (1, 1, 1),
             Self::YoungChildren => {
                 (counts.young_children, counts.running, counts.lanes) = (1, 1, 1);
@@ -59,6 +62,8 @@ pub(super) struct Counts {
     pub(super) children: usize,
     /// Calls that wait until it reads its replies, or their families hold less.
     pub(super) held: usize,
+    /// Calls that wait for slots of their functions.
+    pub(super) limited: usize,
     /// Calls that want the core and have had it for few slices.
     pub(super) young: usize,
     /// The same, of calls of calls.
@@ -189,6 +194,17 @@ impl<T> Rows<T> {
         Some((key, &item.value))
     }
 
+    /// Calls in a list of [`Row::Limited`].
+    pub(super) fn line_length(&self, line: ListKey) -> usize {
+        self.items.length(line)
+    }
+
+    /// The first and the last call of such a list.
+    pub(super) fn line_ends(&self, line: ListKey) -> Option<(ItemKey, ItemKey)> {
+        let ((first, _), (last, _)) = (self.items.front(line)?, self.items.back(line)?);
+        Some((first, last))
+    }
+
     fn list(&self, row: Row, caller: AccountKey) -> Option<ListKey> {
         match (row as usize).checked_sub(OWN_ROWS) {
             Some(common) => self.common.get(common).copied(),
@@ -226,6 +242,21 @@ impl<T> Rows<T> {
             let list = self.note_in(row, caller);
             self.items.move_to(key, list);
         }
+    }
+
+    /// A list for [`Row::Limited`], which has to be empty when it is dropped again.
+    pub(super) fn add_line(&mut self) -> ListKey {
+        self.items.add_list()
+    }
+
+    pub(super) fn drop_line(&mut self, line: ListKey) {
+        self.items.drop_list(line);
+    }
+
+    /// Puts a call at the end of such a list; it keeps its key.
+    pub(super) fn enter_line(&mut self, key: ItemKey, line: ListKey) {
+        self.enter(key, Row::Limited);
+        self.items.move_to(key, line);
     }
 
     /// Takes a call out of its row.
@@ -277,6 +308,7 @@ impl<T> Rows<T> {
         counts.queued += one.queued;
         counts.children += one.children;
         counts.held += one.held;
+        counts.limited += one.limited;
         counts.young += one.young;
         counts.young_children += one.young_children;
         counts.running += one.running;
@@ -285,7 +317,7 @@ impl<T> Rows<T> {
         match row {
             Row::Queue | Row::Children => self.queues.add(account.place()),
             Row::Young | Row::YoungChildren | Row::Old => self.runners.add(account.place()),
-            Row::Held | Row::Waiting | Row::Ending | Row::Starved => {}
+            Row::Held | Row::Waiting | Row::Ending | Row::Starved | Row::Limited => {}
         }
         list
     }
@@ -296,6 +328,7 @@ impl<T> Rows<T> {
         counts.queued -= one.queued;
         counts.children -= one.children;
         counts.held -= one.held;
+        counts.limited -= one.limited;
         counts.young -= one.young;
         counts.young_children -= one.young_children;
         counts.running -= one.running;

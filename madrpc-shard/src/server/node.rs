@@ -3,16 +3,18 @@
 use super::control::tell;
 use super::messages::{Inbox, ToShard};
 use super::{Server, ServerConfig, StartError, bind};
-use crate::engine::{LaneConfig, Preemption, Script, ScriptError, preempt};
+use crate::engine::{LaneConfig, Preemption, Registration, Script, ScriptError, preempt};
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
+use crate::node::slots::{Bells, Shared};
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig, ScriptChange};
 use crate::runtime::{cpus, preflight};
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use madrpc_core::numbers::later;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Scripts {
     /// What its lanes are told.
     lane: LaneConfig,
+    /// What its shards share.
+    shared: Shared,
+    bells: Arc<Bells>,
     changes: Vec<Sender<ScriptChange>>,
 }
 
@@ -34,6 +39,14 @@ impl Scripts {
         }
         tell(inboxes, || ToShard::Wake);
     }
+}
+
+/// The functions that may have few calls at once.
+fn limits(registrations: &[Registration]) -> impl Iterator<Item = (&str, usize)> {
+    registrations.iter().filter_map(|function| {
+        let max = function.options.max_concurrent?;
+        Some((function.name.as_str(), max))
+    })
 }
 
 impl Server {
@@ -65,9 +78,11 @@ impl Server {
                 "calls lose the core only where the engine asks, as with --preempt polling: {reason}"
             );
         }
-        script.load(&node.lane)?;
+        let (registrations, _) = script.load(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
+        let bells = Bells::new(shards);
+        let shared = Shared::default().after(limits(&registrations), &bells);
         let sockets = bind(config, shards)?;
         // Filled as the shards are prepared, in their order.
         let changes = RefCell::new(Vec::new());
@@ -76,6 +91,8 @@ impl Server {
             changes.borrow_mut().push(change);
             let (script, settings, identity) =
                 (script.clone(), node.clone(), config.identity.clone());
+            let shared = shared.clone();
+            bells.set(seat.shard.into(), &seat.bell);
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, budget: &Rc<Budget>, now| {
                 let upstreams = settings.orchestrator.clone().map(|addresses| {
@@ -88,12 +105,22 @@ impl Server {
                     )?;
                     Ok::<_, StartError>(Node::through(seat, addresses, endpoint, now))
                 });
-                let node = Node::new(seat, &script, &settings, share, changed, budget, now)?;
+                let node = Node::new(
+                    seat,
+                    &script,
+                    &settings,
+                    share,
+                    (changed, &shared),
+                    budget,
+                    now,
+                )?;
                 Ok::<_, StartError>((node, upstreams.transpose()?))
             }
         })?;
         server.scripts = Some(Scripts {
             lane: node.lane.clone(),
+            shared,
+            bells,
             changes: changes.into_inner(),
         });
         Ok(server)
@@ -107,7 +134,7 @@ impl Server {
     /// # Errors
     /// Where the script cannot be used by one of the shards, or this is no node. Nothing has changed then.
     pub fn reload(&mut self, script: &Script) -> Result<Vec<String>, ScriptError> {
-        let (Some(scripts), Some(running)) = (&self.scripts, &self.running) else {
+        let (Some(scripts), Some(running)) = (&mut self.scripts, &self.running) else {
             return Err(ScriptError::new(format!(
                 "{} is no node and runs no script",
                 self.name
@@ -134,7 +161,11 @@ impl Server {
             }
         });
         match all {
-            Ok(()) => scripts.tell(&running.inboxes, || ScriptChange::Adopt),
+            Ok(()) => {
+                scripts.shared = scripts.shared.after(limits(&registrations), &scripts.bells);
+                let shared = &scripts.shared;
+                scripts.tell(&running.inboxes, || ScriptChange::Adopt(shared.clone()));
+            }
             Err(error) => {
                 scripts.tell(&running.inboxes, || ScriptChange::Discard);
                 return Err(error);
