@@ -6,16 +6,15 @@
 //! Those that wait for a lane or want the core are in rows of their caller, and callers with such rows take turns
 //! ([`Rows`]): how many calls one of them has is no matter of the others'.
 
+mod lines;
+
 use super::call::{CallKey, Queued, Running, Ticket};
 use super::family::Member;
-use super::functions::Registered;
-use super::limited::{LimitKey, Limits, Turn};
+use super::limited::Limits;
 use super::rows::{Row, Rows};
-use super::slots::Slot;
 use crate::net::budget::{Budget, Held};
 use crate::net::shares::AccountKey;
 use bytes::Bytes;
-use madrpc_core::limits::ENDINGS_PER_TURN;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::wheel::{TimerKey, Wheel};
 use std::rc::Rc;
@@ -136,84 +135,6 @@ impl Calls {
             *longest = Some(caller);
         }
         key
-    }
-
-    /// Puts a call that waits in the line of its caller for a slot of its function.
-    fn stand_in_line(&mut self, CallKey(key): CallKey, limit: LimitKey, caller: AccountKey) {
-        self.limits.join(limit, caller, key, &mut self.rows);
-    }
-
-    /// Gives the first call that a caller has in this row of the queue a slot of its function.
-    pub(super) fn give_slot(&mut self, row: Row, caller: AccountKey, slot: Slot) {
-        if let Some((key, _)) = self.rows.front(row, caller)
-            && let Some(Entry {
-                state: State::Queued(queued),
-                ..
-            }) = self.rows.get_mut(key)
-        {
-            queued.ticket.slot = Some(slot);
-        }
-    }
-
-    /// The first call that a caller has in this row of the queue is of a function, by now, that it needs a slot of.
-    pub(super) fn limit_first(&mut self, row: Row, caller: AccountKey, function: &Rc<Registered>) {
-        let Some((key, mut queued)) = self.dequeue(row, caller) else {
-            return;
-        };
-        queued.ticket.function = Rc::clone(function);
-        self.note_queued(&queued, true);
-        let limit = queued.ticket.lacks_slot_of();
-        self.put_back(key, queued);
-        match limit {
-            Some(limit) => self.stand_in_line(key, limit, caller),
-            None => self.release(key),
-        }
-    }
-
-    fn put_back(&mut self, CallKey(key): CallKey, queued: Queued) {
-        if let Some(entry) = self.rows.get_mut(key) {
-            entry.state = State::Queued(queued);
-        }
-    }
-
-    /// Lets calls that wait for slots go on to the queue, where there are slots: a bounded number of each function. Gives whether some
-    /// are left that may.
-    pub(super) fn give_slots(&mut self) -> bool {
-        let (mut at, mut is_left) = (0, false);
-        while let Some(limit) = self.limits.waited_for(at) {
-            let mut left = ENDINGS_PER_TURN;
-            while left > 0
-                && let Some(turn) = self.limits.next_turn(limit)
-                && let Some(key) = self.limits.next_call(limit, &mut self.rows)
-            {
-                left -= 1;
-                self.limits.leave(limit);
-                if let Some(Entry {
-                    state: State::Queued(queued),
-                    ..
-                }) = self.rows.get_mut(key)
-                {
-                    queued.ticket.slot = match turn {
-                        Turn::Slot(slot) => Some(slot),
-                        Turn::Free => None,
-                    };
-                    let row = queue_of(&queued.ticket);
-                    self.rows.enter(key, row);
-                }
-            }
-            is_left |= left == 0;
-            at += usize::from(self.limits.tidy(at, &mut self.rows));
-        }
-        is_left
-    }
-
-    /// Makes room for this call in the lines of its function, by the last one of the longest of them, where that is not its
-    /// caller's own.
-    pub(super) fn make_room_in_line(&mut self, limit: LimitKey, ticket: &Ticket) -> Option<Queued> {
-        let last = self
-            .limits
-            .last_of_longest(limit, ticket.caller, &self.rows)?;
-        self.take_queued(CallKey(last))
     }
 
     /// Counts a call that comes into the queue, or leaves it.
