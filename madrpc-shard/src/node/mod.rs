@@ -294,7 +294,7 @@ impl Service for Node {
     fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {
         let answer = match outcome {
             Outcome::Reply { body, .. } => Ok(body.to_bytes()),
-            Outcome::Failure { body, .. } => Err(CallError::from_body(&body)),
+            Outcome::Failure { fields, body, .. } => Err(CallError::from_failure(&body, fields)),
             Outcome::Lost(error) => Err(error),
         };
         self.answer(parent, answer);

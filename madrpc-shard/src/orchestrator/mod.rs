@@ -250,9 +250,12 @@ impl Service for Orchestrator {
         match outcome {
             _ if !has_room => outbox.fail(id, Bill::default(), &not_taken()),
             Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
-            Outcome::Failure { kind, bill, body } => {
-                outbox.send(&Header::Failure { id, kind, bill }, body);
-            }
+            Outcome::Failure {
+                kind,
+                bill,
+                fields,
+                body,
+            } => outbox.send_with(&Header::Failure { id, kind, bill }, fields, body),
             Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
         }
     }
