@@ -37,6 +37,7 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         pool_size: args.pool_size,
         slice: (!args.no_slice).then_some(args.slice),
         queue_max: args.limits.queue_limit,
+        wait_max: args.limits.wait_limit,
         lane: lane.clone(),
         orchestrator,
     };

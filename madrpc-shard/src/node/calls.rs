@@ -220,7 +220,14 @@ impl Calls {
 
     fn insert(&mut self, row: Row, caller: AccountKey, until: Instant, state: State) -> CallKey {
         let timer = self.timers.insert(until, CallKey(self.rows.next_key()));
-        CallKey(self.rows.push(row, caller, Entry { timer, state }))
+        let expected_us = match &state {
+            State::Queued(Queued { ticket, .. }) | State::Running(Running { ticket, .. }) => {
+                ticket.function.cost.get().us()
+            }
+            State::Away => 0,
+        };
+        let entry = Entry { timer, state };
+        CallKey(self.rows.push(row, caller, expected_us, entry))
     }
 
     fn enter(&mut self, key: CallKey, row: Row) {

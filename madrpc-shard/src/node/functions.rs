@@ -1,5 +1,6 @@
 //! What a node can run.
 
+use super::backlog::Cost;
 use super::limited::{LimitKey, Limits};
 use super::slots::Shared;
 use crate::engine::{LaneConfig, Options, Registration};
@@ -37,6 +38,8 @@ pub(super) struct Registered {
     /// Its calls that wait for a lane.
     pub(super) queued: Cell<usize>,
     pub(super) result_size: Cell<ResultSize>,
+    /// What a call costs.
+    pub(super) cost: Cell<Cost>,
     /// Which of the node's scripts has registered it.
     script: u64,
 }
@@ -94,7 +97,7 @@ impl Functions {
         self.script += 1;
         self.are_told = false;
         self.are_announced = false;
-        self.by_name.clear();
+        let before = std::mem::take(&mut self.by_name);
         let limited = registrations.iter().filter_map(|function| {
             let max = function.options.max_concurrent?;
             Some((function.name.as_str(), shared.slots(&function.name, max)))
@@ -102,6 +105,7 @@ impl Functions {
         limits.replace(limited.collect());
         for (place, function) in registrations.iter().enumerate() {
             let options = &function.options;
+            let known = before.get(&function.name);
             let registered = Registered {
                 name: function.name.clone(),
                 place,
@@ -115,6 +119,7 @@ impl Functions {
                 isolate: config.isolate || options.isolate,
                 queued: Cell::new(0),
                 result_size: Cell::default(),
+                cost: known.map(|known| known.cost.clone()).unwrap_or_default(),
                 script: self.script,
             };
             self.by_name

@@ -29,6 +29,7 @@
 //! tenth of the time. Who uses lanes up, by calls that are cut off or that wait in them, makes new ones: some are kept for
 //! callers who do not.
 
+mod backlog;
 mod call;
 mod calls;
 mod children;
@@ -61,6 +62,7 @@ use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
+use backlog::Rate;
 use bytes::Bytes;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
@@ -104,6 +106,9 @@ pub(crate) struct Node {
     families: Families,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
+    /// The longest that a call may be expected to take where others are before it, whatever its deadline.
+    wait_max: Option<Duration>,
+    rate: Rate,
     lanes: Lanes,
     packing: Packing,
     /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
@@ -150,6 +155,8 @@ impl Node {
             orphans: Orphans::default(),
             families: Families::new(),
             queue_max: config.queue_max,
+            wait_max: config.wait_max,
+            rate: Rate::new(now),
             lanes,
             packing: Packing::default(),
             pool,
@@ -242,6 +249,9 @@ impl Service for Node {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
+        if let Some(error) = self.too_late(&ticket, now) {
+            return self.fail(&ticket, now, error, io);
+        }
         if account.is_some()
             && let Some(account) = io.callers.origin(session, account)
             && let Some(root) = account.root
@@ -305,6 +315,8 @@ impl Service for Node {
         self.take_due(io);
         self.pack_one(io);
         self.turns.last_look = io.now;
+        let has_calls = self.calls.rows.running() + self.calls.rows.queued() > 0;
+        self.rate.look(has_calls, io.now);
         self.look_after_held(io);
         self.look_after_starved(io);
         self.give_up_orphans(io);

@@ -50,6 +50,13 @@ impl Node {
             ..
         } = &running;
         let kind = result.as_ref().err().map(|error| error.kind);
+        let mut cost = ticket.function.cost.get();
+        match kind {
+            None | Some(ErrorKind::JavaScript) => cost.note(*cpu),
+            Some(ErrorKind::DeadlineExceeded) => cost.note_at_least(*cpu),
+            Some(_) => {}
+        }
+        ticket.function.cost.set(cost);
         self.count(ticket, now, kind);
         let bytes = lane.output_bytes();
         if result.is_ok() {
@@ -150,7 +157,8 @@ impl Node {
         if let Some(limit) = function.queue_max
             && waiting >= limit
         {
-            return Some(self.full("of its calls", waiting, limit, "queue at register"));
+            let error = self.full("of its calls", waiting, limit, "queue at register");
+            return Some(error.with_retry_after(self.retry_after(ticket)));
         }
         if let Some(limit) = ticket.lacks_slot_of() {
             return self.line_full(limit, ticket, io);
@@ -161,6 +169,7 @@ impl Node {
             return None;
         }
         let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
+        let error = error.with_retry_after(self.retry_after(ticket));
         match self.calls.make_room(ticket) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);

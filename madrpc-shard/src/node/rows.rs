@@ -35,6 +35,14 @@ const OWN_ROWS: usize = 5;
 const ROWS: usize = 10;
 
 impl Row {
+    /// Whether a call in it wants the core now, or a lane to have it.
+    fn wants_core(self) -> bool {
+        match self {
+            Self::Queue | Self::Children | Self::Young | Self::YoungChildren | Self::Old => true,
+            Self::Held | Self::Waiting | Self::Ending | Self::Starved | Self::Limited => false,
+        }
+    }
+
     /// What a call in it counts for.
     fn counts(self) -> Counts {
         let mut counts = Counts::default();
@@ -76,6 +84,19 @@ pub(super) struct Counts {
     pub(super) memory: usize,
     /// Bytes of calls of calls that wait for a lane.
     pub(super) children_bytes: usize,
+    /// What those calls are expected to cost that want the core, in microseconds of it.
+    pub(super) expected_us: u64,
+}
+
+/// What the calls are expected to cost that want the core, in microseconds of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Those of all callers.
+    pub(super) all_us: u64,
+    /// Those of one.
+    pub(super) own_us: u64,
+    /// Callers who have any, with this one.
+    pub(super) callers: usize,
 }
 
 impl Counts {
@@ -108,6 +129,7 @@ struct Caller {
 struct Item<T> {
     row: Row,
     caller: AccountKey,
+    expected_us: u32,
     value: T,
 }
 
@@ -117,6 +139,9 @@ pub(super) struct Rows<T> {
     callers: Vec<Caller>,
     common: [ListKey; ROWS - OWN_ROWS],
     lengths: [usize; ROWS],
+    /// What the calls that want the core are expected to cost, and the callers who have any of it.
+    expected_us: u64,
+    expected_of: usize,
     /// Callers with calls in the queue.
     pub(super) queues: Ring,
     /// Callers with calls that want the core.
@@ -146,6 +171,24 @@ impl<T> Rows<T> {
     pub(super) fn of(&self, caller: AccountKey) -> Counts {
         let caller = self.callers.get(caller.place());
         caller.map_or_else(Counts::default, |caller| caller.counts)
+    }
+
+    /// What there is to do beside a call of this caller.
+    #[inline]
+    pub(super) fn load(&self, caller: AccountKey) -> Load {
+        if self.expected_us == 0 {
+            return Load {
+                all_us: 0,
+                own_us: 0,
+                callers: 1,
+            };
+        }
+        let own_us = self.of(caller).expected_us;
+        Load {
+            all_us: self.expected_us,
+            own_us,
+            callers: self.expected_of + usize::from(own_us == 0),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -223,23 +266,38 @@ impl<T> Rows<T> {
             callers: Vec::new(),
             common,
             lengths: [0; ROWS],
+            expected_us: 0,
+            expected_of: 0,
             queues: Ring::default(),
             runners: Ring::default(),
         }
     }
 
-    /// Puts a call of this caller at the end of the row.
-    pub(super) fn push(&mut self, row: Row, caller: AccountKey, value: T) -> ItemKey {
-        let list = self.note_in(row, caller);
-        self.items.push_back(list, Item { row, caller, value })
+    /// Puts a call of this caller at the end of the row, which is expected to cost so much.
+    pub(super) fn push(
+        &mut self,
+        row: Row,
+        caller: AccountKey,
+        expected_us: u32,
+        value: T,
+    ) -> ItemKey {
+        let list = self.note_in(row, caller, expected_us);
+        let item = Item {
+            row,
+            caller,
+            expected_us,
+            value,
+        };
+        self.items.push_back(list, item)
     }
 
     /// Puts a call at the end of another row; it keeps its key.
     pub(super) fn enter(&mut self, key: ItemKey, row: Row) {
         if let Some(item) = self.items.get_mut(key) {
             let (before, caller) = (std::mem::replace(&mut item.row, row), item.caller);
-            self.note_out(before, caller);
-            let list = self.note_in(row, caller);
+            let expected_us = item.expected_us;
+            self.note_out(before, caller, expected_us);
+            let list = self.note_in(row, caller, expected_us);
             self.items.move_to(key, list);
         }
     }
@@ -262,7 +320,7 @@ impl<T> Rows<T> {
     /// Takes a call out of its row.
     pub(super) fn remove(&mut self, key: ItemKey) -> Option<T> {
         let item = self.items.remove(key)?;
-        self.note_out(item.row, item.caller);
+        self.note_out(item.row, item.caller, item.expected_us);
         Some(item.value)
     }
 
@@ -299,10 +357,17 @@ impl<T> Rows<T> {
         caller
     }
 
-    fn note_in(&mut self, row: Row, account: AccountKey) -> ListKey {
+    fn note_in(&mut self, row: Row, account: AccountKey, expected_us: u32) -> ListKey {
         self.lengths[row as usize] += 1;
         let common = (row as usize).checked_sub(OWN_ROWS);
         let common = common.map(|common| self.common[common]);
+        if row.wants_core() && expected_us > 0 {
+            self.expected_us += u64::from(expected_us);
+            let expected = &mut self.caller(account).counts.expected_us;
+            let is_first = *expected == 0;
+            *expected += u64::from(expected_us);
+            self.expected_of += usize::from(is_first);
+        }
         let caller = self.caller(account);
         let (counts, one) = (&mut caller.counts, row.counts());
         counts.queued += one.queued;
@@ -322,8 +387,15 @@ impl<T> Rows<T> {
         list
     }
 
-    fn note_out(&mut self, row: Row, account: AccountKey) {
+    fn note_out(&mut self, row: Row, account: AccountKey, expected_us: u32) {
         self.lengths[row as usize] -= 1;
+        if row.wants_core() && expected_us > 0 {
+            self.expected_us -= u64::from(expected_us);
+            let expected = &mut self.caller(account).counts.expected_us;
+            *expected -= u64::from(expected_us);
+            let is_last = *expected == 0;
+            self.expected_of -= usize::from(is_last);
+        }
         let (counts, one) = (&mut self.caller(account).counts, row.counts());
         counts.queued -= one.queued;
         counts.children -= one.children;
@@ -383,8 +455,8 @@ mod tests {
     fn each_caller_has_rows_of_its_own_whoever_came_first() {
         let mut rows = Rows::new();
         let (late, early) = (AccountKey::new(1, 2), AccountKey::new(0, 1));
-        rows.push(Row::Queue, late, "late");
-        rows.push(Row::Queue, early, "early");
+        rows.push(Row::Queue, late, 0, "late");
+        rows.push(Row::Queue, early, 0, "early");
         assert_eq!(rows.front(Row::Queue, early).unwrap().1, &"early");
         assert_eq!(rows.next_queue(|_| false), Some((late, false)));
         assert_eq!(rows.next_queue(|key| key == late), Some((early, false)));
@@ -395,8 +467,8 @@ mod tests {
     fn what_a_caller_has_is_counted_as_its_calls_go_from_row_to_row() {
         let mut rows = Rows::new();
         let (one, other) = (AccountKey::new(3, 1), AccountKey::new(4, 2));
-        let key = rows.push(Row::Young, one, 7);
-        rows.push(Row::Old, other, 8);
+        let key = rows.push(Row::Young, one, 0, 7);
+        rows.push(Row::Old, other, 0, 8);
         let counts = |young: usize, running: usize, lanes: usize| Counts {
             young,
             running,
@@ -418,11 +490,36 @@ mod tests {
     }
 
     #[test]
+    fn what_calls_are_expected_to_cost_counts_while_they_want_the_core() {
+        let mut rows = Rows::new();
+        let (one, other) = (AccountKey::new(0, 1), AccountKey::new(1, 2));
+        let load = |all_us: u64, own_us: u64, callers: usize| Load {
+            all_us,
+            own_us,
+            callers,
+        };
+        assert_eq!(rows.load(one), load(0, 0, 1));
+        let first = rows.push(Row::Queue, one, 100, ());
+        let second = rows.push(Row::Old, one, 50, ());
+        assert_eq!(rows.load(one), load(150, 150, 1));
+        assert_eq!(rows.load(other), load(150, 0, 2));
+        rows.push(Row::Young, other, 7, ());
+        assert_eq!(rows.load(one), load(157, 150, 2));
+        rows.enter(second, Row::Waiting);
+        assert_eq!(rows.load(one), load(107, 100, 2));
+        rows.remove(first);
+        assert_eq!(rows.load(other), load(7, 7, 1));
+        rows.enter(second, Row::Old);
+        rows.remove(second);
+        assert_eq!(rows.load(one), load(7, 0, 2));
+    }
+
+    #[test]
     fn a_later_account_at_the_place_of_a_former_one_takes_its_turns() {
         let mut rows = Rows::new();
-        rows.push(Row::Queue, AccountKey::new(0, 1), ());
-        rows.push(Row::Queue, AccountKey::new(0, 5), ());
-        rows.push(Row::Queue, AccountKey::new(0, 1), ());
+        rows.push(Row::Queue, AccountKey::new(0, 1), 0, ());
+        rows.push(Row::Queue, AccountKey::new(0, 5), 0, ());
+        rows.push(Row::Queue, AccountKey::new(0, 1), 0, ());
         assert_eq!(
             rows.next_queue(|_| false),
             Some((AccountKey::new(0, 5), false))

@@ -224,6 +224,9 @@ impl Node {
             asked.answers.set(0);
         }
         let time = now.duration_since(begun);
+        if running.key.is_some() || !matches!(progress, Progress::Done(_)) {
+            self.rate.note(time);
+        }
         running.cpu += time;
         running.slices += 1;
         running.since_slice = self.turns.slices_given;
