@@ -31,6 +31,11 @@ pub(crate) struct CallLimitArgs {
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub(crate) wait_limit: Option<Duration>,
 
+    /// Calls of one caller (a certificate) in a second on the whole node, and as many at once; those beyond are refused with a hint
+    /// when to come back [default: no bound]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) caller_rate: Option<usize>,
+
     /// Give every call a fresh context; per function: isolate
     #[arg(long)]
     pub(crate) isolate: bool,

@@ -29,6 +29,10 @@ pub struct Options {
     pub queue_max: Option<usize>,
     /// `maxConcurrent`: calls of the function that are under way at the same time, on all shards of the node together.
     pub max_concurrent: Option<usize>,
+    /// `rate`: calls of the function in a second, on all shards of the node together.
+    pub rate: Option<usize>,
+    /// `burst`: as many may come at once. Default: as many as in a second.
+    pub burst: Option<usize>,
 }
 
 /// A function that a script registers.
@@ -57,6 +61,8 @@ impl Options {
             body_bytes: number(6)?.map(|kilobytes| bytes(kilobytes, 1 << 10)),
             queue_max: number(7)?.map(|calls| bytes(calls, 1)),
             max_concurrent: number(8)?.map(|calls| bytes(calls, 1)),
+            rate: number(9)?.map(|calls| bytes(calls, 1)),
+            burst: number(10)?.map(|calls| bytes(calls, 1)),
         })
     }
 

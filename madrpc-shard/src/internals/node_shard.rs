@@ -10,7 +10,7 @@ use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{SocketGroup, SteeringChoice};
 use crate::net::transport::accepting_config;
-use crate::node::slots::Shared;
+use crate::node::shared::Shared;
 use crate::node::{Node, NodeConfig, ScriptChange};
 use crate::server::control::ToControl;
 use crate::server::messages::{Inbox, ToShard};

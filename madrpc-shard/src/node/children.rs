@@ -161,6 +161,9 @@ impl Node {
             member: Some(member),
             slot,
         };
+        if let Some(error) = self.over_rate(&ticket, io, io.now) {
+            return Err(error);
+        }
         Ok(Child::Here(self.calls.enqueue(ticket, child.body)))
     }
 

@@ -28,6 +28,8 @@ pub struct NodeConfig {
     /// The longest that a call may be expected to take, where others are before it; those beyond it are refused at once. One that
     /// is expected to pass its deadline is in any case. Default: no bound but the deadline.
     pub wait_max: Option<Duration>,
+    /// Calls of one caller (a certificate) in a second, on all shards together, and as many at once. Default: no bound.
+    pub caller_rate: Option<usize>,
     /// What each call may use, and when its lane is replaced.
     pub lane: LaneConfig,
     /// The orchestrator that the calls of calls go through; default: they stay on the shard of their caller.
@@ -41,6 +43,7 @@ impl Default for NodeConfig {
             slice: Some(DEFAULT_SLICE),
             queue_max: DEFAULT_QUEUE_MAX,
             wait_max: None,
+            caller_rate: None,
             lane: LaneConfig::default(),
             orchestrator: None,
         }

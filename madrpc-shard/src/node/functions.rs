@@ -2,7 +2,8 @@
 
 use super::backlog::Cost;
 use super::limited::{LimitKey, Limits};
-use super::slots::Shared;
+use super::meter::{Meter, Rate};
+use super::shared::Shared;
 use crate::engine::{LaneConfig, Options, Registration};
 use crate::net::result_size::ResultSize;
 use foldhash::fast::RandomState;
@@ -13,6 +14,7 @@ use madrpc_core::stats::Counters;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Names that an error lists, of those that there are.
@@ -31,6 +33,8 @@ pub(super) struct Registered {
     pub(super) body_bytes: usize,
     /// Its calls that wait for a lane, where it has a bound of its own.
     pub(super) queue_max: Option<usize>,
+    /// How often it may be called, and what has come.
+    pub(super) rate: Option<(Rate, Arc<Meter>)>,
     /// Its limit of calls at once, where it has one.
     pub(super) limit: Option<LimitKey>,
     /// Whether each call needs a lane in which nothing ran but the script.
@@ -113,6 +117,10 @@ impl Functions {
                 timeout: options.timeout,
                 body_bytes: options.body_bytes.unwrap_or(config.body_bytes),
                 queue_max: options.queue_max,
+                rate: options.rate.map(|rate| {
+                    let rate = Rate::new(rate, options.burst);
+                    (rate, shared.meter(&function.name))
+                }),
                 limit: options
                     .max_concurrent
                     .and_then(|_| limits.find(&function.name)),
@@ -176,6 +184,8 @@ impl From<Options> for FunctionOptions {
             body_bytes: options.body_bytes.map(|bytes| bytes as u64),
             queue_max: options.queue_max.map(|calls| calls as u64),
             max_concurrent: options.max_concurrent.map(|calls| calls as u64),
+            rate: options.rate.map(|calls| calls as u64),
+            burst: options.burst.map(|calls| calls as u64),
             isolate: options.isolate,
         }
     }

@@ -39,12 +39,14 @@ mod functions;
 pub(crate) mod lanes;
 mod limited;
 mod memory;
+mod meter;
 mod packing;
 mod reload;
 mod reply;
 mod ring;
 mod rows;
 mod schedule;
+pub(crate) mod shared;
 pub(crate) mod slots;
 mod starting;
 mod turns;
@@ -74,12 +76,13 @@ use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Announcement, Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
+use meter::CallerMeters;
 use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
 use rows::Counts;
 use schedule::TURN;
-use slots::Shared;
+use shared::Shared;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -109,6 +112,10 @@ pub(crate) struct Node {
     /// The longest that a call may be expected to take where others are before it, whatever its deadline.
     wait_max: Option<Duration>,
     rate: Rate,
+    /// How often each caller may call, and what has come of them.
+    caller_rate: Option<(meter::Rate, Arc<CallerMeters>)>,
+    /// What the meters' time counts from.
+    started: Instant,
     lanes: Lanes,
     packing: Packing,
     /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
@@ -157,6 +164,10 @@ impl Node {
             queue_max: config.queue_max,
             wait_max: config.wait_max,
             rate: Rate::new(now),
+            caller_rate: config
+                .caller_rate
+                .map(|rate| (meter::Rate::new(rate, None), shared.callers())),
+            started: seat.started,
             lanes,
             packing: Packing::default(),
             pool,
@@ -247,6 +258,9 @@ impl Service for Node {
         }
         if body.len() > ticket.function.body_bytes {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
+            return self.fail(&ticket, now, error, io);
+        }
+        if let Some(error) = self.over_rate(&ticket, io, now) {
             return self.fail(&ticket, now, error, io);
         }
         if let Some(error) = self.too_late(&ticket, now) {

@@ -5,7 +5,7 @@
 //! that wait for a lane, and all later ones, run as the new script has them.
 
 use super::Node;
-use super::slots::Shared;
+use super::shared::Shared;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};

@@ -12,7 +12,6 @@
 //! sees the other.
 
 use crate::net::bell::Bell;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU8, AtomicUsize};
 use std::sync::{Arc, OnceLock};
@@ -116,6 +115,11 @@ impl Slots {
         self.hand_out();
     }
 
+    /// Whether calls have any of them.
+    pub(super) fn are_any_taken(&self) -> bool {
+        self.taken.load(SeqCst) > 0
+    }
+
     fn take_one(&self) -> bool {
         let max = self.max.load(SeqCst);
         let more = |taken: usize| (taken < max).then(|| taken + 1);
@@ -153,46 +157,6 @@ impl Slots {
             }
         }
         false
-    }
-}
-
-/// What the shards of a node share for the functions of a script, by their names.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Shared(Arc<HashMap<String, Arc<Slots>>>);
-
-impl Shared {
-    /// The slots of the function of this name, of which there are to be so many. Where the shards have none in common, it has
-    /// its own.
-    pub(crate) fn slots(&self, name: &str, max: usize) -> Arc<Slots> {
-        match self.0.get(name) {
-            Some(slots) => Arc::clone(slots),
-            None => Slots::new(max, &Bells::new(1)),
-        }
-    }
-
-    /// What they share for functions with these limits, after this. Calls under way keep their slots, as of the present
-    /// function of that name.
-    pub(crate) fn after<'a>(
-        &self,
-        limits: impl Iterator<Item = (&'a str, usize)>,
-        bells: &Arc<Bells>,
-    ) -> Self {
-        let mut by_name = HashMap::new();
-        for (name, max) in limits {
-            let slots = match self.0.get(name) {
-                Some(slots) => Arc::clone(slots),
-                None => Slots::new(max, bells),
-            };
-            slots.set_max(max);
-            by_name.insert(name.to_owned(), slots);
-        }
-        // Those of functions that have no limit now may have one again, while calls still have their slots.
-        for (name, slots) in self.0.iter() {
-            if slots.taken.load(SeqCst) > 0 && !by_name.contains_key(name) {
-                by_name.insert(name.clone(), Arc::clone(slots));
-            }
-        }
-        Self(Arc::new(by_name))
     }
 }
 
@@ -254,24 +218,6 @@ mod tests {
         assert!(slots.given(0).is_some());
         taken.clear();
         assert_eq!(slots.taken.load(SeqCst), 0);
-    }
-
-    #[test]
-    fn a_reload_goes_on_with_the_slots_of_calls_under_way() {
-        let bells = Bells::new(1);
-        let first = Shared::default().after([("f", 1), ("g", 1)].into_iter(), &bells);
-        let (f, g) = (first.slots("f", 1), first.slots("g", 1));
-        let taken = f.take().unwrap();
-        let second = first.after([("f", 2)].into_iter(), &bells);
-        assert!(Arc::ptr_eq(&second.slots("f", 2), &f));
-        assert!(!Arc::ptr_eq(&second.slots("g", 1), &g));
-        let more = f.take();
-        assert!(more.is_some() && f.take().is_none());
-        let third = second.after([("h", 1)].into_iter(), &bells);
-        let fourth = third.after([("f", 1)].into_iter(), &bells);
-        assert!(Arc::ptr_eq(&fourth.slots("f", 1), &f));
-        drop((taken, more));
-        assert!(f.take().is_some());
     }
 
     /// Shards that take, wait, give up and hand on at random: never more than there are, and none is lost.

@@ -3,11 +3,12 @@
 use super::control::tell;
 use super::messages::{Inbox, ToShard};
 use super::{Server, ServerConfig, StartError, bind};
-use crate::engine::{LaneConfig, Preemption, Registration, Script, ScriptError, preempt};
+use crate::engine::{LaneConfig, Preemption, Script, ScriptError, preempt};
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
-use crate::node::slots::{Bells, Shared};
+use crate::node::shared::Shared;
+use crate::node::slots::Bells;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig, ScriptChange};
 use crate::runtime::{cpus, preflight};
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
@@ -39,14 +40,6 @@ impl Scripts {
         }
         tell(inboxes, || ToShard::Wake);
     }
-}
-
-/// The functions that may have few calls at once.
-fn limits(registrations: &[Registration]) -> impl Iterator<Item = (&str, usize)> {
-    registrations.iter().filter_map(|function| {
-        let max = function.options.max_concurrent?;
-        Some((function.name.as_str(), max))
-    })
 }
 
 impl Server {
@@ -82,7 +75,11 @@ impl Server {
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
         let bells = Bells::new(shards);
-        let shared = Shared::default().after(limits(&registrations), &bells);
+        let shared = match node.caller_rate {
+            Some(_) => Shared::default().with_caller_meters(),
+            None => Shared::default(),
+        };
+        let shared = shared.after(&registrations, &bells);
         let sockets = bind(config, shards)?;
         // Filled as the shards are prepared, in their order.
         let changes = RefCell::new(Vec::new());
@@ -162,7 +159,7 @@ impl Server {
         });
         match all {
             Ok(()) => {
-                scripts.shared = scripts.shared.after(limits(&registrations), &scripts.bells);
+                scripts.shared = scripts.shared.after(&registrations, &scripts.bells);
                 let shared = &scripts.shared;
                 scripts.tell(&running.inboxes, || ScriptChange::Adopt(shared.clone()));
             }

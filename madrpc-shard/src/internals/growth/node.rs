@@ -7,7 +7,7 @@ use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::service::{Io, Service};
 use crate::node::lanes::{Lanes, Making, RETURN_INTERVAL};
-use crate::node::slots::Shared;
+use crate::node::shared::Shared;
 use crate::node::{Node, NodeConfig};
 use madrpc_core::value::Value;
 use std::time::{Duration, Instant};
