@@ -113,7 +113,11 @@ impl Orchestrator {
         if target >= self.nodes.len() {
             self.nodes.resize(target + 1, NOBODY);
         }
-        self.nodes[target] = self.counters.node(name);
+        let before = std::mem::replace(&mut self.nodes[target], self.counters.node(name));
+        // The number of one that is gone is given to another, so that no more names are kept than there were nodes at a time.
+        if before != NOBODY && !self.nodes.contains(&before) {
+            self.counters.forget_node(before);
+        }
     }
 
     fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {

@@ -23,6 +23,8 @@ const EXAMPLES: [(&str, &[&str]); 12] = [
     ("tls_cert", &["/etc/madrpc/tls/cert.pem"]),
     ("tls_key", &["/etc/madrpc/tls/key.pem"]),
     ("log", &["info"]),
+    ("wait_limit", &["100ms"]),
+    ("caller_rate", &["1000"]),
 ];
 
 /// The file.
