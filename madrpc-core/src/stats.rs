@@ -14,7 +14,8 @@ mod sum;
 mod upstream;
 
 pub use counters::{
-    Counter, Counters, OTHER_FUNCTIONS, Part, ROWS_MAX, Tally, UNKNOWN, UNKNOWN_FUNCTIONS,
+    Counter, Counters, GONE_NODES, OTHER_FUNCTIONS, Part, ROWS_MAX, Tally, UNKNOWN,
+    UNKNOWN_FUNCTIONS,
 };
 pub use latency::Latency;
 pub use snapshot::{Row, Snapshot};

@@ -26,6 +26,16 @@ pub(crate) struct CallLimitArgs {
     #[arg(long, value_name = "N", default_value = "4096", value_parser = count)]
     pub(crate) queue_limit: usize,
 
+    /// The longest that a call may be expected to take where others are before it; one that would take longer is refused at once
+    /// [default: three quarters of the time until its deadline, which holds in any case]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub(crate) wait_limit: Option<Duration>,
+
+    /// Calls of one caller (a certificate) in a second on the whole node, and as many at once; those beyond are refused with a hint
+    /// when to come back [default: no bound]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) caller_rate: Option<usize>,
+
     /// Give every call a fresh context; per function: isolate
     #[arg(long)]
     pub(crate) isolate: bool,

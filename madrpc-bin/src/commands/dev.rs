@@ -13,6 +13,8 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     let script = Script::read(&args.script)?;
     let settings = NodeConfig {
         queue_max: args.limits.queue_limit,
+        wait_max: args.limits.wait_limit,
+        caller_rate: args.limits.caller_rate,
         lane: args.limits.lane(),
         ..NodeConfig::default()
     };

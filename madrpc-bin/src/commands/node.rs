@@ -44,6 +44,8 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         pool_size: args.pool_size,
         slice: (!args.no_slice).then_some(args.slice),
         queue_max: args.limits.queue_limit,
+        wait_max: args.limits.wait_limit,
+        caller_rate: args.limits.caller_rate,
         lane: lane.clone(),
         announces: !orchestrators.is_empty(),
         orchestrators,

@@ -16,6 +16,9 @@ pub(super) struct Options {
     stack_kb: Option<f64>,
     body_kb: Option<f64>,
     queue: Option<u64>,
+    max_concurrent: Option<u64>,
+    rate: Option<u64>,
+    burst: Option<u64>,
 }
 
 impl From<&FunctionOptions> for Options {
@@ -30,6 +33,9 @@ impl From<&FunctionOptions> for Options {
             stack_kb: part(options.stack_bytes, 1 << 10),
             body_kb: part(options.body_bytes, 1 << 10),
             queue: options.queue_max,
+            max_concurrent: options.max_concurrent,
+            rate: options.rate,
+            burst: options.burst,
         }
     }
 }
@@ -52,6 +58,11 @@ pub(super) fn describe(options: &FunctionOptions) -> String {
             .body_bytes
             .map(|bytes| format!("bodies {} KiB", bytes >> 10)),
         options.queue_max.map(|calls| format!("queue {calls}")),
+        options
+            .max_concurrent
+            .map(|calls| format!("at most {calls} at once")),
+        options.rate.map(|calls| format!("{calls} a second")),
+        options.burst.map(|calls| format!("bursts of {calls}")),
     ];
     let words: Vec<String> = words.into_iter().flatten().collect();
     match words.is_empty() {
@@ -83,7 +94,7 @@ mod tests {
         let json = serde_json::to_value(Options::from(&options())).unwrap();
         let expected = serde_json::json!({
             "idempotent": true, "isolate": false, "timeoutMs": 1500.0, "cpuMs": null, "memoryMb": 0.5,
-            "stackKb": null, "bodyKb": null, "queue": null,
+            "stackKb": null, "bodyKb": null, "queue": null, "maxConcurrent": null, "rate": null, "burst": null,
         });
         assert_eq!(json, expected);
     }

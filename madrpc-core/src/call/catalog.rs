@@ -55,6 +55,12 @@ pub struct FunctionOptions {
     pub body_bytes: Option<u64>,
     /// Calls that wait for a lane of one shard.
     pub queue_max: Option<u64>,
+    /// Calls under way at the same time, on the whole node.
+    pub max_concurrent: Option<u64>,
+    /// Calls in a second, on the whole node.
+    pub rate: Option<u64>,
+    /// As many of them at once.
+    pub burst: Option<u64>,
     /// Each call has a context of its own.
     pub isolate: bool,
 }

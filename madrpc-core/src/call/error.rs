@@ -4,9 +4,11 @@
 //! A node, an orchestrator and a client all speak of a failed call with this one type.
 
 use super::bill::Bill;
+use super::fields::{Fields, ReplyFields};
 use crate::value::Value;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 
 /// Why a call has no result.
 ///
@@ -152,6 +154,13 @@ pub struct CallError {
     /// What the call cost nevertheless; only at the caller, and only where a server answered.
     #[serde(skip)]
     pub bill: Option<Box<Bill<String>>>,
+    /// When it is worth while to try again, where a server has said so, which it does beside [`ErrorKind::Overloaded`]: it travels
+    /// as a field.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+    /// It was refused for what its caller has had, and not for what its server has to do: another would refuse it as well.
+    #[serde(skip)]
+    pub of_caller: bool,
 }
 
 impl CallError {
@@ -163,6 +172,8 @@ impl CallError {
             may_have_run: false,
             exception: None,
             bill: None,
+            retry_after: None,
+            of_caller: false,
         }
     }
 
@@ -185,6 +196,41 @@ impl CallError {
         })
     }
 
+    /// The error in the body of a failure that came with these fields.
+    #[must_use]
+    pub fn from_failure(body: &[u8], fields: Fields<'_>) -> Self {
+        let ReplyFields {
+            retry_after_ms,
+            of_caller,
+            ..
+        } = fields.of_reply();
+        Self {
+            retry_after: retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
+            of_caller,
+            ..Self::from_body(body)
+        }
+    }
+
+    /// What it says in fields.
+    #[must_use]
+    pub fn fields(&self) -> ReplyFields {
+        let ms = |after: Duration| u32::try_from(after.as_millis().max(1)).unwrap_or(u32::MAX);
+        ReplyFields {
+            load: None,
+            retry_after_ms: self.retry_after.map(ms),
+            of_caller: self.of_caller,
+        }
+    }
+
+    /// The same, which is worth while to be tried again after so long.
+    #[must_use]
+    pub fn with_retry_after(self, after: Duration) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..self
+        }
+    }
+
     /// The function threw.
     #[must_use]
     pub fn thrown(exception: Exception) -> Self {
@@ -203,7 +249,11 @@ impl CallError {
 
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.message)
+        write!(f, "{}: {}", self.kind, self.message)?;
+        match self.retry_after {
+            Some(after) => write!(f, "; try again in {} ms", after.as_millis()),
+            None => Ok(()),
+        }
     }
 }
 

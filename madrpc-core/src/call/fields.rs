@@ -29,6 +29,7 @@ mod call {
 mod reply {
     pub(super) const LOAD: u32 = 1;
     pub(super) const RETRY_AFTER_MS: u32 = 2;
+    pub(super) const OF_CALLER: u32 = 3;
 }
 
 /// What a call may say beside its header.
@@ -53,6 +54,8 @@ pub struct ReplyFields {
     pub load: Option<Load>,
     /// When it is worth while to try again, in milliseconds; beside `Overloaded`.
     pub retry_after_ms: Option<u32>,
+    /// It was refused for what its caller has had, which says nothing of the shard; beside `Overloaded`.
+    pub of_caller: bool,
 }
 
 /// What a shard of a node has to do.
@@ -121,6 +124,7 @@ impl<'a> Fields<'a> {
         ReplyFields {
             load: self.read(reply::LOAD),
             retry_after_ms: self.read(reply::RETRY_AFTER_MS),
+            of_caller: self.read(reply::OF_CALLER).unwrap_or_default(),
         }
     }
 }
@@ -154,6 +158,9 @@ impl ReplyFields {
         }
         if let Some(after) = &self.retry_after_ms {
             field(out, reply::RETRY_AFTER_MS, after);
+        }
+        if self.of_caller {
+            field(out, reply::OF_CALLER, &true);
         }
     }
 }
@@ -203,6 +210,7 @@ mod tests {
                 free_lanes: u32::MAX,
             }),
             retry_after_ms: Some(250),
+            of_caller: true,
         };
         let mut bytes = Vec::new();
         reply.write(&mut bytes);

@@ -1,5 +1,6 @@
 //! Which members have a function.
 
+use super::busy::Busy;
 use super::load::Cost;
 use crate::balance::{Members, RoundRobin};
 use crate::call::Announcement;
@@ -21,6 +22,8 @@ pub(super) struct Function {
     pub(super) members: RoundRobin,
     /// Those of them where a call may run twice.
     idempotent: Members,
+    /// Those of them that have said when they take calls of it again.
+    pub(super) busy: Busy,
     /// What its calls cost, where that is looked at.
     pub(super) cost: Cost,
     /// The driver's own number for it.
@@ -82,6 +85,7 @@ impl Functions {
                     name: name.as_str().into(),
                     members: RoundRobin::default(),
                     idempotent: Members::default(),
+                    busy: Busy::default(),
                     cost: Cost::default(),
                     mark: None,
                 };

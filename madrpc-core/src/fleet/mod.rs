@@ -4,6 +4,7 @@
 //! **member** is a node as a router sees it, or an orchestrator as a client with several of them does.
 
 mod budget;
+mod busy;
 mod copies;
 mod functions;
 mod health;

@@ -115,7 +115,15 @@ impl Outbox {
         let kind = error.kind;
         // Strings and numbers: postcard refuses none of them.
         let body = postcard::to_stdvec(error).unwrap_or_default();
-        self.send(&Header::Failure { id, kind, bill }, &body);
+        let header = Header::Failure { id, kind, bill };
+        match error.retry_after.is_some() || error.of_caller {
+            true => {
+                let mut fields = Vec::new();
+                error.fields().write(&mut fields);
+                self.send_with(&header, Fields(&fields), &body);
+            }
+            false => self.send(&header, &body),
+        }
     }
 
     pub(super) fn taken_bytes(&self) -> u64 {

@@ -23,6 +23,9 @@ pub const OTHER_FUNCTIONS: &str = "(other)";
 /// The row of names that no node has been found to know.
 pub const UNKNOWN_FUNCTIONS: &str = "(unknown)";
 
+/// The node under which is counted what those ran that have left.
+pub const GONE_NODES: &str = "(gone)";
+
 /// The number that all names have together that nobody is known to have registered.
 pub const UNKNOWN: usize = 0;
 
@@ -83,7 +86,12 @@ pub struct Counters {
     /// Only names that are registered are in it, so nobody can make it slow.
     numbers: HashMap<Arc<str>, usize, RandomState>,
     functions: Vec<Function>,
+    /// Rows of nodes that are gone are free: nothing is counted in them.
     tallies: Vec<Tally>,
+    free: Vec<usize>,
+    /// Numbers of nodes that are gone, and that of all of them together.
+    free_nodes: Vec<usize>,
+    gone: Option<usize>,
     /// Of the rows, those of [`UNKNOWN`] and [`OTHER`].
     shared: usize,
 }
@@ -104,6 +112,9 @@ impl Counters {
             numbers: HashMap::default(),
             functions: Vec::new(),
             tallies: Vec::new(),
+            free: Vec::new(),
+            free_nodes: Vec::new(),
+            gone: None,
             shared: 0,
         };
         // In the order of their numbers, and not to be found by name: a script may register functions that are called so.
@@ -122,10 +133,45 @@ impl Counters {
     /// The number of a node, which it gets now where it is new.
     pub fn node(&mut self, name: &str) -> usize {
         let known = self.nodes.iter().position(|node| **node == *name);
-        known.unwrap_or_else(|| {
-            self.nodes.push(name.into());
-            self.nodes.len() - 1
+        known.unwrap_or_else(|| match self.free_nodes.pop() {
+            Some(free) => {
+                self.nodes[free] = name.into();
+                free
+            }
+            None => {
+                self.nodes.push(name.into());
+                self.nodes.len() - 1
+            }
         })
+    }
+
+    /// A node has left: what it has run counts as that of [`GONE_NODES`] from now on, and its number may be given to another.
+    pub fn forget_node(&mut self, node: usize) {
+        if node >= self.nodes.len() || self.free_nodes.contains(&node) || self.gone == Some(node) {
+            return;
+        }
+        let gone = match self.gone {
+            Some(gone) => gone,
+            None => {
+                self.nodes.push(GONE_NODES.into());
+                *self.gone.insert(self.nodes.len() - 1)
+            }
+        };
+        for function in 0..self.functions.len() {
+            let rows = &mut self.functions[function].rows;
+            let Ok(at) = rows.binary_search_by_key(&node, |&(node, _)| node) else {
+                continue;
+            };
+            let (_, row) = rows.remove(at);
+            let left = std::mem::take(&mut self.tallies[row].counter);
+            self.free.push(row);
+            self.shared -= usize::from(function <= OTHER);
+            if let Some(row) = self.row(function, gone) {
+                self.tallies[row].counter.merge(&left);
+            }
+        }
+        self.nodes[node] = "".into();
+        self.free_nodes.push(node);
     }
 
     /// The number of a function that is known.
@@ -178,15 +224,24 @@ impl Counters {
             Ok(at) => return Some(rows[at].1),
             Err(at) => at,
         };
-        if !is_shared && self.tallies.len() - self.shared >= ROWS_MAX {
+        if !is_shared && self.tallies.len() - self.free.len() - self.shared >= ROWS_MAX {
             return self.row(OTHER, node);
         }
-        let row = self.tallies.len();
-        self.tallies.push(Tally {
+        let tally = Tally {
             node: Arc::clone(self.nodes.get(node)?),
             function: Arc::clone(name),
             counter: Counter::default(),
-        });
+        };
+        let row = match self.free.pop() {
+            Some(free) => {
+                self.tallies[free] = tally;
+                free
+            }
+            None => {
+                self.tallies.push(tally);
+                self.tallies.len() - 1
+            }
+        };
         rows.insert(at, (node, row));
         self.shared += usize::from(is_shared);
         Some(row)
@@ -196,8 +251,12 @@ impl Counters {
     #[must_use]
     pub fn part(&self, from: usize) -> Part {
         let end = from.saturating_add(ROWS_PER_PART).min(self.tallies.len());
+        let tallies = self.tallies.get(from..end).unwrap_or_default().iter();
         Part {
-            tallies: self.tallies.get(from..end).unwrap_or_default().to_vec(),
+            tallies: tallies
+                .filter(|tally| tally.counter.calls > 0)
+                .cloned()
+                .collect(),
             next: (end < self.tallies.len()).then_some(end),
         }
     }
@@ -281,6 +340,46 @@ mod tests {
         assert_eq!(counters.numbers.len(), ROWS_MAX);
         let late = counters.number("function 4400");
         assert_eq!(counters.name(late), Some(OTHER_FUNCTIONS));
+    }
+
+    /// Bytes of the rows, and of what they hold.
+    fn bytes(counters: &Counters) -> usize {
+        let rows = counters.tallies.iter();
+        let histograms = rows.map(|tally| tally.counter.latency.bytes());
+        histograms.sum::<usize>() + counters.tallies.len() * size_of::<Tally>()
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "thousands of rows are minutes")]
+    fn nodes_that_have_left_are_forgotten_and_what_they_ran_is_not() {
+        const FUNCTIONS: usize = 20;
+        let mut counters = Counters::new(["(none)", "stays"]);
+        let functions: Vec<usize> = (0..FUNCTIONS)
+            .map(|function| counters.number(&format!("function {function}")))
+            .collect();
+        let mut first_bytes = 0;
+        for number in 0..2000 {
+            let node = counters.node(&format!("node {number}"));
+            for function in functions.iter().chain([&UNKNOWN]) {
+                counters.record(*function, node, 100_000, None);
+                counters.record(*function, 1, 100_000, None);
+            }
+            counters.forget_node(node);
+            counters.forget_node(node);
+            if number == 1 {
+                first_bytes = bytes(&counters);
+            }
+        }
+        // Those of the one that stays, of those that have left, and of the last one.
+        assert_eq!(bytes(&counters), first_bytes);
+        assert!(first_bytes < 3 * (FUNCTIONS + 1) * 4096, "{first_bytes}");
+        assert!(counters.nodes.len() <= 4, "{:?}", counters.nodes);
+        let rows = rows(&counters);
+        assert_eq!(rows.len(), 2 * (FUNCTIONS + 1));
+        for (node, _, calls) in rows {
+            assert!(node == GONE_NODES || node == "stays", "{node}");
+            assert_eq!(calls, 2000);
+        }
     }
 
     #[test]

@@ -71,6 +71,12 @@ impl Latency {
         self.0.max()
     }
 
+    /// What its counts take.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.distinct_values() * size_of::<u64>()
+    }
+
     /// Calls counted.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -122,7 +128,7 @@ mod tests {
             let mut latency = Latency::default();
             (0..=longest.ilog2()).for_each(|bit| latency.record(1 << bit));
             latency.record(longest);
-            latency.0.distinct_values() * size_of::<u64>()
+            latency.bytes()
         };
         assert_eq!(bytes(1), 256);
         assert_eq!(bytes(1_000), 896);

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// Calls of one function at one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The node that ran them; `(none)` where an orchestrator found none.
+    /// The node that ran them; `(none)` where an orchestrator found none, and `(gone)` for those that have left.
     pub node: String,
     /// The registered name, or [`UNKNOWN_FUNCTIONS`] or [`OTHER_FUNCTIONS`].
     pub function: String,

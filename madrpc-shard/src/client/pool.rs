@@ -217,9 +217,11 @@ fn settle(reply: ReplySender, outcome: Outcome<'_>) {
             body: body.to_bytes(),
             bill: bill.to_owned_bill(),
         }),
-        Outcome::Failure { bill, body, .. } => Err(CallError {
+        Outcome::Failure {
+            bill, fields, body, ..
+        } => Err(CallError {
             bill: Some(Box::new(bill.to_owned_bill())),
-            ..CallError::from_body(&body)
+            ..CallError::from_failure(&body, fields)
         }),
         Outcome::Lost(error) => Err(match error.kind {
             ErrorKind::DeadlineExceeded => CallError {

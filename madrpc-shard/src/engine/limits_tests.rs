@@ -34,7 +34,7 @@ fn options_are_read() {
     assert_eq!(options_of("undefined"), Ok(Options::default()));
     assert_eq!(options_of("{}"), Ok(Options::default()));
     let all = "{ idempotent: true, isolate: true, timeoutMs: 5000, cpuMs: 20, memoryMb: 2, stackKb: 64, bodyKb: 3, \
-               queue: 7 }";
+               queue: 7, maxConcurrent: 2, rate: 50, burst: 5 }";
     let expected = Options {
         idempotent: true,
         isolate: true,
@@ -44,6 +44,9 @@ fn options_are_read() {
         stack_bytes: Some(64 << 10),
         body_bytes: Some(3 << 10),
         queue_max: Some(7),
+        max_concurrent: Some(2),
+        rate: Some(50),
+        burst: Some(5),
     };
     assert_eq!(options_of(all), Ok(expected));
     let some = "{ timeoutMs: undefined, idempotent: false, memoryMb: 1 }";

@@ -12,6 +12,9 @@
     stackKb: [16, 768],
     bodyKb: [1, 65536],
     queue: [1, 1000000],
+    maxConcurrent: [1, 1000000],
+    rate: [1, 1000000],
+    burst: [1, 1000000],
   };
   const names = Object.keys(kinds);
   const refuse = (text) => { throw new TypeError(`madrpc.register: "${name}": ${text}`); };
@@ -38,6 +41,7 @@
     const nearest = names.map((known) => [distance(word.slice(0, 40), known), known]).sort((a, b) => a[0] - b[0])[0];
     refuse(`there is no option ${shown(word)}; ${nearest[0] <= 4 ? `did you mean ${nearest[1]}?` : `there are: ${names.join(", ")}`}`);
   }
+  if (options.burst !== undefined && options.rate === undefined) refuse("burst is nothing without rate");
   return names.map((option) => {
     const kind = kinds[option];
     const value = options[option];

@@ -27,6 +27,12 @@ pub struct Options {
     pub body_bytes: Option<usize>,
     /// `queue`: calls of the function that wait for a lane of one shard.
     pub queue_max: Option<usize>,
+    /// `maxConcurrent`: calls of the function that are under way at the same time, on all shards of the node together.
+    pub max_concurrent: Option<usize>,
+    /// `rate`: calls of the function in a second, on all shards of the node together.
+    pub rate: Option<usize>,
+    /// `burst`: as many may come at once. Default: as many as in a second.
+    pub burst: Option<usize>,
 }
 
 /// A function that a script registers.
@@ -54,6 +60,9 @@ impl Options {
             stack_bytes: number(5)?.map(|kilobytes| bytes(kilobytes, 1 << 10)),
             body_bytes: number(6)?.map(|kilobytes| bytes(kilobytes, 1 << 10)),
             queue_max: number(7)?.map(|calls| bytes(calls, 1)),
+            max_concurrent: number(8)?.map(|calls| bytes(calls, 1)),
+            rate: number(9)?.map(|calls| bytes(calls, 1)),
+            burst: number(10)?.map(|calls| bytes(calls, 1)),
         })
     }
 

@@ -10,6 +10,7 @@ use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{SocketGroup, SteeringChoice};
 use crate::net::transport::accepting_config;
+use crate::node::shared::Shared;
 use crate::node::{Node, NodeConfig, ScriptChange};
 use crate::server::control::ToControl;
 use crate::server::messages::{Inbox, ToShard};
@@ -52,6 +53,7 @@ impl NodeShard {
         let mut sockets = SocketGroup::bind(address, 1, SteeringChoice::Auto)?;
         let socket = sockets.sockets.pop().ok_or("no socket")?;
         let (name, now) = (sockets.address.to_string(), Instant::now());
+        let listener = Listener::new()?;
         let seat = Seat {
             shard: 0,
             shards: 1,
@@ -60,6 +62,7 @@ impl NodeShard {
             name: name.clone(),
             started: now,
             beacon: Arc::default(),
+            bell: Arc::clone(listener.bell()),
         };
         let accepting = Accepting {
             config: accepting_config(identity)?,
@@ -72,11 +75,18 @@ impl NodeShard {
         let budget = Budget::new(memory_max);
         let (changes, changed) = channel();
         let (to_shard, messages) = unbounded();
-        let listener = Listener::new()?;
         let inbox = Inbox::new(to_shard, listener.bell());
         let (to_control, control) = channel();
         let config = NodeConfig::default();
-        let node = Node::new(&seat, script, &config, lanes, changed, &budget, now)?;
+        let node = Node::new(
+            &seat,
+            script,
+            &config,
+            lanes,
+            (changed, &Shared::default()),
+            &budget,
+            now,
+        )?;
         let executor = LocalExecutorBuilder::new(Placement::Unbound).make()?;
         let socket = executor.run(async { Socket::new(socket) })?;
         let bytes = Rc::clone(&budget);
@@ -146,7 +156,7 @@ impl NodeShard {
 
     /// Goes over to the script that is loaded, if there is one.
     pub fn adopt(&mut self) {
-        self.change(ScriptChange::Adopt);
+        self.change(ScriptChange::Adopt(Shared::default()));
     }
 
     fn change(&mut self, change: ScriptChange) {

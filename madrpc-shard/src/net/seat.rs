@@ -1,5 +1,6 @@
 //! A shard's place among those of its server.
 
+use super::bell::Bell;
 use super::dial::Sessions;
 use super::steer::Steering;
 use crate::runtime::beacon::Beacon;
@@ -19,6 +20,8 @@ pub(crate) struct Seat {
     pub(crate) started: Instant,
     /// Where it shows who has its core.
     pub(crate) beacon: Arc<Beacon>,
+    /// What wakes it.
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Seat {

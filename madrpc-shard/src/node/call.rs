@@ -3,6 +3,8 @@
 use super::children::Children;
 use super::family::Member;
 use super::functions::Registered;
+use super::limited::LimitKey;
+use super::slots::Slot;
 use crate::engine::Lane;
 use crate::net::budget::Held;
 use crate::net::endpoint::SessionKey;
@@ -50,6 +52,15 @@ pub(super) struct Ticket {
     pub(super) depth: u8,
     /// Of which family it is, where it is a call of a call, or has made one.
     pub(super) member: Option<Member>,
+    /// That of its function, where that has a limit; it is given back with the ticket, whatever becomes of the call.
+    pub(super) slot: Option<Slot>,
+}
+
+impl Ticket {
+    /// The limit that it needs a slot of before it may have a lane.
+    pub(super) fn lacks_slot_of(&self) -> Option<LimitKey> {
+        self.function.limit.filter(|_| self.slot.is_none())
+    }
 }
 
 /// A call that waits for a lane.

@@ -6,8 +6,11 @@
 //! Those that wait for a lane or want the core are in rows of their caller, and callers with such rows take turns
 //! ([`Rows`]): how many calls one of them has is no matter of the others'.
 
+mod lines;
+
 use super::call::{CallKey, Queued, Running, Ticket};
 use super::family::Member;
+use super::limited::Limits;
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
 use crate::net::shares::AccountKey;
@@ -50,6 +53,7 @@ pub(super) enum Due {
 /// The calls that are not over.
 pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
+    pub(super) limits: Limits,
     /// Who had most in the queue, and of calls of calls, when it last got longer.
     longest: [Option<AccountKey>; 2],
     /// Calls of calls that have had a lane since another call had one.
@@ -93,9 +97,10 @@ impl Calls {
 
 /// Handlers.
 impl Calls {
-    pub(super) fn new(budget: &Rc<Budget>, now: Instant) -> Self {
+    pub(super) fn new(budget: &Rc<Budget>, shard: u16, now: Instant) -> Self {
         Self {
             rows: Rows::new(),
+            limits: Limits::new(shard.into()),
             longest: [None; 2],
             children_in_a_row: 0,
             budget: Rc::clone(budget),
@@ -118,7 +123,12 @@ impl Calls {
         let row = queue_of(&queued.ticket);
         let (deadline, caller) = (queued.ticket.deadline, queued.ticket.caller);
         self.note_queued(&queued, true);
+        let limit = queued.ticket.lacks_slot_of();
         let key = self.insert(row, caller, deadline, State::Queued(queued));
+        if let Some(limit) = limit {
+            self.stand_in_line(key, limit, caller);
+            return key;
+        }
         let longest = &mut self.longest[usize::from(row == Row::Children)];
         let waiting = |caller| self.rows.of(caller).waiting(row);
         if waiting(caller) > longest.map_or(0, waiting) {
@@ -210,7 +220,14 @@ impl Calls {
 
     fn insert(&mut self, row: Row, caller: AccountKey, until: Instant, state: State) -> CallKey {
         let timer = self.timers.insert(until, CallKey(self.rows.next_key()));
-        CallKey(self.rows.push(row, caller, Entry { timer, state }))
+        let expected_us = match &state {
+            State::Queued(Queued { ticket, .. }) | State::Running(Running { ticket, .. }) => {
+                ticket.function.cost.get().us()
+            }
+            State::Away => 0,
+        };
+        let entry = Entry { timer, state };
+        CallKey(self.rows.push(row, caller, expected_us, entry))
     }
 
     fn enter(&mut self, key: CallKey, row: Row) {
@@ -224,10 +241,17 @@ impl Calls {
         }
     }
 
-    /// Puts the next call that a caller has in the queue aside.
+    /// Puts the next call that a caller has in the queue aside. What it waits for may take long: others have its slot meanwhile.
     pub(super) fn hold_first(&mut self, row: Row, caller: AccountKey) {
         if let Some((key, _)) = self.rows.front(row, caller) {
             self.hold(CallKey(key));
+            if let Some(Entry {
+                state: State::Queued(queued),
+                ..
+            }) = self.rows.get_mut(key)
+            {
+                queued.ticket.slot = None;
+            }
         }
     }
 
@@ -269,10 +293,14 @@ impl Calls {
         if !matches!(entry.state, State::Queued(_)) {
             return None;
         }
+        let is_in_line = self.rows.row_of(key.0) == Some(Row::Limited);
         let entry = self.rows.remove(key.0)?;
         self.timers.remove(entry.timer);
         match entry.state {
             State::Queued(queued) => {
+                if let Some(limit) = queued.ticket.function.limit.filter(|_| is_in_line) {
+                    self.limits.leave(limit);
+                }
                 self.note_queued(&queued, false);
                 Some(queued)
             }

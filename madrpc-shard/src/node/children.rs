@@ -149,6 +149,8 @@ impl Node {
         }
         let member = member.another(body.len(), io.now)?;
         let function = self.functions.named(&child.function)?;
+        let limit = function.limit;
+        let slot = limit.and_then(|limit| self.calls.limits.take(limit));
         let ticket = Ticket {
             origin: Origin::Parent(parent),
             caller,
@@ -157,7 +159,11 @@ impl Node {
             deadline: function.deadline(io.now, deadline),
             depth,
             member: Some(member),
+            slot,
         };
+        if let Some(error) = self.over_rate(&ticket, io, io.now) {
+            return Err(error);
+        }
         Ok(Child::Here(self.calls.enqueue(ticket, child.body)))
     }
 

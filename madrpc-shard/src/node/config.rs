@@ -25,6 +25,11 @@ pub struct NodeConfig {
     /// Calls that wait for a lane of one shard; those of callers beyond it are refused at once, the last of the caller who has
     /// most of them first. Default: [`DEFAULT_QUEUE_MAX`].
     pub queue_max: usize,
+    /// The longest that a call may be expected to take, where others are before it; those beyond it are refused at once. One that
+    /// is expected to pass its deadline is in any case. Default: no bound but the deadline.
+    pub wait_max: Option<Duration>,
+    /// Calls of one caller (a certificate) in a second, on all shards together, and as many at once. Default: no bound.
+    pub caller_rate: Option<usize>,
     /// What each call may use, and when its lane is replaced.
     pub lane: LaneConfig,
     /// The orchestrators that the calls of calls go through, one or the other; default: they stay on the shard of their caller.
@@ -39,6 +44,8 @@ impl Default for NodeConfig {
             pool_size: None,
             slice: Some(DEFAULT_SLICE),
             queue_max: DEFAULT_QUEUE_MAX,
+            wait_max: None,
+            caller_rate: None,
             lane: LaneConfig::default(),
             orchestrators: Vec::new(),
             announces: false,

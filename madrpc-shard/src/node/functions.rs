@@ -1,5 +1,9 @@
 //! What a node can run.
 
+use super::backlog::Cost;
+use super::limited::{LimitKey, Limits};
+use super::meter::{Meter, Rate};
+use super::shared::Shared;
 use crate::engine::{LaneConfig, Options, Registration};
 use crate::net::result_size::ResultSize;
 use foldhash::fast::RandomState;
@@ -10,6 +14,7 @@ use madrpc_core::stats::Counters;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Names that an error lists, of those that there are.
@@ -28,11 +33,17 @@ pub(super) struct Registered {
     pub(super) body_bytes: usize,
     /// Its calls that wait for a lane, where it has a bound of its own.
     pub(super) queue_max: Option<usize>,
+    /// How often it may be called, and what has come.
+    pub(super) rate: Option<(Rate, Arc<Meter>)>,
+    /// Its limit of calls at once, where it has one.
+    pub(super) limit: Option<LimitKey>,
     /// Whether each call needs a lane in which nothing ran but the script.
     pub(super) isolate: bool,
     /// Its calls that wait for a lane.
     pub(super) queued: Cell<usize>,
     pub(super) result_size: Cell<ResultSize>,
+    /// What a call costs.
+    pub(super) cost: Cell<Cost>,
     /// Which of the node's scripts has registered it.
     script: u64,
 }
@@ -64,6 +75,8 @@ impl Functions {
         registrations: &[Registration],
         config: &LaneConfig,
         counters: &mut Counters,
+        shared: &Shared,
+        limits: &mut Limits,
     ) -> Self {
         let mut functions = Self {
             by_name: HashMap::default(),
@@ -72,7 +85,7 @@ impl Functions {
             are_told: false,
             are_announced: false,
         };
-        functions.replace(registrations, config, counters);
+        functions.replace(registrations, config, counters, shared, limits);
         functions
     }
 
@@ -82,13 +95,21 @@ impl Functions {
         registrations: &[Registration],
         config: &LaneConfig,
         counters: &mut Counters,
+        shared: &Shared,
+        limits: &mut Limits,
     ) {
         self.script += 1;
         self.are_told = false;
         self.are_announced = false;
-        self.by_name.clear();
+        let before = std::mem::take(&mut self.by_name);
+        let limited = registrations.iter().filter_map(|function| {
+            let max = function.options.max_concurrent?;
+            Some((function.name.as_str(), shared.slots(&function.name, max)))
+        });
+        limits.replace(limited.collect());
         for (place, function) in registrations.iter().enumerate() {
             let options = &function.options;
+            let known = before.get(&function.name);
             let registered = Registered {
                 name: function.name.clone(),
                 place,
@@ -96,9 +117,17 @@ impl Functions {
                 timeout: options.timeout,
                 body_bytes: options.body_bytes.unwrap_or(config.body_bytes),
                 queue_max: options.queue_max,
+                rate: options.rate.map(|rate| {
+                    let rate = Rate::new(rate, options.burst);
+                    (rate, shared.meter(&function.name))
+                }),
+                limit: options
+                    .max_concurrent
+                    .and_then(|_| limits.find(&function.name)),
                 isolate: config.isolate || options.isolate,
                 queued: Cell::new(0),
                 result_size: Cell::default(),
+                cost: known.map(|known| known.cost.clone()).unwrap_or_default(),
                 script: self.script,
             };
             self.by_name
@@ -154,6 +183,9 @@ impl From<Options> for FunctionOptions {
             stack_bytes: options.stack_bytes.map(|bytes| bytes as u64),
             body_bytes: options.body_bytes.map(|bytes| bytes as u64),
             queue_max: options.queue_max.map(|calls| calls as u64),
+            max_concurrent: options.max_concurrent.map(|calls| calls as u64),
+            rate: options.rate.map(|calls| calls as u64),
+            burst: options.burst.map(|calls| calls as u64),
             isolate: options.isolate,
         }
     }

@@ -22,10 +22,14 @@
 //! running; another lane takes that, and one is made where none is free. So parents never block their children. Where many
 //! wait for long, what their lanes hold is compressed meanwhile.
 //!
+//! **Limits of a function.** One that may have few calls at once (`maxConcurrent`) has its slots on all shards together
+//! (`slots`). Its calls wait for them in lines of their own (`limited`), and then in the queue.
+//!
 //! **Making lanes** is done in slices too: at once while a call waits for the lane, else when nothing is to do, or in a
 //! tenth of the time. Who uses lanes up, by calls that are cut off or that wait in them, makes new ones: some are kept for
 //! callers who do not.
 
+mod backlog;
 mod call;
 mod calls;
 mod children;
@@ -33,13 +37,17 @@ mod config;
 mod family;
 mod functions;
 pub(crate) mod lanes;
+mod limited;
 mod memory;
+mod meter;
 mod packing;
 mod reload;
 mod reply;
 mod ring;
 mod rows;
 mod schedule;
+pub(crate) mod shared;
+pub(crate) mod slots;
 mod starting;
 mod turns;
 
@@ -56,6 +64,7 @@ use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::runtime::beacon::Beacon;
+use backlog::Rate;
 use bytes::Bytes;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
@@ -67,11 +76,13 @@ use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Announcement, Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN};
+use meter::CallerMeters;
 use packing::Packing;
 use reload::Staged;
 use reply::body_too_large;
 use rows::Counts;
 use schedule::TURN;
+use shared::Shared;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -91,11 +102,20 @@ pub(crate) struct Node {
     name: String,
     functions: Functions,
     calls: Calls,
+    /// Whether calls that wait for slots may have some, and did not in this turn.
+    has_slots_left: bool,
     /// What calls that are over have asked for.
     orphans: Orphans,
     families: Families,
     /// Calls that wait for a lane; those of callers beyond it are refused.
     queue_max: usize,
+    /// The longest that a call may be expected to take where others are before it, whatever its deadline.
+    wait_max: Option<Duration>,
+    rate: Rate,
+    /// How often each caller may call, and what has come of them.
+    caller_rate: Option<(meter::Rate, Arc<CallerMeters>)>,
+    /// What the meters' time counts from.
+    started: Instant,
     lanes: Lanes,
     packing: Packing,
     /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
@@ -120,20 +140,34 @@ impl Node {
         script: &Script,
         config: &NodeConfig,
         pool: usize,
-        changes: Receiver<ScriptChange>,
+        (changes, shared): (Receiver<ScriptChange>, &Shared),
         budget: &Rc<Budget>,
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, budget.limit(), now)?;
+        let mut calls = Calls::new(budget, seat.shard, now);
         let mut counters = Counters::new([seat.name.as_str()]);
         Ok(Self {
             shard: seat.shard,
             name: seat.name.clone(),
-            functions: Functions::new(lanes.registrations(), &config.lane, &mut counters),
-            calls: Calls::new(budget, now),
+            functions: Functions::new(
+                lanes.registrations(),
+                &config.lane,
+                &mut counters,
+                shared,
+                &mut calls.limits,
+            ),
+            calls,
+            has_slots_left: false,
             orphans: Orphans::default(),
             families: Families::new(),
             queue_max: config.queue_max,
+            wait_max: config.wait_max,
+            rate: Rate::new(now),
+            caller_rate: config
+                .caller_rate
+                .map(|rate| (meter::Rate::new(rate, None), shared.callers())),
+            started: seat.started,
             lanes,
             packing: Packing::default(),
             pool,
@@ -216,6 +250,7 @@ impl Service for Node {
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
             member: None,
+            slot: None,
         };
         // One who is ahead of the others waits until they have had their turn.
         let is_ahead = io.callers.is_ahead(caller);
@@ -231,6 +266,12 @@ impl Service for Node {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
+        if let Some(error) = self.over_rate(&ticket, io, now) {
+            return self.fail(&ticket, now, error, io);
+        }
+        if let Some(error) = self.too_late(&ticket, now) {
+            return self.fail(&ticket, now, error, io);
+        }
         if account.is_some()
             && let Some(account) = io.callers.origin(session, account)
             && let Some(root) = account.root
@@ -240,9 +281,13 @@ impl Service for Node {
                 Err(error) => return self.fail(&ticket, now, error, io),
             }
         }
+        if let Some(limit) = ticket.function.limit {
+            ticket.slot = self.calls.limits.take(limit);
+        }
         let counts = self.calls.rows.of(caller);
         let row = queue_of(&ticket);
         if !has_to_wait
+            && ticket.lacks_slot_of().is_none()
             && counts.waiting(row) == 0
             && counts.young_of(row) < self.pool
             && !ticket.member.as_ref().is_some_and(Member::is_full)
@@ -279,7 +324,7 @@ impl Service for Node {
     fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {
         let answer = match outcome {
             Outcome::Reply { body, .. } => Ok(body.to_bytes()),
-            Outcome::Failure { body, .. } => Err(CallError::from_body(&body)),
+            Outcome::Failure { fields, body, .. } => Err(CallError::from_failure(&body, fields)),
             Outcome::Lost(error) => Err(error),
         };
         self.answer(parent, answer);
@@ -290,10 +335,13 @@ impl Service for Node {
         self.take_due(io);
         self.pack_one(io);
         self.turns.last_look = io.now;
+        let has_calls = self.calls.rows.running() + self.calls.rows.queued() > 0;
+        self.rate.look(has_calls, io.now);
         self.look_after_held(io);
         self.look_after_starved(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
+        self.has_slots_left = self.calls.give_slots();
         self.start_queued(io);
         self.lanes.give_back(io.now);
         self.families.forget(io.now);
@@ -313,6 +361,7 @@ impl Service for Node {
 
     fn has_work(&self) -> bool {
         self.has_calls_to_run()
+            || self.has_slots_left
             || !self.orphans.is_empty()
             || self.lanes.wants()
             || self.staged.is_loading()

@@ -5,6 +5,7 @@
 //! that wait for a lane, and all later ones, run as the new script has them.
 
 use super::Node;
+use super::shared::Shared;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -16,8 +17,8 @@ pub(crate) type Prepared = Sender<Result<Vec<Registration>, ScriptError>>;
 pub(crate) enum ScriptChange {
     /// Load this script beside the one that runs, and say whether it can be used.
     Prepare(Script, Prepared),
-    /// Go over to the script that is loaded.
-    Adopt,
+    /// Go over to the script that is loaded, with what the shards share for its functions.
+    Adopt(Shared),
     /// Forget the script that is loaded.
     Discard,
 }
@@ -75,7 +76,7 @@ impl Node {
                     let config = self.lanes.config();
                     self.staged.prepare(script, &self.name, config, prepared);
                 }
-                ScriptChange::Adopt => self.adopt(),
+                ScriptChange::Adopt(shared) => self.adopt(&shared),
                 ScriptChange::Discard => self.staged = Staged::default(),
             }
         }
@@ -83,11 +84,16 @@ impl Node {
 
     /// Goes over to the script that is loaded, if there is one. Calls that wait for a lane find their functions anew when
     /// they get one.
-    fn adopt(&mut self) {
+    fn adopt(&mut self, shared: &Shared) {
         if let Some((script, Stage::Ready(lane, registrations))) = self.staged.0.take() {
             let config = self.lanes.config();
-            self.functions
-                .replace(&registrations, config, &mut self.counters);
+            self.functions.replace(
+                &registrations,
+                config,
+                &mut self.counters,
+                shared,
+                &mut self.calls.limits,
+            );
             self.lanes.replace(script, lane, registrations);
         }
     }

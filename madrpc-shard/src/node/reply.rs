@@ -3,6 +3,7 @@
 use super::Node;
 use super::call::{Origin, Queued, Running, Ticket};
 use super::calls::queue_of;
+use super::limited::LimitKey;
 use super::rows::Row;
 use crate::engine::Outcome;
 use crate::net::incoming::not_taken;
@@ -49,6 +50,13 @@ impl Node {
             ..
         } = &running;
         let kind = result.as_ref().err().map(|error| error.kind);
+        let mut cost = ticket.function.cost.get();
+        match kind {
+            None | Some(ErrorKind::JavaScript) => cost.note(*cpu),
+            Some(ErrorKind::DeadlineExceeded) => cost.note_at_least(*cpu),
+            Some(_) => {}
+        }
+        ticket.function.cost.set(cost);
         self.count(ticket, now, kind);
         let bytes = lane.output_bytes();
         if result.is_ok() {
@@ -149,7 +157,11 @@ impl Node {
         if let Some(limit) = function.queue_max
             && waiting >= limit
         {
-            return Some(self.full("of its calls", waiting, limit, "queue at register"));
+            let error = self.full("of its calls", waiting, limit, "queue at register");
+            return Some(error.with_retry_after(self.retry_after(ticket)));
+        }
+        if let Some(limit) = ticket.lacks_slot_of() {
+            return self.line_full(limit, ticket, io);
         }
         let rows = &self.calls.rows;
         let waiting = rows.length(queue_of(ticket)) + rows.length(Row::Held);
@@ -157,7 +169,30 @@ impl Node {
             return None;
         }
         let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
+        let error = error.with_retry_after(self.retry_after(ticket));
         match self.calls.make_room(ticket) {
+            Some(Queued { ticket, .. }) => {
+                self.fail(&ticket, io.now, error, io);
+                None
+            }
+            None => Some(error),
+        }
+    }
+
+    /// The same of one that waits for a slot of its function: it is in the way of no other function's.
+    fn line_full(
+        &mut self,
+        limit: LimitKey,
+        ticket: &Ticket,
+        io: &mut Io<'_, Self>,
+    ) -> Option<CallError> {
+        let waiting = self.calls.limits.waiting(limit);
+        if waiting < self.queue_max {
+            return None;
+        }
+        let of = "calls of a function that may have few at once";
+        let error = self.full(of, waiting, self.queue_max, "--queue-limit");
+        match self.calls.make_room_in_line(limit, ticket) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);
                 None

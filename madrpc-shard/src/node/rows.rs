@@ -25,14 +25,24 @@ pub(super) enum Row {
     Ending,
     /// Memory for its lane, as its caller has more than its part.
     Starved,
+    /// A slot of its function, in a line that is not kept here.
+    Limited,
 }
 
 /// The rows of which each caller has its own, from the first of [`Row`] on; all others have one for all.
 const OWN_ROWS: usize = 5;
 
-const ROWS: usize = 9;
+const ROWS: usize = 10;
 
 impl Row {
+    /// Whether a call in it wants the core now, or a lane to have it.
+    fn wants_core(self) -> bool {
+        match self {
+            Self::Queue | Self::Children | Self::Young | Self::YoungChildren | Self::Old => true,
+            Self::Held | Self::Waiting | Self::Ending | Self::Starved | Self::Limited => false,
+        }
+    }
+
     /// What a call in it counts for.
     fn counts(self) -> Counts {
         let mut counts = Counts::default();
@@ -40,6 +50,7 @@ impl Row {
             Self::Queue => counts.queued = 1,
             Self::Children => counts.children = 1,
             Self::Held => counts.held = 1,
+            Self::Limited => counts.limited = 1,
             Self::Young => (counts.young, counts.running, counts.lanes) = (1, 1, 1),
             Self::YoungChildren => {
                 (counts.young_children, counts.running, counts.lanes) = (1, 1, 1);
@@ -59,6 +70,8 @@ pub(super) struct Counts {
     pub(super) children: usize,
     /// Calls that wait until it reads its replies, or their families hold less.
     pub(super) held: usize,
+    /// Calls that wait for slots of their functions.
+    pub(super) limited: usize,
     /// Calls that want the core and have had it for few slices.
     pub(super) young: usize,
     /// The same, of calls of calls.
@@ -71,6 +84,19 @@ pub(super) struct Counts {
     pub(super) memory: usize,
     /// Bytes of calls of calls that wait for a lane.
     pub(super) children_bytes: usize,
+    /// What those calls are expected to cost that want the core, in microseconds of it.
+    pub(super) expected_us: u64,
+}
+
+/// What the calls are expected to cost that want the core, in microseconds of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Those of all callers.
+    pub(super) all_us: u64,
+    /// Those of one.
+    pub(super) own_us: u64,
+    /// Callers who have any, with this one.
+    pub(super) callers: usize,
 }
 
 impl Counts {
@@ -103,6 +129,7 @@ struct Caller {
 struct Item<T> {
     row: Row,
     caller: AccountKey,
+    expected_us: u32,
     value: T,
 }
 
@@ -112,6 +139,9 @@ pub(super) struct Rows<T> {
     callers: Vec<Caller>,
     common: [ListKey; ROWS - OWN_ROWS],
     lengths: [usize; ROWS],
+    /// What the calls that want the core are expected to cost, and the callers who have any of it.
+    expected_us: u64,
+    expected_of: usize,
     /// Callers with calls in the queue.
     pub(super) queues: Ring,
     /// Callers with calls that want the core.
@@ -141,6 +171,24 @@ impl<T> Rows<T> {
     pub(super) fn of(&self, caller: AccountKey) -> Counts {
         let caller = self.callers.get(caller.place());
         caller.map_or_else(Counts::default, |caller| caller.counts)
+    }
+
+    /// What there is to do beside a call of this caller.
+    #[inline]
+    pub(super) fn load(&self, caller: AccountKey) -> Load {
+        if self.expected_us == 0 {
+            return Load {
+                all_us: 0,
+                own_us: 0,
+                callers: 1,
+            };
+        }
+        let own_us = self.of(caller).expected_us;
+        Load {
+            all_us: self.expected_us,
+            own_us,
+            callers: self.expected_of + usize::from(own_us == 0),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -189,6 +237,17 @@ impl<T> Rows<T> {
         Some((key, &item.value))
     }
 
+    /// Calls in a list of [`Row::Limited`].
+    pub(super) fn line_length(&self, line: ListKey) -> usize {
+        self.items.length(line)
+    }
+
+    /// The first and the last call of such a list.
+    pub(super) fn line_ends(&self, line: ListKey) -> Option<(ItemKey, ItemKey)> {
+        let ((first, _), (last, _)) = (self.items.front(line)?, self.items.back(line)?);
+        Some((first, last))
+    }
+
     fn list(&self, row: Row, caller: AccountKey) -> Option<ListKey> {
         match (row as usize).checked_sub(OWN_ROWS) {
             Some(common) => self.common.get(common).copied(),
@@ -207,31 +266,61 @@ impl<T> Rows<T> {
             callers: Vec::new(),
             common,
             lengths: [0; ROWS],
+            expected_us: 0,
+            expected_of: 0,
             queues: Ring::default(),
             runners: Ring::default(),
         }
     }
 
-    /// Puts a call of this caller at the end of the row.
-    pub(super) fn push(&mut self, row: Row, caller: AccountKey, value: T) -> ItemKey {
-        let list = self.note_in(row, caller);
-        self.items.push_back(list, Item { row, caller, value })
+    /// Puts a call of this caller at the end of the row, which is expected to cost so much.
+    pub(super) fn push(
+        &mut self,
+        row: Row,
+        caller: AccountKey,
+        expected_us: u32,
+        value: T,
+    ) -> ItemKey {
+        let list = self.note_in(row, caller, expected_us);
+        let item = Item {
+            row,
+            caller,
+            expected_us,
+            value,
+        };
+        self.items.push_back(list, item)
     }
 
     /// Puts a call at the end of another row; it keeps its key.
     pub(super) fn enter(&mut self, key: ItemKey, row: Row) {
         if let Some(item) = self.items.get_mut(key) {
             let (before, caller) = (std::mem::replace(&mut item.row, row), item.caller);
-            self.note_out(before, caller);
-            let list = self.note_in(row, caller);
+            let expected_us = item.expected_us;
+            self.note_out(before, caller, expected_us);
+            let list = self.note_in(row, caller, expected_us);
             self.items.move_to(key, list);
         }
+    }
+
+    /// A list for [`Row::Limited`], which has to be empty when it is dropped again.
+    pub(super) fn add_line(&mut self) -> ListKey {
+        self.items.add_list()
+    }
+
+    pub(super) fn drop_line(&mut self, line: ListKey) {
+        self.items.drop_list(line);
+    }
+
+    /// Puts a call at the end of such a list; it keeps its key.
+    pub(super) fn enter_line(&mut self, key: ItemKey, line: ListKey) {
+        self.enter(key, Row::Limited);
+        self.items.move_to(key, line);
     }
 
     /// Takes a call out of its row.
     pub(super) fn remove(&mut self, key: ItemKey) -> Option<T> {
         let item = self.items.remove(key)?;
-        self.note_out(item.row, item.caller);
+        self.note_out(item.row, item.caller, item.expected_us);
         Some(item.value)
     }
 
@@ -268,15 +357,23 @@ impl<T> Rows<T> {
         caller
     }
 
-    fn note_in(&mut self, row: Row, account: AccountKey) -> ListKey {
+    fn note_in(&mut self, row: Row, account: AccountKey, expected_us: u32) -> ListKey {
         self.lengths[row as usize] += 1;
         let common = (row as usize).checked_sub(OWN_ROWS);
         let common = common.map(|common| self.common[common]);
+        if row.wants_core() && expected_us > 0 {
+            self.expected_us += u64::from(expected_us);
+            let expected = &mut self.caller(account).counts.expected_us;
+            let is_first = *expected == 0;
+            *expected += u64::from(expected_us);
+            self.expected_of += usize::from(is_first);
+        }
         let caller = self.caller(account);
         let (counts, one) = (&mut caller.counts, row.counts());
         counts.queued += one.queued;
         counts.children += one.children;
         counts.held += one.held;
+        counts.limited += one.limited;
         counts.young += one.young;
         counts.young_children += one.young_children;
         counts.running += one.running;
@@ -285,17 +382,25 @@ impl<T> Rows<T> {
         match row {
             Row::Queue | Row::Children => self.queues.add(account.place()),
             Row::Young | Row::YoungChildren | Row::Old => self.runners.add(account.place()),
-            Row::Held | Row::Waiting | Row::Ending | Row::Starved => {}
+            Row::Held | Row::Waiting | Row::Ending | Row::Starved | Row::Limited => {}
         }
         list
     }
 
-    fn note_out(&mut self, row: Row, account: AccountKey) {
+    fn note_out(&mut self, row: Row, account: AccountKey, expected_us: u32) {
         self.lengths[row as usize] -= 1;
+        if row.wants_core() && expected_us > 0 {
+            self.expected_us -= u64::from(expected_us);
+            let expected = &mut self.caller(account).counts.expected_us;
+            *expected -= u64::from(expected_us);
+            let is_last = *expected == 0;
+            self.expected_of -= usize::from(is_last);
+        }
         let (counts, one) = (&mut self.caller(account).counts, row.counts());
         counts.queued -= one.queued;
         counts.children -= one.children;
         counts.held -= one.held;
+        counts.limited -= one.limited;
         counts.young -= one.young;
         counts.young_children -= one.young_children;
         counts.running -= one.running;
@@ -343,56 +448,4 @@ impl<T> Rows<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_caller_has_rows_of_its_own_whoever_came_first() {
-        let mut rows = Rows::new();
-        let (late, early) = (AccountKey::new(1, 2), AccountKey::new(0, 1));
-        rows.push(Row::Queue, late, "late");
-        rows.push(Row::Queue, early, "early");
-        assert_eq!(rows.front(Row::Queue, early).unwrap().1, &"early");
-        assert_eq!(rows.next_queue(|_| false), Some((late, false)));
-        assert_eq!(rows.next_queue(|key| key == late), Some((early, false)));
-        assert_eq!((rows.length(Row::Queue), rows.of(early).queued), (2, 1));
-    }
-
-    #[test]
-    fn what_a_caller_has_is_counted_as_its_calls_go_from_row_to_row() {
-        let mut rows = Rows::new();
-        let (one, other) = (AccountKey::new(3, 1), AccountKey::new(4, 2));
-        let key = rows.push(Row::Young, one, 7);
-        rows.push(Row::Old, other, 8);
-        let counts = |young: usize, running: usize, lanes: usize| Counts {
-            young,
-            running,
-            lanes,
-            ..Counts::default()
-        };
-        assert_eq!((rows.running(), rows.of(one)), (2, counts(1, 1, 1)));
-        assert_eq!(rows.of(other), counts(0, 1, 1));
-        rows.enter(key, Row::Ending);
-        assert_eq!(rows.of(one), counts(0, 1, 1));
-        assert_eq!(rows.front_of_all(Row::Ending), Some((key, &7)));
-        assert_eq!(rows.next_runner(|_| false), Some((other, false)));
-        rows.enter(key, Row::Waiting);
-        assert_eq!((rows.running(), rows.row_of(key)), (1, Some(Row::Waiting)));
-        assert_eq!(rows.of(one), counts(0, 0, 1));
-        assert_eq!(rows.remove(key), Some(7));
-        assert_eq!(rows.remove(key), None);
-        assert_eq!(rows.of(one), counts(0, 0, 0));
-    }
-
-    #[test]
-    fn a_later_account_at_the_place_of_a_former_one_takes_its_turns() {
-        let mut rows = Rows::new();
-        rows.push(Row::Queue, AccountKey::new(0, 1), ());
-        rows.push(Row::Queue, AccountKey::new(0, 5), ());
-        rows.push(Row::Queue, AccountKey::new(0, 1), ());
-        assert_eq!(
-            rows.next_queue(|_| false),
-            Some((AccountKey::new(0, 5), false))
-        );
-    }
-}
+mod tests;

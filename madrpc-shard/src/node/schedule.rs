@@ -48,8 +48,15 @@ impl Node {
             match self.calls.next_due(io.now) {
                 Some(Due::Overdue(Queued { ticket, .. })) => {
                     let waited = io.now.saturating_duration_since(ticket.arrived).as_millis();
-                    let error =
-                        format!("the call waited {waited} ms for a lane, until its deadline");
+                    let error = match ticket.lacks_slot_of() {
+                        Some(_) => format!(
+                            "the call waited {waited} ms for others of `{}` to end, until its deadline (maxConcurrent at register)",
+                            ticket.function.name
+                        ),
+                        None => {
+                            format!("the call waited {waited} ms for a lane, until its deadline")
+                        }
+                    };
                     let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
                     self.fail(&ticket, io.now, error, io);
                 }
@@ -217,6 +224,9 @@ impl Node {
             asked.answers.set(0);
         }
         let time = now.duration_since(begun);
+        if running.key.is_some() || !matches!(progress, Progress::Done(_)) {
+            self.rate.note(time);
+        }
         running.cpu += time;
         running.slices += 1;
         running.since_slice = self.turns.slices_given;

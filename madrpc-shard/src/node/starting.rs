@@ -119,7 +119,7 @@ impl Node {
             return false;
         };
         let counts = self.calls.rows.of(caller);
-        let (arrived, depth) = (first.arrived, first.depth);
+        let (arrived, depth, lacks_slot) = (first.arrived, first.depth, first.slot.is_none());
         // An orchestrator's session is many callers': small results go on beside large ones that are not taken.
         if let Origin::Session { session, .. } = first.origin
             && io
@@ -148,6 +148,16 @@ impl Node {
                 return true;
             }
         };
+        if let Some(limit) = function.limit.filter(|_| lacks_slot) {
+            // Of a call that came under another script, or that was put aside meanwhile.
+            match self.calls.limits.take(limit) {
+                Some(slot) => self.calls.give_slot(row, caller, slot),
+                None => {
+                    self.calls.limit_first(row, caller, &function);
+                    return true;
+                }
+            }
+        }
         if let Some(claimed) = self.claim_lane(&function, row, depth, counts, is_ahead) {
             if let Some((
                 key,

@@ -113,7 +113,11 @@ impl Orchestrator {
         if target >= self.nodes.len() {
             self.nodes.resize(target + 1, NOBODY);
         }
-        self.nodes[target] = self.counters.node(name);
+        let before = std::mem::replace(&mut self.nodes[target], self.counters.node(name));
+        // The number of one that is gone is given to another, so that no more names are kept than there were nodes at a time.
+        if before != NOBODY && !self.nodes.contains(&before) {
+            self.counters.forget_node(before);
+        }
     }
 
     fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
@@ -250,9 +254,12 @@ impl Service for Orchestrator {
         match outcome {
             _ if !has_room => outbox.fail(id, Bill::default(), &not_taken()),
             Outcome::Reply { bill, body } => outbox.send(&Header::Reply { id, bill }, body),
-            Outcome::Failure { kind, bill, body } => {
-                outbox.send(&Header::Failure { id, kind, bill }, body);
-            }
+            Outcome::Failure {
+                kind,
+                bill,
+                fields,
+                body,
+            } => outbox.send_with(&Header::Failure { id, kind, bill }, fields, body),
             Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
         }
     }

@@ -151,6 +151,7 @@ impl Server {
                 name: name.clone(),
                 started,
                 beacon: Arc::default(),
+                bell: Arc::clone(listener.bell()),
             };
             beacons.push(Arc::clone(&seat.beacon));
             let (to_shard, messages) = unbounded();

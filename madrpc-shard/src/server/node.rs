@@ -9,12 +9,15 @@ use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
 use crate::net::transport::dialing_endpoint;
+use crate::node::shared::Shared;
+use crate::node::slots::Bells;
 use crate::node::{LANES_PER_SHARD, Node, NodeConfig, ScriptChange};
 use crate::runtime::{cpus, preflight};
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use madrpc_core::numbers::later;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,9 @@ const PREPARE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Scripts {
     /// What its lanes are told.
     lane: LaneConfig,
+    /// What its shards share.
+    shared: Shared,
+    bells: Arc<Bells>,
     changes: Vec<Sender<ScriptChange>>,
 }
 
@@ -67,9 +73,15 @@ impl Server {
                 "calls lose the core only where the engine asks, as with --preempt polling: {reason}"
             );
         }
-        script.load(&node.lane)?;
+        let (registrations, _) = script.load(&node.lane)?;
         let shards = cores.len();
         let lanes = node.pool_size.unwrap_or(LANES_PER_SHARD * shards);
+        let bells = Bells::new(shards);
+        let shared = match node.caller_rate {
+            Some(_) => Shared::default().with_caller_meters(),
+            None => Shared::default(),
+        };
+        let shared = shared.after(&registrations, &bells);
         let sockets = bind(config, shards)?;
         // Filled as the shards are prepared, in their order.
         let changes = RefCell::new(Vec::new());
@@ -78,6 +90,8 @@ impl Server {
             changes.borrow_mut().push(change);
             let (script, settings, identity) =
                 (script.clone(), node.clone(), config.identity.clone());
+            let shared = shared.clone();
+            bells.set(seat.shard.into(), &seat.bell);
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
             move |seat: &Seat, budget: &Rc<Budget>, now| {
                 let fronts = &settings.orchestrators;
@@ -91,7 +105,15 @@ impl Server {
                 let announcing = settings
                     .announces
                     .then(|| Announcing::new(fronts.clone(), (seat.shard, seat.shards), now));
-                let node = Node::new(seat, &script, &settings, share, changed, budget, now)?;
+                let node = Node::new(
+                    seat,
+                    &script,
+                    &settings,
+                    share,
+                    (changed, &shared),
+                    budget,
+                    now,
+                )?;
                 Ok::<_, StartError>(Served {
                     service: node,
                     upstreams: upstreams.transpose()?,
@@ -101,6 +123,8 @@ impl Server {
         })?;
         server.scripts = Some(Scripts {
             lane: node.lane.clone(),
+            shared,
+            bells,
             changes: changes.into_inner(),
         });
         Ok(server)
@@ -114,7 +138,7 @@ impl Server {
     /// # Errors
     /// Where the script cannot be used by one of the shards, or this is no node. Nothing has changed then.
     pub fn reload(&mut self, script: &Script) -> Result<Vec<String>, ScriptError> {
-        let (Some(scripts), Some(running)) = (&self.scripts, &self.running) else {
+        let (Some(scripts), Some(running)) = (&mut self.scripts, &self.running) else {
             return Err(ScriptError::new(format!(
                 "{} is no node and runs no script",
                 self.name
@@ -141,7 +165,11 @@ impl Server {
             }
         });
         match all {
-            Ok(()) => scripts.tell(&running.inboxes, || ScriptChange::Adopt),
+            Ok(()) => {
+                scripts.shared = scripts.shared.after(&registrations, &scripts.bells);
+                let shared = &scripts.shared;
+                scripts.tell(&running.inboxes, || ScriptChange::Adopt(shared.clone()));
+            }
             Err(error) => {
                 scripts.tell(&running.inboxes, || ScriptChange::Discard);
                 return Err(error);

@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 15] = [
+const EXAMPLES: [(&str, &[&str]); 17] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -26,6 +26,8 @@ const EXAMPLES: [(&str, &[&str]); 15] = [
     ("tls_cert", &["/etc/madrpc/tls/cert.pem"]),
     ("tls_key", &["/etc/madrpc/tls/key.pem"]),
     ("log", &["info"]),
+    ("wait_limit", &["100ms"]),
+    ("caller_rate", &["1000"]),
 ];
 
 /// The file.

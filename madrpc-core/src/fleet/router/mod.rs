@@ -172,6 +172,13 @@ impl Router {
         member.is_some_and(|member| member.functions.is_some() && member.script == script)
     }
 
+    /// A member has refused this call, and takes others of its function after so long.
+    pub fn set_busy(&mut self, attempt: &Attempt, number: usize, after: Duration, now: Instant) {
+        if let Some(function) = self.functions.get_mut(attempt.function()) {
+            function.busy.set(number, after, now);
+        }
+    }
+
     /// Whether a member has said nothing for too long: it gets no calls until it does.
     pub fn set_silent(&mut self, number: usize, is_silent: bool) {
         if let Some(Some(member)) = self.members.get_mut(number) {

@@ -32,8 +32,12 @@ impl Router {
         }
         let well = &self.well;
         let function = self.functions.get_mut(attempt.function());
+        let mut busy = None;
         let turns = match function {
-            Some(function) => &mut function.members,
+            Some(function) => {
+                busy = function.busy.is_any(now).then_some(&function.busy);
+                &mut function.members
+            }
             // The only one there is says itself that it does not have it, and knows more.
             None if self.count == 1 => &mut self.open,
             None => &mut self.wild,
@@ -41,7 +45,8 @@ impl Router {
         // Nearly always it is the next one.
         let picked = turns.pick(|number| {
             let is_well = well.get(number).copied().unwrap_or_default();
-            match is_well && !attempt.was_put_on(number) {
+            let is_busy = busy.is_some_and(|busy| busy.contains(number, now));
+            match is_well && !is_busy && !attempt.was_put_on(number) {
                 true => usable(number, true),
                 false => None,
             }
@@ -86,7 +91,8 @@ impl Router {
         let number = function.members.least(|number| {
             let member = self.members.get(number)?.as_ref()?;
             let is_well = self.well.get(number).copied().unwrap_or_default();
-            let is_candidate = is_well && !attempt.was_put_on(number);
+            let is_busy = function.busy.contains(number, now);
+            let is_candidate = is_well && !is_busy && !attempt.was_put_on(number);
             is_candidate.then(|| member.load.score(units, now))
         })?;
         let picked = usable(number, true)?;
@@ -181,8 +187,14 @@ impl Router {
         let (mut is_probe, mut is_any_well) = (false, false);
         let function = functions.get_mut(attempt.function());
         let is_known = function.is_some();
+        // Where all are, one of them may have less to do than it thought; but who was refused is not to ask again.
+        let mut busy = None;
         let turns = match function {
-            Some(function) => &mut function.members,
+            Some(function) => {
+                let is_retry = attempt.number() > 0;
+                busy = (is_retry && function.busy.is_any(now)).then_some(&function.busy);
+                &mut function.members
+            }
             None if self.count == 1 => &mut *open,
             None => &mut *wild,
         };
@@ -193,7 +205,8 @@ impl Router {
             }
             let picked = turns.pick(|number| {
                 let member = members.get(number)?.as_ref()?;
-                if !member.is_open || attempt.was_put_on(number) {
+                let is_busy = busy.is_some_and(|busy| busy.contains(number, now));
+                if !member.is_open || is_busy || attempt.was_put_on(number) {
                     return None;
                 }
                 let worth = member.health.worth(now);

@@ -303,3 +303,35 @@ fn a_probe_that_never_ends_and_one_that_was_never_sent_leave_no_member_out_for_g
     assert_eq!(pick(&mut router, &mut attempt, at), Ok(1));
     assert_eq!(router.probe_at, None);
 }
+
+#[test]
+fn a_member_that_is_busy_with_a_function_gets_calls_of_it_where_no_other_takes_them() {
+    let now = Instant::now();
+    for balance in [Balance::RoundRobin, Balance::LeastLoaded] {
+        let mut router = fleet(3, now);
+        router.set_balance(balance);
+        let refused = call(&mut router, "once");
+        let after = Duration::from_millis(100);
+        router.set_busy(&refused, 0, after, now);
+        let mut met = |function: &str, at: Instant| -> Vec<usize> {
+            let mut members: Vec<usize> = (0..6)
+                .map(|_| {
+                    let mut attempt = call(&mut router, function);
+                    pick(&mut router, &mut attempt, at).unwrap()
+                })
+                .collect();
+            members.sort_unstable();
+            members.dedup();
+            members
+        };
+        assert_eq!(met("once", now), [1, 2]);
+        assert_eq!(met("twice", now), [0, 1, 2]);
+        assert_eq!(met("once", now + after), [0, 1, 2]);
+        // A first try is put on one of them all the same, and no second.
+        (0..3).for_each(|member| router.set_busy(&refused, member, after, now));
+        let mut attempt = call(&mut router, "once");
+        assert!(pick(&mut router, &mut attempt, now).is_ok());
+        let again = pick(&mut router, &mut attempt, now);
+        assert_eq!(again, Err(NoMember::Unavailable));
+    }
+}

@@ -18,6 +18,7 @@ pub use sessions::Sessions;
 pub use upstreams::{Pending, Targets};
 
 use crate::net::address::Addresses;
+use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::dial::{self, Keep, Request, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
@@ -30,6 +31,7 @@ use madrpc_core::identity::{Authority, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use madrpc_core::session::Outbox;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Why something cannot be set up.
@@ -122,8 +124,8 @@ fn sent(endpoint: &mut Endpoint, session: SessionKey) {
 }
 
 /// The only shard of a server.
-fn seat(role: &'static str, now: Instant) -> Seat {
-    Seat {
+fn seat(role: &'static str, now: Instant) -> Result<Seat, Failure> {
+    Ok(Seat {
         shard: 0,
         shards: 1,
         steering: Steering::Single,
@@ -131,5 +133,6 @@ fn seat(role: &'static str, now: Instant) -> Seat {
         name: "127.0.0.1:1".into(),
         started: now,
         beacon: Default::default(),
-    }
+        bell: Arc::clone(Listener::new()?.bell()),
+    })
 }

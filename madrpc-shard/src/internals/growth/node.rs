@@ -7,6 +7,7 @@ use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{CallsOfCallers, Incoming};
 use crate::net::service::{Io, Service};
 use crate::node::lanes::{Lanes, Making, RETURN_INTERVAL};
+use crate::node::shared::Shared;
 use crate::node::{Node, NodeConfig};
 use madrpc_core::value::Value;
 use std::time::{Duration, Instant};
@@ -45,11 +46,11 @@ impl Queue {
         };
         let (_, changes) = std::sync::mpsc::channel();
         let node = Node::new(
-            &seat("node", now),
+            &seat("node", now)?,
             &Script::new("growth", &source),
             &config,
             1,
-            changes,
+            (changes, &Shared::default()),
             &Budget::unlimited(),
             now,
         )?;
@@ -161,7 +162,7 @@ impl Idle {
         let now = Instant::now();
         let script = Script::new("growth", "madrpc.register('f', () => 1);");
         let config = LaneConfig::default();
-        let mut lanes = Lanes::new(&seat("node", now), &script, &config, 1, usize::MAX, now)?;
+        let mut lanes = Lanes::new(&seat("node", now)?, &script, &config, 1, usize::MAX, now)?;
         let mut made = 0;
         while made < beyond {
             match lanes.make(Instant::now(), FOR_LONG) {

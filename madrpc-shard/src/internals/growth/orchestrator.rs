@@ -33,7 +33,7 @@ impl Forwarded {
         let (peer, now) = (Silent::new()?, Instant::now());
         let mut callers = peer.endpoint(now)?;
         let caller = peer.session(&mut callers, now)?;
-        let (seat, node) = (seat("orchestrator", now), Addresses::from(peer.address()?));
+        let (seat, node) = (seat("orchestrator", now)?, Addresses::from(peer.address()?));
         let endpoint = peer.endpoint(now)?;
         let (orchestrator, upstreams) =
             Orchestrator::new(&seat, endpoint, &[node], Balance::default(), now);

@@ -243,9 +243,21 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) -> Option<(T, usize, Outcome<'b>)> {
         let (id, outcome) = match *event {
-            Event::Frame(Frame { header, body, .. }) => match header {
+            Event::Frame(Frame {
+                header,
+                fields,
+                body,
+            }) => match header {
                 Header::Reply { id, bill } => (id, Outcome::Reply { bill, body }),
-                Header::Failure { id, kind, bill } => (id, Outcome::Failure { kind, bill, body }),
+                Header::Failure { id, kind, bill } => {
+                    let failure = Outcome::Failure {
+                        kind,
+                        bill,
+                        fields,
+                        body,
+                    };
+                    (id, failure)
+                }
                 Header::GoAway { taken } => {
                     self.leave(session, taken);
                     return None;
@@ -288,9 +300,15 @@ impl<T> Upstreams<T> {
         let pending = self.calls.get(key).filter(is_its)?;
         if pending.copy != Copied::NONE
             && let Some(error) = outcome.passing_error()
-            && self.try_again(key, &error, now)
+            && !error.of_caller
         {
-            return None;
+            if let Some(after) = error.retry_after {
+                let attempt = pending.attempt;
+                self.router.set_busy(&attempt, place.target(), after, now);
+            }
+            if self.try_again(key, &error, now) {
+                return None;
+            }
         }
         let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
         Some((pending.tag, pending.place.target(), outcome))

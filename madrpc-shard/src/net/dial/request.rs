@@ -27,6 +27,7 @@ pub(crate) enum Outcome<'a> {
     Failure {
         kind: ErrorKind,
         bill: Bill<&'a str>,
+        fields: Fields<'a>,
         body: Body<'a>,
     },
     /// No answer came.
@@ -59,9 +60,9 @@ impl Outcome<'_> {
     /// The error of a call that another server may run, unless it has to be certain that it did not run before.
     pub(super) fn passing_error(&self) -> Option<CallError> {
         match self {
-            Self::Failure { kind, body, .. } if is_passing(*kind) => {
-                Some(CallError::from_body(body))
-            }
+            Self::Failure {
+                kind, fields, body, ..
+            } if is_passing(*kind) => Some(CallError::from_failure(body, *fields)),
             _ => None,
         }
     }
