@@ -1,4 +1,4 @@
-//! A server that is called by name may go to another address. Real name resolution, with an /etc/hosts of the process's own.
+//! Nodes that are called by name may go to another address, and be several. Real name resolution, with an /etc/hosts of the process's own.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -52,8 +52,19 @@ fn a_name_is_resolved_again_when_none_of_its_addresses_answers() {
     // In place: the file is mounted.
     std::fs::write(&hosts, "127.0.0.2 fleet.test\n").unwrap();
     eventually("the node is found at its other address", is_answered);
-    let moved = format!(
-        "fleet.test:{port} has other addresses now; the next to be tried is 127.0.0.2:{port}"
-    );
-    orchestrator.wait_for(&moved);
+    orchestrator.wait_for(&format!("node 127.0.0.2:{port} is there"));
+    orchestrator.wait_for(&format!("node 127.0.0.1:{port} is there no more"));
+
+    let _third = node("127.0.0.3");
+    std::fs::write(&hosts, "127.0.0.2 fleet.test\n127.0.0.3 fleet.test\n").unwrap();
+    eventually("both of its addresses are nodes", || {
+        let listed = stdout(&home.run(&["functions", &front]));
+        ["127.0.0.2", "127.0.0.3"]
+            .iter()
+            .all(|ip| listed.contains(*ip))
+    });
+    std::fs::write(&hosts, "127.0.0.1 other.test\n").unwrap();
+    orchestrator.wait_for("cannot be resolved");
+    orchestrator.wait_for("; the 2 that it named before stay");
+    assert!(is_answered());
 }

@@ -40,7 +40,7 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         lane: lane.clone(),
         orchestrator,
     };
-    sandbox::enter();
+    sandbox::enter(&[]);
     let node = Server::node(&config, &script, &settings)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();

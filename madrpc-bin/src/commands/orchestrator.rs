@@ -9,8 +9,8 @@ use crate::service_manager;
 use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
-use madrpc_shard::discovery::Discovery;
-use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
+use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
+use madrpc_shard::net::address::Addresses;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::time::Duration;
 
@@ -19,13 +19,10 @@ const NAMES_MAX: usize = 20;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
     if args.nodes.is_empty() && args.discover.is_empty() {
-        let error =
-            "whom to pass calls on to is missing: --node HOST:PORT, or --discover file:PATH";
+        let error = "whom to pass calls on to is missing: --node HOST:PORT, or --discover SOURCE (file:PATH, dns:NAME)";
         return Err(Failure::new(Reason::Usage, error));
     }
-    let nodes = args.nodes.iter().map(|node| resolve_target(node));
-    let always: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
-    let discovery = Discovery::new(always, &args.discover);
+    let discovery = Discovery::new(&args.nodes, &args.discover)?;
     let names = named(discovery.nodes());
     if args.server.check {
         let more = format!("nodes: {names}");
@@ -33,13 +30,13 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     }
     let config = ServerConfig {
         balance: args.balance,
-        others_come: !args.discover.is_empty(),
+        others_come: discovery.may_change(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };
     let cores = cores(&config)?;
-    sandbox::enter();
+    sandbox::enter(&name_servers(args, &discovery));
     let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
-    if !args.discover.is_empty() {
+    if discovery.may_change() {
         orchestrator.discover(discovery)?;
     }
     let events = events.map_or_else(Events::of_server, Ok)?;
@@ -56,6 +53,13 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     let certificates = Certificates(args.server.tls.clone());
     serve(orchestrator, events, certificates, timeout, Server::drain);
     Ok(())
+}
+
+/// The ports of those who are asked for names: what is long comes by TCP.
+fn name_servers(args: &OrchestratorArgs, discovery: &Discovery) -> Vec<u16> {
+    let ours = args.discover.iter().filter_map(Source::server_port);
+    let systems = discovery.may_change().then_some(DNS_PORT);
+    ours.chain(systems).collect()
 }
 
 /// The nodes, as far as a line has room for them.

@@ -91,6 +91,8 @@ pub(crate) struct Upstreams<T> {
     /// How many of them in this turn.
     dials_left: usize,
     crowding: Crowding,
+    /// Whether a target has been lost, until that is asked.
+    has_lost: bool,
     /// Why no target can be called, where that was asked since the last change.
     unreachable: Option<CallError>,
 }
@@ -208,6 +210,7 @@ impl<T> Upstreams<T> {
             due: VecDeque::new(),
             dials_left: DIALS_PER_TURN,
             crowding: Crowding::default(),
+            has_lost: false,
             unreachable: None,
         };
         for addresses in targets {
@@ -390,6 +393,12 @@ impl<T> Upstreams<T> {
             }
         }
         None
+    }
+
+    /// Whether a session to a target has ended, or none has come about, since this was last asked.
+    #[inline]
+    pub(crate) fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
     }
 
     /// Sends what there is to say.

@@ -199,6 +199,7 @@ impl<T> Upstreams<T> {
             message: format!("{address}: {}", error.message),
             ..error
         };
+        self.has_lost = true;
         // One line is enough for all sessions to a server.
         let is_gone = self.targets[place.target()].is_gone;
         if self.keep == Keep::Always && place.link() == 0 && !is_gone {
