@@ -79,17 +79,14 @@ impl RealFleet {
 
     /// Calls of a function at this rate for so long, whatever becomes of them.
     pub fn load(&self, function: &str, rate: u32, time: &str) -> Load {
+        self.load_at(&self.front, function, rate, time)
+    }
+
+    /// The same, to these addresses.
+    pub fn load_at(&self, fronts: &str, function: &str, rate: u32, time: &str) -> Load {
         let rate = rate.to_string();
         let args = [
-            "bench",
-            &self.front,
-            function,
-            "1",
-            "--rate",
-            &rate,
-            "-d",
-            time,
-            "--json",
+            "bench", fronts, function, "1", "--rate", &rate, "-d", time, "--json",
         ];
         let mut command = self.home.command(&args);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();

@@ -16,6 +16,7 @@
 mod crowding;
 mod links;
 mod membership;
+mod names;
 mod picking;
 mod request;
 mod retry;
@@ -41,6 +42,7 @@ use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
+use names::Names;
 use request::answered;
 use sending::{is_large, was_sent_after};
 use std::collections::VecDeque;
@@ -69,6 +71,8 @@ pub(crate) struct Upstreams<T> {
     /// Where the first session to each lands, modulo its shards.
     first: u16,
     resolver: Resolver,
+    /// What the targets were resolved from, where nobody else looks for them.
+    names: Option<Names>,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -196,6 +200,7 @@ impl<T> Upstreams<T> {
             there: 0,
             first,
             resolver: Resolver::new(),
+            names: None,
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,

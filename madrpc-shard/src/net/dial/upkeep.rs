@@ -6,6 +6,7 @@ use super::{Due, Lost, Upstreams, was_sent_after};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::limits::KEEP_ALIVE;
+use madrpc_core::lists::ListKey;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -80,10 +81,7 @@ impl<T> Upstreams<T> {
 
     /// The server of this session has these functions.
     pub(super) fn learn_functions(&mut self, session: SessionKey, script: u64, body: &[u8]) {
-        // Who has one server for good asks it in any case. And each session to a server says the same.
-        if self.keep == Keep::WhileCalling {
-            return;
-        }
+        // Each session to a server says the same.
         if let Some(place) = self.place_of(session)
             && !self.router.knows(place.target(), script)
             && let Some(announcement) = Announcement::decode(body)
@@ -94,6 +92,7 @@ impl<T> Upstreams<T> {
 
     /// Dials links that are down and due, a bounded number in each turn.
     pub(super) fn dial(&mut self, now: Instant) {
+        self.look_up(now);
         while let Some((target, addresses)) = self.resolver.next() {
             // Its number may be another's by now.
             if let Some(target) = self.targets.get_mut(target)
@@ -145,6 +144,7 @@ impl<T> Upstreams<T> {
                 };
                 self.timers.insert(now + wait, Due::Dial(place));
                 self.enter(place, State::Down { why });
+                self.has_lost = true;
                 self.resolve_lost(place.target());
             }
         }
@@ -216,14 +216,8 @@ impl<T> Upstreams<T> {
     /// The calls of a link that is down will have no answer, for the reason for which it is; it is dialled again after a
     /// while.
     fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
+        let calls = self.forget_calls(place);
         let link = &mut self.targets[place.target()].links[place.link()];
-        link.epoch = link.epoch.wrapping_add(1);
-        self.crowding.on_lost(&mut link.on_their_way);
-        let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
-        link.sent = 0;
-        link.sent_at = None;
-        link.asked_at = None;
-        link.rescued = None;
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);
         }
@@ -244,6 +238,29 @@ impl<T> Upstreams<T> {
                 self.timers.insert(now + wait, Due::Dial(place));
             }
         }
+    }
+
+    /// The calls that wait for a link's handshake are not sent on it, for this reason.
+    pub(super) fn lose_waiting(&mut self, place: Place, why: CallError) {
+        let calls = self.forget_calls(place);
+        self.lost.push_back(Lost {
+            calls,
+            target: place.target(),
+            why,
+            taken: None,
+        });
+    }
+
+    /// Takes the calls of a link off it.
+    fn forget_calls(&mut self, place: Place) -> ListKey {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        link.epoch = link.epoch.wrapping_add(1);
+        self.crowding.on_lost(&mut link.on_their_way);
+        link.sent = 0;
+        link.sent_at = None;
+        link.asked_at = None;
+        link.rescued = None;
+        std::mem::replace(&mut link.calls, self.calls.add_list())
     }
 
     pub(super) fn begin_pinging(&mut self, place: Place, now: Instant) {
