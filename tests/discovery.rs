@@ -96,3 +96,39 @@ fn an_orchestrator_may_begin_without_any() {
     let nothing = home.run(&["orchestrator", "-b", &front]);
     refused(&nothing, 2, &["--node", "--discover"]);
 }
+
+#[test]
+fn orchestrators_among_the_nodes_are_told_of_once_and_disturb_nobody() {
+    let home = Home::new();
+    let [node, one, other] = [0; 3].map(|_| free_port());
+    let _node = home.node(node);
+    // Each has the other for a node, and one has itself.
+    let start = |own: u16, others: &[u16]| {
+        let front = format!("0.0.0.0:{own}");
+        let nodes = others.iter().map(|port| format!("127.0.0.1:{port}"));
+        let nodes: Vec<String> = nodes.collect();
+        let mut args = vec!["orchestrator", "-b", &front, "--shards", "1"];
+        args.extend(nodes.iter().flat_map(|node| ["-n", node]));
+        home.serve(&args)
+    };
+    let mut first = start(one, &[node, one, other]);
+    let mut second = start(other, &[node, one]);
+    let itself = format!("node 127.0.0.1:{one} is this orchestrator itself, and gets no calls");
+    first.wait_for(&itself);
+    let no_node = "it has to be a `node.madrpc.internal`";
+    for orchestrator in [&mut first, &mut second] {
+        orchestrator.wait_for(no_node);
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        for port in [one, other] {
+            let output = home.call(&[&format!("127.0.0.1:{port}"), "add", "[1, 2]"]);
+            assert_eq!(stdout(&output).trim(), "3");
+        }
+    }
+    first.signal(Signal::SIGTERM);
+    first.wait_for("all calls have ended");
+    for words in [no_node, &itself] {
+        assert_eq!(first.seen.matches(words).count(), 1, "{}", first.seen);
+    }
+}

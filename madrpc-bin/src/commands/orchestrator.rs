@@ -10,7 +10,7 @@ use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
-use madrpc_shard::net::address::Addresses;
+use madrpc_shard::net::address::{Addresses, resolve_bind};
 use madrpc_shard::server::{Server, ServerConfig};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         let error = "whom to pass calls on to is missing: --node HOST:PORT, or --discover SOURCE (file:PATH, dns:NAME)";
         return Err(Failure::new(Reason::Usage, error));
     }
-    let discovery = Discovery::new(&args.nodes, &args.discover)?;
+    let mut discovery = Discovery::new(&args.nodes, &args.discover)?;
+    discovery.leave_out(resolve_bind(&args.bind)?);
     let names = named(discovery.nodes());
     if args.server.check {
         let more = format!("nodes: {names}");

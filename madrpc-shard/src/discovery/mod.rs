@@ -23,7 +23,7 @@ use crate::net::address::{AddressError, Addresses, check_target, resolve_servers
 use file::NodeFile;
 use lookups::{Lookups, Question};
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -52,6 +52,8 @@ pub struct Discovery {
     files: Vec<NodeFile>,
     dns: Vec<DnsSource>,
     lookups: Lookups,
+    /// Where the orchestrator listens, whose nodes these are.
+    own: Option<SocketAddr>,
     nodes: Vec<Addresses>,
     /// What was last warned of, so that a fault is told once.
     warned: Vec<String>,
@@ -101,6 +103,7 @@ impl Discovery {
         }
         let mut discovery = Self {
             nodes: Vec::new(),
+            own: None,
             files,
             dns,
             lookups,
@@ -124,6 +127,14 @@ impl Discovery {
             }
             self.lookups.wait(left);
         }
+        self.gather();
+        self.is_new = false;
+    }
+
+    /// Leaves the orchestrator itself out, which listens at this address.
+    pub fn leave_out(&mut self, own: SocketAddr) {
+        self.own = Some(own);
+        self.is_new = true;
         self.gather();
         self.is_new = false;
     }
@@ -209,6 +220,18 @@ impl Discovery {
                 faults.extend(said.fault().map(|fault| format!("{source}: {fault}")));
             }
         }
+        if let Some(own) = self.own {
+            all.retain(|found| {
+                let is_own = found.node.all().iter().any(|one| is_own(*one, own));
+                if is_own {
+                    let node = found.said.clone().unwrap_or_else(|| found.node.to_string());
+                    faults.push(format!(
+                        "node {node} is this orchestrator itself, and gets no calls"
+                    ));
+                }
+                !is_own
+            });
+        }
         let nodes = distinct(all, &mut faults);
         for fault in &faults {
             if !self.warned.contains(fault) {
@@ -246,6 +269,13 @@ fn tell<'a>(what: &str, nodes: impl Iterator<Item = &'a String>) {
     if nodes.len() > NAMES_MAX {
         info!("and so it is with {} more nodes", nodes.len() - NAMES_MAX);
     }
+}
+
+/// Whether what is sent to an address comes to `own`, which may be any of this machine's.
+fn is_own(address: SocketAddr, own: SocketAddr) -> bool {
+    let is_here = || UdpSocket::bind((address.ip(), 0)).is_ok();
+    address.port() == own.port()
+        && (address.ip() == own.ip() || own.ip().is_unspecified() && is_here())
 }
 
 /// The node at an address that is no name.
@@ -390,6 +420,12 @@ mod tests {
         assert_eq!(names(&discovery), ["127.0.0.1:1", "127.0.0.1:2"]);
         assert_eq!(discovery.warned.len(), 1, "{discovery:?}");
         assert!(discovery.warned[0].contains("node localhost:1 is 127.0.0.1:1 by another name"));
+        let mut discovery = Discovery::new(&always, &[]).unwrap();
+        for (own, count) in [("0.0.0.0:2", 1), ("127.0.0.2:1", 1), ("0.0.0.0:1", 0)] {
+            discovery.leave_out(own.parse().unwrap());
+            assert_eq!(discovery.nodes().len(), count, "{own}");
+        }
+        assert!(discovery.warned[0].contains("node 127.0.0.1:1 is this orchestrator itself"));
         let unknown = ["no-such-host.invalid:1".to_owned()];
         let refused = Discovery::new(&unknown, &[]).unwrap_err();
         assert!(refused.to_string().contains("cannot be resolved"));

@@ -75,6 +75,8 @@ pub(super) struct Target {
     silent: Members,
     /// It is no target any more.
     pub(super) is_gone: bool,
+    /// Why it was last said that it cannot be reached, since a session to it was open.
+    told: Option<String>,
 }
 
 /// A session, or the place of one.
@@ -193,7 +195,17 @@ impl Target {
             refused: 0,
             silent: Members::default(),
             is_gone: false,
+            told: None,
         }
+    }
+
+    /// Whether it has not been said yet that it cannot be reached for this reason.
+    pub(super) fn is_news(&mut self, why: &str) -> bool {
+        let is_news = self.told.as_deref() != Some(why);
+        if is_news {
+            self.told = Some(why.to_owned());
+        }
+        is_news
     }
 
     /// Adds a link, which is down.
@@ -226,9 +238,10 @@ impl Target {
         self.addresses.all()[self.at]
     }
 
-    /// A session to the address is open.
-    pub(super) fn has_answered(&mut self) {
+    /// A session to the address is open; says whether it was said that it cannot be reached.
+    pub(super) fn has_answered(&mut self) -> bool {
         self.failed = 0;
+        self.told.take().is_some()
     }
 
     /// No session to `address` came about; says whether there is another to be tried at once.

@@ -47,6 +47,7 @@ use request::answered;
 use sending::{is_large, was_sent_after};
 use std::collections::VecDeque;
 use std::time::Instant;
+use tracing::info;
 
 /// Bytes of the deadline that a copy of a call begins with.
 const TIME_BYTES: usize = size_of::<u64>();
@@ -346,7 +347,10 @@ impl<T> Upstreams<T> {
             if let Some(place) = self.place_of(session)
                 && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
             {
-                self.targets[place.target()].has_answered();
+                let target = &mut self.targets[place.target()];
+                if target.has_answered() && self.keep == Keep::Always {
+                    info!("{} answers again", target.name());
+                }
                 self.enter(place, State::Open(session));
                 self.begin_pinging(place, now);
             }

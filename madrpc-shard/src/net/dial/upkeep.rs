@@ -5,10 +5,11 @@ use super::links::{Keep, Place, Sessions, State};
 use super::{Due, Lost, Upstreams, was_sent_after};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::KEEP_ALIVE;
 use madrpc_core::lists::ListKey;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Calls that are taken back at once from a server that is stopping: more than are on their way to one.
 const LATE_MAX: usize = 4096;
@@ -200,13 +201,21 @@ impl<T> Upstreams<T> {
             ..error
         };
         self.has_lost = true;
-        // One line is enough for all sessions to a server.
-        let is_gone = self.targets[place.target()].is_gone;
-        if self.keep == Keep::Always && place.link() == 0 && !is_gone {
+        // One line is enough for all sessions to a server, and all tries that fail alike.
+        let target = &mut self.targets[place.target()];
+        if self.keep == Keep::Always && place.link() == 0 && !target.is_gone {
             let again = wait.as_millis();
+            let is_no_such = why.kind == ErrorKind::Unauthorized;
             match was_leaving {
                 true => info!("{address} has stopped; trying again in {again} ms"),
-                false => warn!("{}; trying again in {again} ms", why.message),
+                false if !target.is_news(&why.message) => {
+                    debug!("{}; trying again in {again} ms", why.message);
+                }
+                false if is_no_such && self.server_name != SERVER_NAME_ANY => warn!(
+                    "{}; it has to be a `{}` of our authority; trying again, and not saying so each time",
+                    why.message, self.server_name
+                ),
+                false => warn!("{}; trying again, and not saying so each time", why.message),
             }
         }
         self.enter(place, State::Down { why });
