@@ -132,3 +132,33 @@ fn orchestrators_among_the_nodes_are_told_of_once_and_disturb_nobody() {
         assert_eq!(first.seen.matches(words).count(), 1, "{}", first.seen);
     }
 }
+
+#[test]
+fn a_node_by_two_addresses_is_called_by_the_one_that_is_left() {
+    let home = Home::new();
+    let (port, front) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let bind = format!("0.0.0.0:{port}");
+    let node = ["node", "-s", "script.js", "-b", &bind, "--shards", "1"];
+    let _node = home.serve(&node);
+    let lines = |ips: &[&str]| {
+        let lines: Vec<String> = ips.iter().map(|ip| format!("{ip}:{port}\n")).collect();
+        home.write("nodes", &lines.concat());
+    };
+    lines(&["127.0.0.1", "127.0.0.2"]);
+    let source = ["--discover", "file:nodes"];
+    let args = ["orchestrator", "-b", &front, "--shards", "1"];
+    let mut orchestrator = home.serve(&[&args[..], &source].concat());
+    orchestrator.wait_for("by another address, and counts once");
+    let said = orchestrator.seen.clone();
+    let words = format!("127.0.0.1:{port} is 127.0.0.2:{port}");
+    // Whose session is open first is a matter of chance.
+    let (first, last) = match said.contains(&words) {
+        true => ("127.0.0.2", "127.0.0.1"),
+        false => ("127.0.0.1", "127.0.0.2"),
+    };
+    let is_answered = || stdout(&home.call(&[&front, "add", "[1, 2]"])).trim() == "3";
+    assert!(is_answered());
+    lines(&[last]);
+    orchestrator.wait_for(&format!("node {first}:{port} is there no more"));
+    assert!((0..5).all(|_| is_answered()));
+}

@@ -18,7 +18,7 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 use support::{Fleet, eventually};
 
@@ -91,4 +91,46 @@ fn a_client_of_several_servers_calls_those_that_answer() {
     let script = Script::new("test.js", "madrpc.register('who', () => 2);");
     let _two = Server::node(&config, &script, &NodeConfig::default()).unwrap();
     eventually("it is called again", || who(&in_turn) == 2);
+}
+
+#[test]
+fn a_server_by_two_addresses_counts_once() {
+    let fleet = Fleet::new();
+    let own = |config: ServerConfig| ServerConfig {
+        bind: ([0, 0, 0, 0], 0).into(),
+        ..config
+    };
+    let [one, other] = [0, 1].map(|number| {
+        let source = format!("madrpc.register('who', () => {number});");
+        let script = Script::new("test.js", &source);
+        let config = own(fleet.config(Role::Node, 1));
+        Server::node(&config, &script, &NodeConfig::default()).unwrap()
+    });
+    let at = |ip: [u8; 4], server: &Server| SocketAddr::from((ip, server.address().port()));
+    let addresses = [
+        at([127, 0, 0, 1], &one),
+        at([127, 0, 0, 2], &one),
+        at([127, 0, 0, 1], &other),
+    ];
+    let front = fleet.orchestrator(&addresses);
+    let through = fleet.client(front.address());
+    let list = addresses.map(|address| address.to_string()).join(",");
+    let identity = fleet.identity(Role::Client);
+    let direct = Client::new(&ClientConfig::with_identity(&list, identity)).unwrap();
+    let counts = |client: &Client| {
+        let mut counts = [0; 2];
+        for _ in 0..30 {
+            if let Ok(who) = client.call_blocking::<_, usize>("who", &()) {
+                counts[who] += 1;
+            }
+        }
+        counts
+    };
+    for client in [&through, &direct] {
+        eventually("both have as many calls", || counts(client) == [15, 15]);
+    }
+    assert!(one.drain(Duration::from_secs(10)));
+    for client in [&through, &direct] {
+        eventually("the other has all", || counts(client) == [0, 30]);
+    }
 }

@@ -5,6 +5,7 @@
 //! where the callers are the shards of one process, they share the server's shards among them instead.
 
 use super::crowding::OnTheirWay;
+use super::doubles::ServerId;
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
@@ -75,6 +76,10 @@ pub(super) struct Target {
     silent: Members,
     /// It is no target any more.
     pub(super) is_gone: bool,
+    /// The number that it last told of itself.
+    pub(super) instance: Option<u64>,
+    /// Who it is, while a session to it is open.
+    pub(super) server: Option<ServerId>,
     /// Why it was last said that it cannot be reached, since a session to it was open.
     told: Option<String>,
 }
@@ -195,6 +200,8 @@ impl Target {
             refused: 0,
             silent: Members::default(),
             is_gone: false,
+            instance: None,
+            server: None,
             told: None,
         }
     }

@@ -14,6 +14,7 @@
 //! [`flush`]: Upstreams::flush
 
 mod crowding;
+mod doubles;
 mod links;
 mod membership;
 mod names;
@@ -33,6 +34,7 @@ use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
 use crowding::Crowding;
+use doubles::Doubles;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
@@ -74,6 +76,7 @@ pub(crate) struct Upstreams<T> {
     resolver: Resolver,
     /// What the targets were resolved from, where nobody else looks for them.
     names: Option<Names>,
+    doubles: Doubles,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -202,6 +205,7 @@ impl<T> Upstreams<T> {
             first,
             resolver: Resolver::new(),
             names: None,
+            doubles: Doubles::default(),
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
@@ -254,8 +258,12 @@ impl<T> Upstreams<T> {
                     self.leave(session, taken);
                     return None;
                 }
-                Header::Welcome { shards, .. } => {
+                Header::Welcome { shards, instance } => {
                     self.learn(session, shards, now);
+                    if let Some(place) = self.place_of(session) {
+                        self.targets[place.target()].instance = Some(instance);
+                        self.identify(place.target(), session);
+                    }
                     return None;
                 }
                 Header::Functions { script } => {
@@ -308,10 +316,14 @@ impl<T> Upstreams<T> {
 
     /// Notes that the links of a target have changed.
     fn note(&mut self, number: usize) {
+        if self.targets[number].open.is_empty() {
+            self.forget_server(number);
+        }
         let target = &self.targets[number];
-        let is_connecting = !target.connecting.is_empty();
-        self.router
-            .set_reachable(number, !target.open.is_empty(), is_connecting);
+        let is_double = self.doubles.contains(number);
+        let is_open = !target.open.is_empty() && !is_double;
+        let is_connecting = !target.connecting.is_empty() && !is_double;
+        self.router.set_reachable(number, is_open, is_connecting);
         self.router.set_silent(number, target.is_silent());
         self.down.set(number, target.is_down() && !target.is_gone);
         self.passing
@@ -352,6 +364,7 @@ impl<T> Upstreams<T> {
                     info!("{} answers again", target.name());
                 }
                 self.enter(place, State::Open(session));
+                self.identify(place.target(), session);
                 self.begin_pinging(place, now);
             }
         }
