@@ -96,3 +96,69 @@ fn an_orchestrator_may_begin_without_any() {
     });
     orchestrator.wait_for(&format!("node 127.0.0.1:{port} is there"));
 }
+
+#[test]
+fn orchestrators_among_the_nodes_are_told_of_once_and_disturb_nobody() {
+    let home = Home::new();
+    let [node, one, other] = [0; 3].map(|_| free_port());
+    let _node = home.node(node);
+    // Each has the other for a node, and one has itself.
+    let start = |own: u16, others: &[u16]| {
+        let front = format!("0.0.0.0:{own}");
+        let nodes = others.iter().map(|port| format!("127.0.0.1:{port}"));
+        let nodes: Vec<String> = nodes.collect();
+        let mut args = vec!["orchestrator", "-b", &front, "--shards", "1"];
+        args.extend(nodes.iter().flat_map(|node| ["-n", node]));
+        home.serve(&args)
+    };
+    let mut first = start(one, &[node, one, other]);
+    let mut second = start(other, &[node, one]);
+    let itself = format!("node 127.0.0.1:{one} is this orchestrator itself, and gets no calls");
+    first.wait_for(&itself);
+    let no_node = "it has to be a `node.madrpc.internal`";
+    for orchestrator in [&mut first, &mut second] {
+        orchestrator.wait_for(no_node);
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        for port in [one, other] {
+            let output = home.call(&[&format!("127.0.0.1:{port}"), "add", "[1, 2]"]);
+            assert_eq!(stdout(&output).trim(), "3");
+        }
+    }
+    first.signal(Signal::SIGTERM);
+    first.wait_for("all calls have ended");
+    for words in [no_node, &itself] {
+        assert_eq!(first.seen.matches(words).count(), 1, "{}", first.seen);
+    }
+}
+
+#[test]
+fn a_node_by_two_addresses_is_called_by_the_one_that_is_left() {
+    let home = Home::new();
+    let (port, front) = (free_port(), format!("127.0.0.1:{}", free_port()));
+    let bind = format!("0.0.0.0:{port}");
+    let node = ["node", "-s", "script.js", "-b", &bind, "--shards", "1"];
+    let _node = home.serve(&node);
+    let lines = |ips: &[&str]| {
+        let lines: Vec<String> = ips.iter().map(|ip| format!("{ip}:{port}\n")).collect();
+        home.write("nodes", &lines.concat());
+    };
+    lines(&["127.0.0.1", "127.0.0.2"]);
+    let source = ["--discover", "file:nodes"];
+    let args = ["orchestrator", "-b", &front, "--shards", "1"];
+    let mut orchestrator = home.serve(&[&args[..], &source].concat());
+    orchestrator.wait_for("by another address, and counts once");
+    let said = orchestrator.seen.clone();
+    let words = format!("127.0.0.1:{port} is 127.0.0.2:{port}");
+    // Whose session is open first is a matter of chance.
+    let (first, last) = match said.contains(&words) {
+        true => ("127.0.0.2", "127.0.0.1"),
+        false => ("127.0.0.1", "127.0.0.2"),
+    };
+    let is_answered = || stdout(&home.call(&[&front, "add", "[1, 2]"])).trim() == "3";
+    assert!(is_answered());
+    lines(&[last]);
+    orchestrator.wait_for(&format!("node {first}:{port} is there no more"));
+    assert!((0..5).all(|_| is_answered()));
+}

@@ -58,6 +58,8 @@ fn nodes(home: &Home, front: &str) -> Vec<(String, u64, u64)> {
     let told = home.run(&["nodes", front, "--json"]);
     let document: Json = serde_json::from_str(&stdout(&told)).unwrap();
     let nodes = document["nodes"].as_array().unwrap().iter();
+    // One that is there twice is shown with what it is again.
+    let nodes = nodes.filter(|node| node["states"].get("double").is_none());
     let one = |node: &Json| {
         let number = |key: &str| node[key].as_u64().unwrap();
         let name = node["node"].as_str().unwrap().to_owned();

@@ -10,6 +10,7 @@ use madrpc_core::value::Value;
 use madrpc_core::value::json::to_json;
 use madrpc_shard::client::ClientError;
 use madrpc_shard::client::load;
+use madrpc_shard::discovery::DiscoveryError;
 use madrpc_shard::engine::ScriptError;
 use madrpc_shard::net::address::AddressError;
 use madrpc_shard::net::steer::BindError;
@@ -113,6 +114,12 @@ impl From<StdoutError> for Failure {
 
 impl From<AddressError> for Failure {
     fn from(error: AddressError) -> Self {
+        Self::new(Reason::Other, error)
+    }
+}
+
+impl From<DiscoveryError> for Failure {
+    fn from(error: DiscoveryError) -> Self {
         Self::new(Reason::Other, error)
     }
 }

@@ -1,19 +1,20 @@
 //! What a server gives up before it serves.
 //!
 //! It speaks UDP and nothing else, so it may connect and bind no TCP socket, even where somebody makes it run code of
-//! theirs. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
+//! theirs. An orchestrator that looks up names may connect to the ports of name servers, whose long answers come by TCP. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
 //! calls that a systemd unit can set, and past no Landlock rule. Landlock does not look at multipath TCP
 //! (landlock-lsm/linux#54); against that, the unit's `IPAddressDeny=` helps where the addresses of all peers are known.
 
 use landlock::{
-    ABI, Access, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError,
-    RulesetStatus,
+    ABI, Access, AccessNet, CompatLevel, Compatible, NetPort, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus,
 };
 use tracing::{debug, warn};
 
-/// Gives up TCP, for this thread and all that it starts from now on. Names have to be resolved before.
-pub(crate) fn enter() {
-    match give_up_tcp() {
+/// Gives up TCP but to these ports, for this thread and all that it starts from now on. Names have to be resolved before, or
+/// the name servers' ports are among them.
+pub(crate) fn enter(ports: &[u16]) {
+    match give_up_tcp_but(ports) {
         Ok(RulesetStatus::NotEnforced) => {
             debug!(
                 "the kernel has no Landlock for the network (6.7 and later do): TCP stays possible"
@@ -26,12 +27,18 @@ pub(crate) fn enter() {
 
 /// As [`enter`], for a thread that was started before, and without a word.
 pub(crate) fn give_up_tcp() -> Result<RulesetStatus, RulesetError> {
-    let given_up = Ruleset::default()
+    give_up_tcp_but(&[])
+}
+
+fn give_up_tcp_but(ports: &[u16]) -> Result<RulesetStatus, RulesetError> {
+    let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessNet::from_all(ABI::V4))?
-        .create()?
-        .restrict_self()?;
-    Ok(given_up.ruleset)
+        .create()?;
+    for port in ports {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
+    }
+    Ok(rules.restrict_self()?.ruleset)
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@
 //! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
 
 pub mod client;
+#[cfg(feature = "discovery")]
 pub mod discovery;
 #[cfg(feature = "engine")]
 pub mod engine;
@@ -77,8 +78,9 @@ pub mod runtime;
 pub mod server;
 
 /// The features of this crate that are compiled in.
-pub const FEATURES: &[&str] = if cfg!(feature = "engine") {
-    &["engine"]
-} else {
-    &[]
+pub const FEATURES: &[&str] = match (cfg!(feature = "discovery"), cfg!(feature = "engine")) {
+    (true, true) => &["discovery", "engine"],
+    (true, false) => &["discovery"],
+    (false, true) => &["engine"],
+    (false, false) => &[],
 };

@@ -21,31 +21,31 @@ pub struct RealFleet {
 impl RealFleet {
     /// So many nodes, and an orchestrator that has sessions to all of them.
     pub fn start(nodes: usize) -> Self {
-        Self::start_by(nodes, false)
+        Self::start_by(nodes, |_, addresses| {
+            let flags = addresses.iter().flat_map(|address| ["-n", address]);
+            flags.map(str::to_owned).collect()
+        })
     }
 
     /// The same, and the orchestrator reads in a file, `nodes`, who they are.
     pub fn start_by_file(nodes: usize) -> Self {
-        Self::start_by(nodes, true)
+        Self::start_by(nodes, |home, addresses| {
+            home.write("nodes", &addresses.join("\n"));
+            ["--discover", "file:nodes"].map(str::to_owned).into()
+        })
     }
 
-    fn start_by(nodes: usize, is_by_file: bool) -> Self {
+    /// The same, and `flags` gives the flags by which the orchestrator learns the nodes' addresses.
+    pub fn start_by(nodes: usize, flags: impl FnOnce(&Home, &[String]) -> Vec<String>) -> Self {
         let home = Home::new();
         home.write("fleet.js", SCRIPT);
         let ports: Vec<u16> = (0..nodes).map(|_| free_port()).collect();
         let nodes = ports.iter().map(|port| node(&home, *port)).collect();
         let front = format!("127.0.0.1:{}", free_port());
-        let addresses: Vec<String> = ports
-            .iter()
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
+        let addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let flags = flags(&home, &addresses.collect::<Vec<_>>());
         let mut args = vec!["orchestrator", "-b", &front, "--shards", "1"];
-        home.write("nodes", &addresses.join("\n"));
-        if is_by_file {
-            args.extend(["--discover", "file:nodes"]);
-        } else {
-            args.extend(addresses.iter().flat_map(|address| ["-n", address]));
-        }
+        args.extend(flags.iter().map(String::as_str));
         let orchestrator = home.serve(&args);
         let fleet = Self {
             orchestrator,
@@ -79,7 +79,12 @@ impl RealFleet {
 
     /// Calls of a function at this rate for so long, whatever becomes of them.
     pub fn load(&self, function: &str, rate: u32, time: &str) -> Load {
-        load_at(&self.home, &self.front, function, rate, time)
+        self.load_at(&self.front, function, rate, time)
+    }
+
+    /// The same, to these addresses.
+    pub fn load_at(&self, fronts: &str, function: &str, rate: u32, time: &str) -> Load {
+        load_at(&self.home, fronts, function, rate, time)
     }
 }
 

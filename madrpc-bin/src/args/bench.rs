@@ -2,7 +2,7 @@
 
 use super::fail_above::Bound;
 use super::help;
-use super::parse::{count, count_to, span, target, timeout};
+use super::parse::{count, count_to, span, targets, timeout};
 use super::tls::TlsArgs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,8 +22,8 @@ const CONNECTIONS_MAX: usize = 10_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::BENCH)]
 pub(crate) struct BenchArgs {
-    /// The orchestrator or node to call
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    /// The orchestrator or node to call, or several with commas in between, which are called in turn
+    #[arg(value_name = "HOST:PORT[,...]", value_parser = targets)]
     pub(crate) address: String,
 
     /// The function's registered name
@@ -58,7 +58,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
     pub(crate) warm_up: Duration,
 
-    /// Sessions with the server; calls take them in turn; at most 10000
+    /// Sessions with each server; calls take them in turn; at most 10000
     #[arg(long, value_name = "N", default_value = "1", value_parser = count_to(CONNECTIONS_MAX))]
     pub(crate) connections: usize,
 

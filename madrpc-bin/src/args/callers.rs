@@ -1,15 +1,15 @@
 //! The flags of commands that ask a server something and print its answer.
 
 use super::help;
-use super::parse::{target, timeout};
+use super::parse::{targets, timeout};
 use super::tls::TlsArgs;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::CALL)]
 pub(crate) struct CallArgs {
-    /// The orchestrator or node to ask
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    /// The orchestrator or node to ask, or several with commas in between, of which one that answers is asked
+    #[arg(value_name = "HOST:PORT[,...]", value_parser = targets)]
     pub(crate) address: String,
 
     /// The function's registered name
@@ -34,8 +34,8 @@ pub(crate) struct CallArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct TopArgs {
-    /// The orchestrator or node to watch
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    /// The orchestrator or node to watch, or several with commas in between, of which the first that answers is watched
+    #[arg(value_name = "HOST:PORT[,...]", value_parser = targets)]
     pub(crate) address: String,
 
     /// Milliseconds between looks, 50 to 60000
@@ -56,8 +56,9 @@ pub(crate) struct TopArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct FunctionsArgs {
-    /// The node to ask, or the orchestrator, which asks its nodes
-    #[arg(value_name = "HOST:PORT", value_parser = target)]
+    /// The node to ask, or the orchestrator, which asks its nodes; or several with commas in between, of which one that answers is
+    /// asked
+    #[arg(value_name = "HOST:PORT[,...]", value_parser = targets)]
     pub(crate) address: String,
 
     /// Print one JSON document

@@ -42,6 +42,7 @@ States:
   draining    it takes no new calls: madrpc drain, or it is stopping
   ejected     it gets none for a while, as its calls have failed by faults
               of its own, five in a row; then one call sees whether it works
+  double      it is one of the others by another address, and gets none
   silent      nothing has come from it for too long
   connecting  a session to it is being opened
   down        it cannot be reached
@@ -101,6 +102,20 @@ pub(crate) const ORCHESTRATOR: &str = "\
 Settings: every flag is also a key of the settings file (--drain-timeout is drain_timeout) and a variable \
 (MADRPC_DRAIN_TIMEOUT). Flags go before variables, and those before the file; `madrpc config orchestrator` shows the result, \
 `madrpc config --template orchestrator` a file with every key.
+
+Sources of nodes (--discover):
+  file:PATH       HOST:PORT on each line, and comments from a # on; looked at
+                  four times a second
+  dns:NAME        SRV records, as _madrpc._udp.example.org: their targets'
+                  addresses, and their ports; of several priorities the lowest
+                  one that has addresses, whatever the weights are
+  dns:HOST:PORT   A and AAAA records: each address is a node
+  dns:...@SERVER  the same, asked of this name server: IP or IP:PORT; default
+                  those of /etc/resolv.conf
+Records are asked for again when they are over: after half a second at the earliest, after 30 s at the latest. One IPv4 and \
+one IPv6 address are one node; as many of each are nodes by two ways, of which that counts which this machine reaches. Names \
+in --node and in files are the system's to resolve, its hosts file included, every 5 s. A source that fails or names \
+nobody takes nobody away, and is told of in one line. A node that several sources name counts once.
 
 Signals:
   SIGTERM, SIGINT  take no new calls, let those under way end, exit 0; before

@@ -55,3 +55,11 @@ pub(super) fn target(text: &str) -> Result<String, String> {
     }
     Ok(address)
 }
+
+/// One or several of them.
+pub(super) fn targets(text: &str) -> Result<String, String> {
+    for one in text.split(',') {
+        target(one.trim()).map_err(|error| format!("{error} (several have commas in between)"))?;
+    }
+    Ok(text.to_owned())
+}

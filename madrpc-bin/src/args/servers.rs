@@ -72,11 +72,12 @@ pub(crate) struct OrchestratorArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) bind: String,
 
-    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine [default: those that announce themselves, and those of --discover]
+    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine. A name with several addresses is several nodes, and
+    /// is looked up every 5s [default: those that announce themselves, and those of --discover]
     #[arg(short, long = "node", value_name = "HOST:PORT", value_parser = target)]
     pub(crate) nodes: Vec<String>,
 
-    /// Where further nodes come from: file:PATH, a file with HOST:PORT on each line, that is looked at four times a second; repeatable
+    /// Where further nodes come from: file:PATH, dns:NAME or dns:HOST:PORT, each as often as wanted, see below
     #[arg(long, value_name = "SOURCE")]
     pub(crate) discover: Vec<Source>,
 

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &FunctionsArgs) -> Result<(), Failure> {
     let client = Client::new(&ClientConfig {
         connections: Some(1),
         timeout: ANSWER_TIMEOUT,
+        one_at_a_time: true,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
     let answer = client.call_blocking(FUNCTIONS, &());

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         announces: !orchestrators.is_empty(),
         orchestrators,
     };
-    sandbox::enter();
+    sandbox::enter(&[]);
     let node = Server::node(&config, &script, &settings)?;
     revoke(&node, &args.server)?;
     let events = events.map_or_else(Events::of_server, Ok)?;

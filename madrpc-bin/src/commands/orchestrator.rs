@@ -9,8 +9,8 @@ use crate::service_manager;
 use crate::serving::{Reload, asked_from_afar, check, config, cores, describe, revoke, serve};
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Role};
-use madrpc_shard::discovery::Discovery;
-use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
+use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
+use madrpc_shard::net::address::{Addresses, resolve_bind};
 use madrpc_shard::server::{Server, ServerConfig};
 use std::time::Duration;
 
@@ -18,9 +18,8 @@ use std::time::Duration;
 const NAMES_MAX: usize = 20;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
-    let nodes = args.nodes.iter().map(|node| resolve_target(node));
-    let always: Vec<Addresses> = nodes.collect::<Result<_, AddressError>>()?;
-    let discovery = Discovery::new(always, &args.discover);
+    let mut discovery = Discovery::new(&args.nodes, &args.discover)?;
+    discovery.leave_out(resolve_bind(&args.bind)?);
     let names = named(discovery.nodes());
     if args.server.check {
         let more = format!("nodes: {names}");
@@ -28,14 +27,14 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     }
     let config = ServerConfig {
         balance: args.balance,
-        others_come: !args.discover.is_empty(),
+        others_come: discovery.may_change(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };
     let cores = cores(&config)?;
-    sandbox::enter();
+    sandbox::enter(&name_servers(args, &discovery));
     let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
     revoke(&orchestrator, &args.server)?;
-    if !args.discover.is_empty() {
+    if discovery.may_change() {
         orchestrator.discover(discovery)?;
     }
     let events = events.map_or_else(Events::of_server, Ok)?;
@@ -60,6 +59,13 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         Server::drain,
     );
     Ok(())
+}
+
+/// The ports of those who are asked for names: what is long comes by TCP.
+fn name_servers(args: &OrchestratorArgs, discovery: &Discovery) -> Vec<u16> {
+    let ours = args.discover.iter().filter_map(Source::server_port);
+    let systems = discovery.may_change().then_some(DNS_PORT);
+    ours.chain(systems).collect()
 }
 
 /// The nodes, as far as a line has room for them.

@@ -19,8 +19,9 @@ pub mod load;
 pub(crate) mod pool;
 mod thread;
 
-use crate::net::address::{AddressError, resolve_target};
+use crate::net::address::AddressError;
 use crate::net::dial::Sessions;
+use crate::net::named::resolve_list;
 use crate::net::transport::TransportError;
 use bytes::Bytes;
 use futures_channel::oneshot;
@@ -60,7 +61,8 @@ pub enum ClientError {
 /// Whom a client calls, and how.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// The orchestrator's or node's address, `HOST:PORT`.
+    /// The address of the orchestrator or node, `HOST:PORT`, or those of several, with commas in between. Each address of a name is
+    /// a server; names are looked up again every 30 s while there are calls, and sooner where a session is lost.
     pub address: String,
     /// Who calls.
     pub identity: Identity,
@@ -69,6 +71,9 @@ pub struct ClientConfig {
     pub connections: Option<usize>,
     /// The deadline of calls that name none. Default: 30 s.
     pub timeout: Duration,
+    /// Has the first of several servers that answers get all calls, until it goes; the others are there for that case. Default:
+    /// calls are put on those that answer, one after the other.
+    pub one_at_a_time: bool,
     /// What the server must be; default: a node or an orchestrator.
     pub expect: Option<Role>,
 }
@@ -92,6 +97,7 @@ impl ClientConfig {
             address: address.to_owned(),
             identity,
             connections: None,
+            one_at_a_time: false,
             timeout: DEFAULT_TIMEOUT,
             expect: None,
         }
@@ -127,7 +133,11 @@ pub struct Call<'a> {
 }
 
 impl Client {
-    /// A client of the orchestrator or node at `address`, as this user.
+    /// A client of the orchestrator or node at `address`, as this user. Several addresses have commas in between.
+    ///
+    /// With several, a call goes to the next of those that answer. One that stops gets no more; calls that it certainly has not
+    /// begun go to another, and those that it may have begun too, where the function is known to be `idempotent` (nodes say so).
+    /// One that is back gets its part again.
     ///
     /// The first call opens the sessions; whether anybody is there is not known before.
     ///
@@ -142,13 +152,14 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
-        let addresses = resolve_target(&config.address)?;
+        let servers = resolve_list(&config.address)?;
         let server_name = config
             .expect
             .and_then(Role::server_name)
             .unwrap_or(SERVER_NAME_ANY);
         let pool = thread::open(pool::Target {
-            addresses,
+            servers,
+            one_at_a_time: config.one_at_a_time,
             identity: config.identity.clone(),
             sessions: match config.connections {
                 Some(connections) => Sessions::Fixed(connections),

@@ -1,9 +1,10 @@
-//! A pool of sessions to one server, and the calls of all the clients that share it.
+//! A pool of sessions to a server or several, and the calls of all the clients that share it.
 
 use super::{ClientError, RawReply};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
+use crate::net::named::{Named, as_one, distinct};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use crate::net::transport::dialing_endpoint;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use madrpc_core::identity::Identity;
 use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
 use madrpc_core::session::FrameBuffer;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
@@ -22,7 +24,9 @@ const COMMANDS_PER_TURN: usize = 1024;
 
 /// Whose sessions a pool holds.
 pub(super) struct Target {
-    pub(super) addresses: Addresses,
+    pub(super) servers: Vec<Named>,
+    /// They are tried in their order, and the first that answers gets all calls.
+    pub(super) one_at_a_time: bool,
     pub(super) identity: Identity,
     pub(super) sessions: Sessions,
     pub(super) server_name: &'static str,
@@ -75,23 +79,27 @@ pub(crate) struct Pool {
 impl Pool {
     /// Nothing is sent before the first call.
     pub(super) fn open(target: Target, now: Instant) -> Result<Self, ClientError> {
+        let targets = match target.one_at_a_time {
+            true => vec![as_one(&target.servers)?],
+            false => distinct(&target.servers),
+        };
+        let all: Vec<SocketAddr> = targets.iter().flat_map(Addresses::all).copied().collect();
         let endpoint = dialing_endpoint(
             &target.identity,
-            target.addresses.all(),
+            &all,
             CLIENT_IDLE_TIMEOUT,
             &Budget::unlimited(),
             now,
         )?;
         // Clients with one session each spread over the server's shards by chance.
         let sessions = (target.sessions, fastrand::u16(..));
-        Ok(Self::new(Upstreams::new(
-            endpoint,
-            &[target.addresses],
-            sessions,
-            target.server_name,
-            Keep::WhileCalling,
-            now,
-        )))
+        let keep = Keep::WhileCalling;
+        let mut upstreams =
+            Upstreams::new(endpoint, &targets, sessions, target.server_name, keep, now);
+        if !target.one_at_a_time {
+            upstreams.set_names(target.servers, now);
+        }
+        Ok(Self::new(upstreams))
     }
 
     pub(crate) fn new(upstreams: Upstreams<Waiting>) -> Self {

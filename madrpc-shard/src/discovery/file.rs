@@ -3,13 +3,11 @@
 //! It is read again and again, and not watched: what a configuration map or a network file system puts there comes without an
 //! event, and to read a page costs less than to know of all the ways in which it may have been replaced.
 
-use crate::net::address::{Addresses, resolve_target};
+use super::lookups::{Lookups, Question};
+use super::{Found, literal};
+use crate::net::address::check_target;
 use crate::runtime::text_file;
 use std::path::PathBuf;
-
-/// Looks after which lines that were of no use are tried again: a name may be known later, and who answers for names is not to be
-/// asked all the time.
-const TRIED_AGAIN_AFTER: u32 = 20;
 
 /// A file, and what it said.
 #[derive(Debug)]
@@ -17,11 +15,19 @@ pub(super) struct NodeFile {
     path: PathBuf,
     /// What was read last.
     read: Option<String>,
-    nodes: Vec<Addresses>,
-    /// What is wrong with it.
+    /// Its lines that may be nodes.
+    lines: Vec<Line>,
+    /// The nodes that it named when it last named any.
+    nodes: Vec<Found>,
+    /// What is wrong with it, whatever its names mean.
     faults: Vec<String>,
-    /// Looks since it was taken in with a fault.
-    looks: u32,
+}
+
+#[derive(Debug)]
+struct Line {
+    number: usize,
+    /// `HOST:PORT`.
+    address: String,
 }
 
 impl NodeFile {
@@ -29,28 +35,26 @@ impl NodeFile {
         Self {
             path,
             read: None,
+            lines: Vec::new(),
             nodes: Vec::new(),
             faults: Vec::new(),
-            looks: 0,
         }
     }
 
-    pub(super) fn nodes(&self) -> &[Addresses] {
-        &self.nodes
-    }
-
-    pub(super) fn faults(&self) -> &[String] {
-        &self.faults
+    /// The names in it.
+    pub(super) fn names(&self) -> impl Iterator<Item = Question> {
+        let names = self
+            .lines
+            .iter()
+            .filter(|line| literal(&line.address).is_none());
+        names.map(|line| Question::System(line.address.clone()))
     }
 
     /// Reads it; says whether that may have changed anything.
     pub(super) fn look(&mut self) -> bool {
         match text_file::read(&self.path) {
             Ok(text) => {
-                self.looks += 1;
-                let is_old = self.read.as_ref() == Some(&text);
-                let is_due = !self.faults.is_empty() && self.looks >= TRIED_AGAIN_AFTER;
-                if is_old && !is_due {
+                if self.read.as_ref() == Some(&text) {
                     return false;
                 }
                 self.take(text);
@@ -71,27 +75,57 @@ impl NodeFile {
 
     fn take(&mut self, text: String) {
         let name = self.path.display();
-        let (mut nodes, mut faults) = (Vec::new(), Vec::new());
+        let (mut lines, mut faults) = (Vec::new(), Vec::new());
         for (number, line) in (1..).zip(text.lines()) {
             let address = line.split('#').next().unwrap_or_default().trim();
             if address.is_empty() {
                 continue;
             }
-            match resolve_target(address) {
-                Ok(node) => nodes.push(node),
+            match check_target(address) {
+                Ok(()) => lines.push(Line {
+                    number,
+                    address: address.to_owned(),
+                }),
                 Err(error) => faults.push(format!("{name}:{number}: {error}")),
             }
         }
-        if nodes.is_empty() {
-            let before = self.nodes.len();
+        self.lines = lines;
+        self.read = Some(text);
+        self.faults = faults;
+    }
+
+    /// Its nodes, as far as it is known what its names mean.
+    pub(super) fn nodes(&mut self, lookups: &Lookups, faults: &mut Vec<String>) -> &[Found] {
+        faults.extend(self.faults.iter().cloned());
+        if self.read.is_none() {
+            return &self.nodes;
+        }
+        let (mut found, mut is_waiting) = (Vec::new(), false);
+        for Line { number, address } in &self.lines {
+            if let Some(node) = literal(address) {
+                found.push(Found::named(node, address));
+                continue;
+            }
+            let said = lookups.get(&Question::System(address.clone()));
+            let Some(said) = said else { continue };
+            is_waiting |= said.nodes().is_empty() && said.fault().is_none();
+            if let Some(fault) = said.fault() {
+                faults.push(format!("{}:{number}: {fault}", self.path.display()));
+            }
+            found.extend(
+                said.nodes()
+                    .iter()
+                    .map(|node| Found::named(node.clone(), address)),
+            );
+        }
+        if !found.is_empty() {
+            self.nodes = found;
+        } else if !is_waiting {
+            let (name, before) = (self.path.display(), self.nodes.len());
             faults.push(format!(
                 "{name} names no node; the {before} that it named before stay"
             ));
-        } else {
-            self.nodes = nodes;
         }
-        self.read = Some(text);
-        self.faults = faults;
-        self.looks = 0;
+        &self.nodes
     }
 }

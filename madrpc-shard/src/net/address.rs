@@ -77,6 +77,58 @@ impl Addresses {
     }
 }
 
+/// The servers that the addresses of one name are of, which nobody else knows: a record has an address, and not whose it is.
+///
+/// - One IPv4 and one IPv6 address are one server, by two ways.
+/// - As many of the one family as of the other are the same servers twice: those of the family count that comes first, which is
+///   the one that this machine reaches.
+/// - Else each address is a server.
+///
+/// In order, so that the same addresses in another order are the same servers.
+#[must_use]
+pub fn servers(addresses: &[SocketAddr]) -> Vec<Addresses> {
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for address in addresses {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    let Some(first) = all.first().copied() else {
+        return Vec::new();
+    };
+    let of_first = |address: &&SocketAddr| address.is_ipv4() == first.is_ipv4();
+    let count = all.iter().filter(of_first).count();
+    if count * 2 == all.len() {
+        if let [_, _] = all[..] {
+            return vec![Addresses { all, name: None }];
+        }
+        all.retain(|address| of_first(&address));
+    }
+    all.sort_unstable();
+    all.into_iter().map(Addresses::from).collect()
+}
+
+/// The servers that `text` names, see [`servers`].
+///
+/// # Errors
+/// As [`resolve_target`].
+pub fn resolve_servers(text: &str) -> Result<Vec<Addresses>, AddressError> {
+    Ok(servers(resolve_target(text)?.all()))
+}
+
+/// The form of an address; what its host means is found out later.
+///
+/// # Errors
+/// Where it is no `HOST:PORT`, or the port is 0, which nobody can call.
+pub fn check_target(text: &str) -> Result<(), AddressError> {
+    match port_of(text) {
+        Some(0) => Err(refuse(text, "port 0 cannot be called".into())),
+        Some(_) => Ok(()),
+        None => Err(refuse(text, EXPECTED.into())),
+    }
+}
+
 /// The address to listen on that `text` names.
 ///
 /// # Errors
@@ -90,14 +142,9 @@ pub fn resolve_bind(text: &str) -> Result<SocketAddr, AddressError> {
 /// # Errors
 /// As [`resolve_bind`], and where the port is 0.
 pub fn resolve_target(text: &str) -> Result<Addresses, AddressError> {
+    check_target(text)?;
     let mut addresses = resolve(text)?;
     for address in &mut addresses.all {
-        if address.port() == 0 {
-            return Err(AddressError {
-                text: text.to_owned(),
-                reason: "port 0 cannot be called".into(),
-            });
-        }
         address.set_ip(match address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -107,19 +154,30 @@ pub fn resolve_target(text: &str) -> Result<Addresses, AddressError> {
     Ok(addresses)
 }
 
-fn resolve(text: &str) -> Result<Addresses, AddressError> {
-    let refuse = |reason: String| AddressError {
+/// What an address has to look like.
+const EXPECTED: &str = "expected HOST:PORT, as in 127.0.0.1:9001";
+
+fn refuse(text: &str, reason: String) -> AddressError {
+    AddressError {
         text: text.to_owned(),
         reason,
-    };
-    let port = text.rsplit_once(':').map(|(_, port)| port);
-    if port.is_none_or(|port| port.parse::<u16>().is_err()) {
-        return Err(refuse("expected HOST:PORT, as in 127.0.0.1:9001".into()));
+    }
+}
+
+/// The port, where it is an address.
+fn port_of(text: &str) -> Option<u16> {
+    let (host, port) = text.rsplit_once(':')?;
+    let is_name = !host.is_empty() && !host.contains(char::is_whitespace);
+    port.parse().ok().filter(|_| is_name)
+}
+
+fn resolve(text: &str) -> Result<Addresses, AddressError> {
+    if port_of(text).is_none() {
+        return Err(refuse(text, EXPECTED.into()));
     }
     let found = text.to_socket_addrs().map_err(|error| {
-        refuse(format!(
-            "cannot be resolved ({error}): check the name, or give an IP address"
-        ))
+        let error = format!("cannot be resolved ({error}): check the name, or give an IP address");
+        refuse(text, error)
     })?;
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in found {
@@ -128,7 +186,7 @@ fn resolve(text: &str) -> Result<Addresses, AddressError> {
         }
     }
     match addresses.is_empty() {
-        true => Err(refuse("the name has no address".into())),
+        true => Err(refuse(text, "the name has no address".into())),
         false => Ok(Addresses {
             all: addresses,
             name: text.parse::<SocketAddr>().is_err().then(|| text.to_owned()),
@@ -148,6 +206,38 @@ mod tests {
         assert_eq!(target.first().to_string(), "127.0.0.1:9001");
         let all = resolve_target("[::]:1").unwrap();
         assert_eq!(all.all(), ["[::1]:1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_name_with_several_addresses_is_several_servers() {
+        let names = |addresses: &[&str]| -> Vec<String> {
+            let all: Vec<SocketAddr> = addresses.iter().map(|one| one.parse().unwrap()).collect();
+            let found = servers(&all);
+            found.iter().map(|one| format!("{:?}", one.all())).collect()
+        };
+        assert!(names(&[]).is_empty());
+        // By two ways, the better one first.
+        assert_eq!(
+            names(&["[::1]:1", "127.0.0.1:1"]),
+            ["[[::1]:1, 127.0.0.1:1]"]
+        );
+        assert_eq!(
+            names(&["127.0.0.1:1", "[::1]:1"]),
+            ["[127.0.0.1:1, [::1]:1]"]
+        );
+        let both = ["[::2]:1", "[::1]:1", "127.0.0.2:1", "127.0.0.1:1"];
+        assert_eq!(names(&both), ["[[::1]:1]", "[[::2]:1]"]);
+        let mut both = both;
+        both.reverse();
+        assert_eq!(names(&both), ["[127.0.0.1:1]", "[127.0.0.2:1]"]);
+        // Somebody has only one.
+        let mixed = ["127.0.0.2:1", "127.0.0.1:1", "[::1]:1", "127.0.0.1:1"];
+        let expected = ["[127.0.0.1:1]", "[127.0.0.2:1]", "[[::1]:1]"];
+        assert_eq!(names(&mixed), expected);
+        assert_eq!(
+            names(&["[::ffff:127.0.0.1]:1", "127.0.0.1:1"]),
+            ["[127.0.0.1:1]"]
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) mod endpoint;
 mod event;
 pub(crate) mod incoming;
 pub(crate) mod log_limit;
+pub(crate) mod named;
 pub(crate) mod relay;
 pub(crate) mod resolver;
 pub(crate) mod result_size;

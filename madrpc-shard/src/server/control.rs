@@ -51,6 +51,14 @@ pub(crate) enum ToControl {
     },
     /// Somebody wants to hear, again and again, whether the shards answer.
     Watch(Heartbeat),
+    /// A shard cannot reach one of its targets any more.
+    Missing,
+    /// Somebody wants to hear of that.
+    #[cfg_attr(
+        not(feature = "discovery"),
+        expect(dead_code, reason = "it is discovery that wants to")
+    )]
+    OnMissing(Box<dyn FnMut() + Send>),
     /// The server is to be shut down for good: the control thread ends.
     Close,
 }
@@ -73,6 +81,7 @@ pub(crate) fn spawn(
         watched,
         stalls: BTreeMap::new(),
         heartbeat: None,
+        on_missing: None,
     };
     std::thread::Builder::new()
         .name("control".into())
@@ -89,6 +98,8 @@ struct Control {
     stalls: BTreeMap<String, u64>,
     /// Who wants to hear from the shards, and when next.
     heartbeat: Option<(Heartbeat, Instant)>,
+    /// Who wants to hear of targets that cannot be reached any more.
+    on_missing: Option<Box<dyn FnMut() + Send>>,
 }
 
 /// A core that is looked at.
@@ -198,6 +209,12 @@ impl Control {
                     let first = later(Instant::now(), heartbeat.every);
                     self.heartbeat = Some((heartbeat, first));
                 }
+                Ok(ToControl::Missing) => {
+                    if let Some(tell) = &mut self.on_missing {
+                        tell();
+                    }
+                }
+                Ok(ToControl::OnMissing(tell)) => self.on_missing = Some(tell),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToControl::Close) | Err(RecvTimeoutError::Disconnected) => return,
             }

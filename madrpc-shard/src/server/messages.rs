@@ -23,6 +23,10 @@ pub(crate) enum ToShard {
     /// Open and accept sessions with this identity from now on.
     Identify(Identity),
     /// Pass calls on to these from now on.
+    #[cfg_attr(
+        not(feature = "discovery"),
+        expect(dead_code, reason = "they are found by discovery")
+    )]
     Targets(Arc<[Addresses]>),
     /// Take no new calls for now, and go on; or take calls again.
     SetDraining(bool),

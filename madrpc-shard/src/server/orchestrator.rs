@@ -1,9 +1,13 @@
 //! Starting an orchestrator.
 
+#[cfg(feature = "discovery")]
+use super::control::{ToControl, tell};
+#[cfg(feature = "discovery")]
 use super::messages::{Inbox, ToShard};
 use super::shard::Served;
-use super::{Server, ServerConfig, StartError, bind, tell};
-use crate::discovery::{Discovery, LOOK_INTERVAL};
+use super::{Server, ServerConfig, StartError, bind};
+#[cfg(feature = "discovery")]
+use crate::discovery::Discovery;
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::seat::Seat;
@@ -15,6 +19,7 @@ use core_affinity::CoreId;
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
+#[cfg(feature = "discovery")]
 use std::sync::Arc;
 
 impl Server {
@@ -36,19 +41,22 @@ impl Server {
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn discover(&self, mut discovery: Discovery) -> Result<(), StartError> {
+    #[cfg(feature = "discovery")]
+    pub fn discover(&self, discovery: Discovery) -> Result<(), StartError> {
         let Some(running) = &self.running else {
             return Ok(());
         };
         let inboxes = running.inboxes.clone();
+        let missing = discovery.missing();
+        // It fails only where the control thread has ended, and then the server has.
+        let watch = ToControl::OnMissing(Box::new(move || missing.tell()));
+        let _ = running.to_control.send(watch);
         let look = move || {
-            while !inboxes.iter().all(Inbox::has_ended) {
-                if discovery.look() {
-                    let nodes: Arc<[Addresses]> = discovery.nodes().into();
-                    tell(&inboxes, || ToShard::Targets(Arc::clone(&nodes)));
-                }
-                std::thread::sleep(LOOK_INTERVAL);
-            }
+            let has_ended = || inboxes.iter().all(Inbox::has_ended);
+            discovery.run(has_ended, |nodes| {
+                let nodes: Arc<[Addresses]> = nodes.into();
+                tell(&inboxes, || ToShard::Targets(Arc::clone(&nodes)));
+            });
         };
         let thread = std::thread::Builder::new().name("discovery".into());
         thread

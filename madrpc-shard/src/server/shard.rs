@@ -157,6 +157,10 @@ impl<S: Service> Shard<S> {
         self.take_calls(now);
         self.take_outcomes(now);
         self.end_calls(now);
+        if self.upstreams.as_mut().is_some_and(Upstreams::take_lost) {
+            // It fails only while the process ends.
+            let _ = self.control.send(ToControl::Missing);
+        }
         let (service, mut io) = self.split(now);
         service.turn(&mut io);
         if service.wants_core() {

@@ -50,6 +50,7 @@ pub(crate) fn run(args: &TopArgs) -> Result<(), Failure> {
     let client = Client::new(&ClientConfig {
         connections: Some(1),
         timeout: ANSWER_TIMEOUT,
+        one_at_a_time: true,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
     if args.once {

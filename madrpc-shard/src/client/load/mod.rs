@@ -14,9 +14,10 @@ mod schedule;
 
 pub use report::{Failures, Place, Report};
 
-use crate::net::address::{AddressError, resolve_target};
+use crate::net::address::{AddressError, Addresses};
 use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Sessions, Upstreams};
+use crate::net::named::{distinct, resolve_list};
 use crate::net::transport::dialing_endpoint;
 use crate::runtime::cpus::{self, CpuError};
 use crate::runtime::preflight::{self, PreflightError};
@@ -87,7 +88,7 @@ pub enum Until {
 /// What to call, how hard and for how long.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The orchestrator's or node's address.
+    /// The address of the orchestrator or node, or those of several, with commas in between.
     pub address: String,
     /// Who calls.
     pub identity: Identity,
@@ -97,7 +98,7 @@ pub struct Plan {
     pub args: Value,
     /// When calls are sent.
     pub pace: Pace,
-    /// Sessions they are spread over.
+    /// Sessions they are spread over, to each server.
     pub connections: usize,
     /// How long to call before counting.
     pub warm_up: Duration,
@@ -137,7 +138,7 @@ pub fn measure(
     stop: Receiver<()>,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Report, LoadError> {
-    let addresses = resolve_target(&plan.address)?;
+    let named = resolve_list(&plan.address)?;
     preflight::check(1)?;
     let wanted = plan.core.map(|core| [core].into_iter().collect());
     let allowed = cpus::choose(wanted.as_ref(), None)?;
@@ -151,9 +152,11 @@ pub fn measure(
     let (tell_report, report) = channel();
     let shard = move |starting: Starting| {
         let now = Instant::now();
+        let targets = distinct(&named);
+        let all: Vec<_> = targets.iter().flat_map(Addresses::all).copied().collect();
         match dialing_endpoint(
             &plan.identity,
-            addresses.all(),
+            &all,
             CLIENT_IDLE_TIMEOUT,
             &Budget::unlimited(),
             now,
@@ -162,14 +165,10 @@ pub fn measure(
                 starting.ready();
                 // Generators with one session each spread over the server's shards by chance.
                 let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
-                let upstreams = Upstreams::new(
-                    endpoint,
-                    &[addresses],
-                    sessions,
-                    SERVER_NAME_ANY,
-                    Keep::WhileCalling,
-                    now,
-                );
+                let keep = Keep::WhileCalling;
+                let mut upstreams =
+                    Upstreams::new(endpoint, &targets, sessions, SERVER_NAME_ANY, keep, now);
+                upstreams.set_names(named, now);
                 let generator = Generator::new(upstreams, &plan, &body, core.id);
                 let outcome = generator.run(&stop, &tell_progress);
                 // It fails only where the caller has gone.

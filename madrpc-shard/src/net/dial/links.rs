@@ -5,6 +5,7 @@
 //! where the callers are the shards of one process, they share the server's shards among them instead.
 
 use super::crowding::OnTheirWay;
+use super::doubles::ServerId;
 use super::report::Condition;
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
@@ -78,12 +79,16 @@ pub(super) struct Target {
     draining: Members,
     /// How it is, and since when.
     pub(super) seen: (Condition, Instant),
-    /// The number that the server has drawn when it started, where it has told.
-    pub(super) instance: Option<u64>,
     /// It has announced itself: the sessions are its to open.
     pub(super) is_registered: bool,
     /// It is no target any more.
     pub(super) is_gone: bool,
+    /// The number that it last told of itself.
+    pub(super) instance: Option<u64>,
+    /// Who it is, while a session to it is open.
+    pub(super) server: Option<ServerId>,
+    /// Why it was last said that it cannot be reached, since a session to it was open.
+    told: Option<String>,
 }
 
 /// A session, or the place of one.
@@ -206,7 +211,18 @@ impl Target {
             instance: None,
             is_registered: false,
             is_gone: false,
+            server: None,
+            told: None,
         }
+    }
+
+    /// Whether it has not been said yet that it cannot be reached for this reason.
+    pub(super) fn is_news(&mut self, why: &str) -> bool {
+        let is_news = self.told.as_deref() != Some(why);
+        if is_news {
+            self.told = Some(why.to_owned());
+        }
+        is_news
     }
 
     /// Adds a link, which is down.
@@ -239,9 +255,10 @@ impl Target {
         self.addresses.all()[self.at]
     }
 
-    /// A session to the address is open.
-    pub(super) fn has_answered(&mut self) {
+    /// A session to the address is open; says whether it was said that it cannot be reached.
+    pub(super) fn has_answered(&mut self) -> bool {
         self.failed = 0;
+        self.told.take().is_some()
     }
 
     /// No session to `address` came about; says whether there is another to be tried at once.

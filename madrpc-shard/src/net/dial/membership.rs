@@ -35,10 +35,11 @@ impl<T> Upstreams<T> {
         new
     }
 
-    /// The numbers and names of the targets.
+    /// The numbers and names of the targets, but for those that are another one again.
     pub(crate) fn names(&self) -> impl Iterator<Item = (usize, String)> {
         let all = self.targets.iter().enumerate();
-        let there = all.filter(|(_, target)| !target.is_gone);
+        let there =
+            all.filter(|(number, target)| !target.is_gone && !self.doubles.contains(*number));
         there.map(|(number, target)| (number, target.name()))
     }
 

@@ -14,8 +14,10 @@
 //! [`flush`]: Upstreams::flush
 
 mod crowding;
+mod doubles;
 mod links;
 mod membership;
+mod names;
 mod picking;
 mod registered;
 mod report;
@@ -34,6 +36,7 @@ use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
 use crowding::Crowding;
+use doubles::Doubles;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
@@ -44,6 +47,7 @@ use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
+use names::Names;
 pub(crate) use registered::Wires;
 use registered::is_registered;
 use request::answered;
@@ -51,6 +55,7 @@ use sending::{is_large, was_sent_after};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::info;
 
 /// Bytes of the deadline that a copy of a call begins with.
 const TIME_BYTES: usize = size_of::<u64>();
@@ -75,6 +80,9 @@ pub(crate) struct Upstreams<T> {
     /// Where the first session to each lands, modulo its shards.
     first: u16,
     resolver: Resolver,
+    /// What the targets were resolved from, where nobody else looks for them.
+    names: Option<Names>,
+    doubles: Doubles,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -97,6 +105,8 @@ pub(crate) struct Upstreams<T> {
     /// How many of them in this turn.
     dials_left: usize,
     crowding: Crowding,
+    /// Whether a target has been lost, until that is asked.
+    has_lost: bool,
     /// Why no target can be called, where that was asked since the last change.
     unreachable: Option<CallError>,
 }
@@ -199,6 +209,8 @@ impl<T> Upstreams<T> {
             there: 0,
             first,
             resolver: Resolver::new(),
+            names: None,
+            doubles: Doubles::default(),
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
@@ -213,6 +225,7 @@ impl<T> Upstreams<T> {
             due: VecDeque::new(),
             dials_left: DIALS_PER_TURN,
             crowding: Crowding::default(),
+            has_lost: false,
             unreachable: None,
         };
         for addresses in targets {
@@ -263,8 +276,11 @@ impl<T> Upstreams<T> {
                     return None;
                 }
                 Header::Welcome { shards, instance } => {
-                    self.learn_instance(session, instance);
                     self.learn(session, shards, now);
+                    if let Some(place) = self.place_of(session) {
+                        self.targets[place.target()].instance = Some(instance);
+                        self.identify(place.target(), session);
+                    }
                     return None;
                 }
                 Header::Functions { script } => {
@@ -333,11 +349,15 @@ impl<T> Upstreams<T> {
 
     /// Notes that the links of a target have changed.
     fn note(&mut self, number: usize) {
+        if self.targets[number].open.is_empty() {
+            self.forget_server(number);
+        }
         let target = &mut self.targets[number];
         target.note_condition();
-        let is_connecting = !target.connecting.is_empty();
-        self.router
-            .set_reachable(number, !target.open.is_empty(), is_connecting);
+        let is_double = self.doubles.contains(number);
+        let is_open = !target.open.is_empty() && !is_double;
+        let is_connecting = !target.connecting.is_empty() && !is_double;
+        self.router.set_reachable(number, is_open, is_connecting);
         self.router.set_silent(number, target.is_silent());
         self.router.set_draining(number, target.is_draining());
         self.down.set(number, target.is_down() && !target.is_gone);
@@ -374,8 +394,12 @@ impl<T> Upstreams<T> {
             if let Some(place) = self.place_of(session)
                 && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
             {
-                self.targets[place.target()].has_answered();
+                let target = &mut self.targets[place.target()];
+                if target.has_answered() && self.keep == Keep::Always {
+                    info!("{} answers again", target.name());
+                }
                 self.enter(place, State::Open(session));
+                self.identify(place.target(), session);
                 self.begin_pinging(place, now);
             }
         }
@@ -427,6 +451,12 @@ impl<T> Upstreams<T> {
             }
         }
         None
+    }
+
+    /// Whether a session to a target has ended, or none has come about, since this was last asked.
+    #[inline]
+    pub(crate) fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
     }
 
     /// Sends what there is to say.

@@ -4,6 +4,7 @@
 //! in a turn and is handed over at its end; what comes on it is handed in by the shard. To all else here it is a session like
 //! those that we have opened, with a number of its own.
 
+use super::doubles::ServerId;
 use super::links::{Link, Place, State};
 use super::{Keep, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
@@ -31,8 +32,8 @@ pub(super) struct Registered {
     by_place: Vec<Option<usize>>,
     /// Those that have something to say, or have not taken all that was said.
     dirty: Vec<usize>,
-    /// Nodes by the number that they have drawn when they started.
-    nodes: HashMap<u64, usize>,
+    /// The targets of nodes, by who they are.
+    nodes: HashMap<ServerId, usize>,
     /// Links of which it is to be seen whether they say nothing.
     looks: Vec<Place>,
     /// Nodes that have come, with their names, until that was asked for.
@@ -42,8 +43,8 @@ pub(super) struct Registered {
 struct Registrant {
     /// The session among those of callers.
     session: SessionKey,
-    /// What the node calls itself.
-    instance: u64,
+    /// Who the node is.
+    server: ServerId,
     /// Where it is once the node has said what it has.
     place: Option<Place>,
     outbox: Outbox,
@@ -88,10 +89,10 @@ impl Registered {
         self.get(key)?.place
     }
 
-    fn add(&mut self, session: SessionKey, instance: u64, now: Instant) {
+    fn add(&mut self, session: SessionKey, server: ServerId, now: Instant) {
         let number = self.sessions.insert(Registrant {
             session,
-            instance,
+            server,
             place: None,
             outbox: Outbox::default(),
             is_pinged: false,
@@ -162,6 +163,13 @@ impl Wires {
         }
     }
 
+    pub(super) fn fingerprint(&self, key: SessionKey) -> Option<[u8; 32]> {
+        match is_registered(key) {
+            false => self.endpoint.fingerprint(key),
+            true => self.registered.get(key).map(|one| one.server.0),
+        }
+    }
+
     pub(super) fn received_at(&self, key: SessionKey) -> Option<Instant> {
         match is_registered(key) {
             false => self.endpoint.received_at(key),
@@ -195,9 +203,10 @@ impl<T> Upstreams<T> {
         match *header {
             // How many shards it has is its own affair: the sessions are its to open.
             Header::Welcome { instance, .. } => {
-                let role = callers.peer(session)?.role;
-                if number.is_none() && role == Some(Role::Node) {
-                    self.wires.registered.add(session, instance, now);
+                let peer = callers.peer(session)?;
+                if number.is_none() && peer.role == Some(Role::Node) {
+                    let server = (peer.fingerprint, instance);
+                    self.wires.registered.add(session, server, now);
                 }
                 None
             }
@@ -215,19 +224,11 @@ impl<T> Upstreams<T> {
 
     /// The node of this session gets calls on it, unless it is known otherwise.
     fn register(&mut self, key: SessionKey, address: SocketAddr, now: Instant) {
-        let Some(instance) = self.wires.registered.get(key).map(|one| one.instance) else {
+        let Some(server) = self.wires.registered.get(key).map(|one| one.server) else {
             return;
         };
-        let same = |target: &super::Target| !target.is_gone && target.instance == Some(instance);
-        if let Some(known) = self.targets.iter().find(|target| same(target)) {
-            tracing::debug!(
-                "node {address} announces itself and is {} already",
-                known.name()
-            );
-            return;
-        }
-        let known = self.wires.registered.nodes.get(&instance).copied();
-        let target = known.unwrap_or_else(|| self.add_registered(instance, address));
+        let known = self.wires.registered.nodes.get(&server).copied();
+        let target = known.unwrap_or_else(|| self.add_registered(server, address));
         let links = &self.targets[target].links;
         let free = links.iter().position(|link| link.session().is_none());
         let link = match free {
@@ -247,16 +248,19 @@ impl<T> Upstreams<T> {
             one.place = Some(place);
         }
         self.enter(place, State::Open(key));
+        let (_, instance) = server;
+        self.targets[target].instance = Some(instance);
+        self.identify(target, key);
         self.begin_pinging(place, now);
     }
 
-    fn add_registered(&mut self, instance: u64, address: SocketAddr) -> usize {
+    fn add_registered(&mut self, server: ServerId, address: SocketAddr) -> usize {
         let free = (0..self.targets.len()).find(|number| self.is_free(*number));
         let number = free.unwrap_or(self.targets.len());
         self.add_target(number, address.into());
         self.targets[number].is_registered = true;
         let registered = &mut self.wires.registered;
-        registered.nodes.insert(instance, number);
+        registered.nodes.insert(server, number);
         let name = self.targets[number].name();
         info!("node {name} has announced itself");
         registered.joined.push((number, name));
@@ -266,13 +270,6 @@ impl<T> Upstreams<T> {
     /// The nodes that have announced themselves since this was last asked.
     pub(crate) fn take_joined(&mut self) -> Vec<(usize, String)> {
         std::mem::take(&mut self.wires.registered.joined)
-    }
-
-    /// A node is reached by a session of ours, too: that is enough.
-    pub(super) fn forget_registered(&mut self, instance: u64) {
-        if let Some(target) = self.wires.registered.nodes.remove(&instance) {
-            self.remove(target);
-        }
     }
 
     /// A session of a caller has ended, which may have been a node's.
@@ -300,7 +297,7 @@ impl<T> Upstreams<T> {
         let is_over = links.all(|link| link.session().is_none());
         if is_over && !self.targets[target].is_gone {
             info!("node {} has left", self.targets[target].name());
-            self.wires.registered.nodes.remove(&one.instance);
+            self.wires.registered.nodes.remove(&one.server);
             self.remove(target);
         }
     }

@@ -65,7 +65,10 @@ impl<T> Upstreams<T> {
             let mut state = condition.name();
             let mut reason = target.why(condition);
             let mut since = now.saturating_duration_since(since);
-            if condition == Condition::Up
+            if self.doubles.contains(number) {
+                state = "double";
+                reason = "it is there by another address".into();
+            } else if condition == Condition::Up
                 && let Some(ejected) = self.router.ejected_since(number)
             {
                 state = "ejected";

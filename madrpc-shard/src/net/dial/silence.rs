@@ -6,6 +6,7 @@
 
 use super::links::{Place, State};
 use super::{Due, Upstreams};
+use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use std::time::{Duration, Instant};
@@ -13,6 +14,10 @@ use tracing::{debug, info, warn};
 
 /// Looks in the time that a server may say nothing.
 const LOOKS: u32 = 4;
+
+/// How long calls wait for a handshake while another server could take them: the first packets of three round trips around the
+/// earth, of which one was lost.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(750);
 
 /// How often that time passes before a server is asked which owes nothing but results: with the time itself, half a second.
 const PINGED_AFTER: u32 = 4;
@@ -44,7 +49,8 @@ impl<T> Upstreams<T> {
         let link = &mut self.targets[place.target()].links[place.link()];
         let session = match link.state {
             State::Open(session) | State::Leaving(session) => Some(session),
-            State::Connecting(_) | State::Down { .. } => None,
+            State::Connecting(session) => return self.look_at_handshake(place, session, now),
+            State::Down { .. } => None,
         };
         let received_at = session.and_then(|session| self.wires.received_at(session));
         let (Some(session), Some(received_at)) = (session, received_at) else {
@@ -73,6 +79,29 @@ impl<T> Upstreams<T> {
         if is_silent {
             self.rescue(place, now);
         }
+    }
+
+    /// Puts the calls that wait for a handshake on others, where it takes too long and there are any.
+    fn look_at_handshake(&mut self, place: Place, session: SessionKey, now: Instant) {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        let asked_at = *link.asked_at.get_or_insert(now);
+        link.is_watched = self.calls.length(link.calls) > 0;
+        if !link.is_watched {
+            link.asked_at = None;
+            return;
+        }
+        self.timers
+            .insert(now + HANDSHAKE_PATIENCE / LOOKS, Due::Silence(place));
+        let is_late = now.saturating_duration_since(asked_at) >= HANDSHAKE_PATIENCE;
+        if !is_late || self.router.open() == 0 {
+            return;
+        }
+        // What waits for the handshake has not been sent, and is not: that is what makes it certain that nothing has run.
+        if let Some(outbox) = self.wires.outbox(session) {
+            drop(std::mem::take(outbox));
+        }
+        let error = format!("{}: the handshake takes too long", link.address);
+        self.lose_waiting(place, CallError::not_run(ErrorKind::Unavailable, error));
     }
 
     fn set_silent(&mut self, place: Place, is_silent: bool) {

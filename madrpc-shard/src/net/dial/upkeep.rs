@@ -5,9 +5,11 @@ use super::links::{Keep, Place, Sessions, State};
 use super::{Due, Lost, Upstreams, was_sent_after};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::KEEP_ALIVE;
+use madrpc_core::lists::ListKey;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// Calls that are taken back at once from a server that is stopping: more than are on their way to one.
 const LATE_MAX: usize = 4096;
@@ -46,16 +48,6 @@ impl<T> Upstreams<T> {
         });
     }
 
-    /// The server of this session has drawn this number: one that has announced itself as well has one too many.
-    pub(super) fn learn_instance(&mut self, session: SessionKey, instance: u64) {
-        if let Some(place) = self.place_of(session)
-            && !self.targets[place.target()].is_registered
-        {
-            self.targets[place.target()].instance = Some(instance);
-            self.forget_registered(instance);
-        }
-    }
-
     /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
     pub(super) fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
         let Sessions::PerShard { callers } = self.sessions else {
@@ -90,10 +82,7 @@ impl<T> Upstreams<T> {
 
     /// The server of this session has these functions.
     pub(super) fn learn_functions(&mut self, session: SessionKey, script: u64, body: &[u8]) {
-        // Who has one server for good asks it in any case. And each session to a server says the same.
-        if self.keep == Keep::WhileCalling {
-            return;
-        }
+        // Each session to a server says the same.
         if let Some(place) = self.place_of(session)
             && !self.router.knows(place.target(), script)
             && let Some(announcement) = Announcement::decode(body)
@@ -104,6 +93,7 @@ impl<T> Upstreams<T> {
 
     /// Dials links that are down and due, a bounded number in each turn.
     pub(super) fn dial(&mut self, now: Instant) {
+        self.look_up(now);
         while let Some((target, addresses)) = self.resolver.next() {
             // Its number may be another's by now.
             if let Some(target) = self.targets.get_mut(target)
@@ -156,6 +146,7 @@ impl<T> Upstreams<T> {
                 };
                 self.timers.insert(now + wait, Due::Dial(place));
                 self.enter(place, State::Down { why });
+                self.has_lost = true;
                 self.resolve_lost(place.target());
             }
         }
@@ -210,13 +201,22 @@ impl<T> Upstreams<T> {
             message: format!("{address}: {}", error.message),
             ..error
         };
-        // One line is enough for all sessions to a server.
-        let is_gone = self.targets[place.target()].is_gone;
-        if self.keep == Keep::Always && place.link() == 0 && !is_gone {
+        self.has_lost = true;
+        // One line is enough for all sessions to a server, and all tries that fail alike.
+        let target = &mut self.targets[place.target()];
+        if self.keep == Keep::Always && place.link() == 0 && !target.is_gone {
             let again = wait.as_millis();
+            let is_no_such = why.kind == ErrorKind::Unauthorized;
             match was_leaving {
                 true => info!("{address} has stopped; trying again in {again} ms"),
-                false => warn!("{}; trying again in {again} ms", why.message),
+                false if !target.is_news(&why.message) => {
+                    debug!("{}; trying again in {again} ms", why.message);
+                }
+                false if is_no_such && self.server_name != SERVER_NAME_ANY => warn!(
+                    "{}; it has to be a `{}` of our authority; trying again, and not saying so each time",
+                    why.message, self.server_name
+                ),
+                false => warn!("{}; trying again, and not saying so each time", why.message),
             }
         }
         self.enter(place, State::Down { why });
@@ -226,14 +226,8 @@ impl<T> Upstreams<T> {
     /// The calls of a link that is down will have no answer, for the reason for which it is; it is dialled again after a
     /// while.
     pub(super) fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
+        let calls = self.forget_calls(place);
         let link = &mut self.targets[place.target()].links[place.link()];
-        link.epoch = link.epoch.wrapping_add(1);
-        self.crowding.on_lost(&mut link.on_their_way);
-        let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
-        link.sent = 0;
-        link.sent_at = None;
-        link.asked_at = None;
-        link.rescued = None;
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);
         }
@@ -254,6 +248,29 @@ impl<T> Upstreams<T> {
                 self.timers.insert(now + wait, Due::Dial(place));
             }
         }
+    }
+
+    /// The calls that wait for a link's handshake are not sent on it, for this reason.
+    pub(super) fn lose_waiting(&mut self, place: Place, why: CallError) {
+        let calls = self.forget_calls(place);
+        self.lost.push_back(Lost {
+            calls,
+            target: place.target(),
+            why,
+            taken: None,
+        });
+    }
+
+    /// Takes the calls of a link off it.
+    fn forget_calls(&mut self, place: Place) -> ListKey {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        link.epoch = link.epoch.wrapping_add(1);
+        self.crowding.on_lost(&mut link.on_their_way);
+        link.sent = 0;
+        link.sent_at = None;
+        link.asked_at = None;
+        link.rescued = None;
+        std::mem::replace(&mut link.calls, self.calls.add_list())
     }
 
     pub(super) fn begin_pinging(&mut self, place: Place, now: Instant) {

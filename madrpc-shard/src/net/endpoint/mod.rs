@@ -331,6 +331,12 @@ impl Endpoint {
         entry.map(|entry| entry.session.outbox())
     }
 
+    /// That of the certificate which a session's peer has shown.
+    pub(crate) fn fingerprint(&self, key: SessionKey) -> Option<[u8; 32]> {
+        let shown = self.sessions.get(key)?.certificate.as_ref()?;
+        Some(shown.fingerprint)
+    }
+
     /// When a datagram of a session last came.
     pub(crate) fn received_at(&self, key: SessionKey) -> Option<Instant> {
         self.sessions.get(key).map(|entry| entry.received_at)
