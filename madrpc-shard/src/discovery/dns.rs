@@ -18,11 +18,12 @@ use hickory_resolver::proto::rr::{Name, RData, Record};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
-/// How long one server may take for one answer, whatever the system says, and how often it is asked again.
-const PATIENCE: Duration = Duration::from_secs(3);
-const ATTEMPTS_MAX: usize = 2;
+/// How long one server may take for one answer, whatever the system says, and how often it is asked again: a source is asked again
+/// in any case, and what it said before holds.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ATTEMPTS_MAX: usize = 1;
 
 /// How long an answer is kept for others who ask the same. One that says that there is nothing may be wrong in a moment.
 const KEPT_MAX: Duration = Duration::from_secs(30);
@@ -121,49 +122,41 @@ async fn service(resolver: &TokioResolver, name: Name) -> Answer {
         Ok(found) => found,
         Err(error) => return Answer::failed(reason(&error, "no SRV record")),
     };
-    let records = found
-        .answers()
-        .iter()
-        .filter_map(|record| match &record.data {
-            RData::SRV(record) => Some(record.clone()),
-            _ => None,
-        });
+    let mut records: Vec<SRV> = Vec::new();
+    for record in found.answers() {
+        if let RData::SRV(record) = &record.data {
+            records.push(record.clone());
+        }
+    }
     let mut until = found.valid_until();
     let known = glue(&found);
     let (mut parts, mut asked) = (Vec::new(), JoinSet::new());
-    for record in records {
-        if asked.len() >= AT_ONCE
-            && let Some(done) = asked.join_next().await
+    while !records.is_empty() || !asked.is_empty() {
+        if asked.len() < AT_ONCE
+            && let Some(record) = records.pop()
         {
-            take(done, &mut parts, &mut until);
+            match at_once(&record, &known) {
+                Some(nodes) => parts.push(part(&record, nodes)),
+                None => {
+                    let resolver = resolver.clone();
+                    asked.spawn(async move {
+                        let target = record.target.clone();
+                        let (nodes, until) = addresses(&resolver, target, record.port).await;
+                        (part(&record, nodes), until)
+                    });
+                }
+            }
+            continue;
         }
-        let key = record.target.to_lowercase();
-        match known.get(&key) {
-            _ if record.target.is_root() => {
-                parts.push(part(
-                    &record,
-                    Err("it says that there is no such service".into()),
-                ));
+        match asked.join_next().await {
+            Some(Ok((part, valid))) => {
+                until = valid.map_or(until, |valid| valid.min(until));
+                parts.push(part);
             }
-            _ if record.port == 0 => {
-                parts.push(part(&record, Err("port 0 cannot be called".into())));
-            }
-            Some(ips) => {
-                let nodes = servers(&preferred(ips.iter().copied(), record.port));
-                parts.push(part(&record, Ok(nodes)));
-            }
-            None => {
-                let resolver = resolver.clone();
-                asked.spawn(async move {
-                    let target = record.target.clone();
-                    let (nodes, until) = addresses(&resolver, target, record.port).await;
-                    (part(&record, nodes), until)
-                });
-            }
+            // Nobody knows whose it was: the others alone would take that one away.
+            Some(Err(_)) => return Answer::failed("the lookup of a target has broken off".into()),
+            None => {}
         }
-    }
-    while let Some(done) = asked.join_next().await {
-        take(done, &mut parts, &mut until);
     }
     match parts.is_empty() {
         true => Answer::failed("it has no SRV record".into()),
@@ -171,21 +164,26 @@ async fn service(resolver: &TokioResolver, name: Name) -> Answer {
     }
 }
 
-fn take(
-    done: Result<(Part, Option<Instant>), JoinError>,
-    parts: &mut Vec<Part>,
-    until: &mut Instant,
-) {
-    // It fails only where a lookup has panicked: the target stays what it was.
-    if let Ok((part, valid)) = done {
-        *until = valid.map_or(*until, |valid| valid.min(*until));
-        parts.push(part);
+/// The nodes of a record, where nobody has to be asked for them.
+fn at_once(
+    record: &SRV,
+    known: &HashMap<Name, Vec<IpAddr>>,
+) -> Option<Result<Vec<Addresses>, String>> {
+    if record.target.is_root() {
+        return Some(Err("it says that there is no such service".into()));
     }
+    if record.port == 0 {
+        return Some(Err("port 0 cannot be called".into()));
+    }
+    let ips = known.get(&record.target.to_lowercase())?;
+    Some(Ok(servers(&preferred(ips.iter().copied(), record.port))))
 }
 
 fn part(record: &SRV, nodes: Result<Vec<Addresses>, String>) -> Part {
+    // In ASCII: what a name server says comes into the log.
+    let target = record.target.to_lowercase().to_ascii();
     Part {
-        name: format!("{}:{}", record.target.to_lowercase(), record.port),
+        name: format!("{target}:{}", record.port),
         priority: record.priority,
         nodes,
     }

@@ -182,9 +182,15 @@ impl Lookups {
             Ok(resolver) => {
                 self.resolvers.insert(source.server, resolver.clone());
                 runtime.spawn(async move {
-                    let answer = timeout(PATIENCE, dns::ask(resolver, source)).await;
-                    let none = || Answer::failed("no name server answers".into());
-                    tell(question, answer.unwrap_or_else(|_| none()));
+                    // In a task of its own: where that panics, there is an answer all the same.
+                    let mut asked = tokio::spawn(dns::ask(resolver, source));
+                    let answer = match timeout(PATIENCE, &mut asked).await {
+                        Ok(Ok(answer)) => answer,
+                        Ok(Err(_)) => Answer::failed("the lookup has broken off".into()),
+                        Err(_) => Answer::failed("no name server answers".into()),
+                    };
+                    asked.abort();
+                    tell(question, answer);
                 });
             }
             Err(why) => tell(question, Answer::failed(why)),

@@ -31,7 +31,7 @@ use tracing::{info, warn};
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a start waits for name servers.
-const START_PATIENCE: Duration = Duration::from_secs(5);
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why nodes cannot be looked for.
 #[derive(Debug, thiserror::Error)]
