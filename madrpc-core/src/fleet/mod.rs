@@ -9,8 +9,10 @@ mod functions;
 mod health;
 mod load;
 mod router;
+mod silence;
 
 pub use budget::RetryBudget;
 pub use copies::{Copied, Copies};
 pub use functions::FunctionNumber;
-pub use router::{Attempt, Balance, Ending, NoMember, Router};
+pub use router::{Attempt, Balance, Ending, NoMember, Router, is_passing, was_sent_after};
+pub use silence::{Look, Watch};

@@ -3,7 +3,7 @@
 mod attempt;
 mod selection;
 
-pub use attempt::{Attempt, Ending, NoMember};
+pub use attempt::{Attempt, Ending, NoMember, is_passing, was_sent_after};
 
 use crate::balance::RoundRobin;
 use crate::call::Announcement;

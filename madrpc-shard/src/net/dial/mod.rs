@@ -36,13 +36,13 @@ use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router};
+use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router, was_sent_after};
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
 use request::answered;
-use sending::{is_large, was_sent_after};
+use sending::is_large;
 use std::collections::VecDeque;
 use std::time::Instant;
 

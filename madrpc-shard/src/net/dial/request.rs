@@ -2,7 +2,7 @@
 
 use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
-use madrpc_core::fleet::Ending;
+use madrpc_core::fleet::{Ending, is_passing};
 use std::time::Instant;
 
 /// A call to be sent.
@@ -69,19 +69,9 @@ impl Outcome<'_> {
     /// What it tells of the server.
     pub(super) fn ending(&self) -> Ending {
         match self {
-            // A call that has run and ends so may do so everywhere: callers must not be able to have nodes left out.
-            Self::Failure {
-                kind: ErrorKind::Internal,
-                bill,
-                ..
-            } if bill.slices > 0 => Ending::Neutral,
-            Self::Failure {
-                kind: ErrorKind::Internal | ErrorKind::Protocol,
-                ..
-            } => Ending::Failed,
-            Self::Failure { kind, .. } if is_passing(*kind) => Ending::Neutral,
+            Self::Failure { kind, bill, .. } => Ending::of_failure(*kind, bill.slices > 0),
             Self::Lost(_) => Ending::Neutral,
-            Self::Reply { .. } | Self::Failure { .. } => Ending::Worked,
+            Self::Reply { .. } => Ending::Worked,
         }
     }
 
@@ -101,14 +91,6 @@ impl Outcome<'_> {
             Self::Lost(error) => Some(error.kind),
         }
     }
-}
-
-/// Whether it is the server that cannot run a call now, and not the call that cannot be run.
-fn is_passing(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::NoSuchFunction | ErrorKind::Overloaded | ErrorKind::Unavailable
-    )
 }
 
 /// The number of the call that a frame answers.

@@ -221,11 +221,6 @@ fn name_too_long(function: &str) -> CallError {
     CallError::not_run(ErrorKind::NoSuchFunction, error)
 }
 
-/// Whether a small call of this number was sent after so many.
-pub(super) fn was_sent_after(sequence: u32, count: u64) -> bool {
-    sequence != 0 && sequence.wrapping_sub(count as u32).cast_signed() > 0
-}
-
 /// Whether its arguments have a stream of their own.
 pub(super) fn is_large(request: &Request<'_>) -> bool {
     request.body.len() > INLINE_BODY_MAX_BYTES

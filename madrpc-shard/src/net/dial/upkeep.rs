@@ -2,9 +2,10 @@
 //! are lost.
 
 use super::links::{Keep, Place, Sessions, State};
-use super::{Due, Lost, Upstreams, was_sent_after};
+use super::{Due, Lost, Upstreams};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::fleet::was_sent_after;
 use madrpc_core::limits::KEEP_ALIVE;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -220,8 +221,7 @@ impl<T> Upstreams<T> {
         self.crowding.on_lost(&mut link.on_their_way);
         let calls = std::mem::replace(&mut link.calls, self.calls.add_list());
         link.sent = 0;
-        link.sent_at = None;
-        link.asked_at = None;
+        link.watch.lose();
         link.rescued = None;
         if let Some(ping) = link.ping.take() {
             self.timers.remove(ping);
