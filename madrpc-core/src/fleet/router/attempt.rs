@@ -110,6 +110,12 @@ impl Attempt {
         self.tries
     }
 
+    /// Whether a member before the one that it is on may have run it.
+    #[must_use]
+    pub const fn may_have_run(&self) -> bool {
+        self.runs > 0
+    }
+
     pub(super) fn put_on(&mut self, member: usize, is_probe: bool) {
         if let Some(place) = self.tried.get_mut(usize::from(self.tries)) {
             *place = member as u32;

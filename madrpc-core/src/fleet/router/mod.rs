@@ -30,6 +30,9 @@ pub enum Balance {
 }
 
 impl Balance {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::RoundRobin, Self::LeastLoaded];
+
     /// Their names, in settings.
     pub const NAMES: [&str; 2] = ["round-robin", "least-loaded"];
 

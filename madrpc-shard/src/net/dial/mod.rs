@@ -280,6 +280,10 @@ impl<T> Upstreams<T> {
             return None;
         }
         let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
+        let outcome = match pending.attempt.may_have_run() {
+            true => outcome.of_one_that_may_have_run(),
+            false => outcome,
+        };
         Some((pending.tag, pending.place.target(), outcome))
     }
 
@@ -366,6 +370,7 @@ impl<T> Upstreams<T> {
                 continue;
             }
             let pending = self.take(key, Ending::Neutral, None, now)?;
+            error.may_have_run |= pending.attempt.may_have_run();
             return Some((pending.tag, target, error));
         }
         while let Some(due) = self.timers.expire(now) {

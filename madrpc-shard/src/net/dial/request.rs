@@ -34,6 +34,22 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// That of a call which may have run at another server before: this one knows only that it has not run here.
+    #[cold]
+    pub(super) fn of_one_that_may_have_run(self) -> Self {
+        match self {
+            Self::Failure { kind, bill, body } => {
+                let mut error = CallError::from_body(&body);
+                if error.may_have_run {
+                    return Self::Failure { kind, bill, body };
+                }
+                error.may_have_run = true;
+                Self::Lost(error)
+            }
+            Self::Reply { .. } | Self::Lost(_) => self,
+        }
+    }
+
     /// The bytes of the result, or of the error.
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
