@@ -2,9 +2,9 @@
 //! for nothing.
 //!
 //! Setup: fleets by seed, see the crate. `MADRPC_SEED=7 cargo test -p madrpc-simulator --test seeds` repeats one that failed,
-//! `MADRPC_SEEDS=100000` runs so many.
+//! `MADRPC_SEEDS=100000` runs so many, and `MADRPC_CALL=12` beside the seed tells the way of that call.
 
-use madrpc_simulator::{Flaw, Scenario, run};
+use madrpc_simulator::{Flaw, MS, Scenario, run};
 use std::ops::Range;
 
 /// Seeds, where nobody says how many.
@@ -36,9 +36,17 @@ fn first_broken(seeds: Range<u64>, flaw: Flaw) -> Option<(u64, Vec<String>)> {
 #[test]
 fn whatever_happens_no_rule_is_broken() {
     if let Some(seed) = number("MADRPC_SEED") {
-        let scenario = Scenario::of_seed(seed);
-        println!("{scenario:#?}");
+        let mut scenario = Scenario::of_seed(seed);
+        scenario.watched = number("MADRPC_CALL").map(|call| call as u32);
+        let faults = scenario.faults.iter().map(|(at, what)| {
+            let milliseconds = at / MS;
+            format!("{milliseconds} ms {what:?}")
+        });
+        println!("{}", faults.collect::<Vec<_>>().join(", "));
+        let (nodes, shards, policy) = (scenario.speeds.len(), scenario.shards, scenario.policy);
+        println!("{nodes} nodes, {shards} shards, {policy:?}");
         let report = run(scenario, 0);
+        println!("{}", report.way.join("\n"));
         println!("{:?}, {} retries", report.ends, report.retries);
         assert!(report.violations.is_empty(), "{:#?}", report.violations);
         return;

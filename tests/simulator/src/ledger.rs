@@ -95,6 +95,9 @@ pub(crate) struct Ledger {
     /// From here on no call may fail but by its own fault.
     pub(crate) calm_from: Option<Time>,
     pub(crate) violations: Vec<String>,
+    /// A call whose way is told.
+    pub(crate) watched: Option<u32>,
+    pub(crate) way: Vec<String>,
     /// Calls and retries of each shard.
     made: Vec<(u64, u64)>,
 }
@@ -114,6 +117,13 @@ impl Ledger {
         }
     }
 
+    fn note(&mut self, number: u32, now: Time, what: impl FnOnce() -> String) {
+        if self.watched == Some(number) {
+            let now = now as f64 / SECOND as f64;
+            self.way.push(format!("{now:.6} s: {}", what()));
+        }
+    }
+
     /// A call comes from outside.
     pub(crate) fn add(&mut self, call: Call) -> u32 {
         if let Some((calls, _)) = self.made.get_mut(call.shard as usize) {
@@ -125,6 +135,7 @@ impl Ledger {
 
     /// A call is sent to a node.
     pub(crate) fn sent(&mut self, number: u32, node: u32, now: Time) {
+        self.note(number, now, || format!("sent to node {node}"));
         let call = &mut self.calls[number as usize];
         let is_retry = !call.sent_to.is_empty();
         let again = call.sent_to.contains(&node);
@@ -146,6 +157,7 @@ impl Ledger {
 
     /// A node begins with a call.
     pub(crate) fn begin(&mut self, number: u32, node: u32, now: Time) {
+        self.note(number, now, || format!("begins at node {node}"));
         let call = &mut self.calls[number as usize];
         call.runs += 1;
         let is_repeatable = call.may_repeat || call.is_idempotent;
@@ -180,6 +192,7 @@ impl Ledger {
 
     /// A caller is told how its call has ended.
     pub(crate) fn end(&mut self, number: u32, end: End, now: Time) {
+        self.note(number, now, || format!("ends: {end:?}"));
         let call = &mut self.calls[number as usize];
         let (before, is_given_up, runs) = (call.end, call.is_given_up, call.runs);
         let latest = call.deadline + DEADLINE_GRACE.as_nanos() as Time + MS;

@@ -31,6 +31,8 @@ use std::time::Instant;
 pub struct Report {
     /// What must never be, the first few, with the time of each.
     pub violations: Vec<String>,
+    /// The way of the call that was watched.
+    pub way: Vec<String>,
     /// How many calls ended in which way.
     pub ends: Vec<(String, usize)>,
     /// Calls that were sent again.
@@ -53,6 +55,7 @@ pub fn run(scenario: Scenario, measured_from: Time) -> Report {
     let (latencies, failed) = ledger.latencies(measured_from, until);
     Report {
         violations: std::mem::take(&mut ledger.violations),
+        way: std::mem::take(&mut ledger.way),
         ends: ledger.ends(),
         retries: ledger.retries(),
         latencies,

@@ -21,6 +21,7 @@ impl Shard {
             sent: 0,
             taken: None,
             unread: 0,
+            unsent: Vec::new(),
             watch: Watch::default(),
             received_at: 0,
             is_silent: false,
@@ -97,12 +98,15 @@ impl Shard {
     }
 
     /// A session is open; says whether it is still wanted.
-    pub(crate) fn shaken(&mut self, session: Session, now: Time) -> bool {
+    pub(crate) fn shaken(&mut self, session: Session, io: &mut Io) -> bool {
         let number = session.link as usize;
         let is_wanted = self.is_current(session) && self.links[number].state == State::Connecting;
         if is_wanted {
-            self.links[number].received_at = now;
+            self.links[number].received_at = io.agenda.now;
             self.enter(number, State::Open);
+            for request in std::mem::take(&mut self.links[number].unsent) {
+                io.to_node(session, request);
+            }
         }
         is_wanted
     }
@@ -128,6 +132,7 @@ impl Shard {
         link.epoch += 1;
         link.sent = 0;
         link.unread = 0;
+        link.unsent.clear();
         link.known_since.fill(Time::MAX);
         link.watch.lose();
         let taken = link.taken.take();

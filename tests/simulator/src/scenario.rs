@@ -130,6 +130,8 @@ pub struct Scenario {
     pub cold_cost: Time,
     /// What is wrong with the shards.
     pub flaw: Flaw,
+    /// A call whose way is told in the report.
+    pub watched: Option<u32>,
 }
 
 impl Scenario {
@@ -158,6 +160,7 @@ impl Scenario {
             idle_timeout: 4 * SECOND,
             cold_cost: 0,
             flaw: Flaw::None,
+            watched: None,
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) taken: Option<u64>,
     /// What it has not acknowledged.
     pub(crate) unread: u32,
+    /// What is sent once the handshake is over.
+    pub(crate) unsent: Vec<Request>,
     pub(crate) watch: Watch,
     pub(crate) received_at: Time,
     pub(crate) is_silent: bool,
@@ -192,7 +194,10 @@ impl Shard {
         if is_new {
             self.look_later(number, io);
         }
-        io.to_node(session, request);
+        match self.links[number].state {
+            State::Connecting => self.links[number].unsent.push(request),
+            _ => io.to_node(session, request),
+        }
     }
 
     /// The node has acknowledged something on a session.

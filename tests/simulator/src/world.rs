@@ -113,7 +113,7 @@ impl World {
             (Announcement { functions }, has.fails)
         };
         let scripts = scenario.scripts.iter().map(announce).collect();
-        let io = Io {
+        let mut io = Io {
             agenda: Agenda::new(begun),
             ledger: Ledger::new(scenario.shards),
             random: Rng::with_seed(scenario.seed),
@@ -134,6 +134,7 @@ impl World {
                 .collect(),
             shaking: Vec::new(),
         };
+        io.ledger.watched = scenario.watched;
         let mut world = Self {
             calls_per_second: scenario.calls_per_second,
             weights: scenario
@@ -236,7 +237,7 @@ impl World {
                 let node = &mut nodes[session.node as usize];
                 let shard = &mut shards[session.shard as usize];
                 let is_there = node.incarnation == incarnation && node.answers();
-                if is_there && shard.shaken(session, io.agenda.now) {
+                if is_there && shard.shaken(session, io) {
                     node.open(session, io);
                 }
             }
