@@ -262,7 +262,16 @@ impl Shard {
         if is_passing(kind) && self.try_again(call, error, ending, io) {
             return;
         }
-        let error = error.of(call, io);
+        let mut error = error.of(call, io);
+        let attempt = io.ledger.calls[call as usize]
+            .pending
+            .map(|pending| pending.attempt);
+        if let Some(attempt) = attempt
+            && kind == ErrorKind::NoSuchFunction
+            && self.router.others_have(&attempt, session.link as usize)
+        {
+            error.kind = ErrorKind::Unavailable;
+        }
         self.forget(call, ending, None, io);
         match answer {
             Answer::Thrown => io.tell(call, End::Thrown),

@@ -202,6 +202,16 @@ impl Router {
         self.functions.find(name)
     }
 
+    /// Whether others have the function of a call that this member says it has not: it has another script since the call was
+    /// put on it. Where the call has no further try, that is no reason to tell its caller that the function does not exist.
+    #[must_use]
+    pub fn others_have(&self, attempt: &Attempt, number: usize) -> bool {
+        let function = self.functions.get(attempt.function());
+        function.is_some_and(|function| {
+            function.members.len() > usize::from(function.members.contains(number))
+        })
+    }
+
     /// What the driver has marked a function with.
     #[must_use]
     #[inline]

@@ -110,6 +110,18 @@ fn a_script_that_goes_through_a_fleet_leaves_no_call_without_a_member() {
 }
 
 #[test]
+fn a_member_that_lost_a_function_is_told_from_one_that_others_have_lost_too() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    let attempt = call(&mut router, "once");
+    assert!(router.others_have(&attempt, 0));
+    router.announce(0, 2, &having(&[]));
+    assert!(router.others_have(&attempt, 0) && !router.others_have(&attempt, 1));
+    router.announce(1, 2, &having(&[]));
+    assert!(!router.others_have(&attempt, 0));
+}
+
+#[test]
 fn a_call_that_has_not_run_goes_on_and_one_that_may_have_only_where_it_may_run_twice() {
     let now = Instant::now();
     let mut router = fleet(5, now);

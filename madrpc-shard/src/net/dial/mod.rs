@@ -280,11 +280,16 @@ impl<T> Upstreams<T> {
             return None;
         }
         let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
-        let outcome = match pending.attempt.may_have_run() {
-            true => outcome.of_one_that_may_have_run(),
-            false => outcome,
-        };
-        Some((pending.tag, pending.place.target(), outcome))
+        let target = pending.place.target();
+        if pending.attempt.may_have_run() {
+            return Some((pending.tag, target, outcome.of_one_that_may_have_run()));
+        }
+        let is_missing = outcome.error_kind() == Some(ErrorKind::NoSuchFunction);
+        if is_missing && self.router.others_have(&pending.attempt, target) {
+            let address = self.targets[target].address();
+            return Some((pending.tag, target, Outcome::not_there_any_more(address)));
+        }
+        Some((pending.tag, target, outcome))
     }
 
     fn place_of(&self, session: SessionKey) -> Option<Place> {

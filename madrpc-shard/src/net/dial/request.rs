@@ -3,6 +3,7 @@
 use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Ending, is_passing};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A call to be sent.
@@ -70,6 +71,13 @@ impl Outcome<'_> {
             "the result has {bytes} bytes, and other results have the room for it (--memory-max)"
         );
         Self::Lost(CallError::may_have_run(ErrorKind::Overloaded, error))
+    }
+
+    /// A server does not have the function that it had when it was sent the call; others have it.
+    #[cold]
+    pub(super) fn not_there_any_more(address: SocketAddr) -> Self {
+        let error = format!("{address} does not have the function any more, but others do");
+        Self::Lost(CallError::not_run(ErrorKind::Unavailable, error))
     }
 
     /// The error of a call that another server may run, unless it has to be certain that it did not run before.
