@@ -6,6 +6,7 @@
 
 use madrpc_simulator::{Flaw, MS, Scenario, run};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seeds, where nobody says how many.
 const SEEDS: u64 = 1_000;
@@ -19,18 +20,24 @@ fn number(name: &str) -> Option<u64> {
 
 /// The first of these seeds that breaks a rule, and how; on two threads.
 fn first_broken(seeds: Range<u64>, flaw: Flaw) -> Option<(u64, Vec<String>)> {
-    let find = |first: u64| {
-        let mut seeds = seeds.clone().skip(first as usize).step_by(2);
-        seeds.find_map(|seed| {
+    let found = AtomicU64::new(seeds.end);
+    let find = |first: usize| {
+        let seeds = seeds.clone().skip(first).step_by(2);
+        let mut left = seeds.take_while(|seed| *seed < found.load(Ordering::Relaxed));
+        left.find_map(|seed| {
             let violations = run(Scenario::of_seed(seed).with_flaw(flaw), 0).violations;
-            (!violations.is_empty()).then_some((seed, violations))
+            let is_broken = !violations.is_empty();
+            if is_broken {
+                found.fetch_min(seed, Ordering::Relaxed);
+            }
+            is_broken.then_some((seed, violations))
         })
     };
-    let found = std::thread::scope(|scope| {
+    let broken = std::thread::scope(|scope| {
         let other = scope.spawn(|| find(1));
         [find(0), other.join().unwrap()]
     });
-    found.into_iter().flatten().min()
+    broken.into_iter().flatten().min()
 }
 
 #[test]
