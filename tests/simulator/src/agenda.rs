@@ -1,6 +1,7 @@
 //! What happens when: virtual time, and a heap of events in its order. Events of one time come in the order in which they were
 //! noted, so a run repeats.
 
+use madrpc_core::fleet::Took;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ pub(crate) enum Reply {
     Answer {
         call: u32,
         answer: Answer,
-        took_us: u32,
+        took: Took,
     },
     /// It has the functions of this script.
     Functions(usize),
@@ -98,6 +99,10 @@ pub(crate) enum Event {
     },
     /// Nothing has come on a session since its node stopped answering, by this count.
     Idle(Session, u32),
+    /// A shard compares its members.
+    Sweep {
+        shard: u32,
+    },
     /// The next on the list of what goes wrong.
     Fault(u32),
 }

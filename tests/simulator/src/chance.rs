@@ -8,11 +8,11 @@ use madrpc_core::fleet::Balance;
 use std::collections::BTreeSet;
 
 /// Calls of a run, roughly.
-const CALLS: f64 = 8_000.0;
+const CALLS: f64 = 10_000.0;
 
 /// When faults begin, and when the last is over.
 const TROUBLE_FROM: Time = SECOND / 2;
-const TROUBLE_UNTIL: Time = 4 * SECOND;
+const TROUBLE_UNTIL: Time = 8 * SECOND;
 
 /// After the last fault nobody calls for so long: sessions are opened again, and who was left out is due.
 const REST: Time = 7 * SECOND;

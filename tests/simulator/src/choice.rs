@@ -2,7 +2,7 @@
 
 use crate::shard::{Link, State};
 use fastrand::Rng;
-use madrpc_core::fleet::{Attempt, Balance};
+use madrpc_core::fleet::{Attempt, Balance, Took};
 
 /// How much of an average a new figure makes up.
 const NEW: f64 = 1.0 / 16.0;
@@ -94,11 +94,12 @@ impl Choice {
         self.members[number].in_flight += 1;
     }
 
-    pub(crate) fn left(&mut self, number: usize, took_us: Option<u32>) {
+    pub(crate) fn left(&mut self, number: usize, took: Option<Took>) {
         let member = &mut self.members[number];
         member.in_flight = member.in_flight.saturating_sub(1);
-        if let Some(took) = took_us {
-            member.latency_us += (f64::from(took) - member.latency_us) * NEW;
+        if let Some(took) = took {
+            let took = (took.queue_us + took.cpu_us) as f64;
+            member.latency_us += (took - member.latency_us) * NEW;
         }
     }
 }

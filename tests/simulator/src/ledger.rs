@@ -55,7 +55,7 @@ pub(crate) struct Call {
     /// Its arguments have a stream of their own: it is sent once.
     pub(crate) is_large: bool,
     pub(crate) pending: Option<Pending>,
-    /// The nodes that it was sent to.
+    /// The members that it was sent to, by the shard's numbers for them: a node that leaves and comes back has another.
     pub(crate) sent_to: Vec<u32>,
     runs: u8,
     end: Option<End>,
@@ -134,12 +134,12 @@ impl Ledger {
     }
 
     /// A call is sent to a node.
-    pub(crate) fn sent(&mut self, number: u32, node: u32, now: Time) {
+    pub(crate) fn sent(&mut self, number: u32, (member, node): (u32, u32), now: Time) {
         self.note(number, now, || format!("sent to node {node}"));
         let call = &mut self.calls[number as usize];
         let is_retry = !call.sent_to.is_empty();
-        let again = call.sent_to.contains(&node);
-        call.sent_to.push(node);
+        let again = call.sent_to.contains(&member);
+        call.sent_to.push(member);
         let (calls, retries) = &mut self.made[call.shard as usize];
         *retries += u64::from(is_retry);
         let most = RETRIES_SHARE * *calls as f64

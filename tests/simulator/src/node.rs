@@ -5,6 +5,7 @@
 use crate::agenda::{Answer, Event, Reply, Request, Session, Time, US};
 use crate::scenario::{Function, Lie};
 use crate::world::Io;
+use madrpc_core::fleet::Took;
 use std::collections::VecDeque;
 
 /// Calls that have begun, at the most.
@@ -286,7 +287,7 @@ impl Node {
             _ => None,
         };
         if let Some(answer) = refused {
-            return self.answer(session, call, answer, 0, io);
+            return self.answer(session, call, answer, None, io);
         }
         let cost = match self.cold {
             0 => cost,
@@ -308,14 +309,14 @@ impl Node {
         self.go_on(functions, io);
     }
 
-    fn answer(&self, session: Session, call: u32, answer: Answer, took: Time, io: &mut Io) {
-        let took_us = (took / US).min(u32::MAX.into()) as u32;
+    /// `took` is nothing of a call that has not begun.
+    fn answer(&self, session: Session, call: u32, answer: Answer, took: Option<Took>, io: &mut Io) {
+        let wait = if took.is_none() { REFUSAL } else { 0 };
         let reply = Reply::Answer {
             call,
             answer,
-            took_us,
+            took: took.unwrap_or_default(),
         };
-        let wait = if took == 0 { REFUSAL } else { 0 };
         io.to_shard_after(wait, session, reply);
     }
 
@@ -365,15 +366,18 @@ impl Node {
                 true => Answer::Thrown,
                 false => Answer::Result,
             };
-            let took = task.waited + (task.cost / self.speed) as Time;
-            self.answer(task.session, task.call, answer, took.max(1), io);
+            let took = Took {
+                queue_us: task.waited / US,
+                cpu_us: (task.cost / self.speed) as Time / US,
+            };
+            self.answer(task.session, task.call, answer, Some(took), io);
         }
         while self.running.len() < LANES
             && let Some(mut task) = self.queue.pop_front()
         {
             let call = &io.ledger.calls[task.call as usize];
             if call.deadline < io.agenda.now {
-                self.answer(task.session, task.call, Answer::DeadlineExceeded, 0, io);
+                self.answer(task.session, task.call, Answer::DeadlineExceeded, None, io);
                 continue;
             }
             let is_poison = functions[call.function].is_poison;

@@ -8,7 +8,9 @@ use crate::scenario::Flaw;
 use crate::world::{Io, Told};
 use madrpc_core::balance::Backoff;
 use madrpc_core::call::ErrorKind;
-use madrpc_core::fleet::{Attempt, Ending, NoMember, Router, Watch, is_passing};
+use madrpc_core::fleet::{
+    Attempt, Ending, NoMember, Router, SWEEP_INTERVAL, Took, Watch, is_passing,
+};
 use madrpc_core::limits::DEADLINE_GRACE;
 use std::collections::BTreeSet;
 
@@ -105,6 +107,13 @@ impl Shard {
         }
     }
 
+    pub(crate) fn sweep(&mut self, io: &mut Io) {
+        self.router.sweep(io.agenda.instant());
+        let shard = self.number;
+        let interval = SWEEP_INTERVAL.as_nanos() as Time;
+        io.agenda.after(interval, Event::Sweep { shard });
+    }
+
     /// A call comes from outside.
     pub(crate) fn call(&mut self, call: u32, name: &str, io: &mut Io) {
         let has_others = self.there > 1;
@@ -182,7 +191,8 @@ impl Shard {
             attempt,
         });
         let node = link.node;
-        io.ledger.sent(call, node, io.agenda.now);
+        let member = number as u32;
+        io.ledger.sent(call, (member, node), io.agenda.now);
         self.say(number, Request::Call(call), io);
     }
 
@@ -226,15 +236,11 @@ impl Shard {
                 }
                 io.note_functions(script, &mut self.links[number].known_since);
             }
-            Reply::Answer {
-                call,
-                answer,
-                took_us,
-            } => self.answered(session, call, answer, took_us, io),
+            Reply::Answer { call, answer, took } => self.answered(session, call, answer, took, io),
         }
     }
 
-    fn answered(&mut self, session: Session, call: u32, answer: Answer, took_us: u32, io: &mut Io) {
+    fn answered(&mut self, session: Session, call: u32, answer: Answer, took: Took, io: &mut Io) {
         let known = &io.ledger.calls[call as usize];
         let is_its =
             |pending: &Pending| (pending.link, pending.epoch) == (session.link, session.epoch);
@@ -251,7 +257,7 @@ impl Shard {
             Answer::DeadlineExceeded => Some(ErrorKind::DeadlineExceeded),
         };
         let Some(kind) = kind else {
-            self.forget(call, Ending::Worked, Some(took_us), io);
+            self.forget(call, Ending::Worked, Some(took), io);
             return io.tell(call, End::Result);
         };
         let ending = Ending::of_failure(kind, false);
@@ -280,15 +286,14 @@ impl Shard {
     }
 
     /// A call has ended so on its member, and is not tried again.
-    fn forget(&mut self, call: u32, ending: Ending, took_us: Option<u32>, io: &mut Io) {
+    fn forget(&mut self, call: u32, ending: Ending, took: Option<Took>, io: &mut Io) {
         let Some(pending) = io.ledger.calls[call as usize].pending.take() else {
             return;
         };
         let number = pending.link as usize;
         self.links[number].calls.remove(&(pending.sequence, call));
         let now = io.agenda.instant();
-        let took = took_us.map(u64::from);
-        self.choice.left(number, took_us);
+        self.choice.left(number, took);
         self.router.left(&pending.attempt, number, took, now);
         self.router.ended(&pending.attempt, number, ending, now);
     }

@@ -170,6 +170,7 @@ impl World {
             for node in members {
                 shard.add(node, io);
             }
+            shard.sweep(io);
             self.shards.push(shard);
         }
         for (number, (at, _)) in scenario.faults.iter().enumerate() {
@@ -250,6 +251,7 @@ impl World {
             Event::Look { shard, link, epoch } => {
                 shards[shard as usize].look(link as usize, epoch, io);
             }
+            Event::Sweep { shard } => shards[shard as usize].sweep(io),
             Event::Dial { shard, link } => shards[shard as usize].dial(link as usize, io),
             Event::Idle(session, stops) => {
                 let node = &mut nodes[session.node as usize];
@@ -318,7 +320,13 @@ impl World {
             let wait = io.random.u64(..timeout / 4);
             io.agenda.after(wait, Event::GivenUp(call));
         }
-        self.shards[shard].call(call, known.name, io);
+        let shard = &mut self.shards[shard];
+        shard.call(call, known.name, io);
+        let (ejected, members) = (shard.router.ejected(), shard.there);
+        if ejected > members / 2 {
+            let what = format!("{ejected} of {members} members are left out");
+            io.ledger.break_of(now, &what);
+        }
     }
 
     fn befall(&mut self, what: What) {
@@ -371,7 +379,16 @@ impl World {
         }
         let shard = &self.shards[call.shard as usize];
         let since = call.arrived;
-        let able = shard.links.iter().find(|link| {
+        let is_known = shard.links.iter().any(|link| {
+            let known = link.known_since.get(call.function);
+            !link.is_gone && known.is_some_and(|known| *known < Time::MAX)
+        });
+        if is_known && told.why == Some(NoMember::NoSuchFunction) {
+            let what = format!("call {}: NoSuchFunction, though a member has it", told.call);
+            let now = self.io.agenda.now;
+            return self.io.ledger.break_of(now, &what);
+        }
+        let able = shard.links.iter().enumerate().find(|(number, link)| {
             let node = &self.nodes[link.node as usize];
             let is_well = node.answers() && node.well_since <= since && node.lie == Lie::None;
             let has_it = node.has_since[call.function] <= since
@@ -380,9 +397,9 @@ impl World {
                     .get(call.function)
                     .is_some_and(|known| *known <= since);
             let is_open = link.state == State::Open && !link.is_gone && !link.is_silent;
-            is_well && has_it && is_open && !call.sent_to.contains(&link.node)
+            is_well && has_it && is_open && !call.sent_to.contains(&(*number as u32))
         });
-        if let Some(able) = able {
+        if let Some((_, able)) = able {
             let (number, node, kind, why) = (told.call, able.node, told.kind, told.why);
             let sent_to = &call.sent_to;
             let what = format!(

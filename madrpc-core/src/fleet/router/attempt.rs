@@ -39,7 +39,9 @@ pub enum Ending {
     Worked,
     /// By a fault of the member.
     Failed,
-    /// It says nothing: the caller gave it up, its session was lost, or there was too much to do.
+    /// It could not take the call: it has too much to do, or is stopping.
+    Refused,
+    /// It says nothing: the caller gave it up, its session was lost, or it has another script.
     Neutral,
 }
 
@@ -51,7 +53,8 @@ impl Ending {
             // A call that has run and ends so may do so everywhere: callers must not be able to have members left out.
             ErrorKind::Internal if has_run => Self::Neutral,
             ErrorKind::Internal | ErrorKind::Protocol => Self::Failed,
-            kind if is_passing(kind) => Self::Neutral,
+            ErrorKind::Overloaded | ErrorKind::Unavailable => Self::Refused,
+            ErrorKind::NoSuchFunction => Self::Neutral,
             _ => Self::Worked,
         }
     }

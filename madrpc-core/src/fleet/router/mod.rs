@@ -1,9 +1,11 @@
 //! The members, who of them gets a call, and whether a call that failed is tried again.
 
 mod attempt;
+mod ejection;
 mod selection;
 
 pub use attempt::{Attempt, Ending, NoMember, is_passing, was_sent_after};
+pub use ejection::Outlier;
 
 use crate::balance::RoundRobin;
 use crate::call::Announcement;
@@ -11,13 +13,22 @@ use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
 use crate::fleet::health::Health;
 use crate::fleet::load::MemberLoad;
-use crate::numbers::later;
 use attempt::TRIES_MAX;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Members that may run one call: one that ends every node it runs on is not carried through the fleet.
 const RUNS_MAX: u8 = 2;
+
+/// The share of the members that may be left out as they fail, in percent (`--max-ejected`).
+pub const MAX_EJECTED_PERCENT: u8 = 50;
+
+/// Of how many calls one is looked at for what it took, where the balance itself does not go by it.
+const SAMPLED_ONE_IN: u32 = 16;
+
+/// What is added for each call to the number that is to be small for one that is looked at. It is the golden ratio's, so that
+/// it comes to every member, however they take turns.
+const SAMPLE_STEP: u32 = 0x9E37_79B9;
 
 /// Which of the members that have a function gets a call of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +75,11 @@ pub struct Router {
     /// When the next of those may be tried.
     probe_at: Option<Instant>,
     balance: Balance,
+    /// Grows by [`SAMPLE_STEP`] with each call, which is looked at where it is no more than the other.
+    sample: u32,
+    sample_max: u32,
+    /// The share of the members that may be left out.
+    max_ejected_percent: u8,
     budget: RetryBudget,
     /// The first few names of functions, where somebody asked for them since they changed.
     listed: Option<String>,
@@ -94,6 +110,9 @@ impl Router {
             ejected: RoundRobin::default(),
             probe_at: None,
             balance: Balance::default(),
+            sample: 0,
+            sample_max: u32::MAX / SAMPLED_ONE_IN,
+            max_ejected_percent: MAX_EJECTED_PERCENT,
             budget: RetryBudget::new(now),
             listed: None,
         }
@@ -102,6 +121,15 @@ impl Router {
     /// Goes by this from now on.
     pub fn set_balance(&mut self, balance: Balance) {
         self.balance = balance;
+        self.sample_max = match balance {
+            Balance::LeastLoaded => u32::MAX,
+            Balance::RoundRobin => u32::MAX / SAMPLED_ONE_IN,
+        };
+    }
+
+    /// No more than this share of the members is left out as they fail, rounded down, and never all of them.
+    pub fn set_max_ejected(&mut self, percent: u8) {
+        self.max_ejected_percent = percent;
     }
 
     /// A member comes, under a number that no other has.
@@ -131,6 +159,7 @@ impl Router {
             self.functions.remove(member, &functions);
             self.listed = None;
         }
+        self.readmit();
     }
 
     /// Whether sessions to a member are open, or going to be.
@@ -264,7 +293,9 @@ impl Router {
         match ending {
             Ending::Worked => {
                 let was_ejected = member.health.is_ejected();
-                member.health.worked(now);
+                if member.health.worked(now) {
+                    return self.eject(number, now);
+                }
                 if was_ejected {
                     self.ejected.set(number, false);
                     if self.ejected.is_empty() {
@@ -275,20 +306,15 @@ impl Router {
                 None
             }
             Ending::Failed => {
+                member.load.failed(now);
                 let is_to_go = member.health.failed();
-                // Half of them may go, and of three one.
-                let most = self.count / 2;
-                if !is_to_go || self.ejected.len() >= most && !member.health.is_ejected() {
-                    return None;
-                }
-                self.ejected.set(number, true);
-                let time = member.health.eject(now);
-                let at = later(now, time);
-                self.probe_at = Some(self.probe_at.map_or(at, |before| before.min(at)));
-                self.note(number);
-                Some(time)
+                is_to_go.then(|| self.eject(number, now)).flatten()
             }
-            Ending::Neutral => {
+            Ending::Refused | Ending::Neutral => {
+                if ending == Ending::Refused {
+                    member.load.failed(now);
+                    member.health.refused();
+                }
                 if attempt.is_probe {
                     member.health.probe_again(now);
                 }

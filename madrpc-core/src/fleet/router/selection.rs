@@ -1,7 +1,9 @@
 //! Which of the members that have a function gets a call.
 
-use super::{Attempt, Balance, NoMember, Router};
+use super::{Attempt, Balance, NoMember, Router, SAMPLE_STEP};
 use crate::fleet::health::Worth;
+use crate::fleet::load::Took;
+use crate::fleet::outliers::SLOW;
 use crate::numbers::later;
 use std::time::{Duration, Instant};
 
@@ -99,8 +101,9 @@ impl Router {
     pub fn begun(&mut self, attempt: &mut Attempt, number: usize) {
         let function = self.functions.get(attempt.function());
         attempt.is_idempotent = function.is_some_and(|function| function.is_idempotent(number));
+        self.sample = self.sample.wrapping_add(SAMPLE_STEP);
         attempt.is_counted = false;
-        if self.balance == Balance::LeastLoaded
+        if self.sample <= self.sample_max
             && let Some(function) = function
             && let Some(Some(member)) = self.members.get_mut(number)
         {
@@ -110,10 +113,9 @@ impl Router {
         }
     }
 
-    /// A call that has begun on a member is not there any more. `took_us` is what it took there by its bill, where it has one: the
-    /// time that it waited for a lane and that it had the core.
+    /// A call that has begun on a member is not there any more. `took` is what it took there by its bill, where it has one.
     #[inline]
-    pub fn left(&mut self, attempt: &Attempt, number: usize, took_us: Option<u64>, now: Instant) {
+    pub fn left(&mut self, attempt: &Attempt, number: usize, took: Option<Took>, now: Instant) {
         if !attempt.is_counted {
             return;
         }
@@ -121,10 +123,12 @@ impl Router {
             return;
         };
         member.load.end(attempt.units);
-        if let Some(took) = took_us
+        if let Some(took) = took
             && let Some(function) = self.functions.get_mut(attempt.function())
         {
-            let took = took as f32;
+            if attempt.is_probe && function.cost.pace(took) < SLOW / 2.0 {
+                member.health.is_slow = false;
+            }
             member.load.took(took, function.cost, now);
             function.cost.note(took);
         }
@@ -156,6 +160,8 @@ impl Router {
         });
         let (number, _) = picked.as_ref()?;
         attempt.put_on(*number, true);
+        // It is looked at in any case.
+        self.sample = 0_u32.wrapping_sub(SAMPLE_STEP);
         if let Some(Some(member)) = self.members.get_mut(*number) {
             member.health.probe(now);
         }
@@ -209,6 +215,7 @@ impl Router {
                 attempt.put_on(number, is_probe);
                 if is_probe && let Some(Some(member)) = self.members.get_mut(number) {
                     member.health.probe(now);
+                    self.sample = 0_u32.wrapping_sub(SAMPLE_STEP);
                 }
                 return Ok((number, picked));
             }

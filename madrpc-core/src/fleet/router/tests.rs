@@ -3,6 +3,8 @@
 use super::selection::PROBE_INTERVAL;
 use super::*;
 use crate::call::catalog::FunctionOptions;
+use crate::fleet::router::ejection::Outlier;
+use crate::fleet::{SWEEP_INTERVAL, Took};
 
 /// What members say that they have: each name, and whether it may run twice.
 fn having(functions: &[(&str, bool)]) -> Announcement {
@@ -38,6 +40,13 @@ fn pick(router: &mut Router, attempt: &mut Attempt, now: Instant) -> Result<usiz
     let (member, ()) = router.pick(attempt, now, |_, _| Some(()))?;
     router.begun(attempt, member);
     Ok(member)
+}
+
+const fn on_core(cpu_us: u64) -> Took {
+    Took {
+        queue_us: 0,
+        cpu_us,
+    }
 }
 
 #[test]
@@ -248,7 +257,7 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
         let now = begun + step * number;
         under_way.retain(|(end, attempt, member, took)| {
             if *end <= now {
-                router.left(attempt, *member, Some(*took), now);
+                router.left(attempt, *member, Some(on_core(*took)), now);
                 router.ended(attempt, *member, Ending::Worked, now);
             }
             *end > now
@@ -269,7 +278,7 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
     assert!(worst < Duration::from_millis(5), "{worst:?}");
     let later = begun + Duration::from_secs(1000);
     for (_, attempt, member, took) in under_way {
-        router.left(&attempt, member, Some(took), later);
+        router.left(&attempt, member, Some(on_core(took)), later);
     }
     for member in router.members.iter().flatten() {
         assert_eq!(member.load.calls(), 0);
@@ -314,4 +323,92 @@ fn a_probe_that_never_ends_and_one_that_was_never_sent_leave_no_member_out_for_g
     let mut attempt = call(&mut router, "once");
     assert_eq!(pick(&mut router, &mut attempt, at), Ok(1));
     assert_eq!(router.probe_at, None);
+}
+
+#[test]
+fn no_more_than_a_share_is_left_out_and_never_all() {
+    let now = Instant::now();
+    for (members, percent, most) in [
+        (1, 100, 0),
+        (2, 40, 0),
+        (2, 100, 1),
+        (3, 50, 1),
+        (3, 67, 2),
+        (10, 10, 1),
+        (10, 0, 0),
+        (10, 100, 9),
+    ] {
+        let mut router = fleet(members, now);
+        router.set_max_ejected(percent);
+        for _ in 0..members * 20 {
+            let mut attempt = call(&mut router, "once");
+            let member = pick(&mut router, &mut attempt, now).unwrap();
+            router.ended(&attempt, member, Ending::Failed, now);
+        }
+        assert_eq!(router.ejected(), most, "{members}, {percent} %");
+    }
+}
+
+/// Calls in turn, each of which ends so and takes so long, by its member and its number.
+fn serve(
+    router: &mut Router,
+    calls: usize,
+    now: Instant,
+    how: impl Fn(usize, usize) -> (Ending, u64),
+) {
+    for number in 0..calls {
+        let mut attempt = call(router, "once");
+        let member = pick(router, &mut attempt, now).unwrap();
+        let (ending, took) = how(member, number);
+        let took = (ending == Ending::Worked).then(|| on_core(took));
+        router.left(&attempt, member, took, now);
+        router.ended(&attempt, member, ending, now);
+    }
+}
+
+#[test]
+fn one_that_refuses_more_than_the_others_is_left_out_and_a_fleet_that_does_is_not() {
+    let now = Instant::now();
+    let refuses = |one_in: usize| move |number: usize| number.is_multiple_of(one_in);
+    for (members, found) in [(6, 1), (4, 0)] {
+        let mut router = fleet(members, now);
+        serve(&mut router, 600, now, |member, number| match member {
+            0 if refuses(4)(number / members) => (Ending::Refused, 0),
+            _ => (Ending::Worked, 1000),
+        });
+        let swept = router.sweep(now);
+        assert_eq!(swept.len(), found, "{members}");
+        assert!(
+            swept
+                .iter()
+                .all(|(member, why, _)| (*member, *why) == (0, Outlier::Failing))
+        );
+    }
+    let mut router = fleet(6, now);
+    serve(&mut router, 600, now, |_, number| {
+        match refuses(3)(number / 6) {
+            true => (Ending::Refused, 0),
+            false => (Ending::Worked, 1000),
+        }
+    });
+    assert_eq!(router.sweep(now), []);
+}
+
+#[test]
+fn one_that_is_far_slower_is_left_out_until_a_probe_is_not() {
+    let mut now = Instant::now();
+    let mut router = fleet(4, now);
+    let slow = |member, _| (Ending::Worked, [60_000, 2000, 2000, 2000][member]);
+    serve(&mut router, 4000, now, slow);
+    let swept = router.sweep(now);
+    assert!(matches!(swept[..], [(0, Outlier::Slow, _)]), "{swept:?}");
+    serve(&mut router, 2000, now, slow);
+    // It is slow yet: the call that tries it has it left out for longer.
+    now += SWEEP_INTERVAL;
+    serve(&mut router, 20, now, slow);
+    assert_eq!(router.ejected(), 1);
+    now += SWEEP_INTERVAL * 2;
+    serve(&mut router, 20, now, |_, _| (Ending::Worked, 2000));
+    assert_eq!(router.ejected(), 0);
+    assert_eq!(router.sweep(now), []);
 }

@@ -36,7 +36,7 @@ use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router, was_sent_after};
+use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router, SWEEP_INTERVAL, was_sent_after};
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
@@ -129,6 +129,8 @@ enum Due {
     Ping(Place),
     /// It is to be seen whether this link's server says nothing.
     Silence(Place),
+    /// The targets are to be compared with each other.
+    Sweep,
 }
 
 /// Getters.
@@ -213,6 +215,9 @@ impl<T> Upstreams<T> {
         for addresses in targets {
             upstreams.add(upstreams.targets.len(), addresses.clone());
         }
+        if keep == Keep::Always {
+            upstreams.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
+        }
         upstreams
     }
 
@@ -275,11 +280,11 @@ impl<T> Upstreams<T> {
         let pending = self.calls.get(key).filter(is_its)?;
         if pending.copy != Copied::NONE
             && let Some(error) = outcome.passing_error()
-            && self.try_again(key, &error, now)
+            && self.try_again(key, &error, outcome.ending(), now)
         {
             return None;
         }
-        let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
+        let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
         let target = pending.place.target();
         if pending.attempt.may_have_run() {
             return Some((pending.tag, target, outcome.of_one_that_may_have_run()));
@@ -367,7 +372,7 @@ impl<T> Upstreams<T> {
                 .taken
                 .is_none_or(|taken| !was_sent_after(pending.sequence, taken));
             let target = lost.target;
-            if self.try_again(key, &error, now) {
+            if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;
                 if tries == ENDINGS_PER_TURN {
                     return None;
@@ -386,6 +391,7 @@ impl<T> Upstreams<T> {
                 Due::Dial(place) => self.due.push_back(place),
                 Due::Ping(place) => self.ping(place, now),
                 Due::Silence(place) => self.look_for_silence(place, now),
+                Due::Sweep => self.sweep(now),
                 Due::Deadline(key) => {
                     if let Some(pending) = self.calls.remove(key) {
                         self.forget(&pending, Ending::Neutral, None, now);

@@ -2,7 +2,7 @@
 
 use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
-use madrpc_core::fleet::{Ending, is_passing};
+use madrpc_core::fleet::{Ending, Took, is_passing};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -99,10 +99,13 @@ impl Outcome<'_> {
         }
     }
 
-    /// What the call took at its server by its bill, in microseconds, where it has a result: who fails fast is not fast.
-    pub(super) fn took_us(&self) -> Option<u64> {
+    /// What the call took at its server by its bill, where it has a result: who fails fast is not fast.
+    pub(super) fn took(&self) -> Option<Took> {
         match self {
-            Self::Reply { bill, .. } => Some(bill.queue_us.saturating_add(bill.cpu_us)),
+            Self::Reply { bill, .. } => Some(Took {
+                queue_us: bill.queue_us,
+                cpu_us: bill.cpu_us,
+            }),
             Self::Failure { .. } | Self::Lost(_) => None,
         }
     }

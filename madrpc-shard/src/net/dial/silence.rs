@@ -6,7 +6,7 @@
 use super::links::{Place, State};
 use super::{Due, Upstreams};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Look, Watch};
+use madrpc_core::fleet::{Ending, Look, Watch};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -86,7 +86,7 @@ impl<T> Upstreams<T> {
             let Some(key) = next else { break };
             next = self.calls.after(key);
             let epoch = self.targets[place.target()].links[place.link()].epoch;
-            if self.try_again(key, &error, now) {
+            if self.try_again(key, &error, Ending::Neutral, now) {
                 self.tell_gone(place, epoch, key);
             }
         }
