@@ -106,6 +106,11 @@ impl RoundRobin {
         self.upstreams.is_empty()
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        self.upstreams.all()
+    }
+
     /// One of them.
     #[must_use]
     pub fn first(&self) -> Option<usize> {

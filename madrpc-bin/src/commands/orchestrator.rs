@@ -8,6 +8,7 @@ use crate::sandbox;
 use crate::service_manager;
 use crate::serving::{Reload, check, config, cores, describe, serve};
 use crate::signals::Events;
+use madrpc_core::fleet::Routing;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::discovery::Discovery;
 use madrpc_shard::net::address::{AddressError, Addresses, resolve_target};
@@ -32,7 +33,11 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
     let config = ServerConfig {
-        balance: args.balance,
+        routing: Routing {
+            balance: args.balance,
+            max_ejected_percent: args.max_ejected,
+            subset: args.subset,
+        },
         others_come: !args.discover.is_empty(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };

@@ -9,6 +9,7 @@ mod functions;
 mod health;
 mod load;
 mod outliers;
+mod rendezvous;
 mod router;
 mod silence;
 
@@ -17,8 +18,9 @@ pub use copies::{Copied, Copies};
 pub use functions::FunctionNumber;
 pub use load::Took;
 pub use outliers::SWEEP_INTERVAL;
+pub use rendezvous::{Subset, digest};
 pub use router::{
-    Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, Outlier, Router, is_passing,
+    Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, Outlier, Router, Routing, is_passing,
     was_sent_after,
 };
 pub use silence::{Look, Watch};

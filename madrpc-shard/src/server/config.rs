@@ -7,7 +7,7 @@ use crate::net::transport::TransportError;
 use crate::runtime::cpus::{CpuError, CpuSet};
 use crate::runtime::preflight::PreflightError;
 use crate::runtime::shard_group::GroupError;
-use madrpc_core::fleet::Balance;
+use madrpc_core::fleet::Routing;
 use madrpc_core::identity::{Identity, IdentityError};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -72,8 +72,8 @@ pub struct ServerConfig {
     /// Bytes that the server may hold for its callers and nodes, shared evenly by its shards. Default: half of what the
     /// machine or the control group grants.
     pub memory_max_bytes: Option<u64>,
-    /// Which node an orchestrator passes a call on to; nothing to a node.
-    pub balance: Balance,
+    /// How an orchestrator chooses among its nodes; nothing to a node.
+    pub routing: Routing,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
     pub others_come: bool,
 }
@@ -90,7 +90,7 @@ impl ServerConfig {
             identity,
             spin: DEFAULT_SPIN,
             memory_max_bytes: None,
-            balance: Balance::default(),
+            routing: Routing::default(),
             others_come: false,
         }
     }

@@ -54,6 +54,8 @@ pub(crate) struct Call {
     pub(crate) is_idempotent: bool,
     /// Its arguments have a stream of their own: it is sent once.
     pub(crate) is_large: bool,
+    /// The digest of its key.
+    pub(crate) key: Option<u64>,
     pub(crate) pending: Option<Pending>,
     /// The members that it was sent to, by the shard's numbers for them: a node that leaves and comes back has another.
     pub(crate) sent_to: Vec<u32>,
@@ -74,6 +76,7 @@ impl Call {
             may_repeat: false,
             is_idempotent: false,
             is_large: false,
+            key: None,
             pending: None,
             sent_to: Vec::new(),
             runs: 0,

@@ -123,7 +123,7 @@ impl Shard {
         if has_others {
             self.router.on_call();
         }
-        match self.pick(&mut attempt, io) {
+        match self.pick(call, &mut attempt, io) {
             Ok(number) => {
                 let deadline = io.ledger.calls[call as usize].deadline;
                 let deadline = deadline + DEADLINE_GRACE.as_nanos() as Time;
@@ -141,6 +141,7 @@ impl Shard {
 
     fn pick(
         &mut self,
+        call: u32,
         attempt: &mut Attempt,
         io: &mut Io,
     ) -> Result<usize, (Error, Option<NoMember>)> {
@@ -152,15 +153,21 @@ impl Shard {
             ..
         } = self;
         let wanted = choice.pick(links, attempt, &mut io.random);
+        let key = io.ledger.calls[call as usize].key;
         let mut behind = 0;
-        let picked = router.pick(attempt, now, |number, _| {
-            if wanted.is_some_and(|wanted| wanted != number) {
-                return None;
-            }
-            let is_behind = links[number].unread >= BACKLOG_MAX;
-            behind += usize::from(is_behind);
-            (!is_behind).then_some(())
-        });
+        let picked = router.pick(
+            attempt,
+            now,
+            || key,
+            |number, _| {
+                if wanted.is_some_and(|wanted| wanted != number) {
+                    return None;
+                }
+                let is_behind = links[number].unread >= BACKLOG_MAX;
+                behind += usize::from(is_behind);
+                (!is_behind).then_some(())
+            },
+        );
         let (kind, why) = match picked {
             Ok((number, ())) => return Ok(number),
             Err(_) if behind > 0 => (ErrorKind::Overloaded, None),
@@ -320,7 +327,7 @@ impl Shard {
         }
         attempt.set_function(self.router.find(io.name(function)));
         let picked = match io.agenda.now < deadline {
-            true => self.pick(&mut attempt, io).ok(),
+            true => self.pick(call, &mut attempt, io).ok(),
             false => None,
         };
         let Some(to) = picked else {

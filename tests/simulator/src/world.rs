@@ -8,7 +8,7 @@ use crate::shard::{Shard, State};
 use fastrand::Rng;
 use madrpc_core::call::catalog::FunctionOptions;
 use madrpc_core::call::{Announcement, ErrorKind};
-use madrpc_core::fleet::NoMember;
+use madrpc_core::fleet::{NoMember, Subset, digest};
 use std::time::Instant;
 
 /// What nodes and shards do to the rest of the world.
@@ -159,16 +159,17 @@ impl World {
             self.nodes.push(node);
         }
         let count = scenario.speeds.len();
+        let names: Vec<u64> = (0..count).map(|node| digest(&node.to_le_bytes())).collect();
         let size = scenario.subset.unwrap_or(count).min(count);
         for number in 0..scenario.shards {
             let mut shard = Shard::new(number as u32, scenario.policy, scenario.flaw, io);
-            let mut members: Vec<u32> = (0..count as u32).collect();
-            if size < count {
-                io.random.shuffle(&mut members);
-                members.truncate(size);
-            }
-            for node in members {
-                shard.add(node, io);
+            let subset = Subset {
+                process: digest(b"orchestrator"),
+                shard: number,
+                size,
+            };
+            for node in subset.of(&names) {
+                shard.add(node as u32, io);
             }
             shard.sweep(io);
             self.shards.push(shard);
@@ -315,6 +316,9 @@ impl World {
         call.may_repeat = may_repeat;
         call.is_idempotent = known.idempotent;
         call.is_large = is_large;
+        // Some have none, and some keys have many.
+        let drawn = io.random.f64();
+        call.key = (drawn < 0.9).then(|| digest(&((drawn * drawn * 300.0) as u64).to_le_bytes()));
         let call = io.ledger.add(call);
         if is_given_up {
             let wait = io.random.u64(..timeout / 4);

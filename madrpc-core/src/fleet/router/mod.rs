@@ -13,6 +13,7 @@ use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
 use crate::fleet::health::Health;
 use crate::fleet::load::MemberLoad;
+use crate::fleet::rendezvous::digest;
 use attempt::TRIES_MAX;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -38,14 +39,17 @@ pub enum Balance {
     RoundRobin,
     /// The one that is expected to be through with it first.
     LeastLoaded,
+    /// The one that has the greatest weight for the key of the call, see `rendezvous`; a call without a key goes in turn. The
+    /// weights of all of them are looked at, some 1.5 ns each: of thousands a shard should have a subset.
+    Hash,
 }
 
 impl Balance {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::RoundRobin, Self::LeastLoaded];
+    pub const ALL: [Self; 3] = [Self::RoundRobin, Self::LeastLoaded, Self::Hash];
 
     /// Their names, in settings.
-    pub const NAMES: [&str; 2] = ["round-robin", "least-loaded"];
+    pub const NAMES: [&str; 3] = ["round-robin", "least-loaded", "hash"];
 
     /// The one of this name.
     #[must_use]
@@ -53,7 +57,29 @@ impl Balance {
         match name {
             "round-robin" => Some(Self::RoundRobin),
             "least-loaded" => Some(Self::LeastLoaded),
+            "hash" => Some(Self::Hash),
             _ => None,
+        }
+    }
+}
+
+/// How an orchestrator chooses among its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routing {
+    /// Which of those that have a function gets a call of it.
+    pub balance: Balance,
+    /// The share of the members that may be left out as they fail, in percent.
+    pub max_ejected_percent: u8,
+    /// How many of the members each shard has sessions to; all where there is no number.
+    pub subset: Option<usize>,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            max_ejected_percent: MAX_EJECTED_PERCENT,
+            subset: None,
         }
     }
 }
@@ -87,6 +113,8 @@ pub struct Router {
 
 #[derive(Debug, Default)]
 struct Member {
+    /// The digest of its name, for `hash`.
+    digest: u64,
     health: Health,
     load: MemberLoad,
     is_open: bool,
@@ -123,7 +151,7 @@ impl Router {
         self.balance = balance;
         self.sample_max = match balance {
             Balance::LeastLoaded => u32::MAX,
-            Balance::RoundRobin => u32::MAX / SAMPLED_ONE_IN,
+            Balance::RoundRobin | Balance::Hash => u32::MAX / SAMPLED_ONE_IN,
         };
     }
 
@@ -137,10 +165,22 @@ impl Router {
         if member >= self.members.len() {
             self.members.resize_with(member + 1, || None);
         }
-        if self.members[member].replace(Member::default()).is_none() {
+        let new = Member {
+            digest: digest(&member.to_le_bytes()),
+            ..Member::default()
+        };
+        if self.members[member].replace(new).is_none() {
             self.count += 1;
         }
         self.note(member);
+    }
+
+    /// The digest of a member's name, by which every router knows it; calls of a key go to the same member everywhere. Without
+    /// one its number has to do.
+    pub fn set_digest(&mut self, number: usize, digest: u64) {
+        if let Some(Some(member)) = self.members.get_mut(number) {
+            member.digest = digest;
+        }
     }
 
     /// A member leaves for good.

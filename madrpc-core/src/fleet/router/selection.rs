@@ -4,15 +4,20 @@ use super::{Attempt, Balance, NoMember, Router, SAMPLE_STEP};
 use crate::fleet::health::Worth;
 use crate::fleet::load::Took;
 use crate::fleet::outliers::SLOW;
+use crate::fleet::rendezvous::weight;
 use crate::numbers::later;
 use std::time::{Duration, Instant};
 
 /// How soon another look is made for a member to be tried, where none was found.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Members that may refuse a call of a key, before it goes to whose turn it is.
+const REFUSALS_MAX: usize = 8;
+
 impl Router {
     /// The member that a call is put on, and what `usable` makes of it; it is told whether the member's sessions are open, and
-    /// gives `None` for one that cannot take the call. Those that the call was put on before are left out.
+    /// gives `None` for one that cannot take the call. Those that the call was put on before are left out. `key` is asked for the
+    /// digest of the call's key, where the balance goes by it.
     ///
     /// # Errors
     /// Where there is none.
@@ -25,10 +30,11 @@ impl Router {
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
+        key: impl FnOnce() -> Option<u64>,
         mut usable: impl FnMut(usize, bool) -> Option<P>,
     ) -> Result<(usize, P), NoMember> {
         if (self.probe_at.is_some() || self.balance != Balance::RoundRobin)
-            && let Some(picked) = self.pick_before_turns(attempt, now, &mut usable)
+            && let Some(picked) = self.pick_before_turns(attempt, now, key, &mut usable)
         {
             return Ok(picked);
         }
@@ -63,6 +69,7 @@ impl Router {
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
+        key: impl FnOnce() -> Option<u64>,
         usable: &mut dyn FnMut(usize, bool) -> Option<P>,
     ) -> Option<(usize, P)> {
         if self.probe_at.is_some_and(|at| now >= at)
@@ -72,8 +79,36 @@ impl Router {
         }
         match self.balance {
             Balance::LeastLoaded => self.pick_least_loaded(attempt, now, usable),
+            Balance::Hash => self.pick_by_key(attempt, key()?, usable),
             Balance::RoundRobin => None,
         }
+    }
+
+    /// The member with the greatest weight for this key; where it cannot take the call, the next.
+    fn pick_by_key<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        key: u64,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Option<(usize, P)> {
+        let function = self.functions.get(attempt.function())?;
+        let mut refused = None;
+        for _ in 0..REFUSALS_MAX {
+            let all = function.members.all().filter_map(|number| {
+                let member = self.members.get(number)?.as_ref()?;
+                let is_well = self.well.get(number).copied().unwrap_or_default();
+                let is_candidate = is_well && !attempt.was_put_on(number);
+                is_candidate.then(|| (weight(key, member.digest), number))
+            });
+            let left = all.filter(|member| refused.is_none_or(|refused| *member < refused));
+            let (weight, number) = left.max()?;
+            if let Some(picked) = usable(number, true) {
+                attempt.put_on(number, false);
+                return Some((number, picked));
+            }
+            refused = Some((weight, number));
+        }
+        None
     }
 
     /// The member that is expected to be through with the call first.

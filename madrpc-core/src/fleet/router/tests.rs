@@ -37,7 +37,7 @@ fn call(router: &mut Router, function: &str) -> Attempt {
 }
 
 fn pick(router: &mut Router, attempt: &mut Attempt, now: Instant) -> Result<usize, NoMember> {
-    let (member, ()) = router.pick(attempt, now, |_, _| Some(()))?;
+    let (member, ()) = router.pick(attempt, now, || None, |_, _| Some(()))?;
     router.begun(attempt, member);
     Ok(member)
 }
@@ -411,4 +411,52 @@ fn one_that_is_far_slower_is_left_out_until_a_probe_is_not() {
     serve(&mut router, 20, now, |_, _| (Ending::Worked, 2000));
     assert_eq!(router.ejected(), 0);
     assert_eq!(router.sweep(now), []);
+}
+
+#[test]
+fn calls_of_a_key_go_to_one_member_and_few_go_elsewhere_when_it_leaves() {
+    let now = Instant::now();
+    let mut router = fleet(10, now);
+    router.set_balance(Balance::Hash);
+    let pick = |router: &mut Router, key: Option<u64>, busy: usize| {
+        let mut attempt = call(router, "once");
+        let usable = |number: usize, _| (number != busy).then_some(());
+        router.pick(&mut attempt, now, || key, usable).unwrap().0
+    };
+    let keys = 0..1000_u64;
+    let digest = |key: u64| Some(digest(&key.to_le_bytes()));
+    let before: Vec<usize> = keys
+        .clone()
+        .map(|key| pick(&mut router, digest(key), 99))
+        .collect();
+    let again = keys.clone().map(|key| pick(&mut router, digest(key), 99));
+    assert!(before.iter().copied().eq(again));
+    for member in 0..10 {
+        let has = before.iter().filter(|picked| **picked == member).count();
+        assert!((60..150).contains(&has), "{member}: {has}");
+    }
+    // One that can take no more, is silent or leaves: its keys go to all the others, and no other key goes anywhere.
+    let changes: [fn(&mut Router); 3] = [
+        |_| {},
+        |router| router.set_silent(3, true),
+        |router| router.remove(3),
+    ];
+    for change in changes {
+        change(&mut router);
+        let after: Vec<usize> = keys
+            .clone()
+            .map(|key| pick(&mut router, digest(key), 3))
+            .collect();
+        let moved = before
+            .iter()
+            .zip(&after)
+            .filter(|(before, after)| before != after);
+        assert!(moved.clone().all(|(before, _)| *before == 3));
+        assert!(after.iter().all(|member| *member != 3));
+        let to: HashSet<usize> = moved.map(|(_, after)| *after).collect();
+        assert_eq!(to.len(), 9);
+    }
+    // Without a key in turn.
+    let picked: HashSet<usize> = (0..9).map(|_| pick(&mut router, None, 99)).collect();
+    assert_eq!(picked.len(), 9);
 }

@@ -36,7 +36,9 @@ use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router, SWEEP_INTERVAL, was_sent_after};
+use madrpc_core::fleet::{
+    Attempt, Copied, Copies, Ending, Router, Routing, SWEEP_INTERVAL, Subset, was_sent_after,
+};
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::session::{Event, FrameBuffer};
@@ -69,6 +71,8 @@ pub(crate) struct Upstreams<T> {
     /// Where the first session to each lands, modulo its shards.
     first: u16,
     resolver: Resolver,
+    /// Which of those that it is given are targets, where not all are.
+    subset: Option<Subset>,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -177,6 +181,13 @@ impl<T> Upstreams<T> {
 
 /// Handlers: what the driver tells.
 impl<T> Upstreams<T> {
+    /// Chooses among the targets by this from now on, and has sessions to this part of them.
+    pub(crate) fn set_routing(&mut self, routing: Routing, subset: Option<Subset>) {
+        self.router.set_balance(routing.balance);
+        self.router.set_max_ejected(routing.max_ejected_percent);
+        self.subset = subset;
+    }
+
     /// Sessions to `targets`, whose certificates must be for `server_name`. `first` is where the first session to each
     /// lands, modulo the server's shards.
     pub(crate) fn new(
@@ -196,6 +207,7 @@ impl<T> Upstreams<T> {
             there: 0,
             first,
             resolver: Resolver::new(),
+            subset: None,
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
