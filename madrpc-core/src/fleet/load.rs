@@ -10,6 +10,9 @@ use std::time::Instant;
 /// How much of an average a new figure makes up.
 const NEW: f32 = 1.0 / 16.0;
 
+/// The same of the time on the core: whoever is slow ends few calls.
+const NEW_PACE: f32 = 1.0 / 4.0;
+
 /// What a call costs beside what its bill says, in microseconds: differences far below it say nothing of a member.
 const NOISE_US: f32 = 200.0;
 
@@ -83,8 +86,9 @@ pub(super) struct MemberLoad {
     /// How many times as long its calls take as those of others.
     slowness: f32,
     heard_at: Option<Instant>,
-    /// The same of the time on the core alone, and how many calls since the last sweep say so.
-    pace: f32,
+    /// The same of the time on the core alone, as a logarithm, by which one call that costs a multiple counts for little; and how
+    /// many calls say so that were not asked for yet.
+    pace_ln: f32,
     samples: u16,
 }
 
@@ -95,7 +99,7 @@ impl Default for MemberLoad {
             calls: 0,
             slowness: 1.0,
             heard_at: None,
-            pace: 1.0,
+            pace_ln: 0.0,
             samples: 0,
         }
     }
@@ -138,7 +142,7 @@ impl MemberLoad {
         let before = self.slowness_at(now);
         self.slowness = before + (ratio(took.us(), cost.us) - before) * NEW;
         self.heard_at = Some(now);
-        self.pace += (cost.pace(took) - self.pace) * NEW;
+        self.pace_ln += (cost.pace(took).ln() - self.pace_ln) * NEW_PACE;
         self.samples = self.samples.saturating_add(1);
     }
 
@@ -149,10 +153,13 @@ impl MemberLoad {
         self.heard_at = Some(now);
     }
 
-    /// How many times as long as elsewhere its calls have the core, where so many since this was asked last say so.
+    /// How many times as long as elsewhere its calls have the core, where so many since it gave that last say so.
     pub(super) fn take_pace(&mut self, samples_min: u16) -> Option<f32> {
-        let samples = std::mem::take(&mut self.samples);
-        (samples >= samples_min).then_some(self.pace)
+        if self.samples < samples_min {
+            return None;
+        }
+        self.samples = 0;
+        Some(self.pace_ln.exp())
     }
 }
 

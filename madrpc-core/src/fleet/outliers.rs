@@ -22,7 +22,7 @@ const MARGIN: f32 = 0.1;
 
 /// Members without which it cannot be said which are slow, and calls of each that were looked at.
 const PACES_MIN: usize = 3;
-pub(super) const SAMPLES_MIN: u16 = 8;
+pub(super) const SAMPLES_MIN: u16 = 4;
 
 /// How many times as slow as the one in the middle. Machines of a fleet differ by two or three.
 pub(super) const SLOW: f32 = 8.0;

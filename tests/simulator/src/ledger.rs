@@ -10,6 +10,9 @@ use madrpc_core::limits::DEADLINE_GRACE;
 /// Violations that are told.
 const TOLD_MAX: usize = 5;
 
+/// Time that a call may need beside ten times its cost, in a fleet whose lanes are cold.
+const CALM_SLACK: Time = 300 * MS;
+
 /// Nodes that one call may begin on.
 const RUNS_MAX: u8 = 2;
 
@@ -201,7 +204,7 @@ impl Ledger {
         let latest = call.deadline + DEADLINE_GRACE.as_nanos() as Time + MS;
         call.end = Some(end);
         call.ended_at = now;
-        let deadline = call.deadline;
+        let (deadline, arrived, cost) = (call.deadline, call.arrived, call.cost);
         let is_calm = self.calm_from.is_some_and(|from| call.arrived >= from);
         if before.is_some() || is_given_up {
             let what = format!("call {number}: ends as {end:?} after {before:?}, {is_given_up}");
@@ -231,7 +234,16 @@ impl Ledger {
                 // Whether somebody has it is looked at where it is told.
                 | End::Error { kind: ErrorKind::NoSuchFunction, .. }
         );
-        if is_calm && !is_its_own {
+        // Some have hardly the time that they take.
+        let is_short = deadline - arrived < 10 * cost + CALM_SLACK;
+        let is_late = matches!(
+            end,
+            End::Error {
+                kind: ErrorKind::DeadlineExceeded,
+                ..
+            }
+        );
+        if is_calm && !is_its_own && !(is_late && is_short) {
             let what = format!("call {number}: {end:?}, when all was well again");
             self.break_of(now, &what);
         }

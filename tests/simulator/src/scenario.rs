@@ -2,6 +2,7 @@
 
 use crate::agenda::{MS, SECOND, Time};
 use crate::choice::Policy;
+use madrpc_core::fleet::MAX_EJECTED_PERCENT;
 
 /// A function of the fleet's scripts.
 #[derive(Debug, Clone)]
@@ -124,6 +125,8 @@ pub struct Scenario {
     pub large_one_in: u32,
     /// What happens, in its order.
     pub faults: Vec<(Time, What)>,
+    /// The share of members that may be left out, in percent.
+    pub max_ejected: u8,
     /// How long a session lives without a word.
     pub idle_timeout: Time,
     /// Extra time of the first calls of a process or script.
@@ -157,6 +160,7 @@ impl Scenario {
             may_repeat_one_in: 0,
             large_one_in: 0,
             faults: Vec::new(),
+            max_ejected: MAX_EJECTED_PERCENT,
             idle_timeout: 4 * SECOND,
             cold_cost: 0,
             flaw: Flaw::None,

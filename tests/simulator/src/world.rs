@@ -11,6 +11,9 @@ use madrpc_core::call::{Announcement, ErrorKind};
 use madrpc_core::fleet::{NoMember, Subset, digest};
 use std::time::Instant;
 
+/// Shards of one orchestrator, as far as subsets know.
+const PROCESS_SHARDS: usize = 10;
+
 /// What nodes and shards do to the rest of the world.
 pub(crate) struct Io {
     pub(crate) agenda: Agenda,
@@ -164,13 +167,14 @@ impl World {
         for number in 0..scenario.shards {
             let mut shard = Shard::new(number as u32, scenario.policy, scenario.flaw, io);
             let subset = Subset {
-                process: digest(b"orchestrator"),
-                shard: number,
+                process: digest(&(number / PROCESS_SHARDS).to_le_bytes()),
+                shard: number % PROCESS_SHARDS,
                 size,
             };
             for node in subset.of(&names) {
                 shard.add(node as u32, io);
             }
+            shard.router.set_max_ejected(scenario.max_ejected);
             shard.sweep(io);
             self.shards.push(shard);
         }

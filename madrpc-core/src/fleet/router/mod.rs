@@ -25,7 +25,7 @@ const RUNS_MAX: u8 = 2;
 pub const MAX_EJECTED_PERCENT: u8 = 50;
 
 /// Of how many calls one is looked at for what it took, where the balance itself does not go by it.
-const SAMPLED_ONE_IN: u32 = 16;
+const SAMPLED_ONE_IN: u32 = 8;
 
 /// What is added for each call to the number that is to be small for one that is looked at. It is the golden ratio's, so that
 /// it comes to every member, however they take turns.
