@@ -257,7 +257,10 @@ fn a_host_with_several_addresses_is_several_nodes() {
     let mut orchestrator = home.serve(&args);
     let says = &orchestrator.seen;
     assert!(says.contains("the name does not exist"), "{says}");
-    assert!(says.contains("nodes: those that announce themselves"), "{says}");
+    assert!(
+        says.contains("nodes: those that announce themselves"),
+        "{says}"
+    );
     let nodes = ["127.0.0.1", "127.0.0.2"].map(node);
     server.set(&hosts(&["127.0.0.1", "127.0.0.2"]));
     let listed = || stdout(&home.run(&["functions", &front]));

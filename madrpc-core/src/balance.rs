@@ -106,6 +106,17 @@ impl RoundRobin {
         self.upstreams.is_empty()
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        self.upstreams.all()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn first(&self) -> Option<usize> {
+        self.upstreams.at(0)
+    }
+
     /// What `usable` makes of the next upstream that it accepts, or `None` where it accepts none of the next 32; then those
     /// after them come next.
     pub fn pick<P>(&mut self, mut usable: impl FnMut(usize) -> Option<P>) -> Option<(usize, P)> {

@@ -14,6 +14,9 @@ pub const FUNCTION_NAME_MAX_BYTES: usize = 256;
 /// The most that a frame may say in fields. Who passes a call on adds to its header, and the frame still has to fit.
 pub const FIELDS_MAX_BYTES: usize = 512;
 
+/// The longest key of a call, in bytes: with the other fields it has to fit.
+pub const KEY_MAX_BYTES: usize = 256;
+
 /// The longest encoded frame header with its fields: a function name or a node name, and some numbers.
 pub const HEADER_MAX_BYTES: usize = KIB;
 

@@ -1,7 +1,7 @@
 //! The flags of commands that ask a server something and print its answer.
 
 use super::help;
-use super::parse::{targets, timeout};
+use super::parse::{key, targets, timeout};
 use super::tls::TlsArgs;
 use std::time::Duration;
 
@@ -23,6 +23,10 @@ pub(crate) struct CallArgs {
     /// Time until the deadline, as 5s or 200ms; at most 24h
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub(crate) timeout: Duration,
+
+    /// Calls of the same key go to the same node, where the orchestrator balances by keys (--balance hash); up to 256 bytes
+    #[arg(long, value_name = "KEY", value_parser = key)]
+    pub(crate) key: Option<String>,
 
     /// Say on stderr what the call cost and where it ran
     #[arg(short, long)]

@@ -1,6 +1,6 @@
 //! What the values of flags have to look like, and the words for those that do not.
 
-use madrpc_core::limits::TIMEOUT_MAX;
+use madrpc_core::limits::{KEY_MAX_BYTES, TIMEOUT_MAX};
 use std::time::Duration;
 
 pub(super) fn count(text: &str) -> Result<usize, String> {
@@ -13,6 +13,26 @@ pub(super) fn count_to(max: usize) -> impl Fn(&str) -> Result<usize, String> + C
     move |text| match text.parse() {
         Ok(number) if (1..=max).contains(&number) => Ok(number),
         _ => Err(format!("expected a whole number from 1 to {max}")),
+    }
+}
+
+/// A share of a whole, as 50%.
+pub(super) fn percent(text: &str) -> Result<u8, String> {
+    let number = text
+        .strip_suffix('%')
+        .and_then(|number| number.parse().ok());
+    let number = number.filter(|number| *number <= 100);
+    number.ok_or_else(|| "expected a whole number of percent up to 100, as 50%".to_owned())
+}
+
+/// The key of a call.
+pub(super) fn key(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("expected at least one byte".to_owned()),
+        1..=KEY_MAX_BYTES => Ok(text.to_owned()),
+        bytes => Err(format!(
+            "it has {bytes} bytes, and none has more than {KEY_MAX_BYTES}"
+        )),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::call_limits::{CallLimitArgs, memory};
 use super::help;
-use super::parse::{address, count, count_to, span, target, timeout};
+use super::parse::{address, count, count_to, percent, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
@@ -81,10 +81,21 @@ pub(crate) struct OrchestratorArgs {
     #[arg(long, value_name = "SOURCE")]
     pub(crate) discover: Vec<Source>,
 
-    /// Which of the nodes that have a function gets a call: each in turn, or the one that is expected to be through with it first,
-    /// by what is under way to each and how long it took for others of late
+    /// Which of the nodes that have a function gets a call: each in turn; the one that is expected to be through with it first,
+    /// by what is under way to each and how long it took for others of late; or the same one for each key that callers give
+    /// (madrpc call --key), and in turn without
     #[arg(long, value_name = "HOW", default_value = "round-robin", value_parser = balance())]
     pub(crate) balance: Balance,
+
+    /// The share of the nodes that get no calls for a while at the most, as they fail or are far slower than the others, as 50%
+    /// or 0%; rounded down, and never all of them
+    #[arg(long, value_name = "SHARE", default_value = "50%", value_parser = percent)]
+    pub(crate) max_ejected: u8,
+
+    /// How many of the nodes each shard has sessions to, with very many of both: which ones follows from names, and changes
+    /// little as nodes come and go [default: all]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) subset: Option<usize>,
 
     #[command(flatten)]
     pub(crate) server: ServerArgs,

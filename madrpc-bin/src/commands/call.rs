@@ -19,7 +19,10 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
     let begun = Instant::now();
-    let call = client.prepare(&args.function).timeout(args.timeout);
+    let mut call = client.prepare(&args.function).timeout(args.timeout);
+    if let Some(key) = &args.key {
+        call = call.key(key.as_bytes());
+    }
     let outcome = call.send_blocking(argument);
     let elapsed = begun.elapsed();
     client.close_blocking();

@@ -8,6 +8,7 @@ use crate::sandbox;
 use crate::service_manager;
 use crate::serving::{Reload, asked_from_afar, check, config, cores, describe, revoke, serve};
 use crate::signals::Events;
+use madrpc_core::fleet::Routing;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
 use madrpc_shard::net::address::{Addresses, resolve_bind};
@@ -26,7 +27,11 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
     let config = ServerConfig {
-        balance: args.balance,
+        routing: Routing {
+            balance: args.balance,
+            max_ejected_percent: args.max_ejected,
+            subset: args.subset,
+        },
         others_come: discovery.may_change(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };

@@ -25,6 +25,11 @@ pub(super) struct Health {
     pub(super) is_silent: bool,
     /// It takes no new calls, and says so.
     pub(super) is_draining: bool,
+    /// It was left out as it is slow; a probe that is not clears it.
+    pub(super) is_slow: bool,
+    /// Calls since the last sweep that it has ended as it should, and those that it has failed or refused.
+    worked: u32,
+    faults: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +85,17 @@ impl Health {
         self.state = State::Probed(later(now, EJECTION));
     }
 
-    /// A call has ended as it should, or by a fault of its own.
+    /// A call has ended as it should, or by a fault of its own; says whether the member ought to be left out all the same, as it
+    /// is still slow.
     #[inline]
-    pub(super) fn worked(&mut self, now: Instant) {
+    pub(super) fn worked(&mut self, now: Instant) -> bool {
         self.failures = 0;
+        self.worked = self.worked.wrapping_add(1);
         if self.state == State::Well {
-            return;
+            return false;
         }
         self.state = match self.state {
+            State::Probed(_) if self.is_slow => return true,
             State::Back(since) if now.saturating_duration_since(since) >= self.ejection() => {
                 self.ejections = 0;
                 State::Well
@@ -95,11 +103,26 @@ impl Health {
             State::Back(since) => State::Back(since),
             _ => State::Back(now),
         };
+        false
+    }
+
+    /// The member could not take a call.
+    pub(super) fn refused(&mut self) {
+        self.faults = self.faults.saturating_add(1);
+    }
+
+    /// The share of calls that have worked since this was asked last, where there were so many.
+    pub(super) fn take_rate(&mut self, calls_min: u32) -> Option<f32> {
+        let (worked, faults) = (self.worked, std::mem::take(&mut self.faults));
+        self.worked = 0;
+        let calls = worked.saturating_add(faults);
+        (calls >= calls_min).then(|| worked as f32 / calls as f32)
     }
 
     /// The member has failed a call; says whether it ought to be left out for that, see [`Health::eject`].
     pub(super) fn failed(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
+        self.faults = self.faults.saturating_add(1);
         match self.state {
             State::Probed(_) => true,
             State::Well | State::Back(_) => self.failures >= FAILURES_MAX,
@@ -122,6 +145,11 @@ impl Health {
         self.state = State::Ejected(later(now, time));
         self.ejected_at = Some(now);
         time
+    }
+
+    /// It gets calls again, though its time is not over.
+    pub(super) fn readmit(&mut self) {
+        self.state = State::Well;
     }
 
     fn ejection(&self) -> Duration {

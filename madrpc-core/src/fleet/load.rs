@@ -10,8 +10,14 @@ use std::time::Instant;
 /// How much of an average a new figure makes up.
 const NEW: f32 = 1.0 / 16.0;
 
+/// The same of the time on the core: whoever is slow ends few calls.
+const NEW_PACE: f32 = 1.0 / 4.0;
+
 /// What a call costs beside what its bill says, in microseconds: differences far below it say nothing of a member.
 const NOISE_US: f32 = 200.0;
+
+/// A call that fails counts as one that took so many times as long as usual.
+const FAILURE: f32 = 100.0;
 
 /// The time, in seconds, after which a slowness of which nothing was heard counts for a third: then it is tried again.
 const FADES_S: f32 = 5.0;
@@ -19,10 +25,20 @@ const FADES_S: f32 = 5.0;
 /// The unit of costs that are noted with calls, in microseconds.
 const UNIT_US: f32 = 8.0;
 
-/// The cost of a function's calls in the fleet.
+/// What a call took at a member, by its bill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Took {
+    /// The time that it waited for a lane, in microseconds.
+    pub queue_us: u64,
+    /// The time that it had the core.
+    pub cpu_us: u64,
+}
+
+/// The cost of a function's calls in the fleet: waiting included, and on the core alone.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cost {
     us: f32,
+    cpu_us: f32,
 }
 
 /// What a call is expected to cost, in units of 8 µs, at the most half a second.
@@ -30,13 +46,29 @@ pub(super) struct Cost {
 pub(super) struct Units(u16);
 
 impl Cost {
-    pub(super) fn note(&mut self, us: f32) {
-        self.us += (us - self.us) * NEW;
+    pub(super) fn note(&mut self, took: Took) {
+        self.us += (took.us() - self.us) * NEW;
+        self.cpu_us += (took.cpu_us as f32 - self.cpu_us) * NEW;
+    }
+
+    /// How many times as long as elsewhere a call had the core.
+    pub(super) fn pace(self, took: Took) -> f32 {
+        ratio(took.cpu_us as f32, self.cpu_us)
     }
 
     pub(super) fn units(self) -> Units {
         Units((self.us / UNIT_US) as u16)
     }
+}
+
+impl Took {
+    fn us(self) -> f32 {
+        self.queue_us.saturating_add(self.cpu_us) as f32
+    }
+}
+
+fn ratio(us: f32, usual_us: f32) -> f32 {
+    ((us + NOISE_US) / (usual_us + NOISE_US)).clamp(0.01, 1000.0)
 }
 
 impl Units {
@@ -54,6 +86,10 @@ pub(super) struct MemberLoad {
     /// How many times as long its calls take as those of others.
     slowness: f32,
     heard_at: Option<Instant>,
+    /// The same of the time on the core alone, as a logarithm, by which one call that costs a multiple counts for little; and how
+    /// many calls say so that were not asked for yet.
+    pace_ln: f32,
+    samples: u16,
 }
 
 impl Default for MemberLoad {
@@ -63,6 +99,8 @@ impl Default for MemberLoad {
             calls: 0,
             slowness: 1.0,
             heard_at: None,
+            pace_ln: 0.0,
+            samples: 0,
         }
     }
 }
@@ -100,11 +138,28 @@ impl MemberLoad {
     }
 
     /// A call of a function that costs so much in the fleet took this member so long.
-    pub(super) fn took(&mut self, us: f32, cost: Cost, now: Instant) {
-        let ratio = ((us + NOISE_US) / (cost.us + NOISE_US)).clamp(0.01, 1000.0);
+    pub(super) fn took(&mut self, took: Took, cost: Cost, now: Instant) {
         let before = self.slowness_at(now);
-        self.slowness = before + (ratio - before) * NEW;
+        self.slowness = before + (ratio(took.us(), cost.us) - before) * NEW;
         self.heard_at = Some(now);
+        self.pace_ln += (cost.pace(took).ln() - self.pace_ln) * NEW_PACE;
+        self.samples = self.samples.saturating_add(1);
+    }
+
+    /// It has failed a call, or refused it: as fast as that was, it does not draw further ones.
+    pub(super) fn failed(&mut self, now: Instant) {
+        let before = self.slowness_at(now);
+        self.slowness = before + (FAILURE - before).max(0.0) * NEW;
+        self.heard_at = Some(now);
+    }
+
+    /// How many times as long as elsewhere its calls have the core, where so many since it gave that last say so.
+    pub(super) fn take_pace(&mut self, samples_min: u16) -> Option<f32> {
+        if self.samples < samples_min {
+            return None;
+        }
+        self.samples = 0;
+        Some(self.pace_ln.exp())
     }
 }
 
@@ -113,16 +168,23 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const fn on_core(cpu_us: u64) -> Took {
+        Took {
+            queue_us: 0,
+            cpu_us,
+        }
+    }
+
     #[test]
     fn what_is_slow_or_has_much_to_do_comes_later() {
         let now = Instant::now();
         let mut cost = Cost::default();
-        (0..200).for_each(|_| cost.note(1000.0));
+        (0..200).for_each(|_| cost.note(on_core(1000)));
         let units = cost.units();
         let (mut idle, mut busy, mut slow) = <(MemberLoad, MemberLoad, MemberLoad)>::default();
         (0..3).for_each(|_| busy.begin(units));
-        (0..100).for_each(|_| slow.took(30_000.0, cost, now));
-        (0..100).for_each(|_| idle.took(1000.0, cost, now));
+        (0..100).for_each(|_| slow.took(on_core(30_000), cost, now));
+        (0..100).for_each(|_| idle.took(on_core(1000), cost, now));
         let score = |load: &MemberLoad| load.score(units, now);
         assert!(score(&idle) < score(&busy) && score(&busy) < score(&slow));
         assert!(score(&slow) > 20.0 * score(&idle));
@@ -134,12 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_fast_draws_no_calls() {
+        let now = Instant::now();
+        let (mut failing, mut busy) = <(MemberLoad, MemberLoad)>::default();
+        let units = Cost::default().units();
+        (0..5).for_each(|_| failing.failed(now));
+        (0..10).for_each(|_| busy.begin(units));
+        assert!(failing.score(units, now) > busy.score(units, now));
+        let later = now + Duration::from_secs(60);
+        assert!(failing.score(units, later) < busy.score(units, later));
+    }
+
+    #[test]
     fn the_cost_of_a_call_is_taken_back_as_it_was_noted() {
         let mut load = MemberLoad::default();
         let mut cost = Cost::default();
         let mut noted = Vec::new();
         for call in 0..1000 {
-            cost.note((call * 7919 % 100_000) as f32);
+            cost.note(on_core(call * 7919 % 100_000));
             noted.push(cost.units());
             load.begin(cost.units());
         }

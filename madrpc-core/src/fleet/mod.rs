@@ -9,9 +9,19 @@ mod copies;
 mod functions;
 mod health;
 mod load;
+mod outliers;
+mod rendezvous;
 mod router;
+mod silence;
 
 pub use budget::RetryBudget;
 pub use copies::{Copied, Copies};
 pub use functions::FunctionNumber;
-pub use router::{Attempt, Balance, Ending, NoMember, Router};
+pub use load::Took;
+pub use outliers::SWEEP_INTERVAL;
+pub use rendezvous::{Subset, digest};
+pub use router::{
+    Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, Outlier, Router, Routing, is_passing,
+    was_sent_after,
+};
+pub use silence::{Look, Watch};

@@ -26,9 +26,9 @@ use crate::net::transport::TransportError;
 use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, TIMEOUT_MAX};
+use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, TIMEOUT_MAX};
 use madrpc_core::numbers::later;
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
@@ -130,6 +130,7 @@ pub struct Call<'a> {
     client: &'a Client,
     function: &'a str,
     timeout: Duration,
+    key: Option<&'a [u8]>,
 }
 
 impl Client {
@@ -218,11 +219,19 @@ impl Client {
             client: self,
             function,
             timeout: self.timeout,
+            key: None,
         }
     }
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    /// Calls of the same key go to the same node, where the orchestrator balances by keys (`--balance hash`). At most
+    /// [`KEY_MAX_BYTES`](madrpc_core::limits::KEY_MAX_BYTES).
+    pub fn key(mut self, key: &'a [u8]) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// Sets the time until the deadline; at most a day.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -242,12 +251,28 @@ impl Call<'_> {
             };
             CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
         })?;
+        let mut fields = Vec::new();
+        if let Some(key) = self.key {
+            if key.len() > KEY_MAX_BYTES {
+                let bytes = key.len();
+                let error =
+                    format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
+                return Err(CallError::not_run(ErrorKind::BadArguments, error));
+            }
+            let key = Some(key);
+            let named = CallFields {
+                key,
+                ..CallFields::default()
+            };
+            named.write(&mut fields);
+        }
         let (reply, replied) = oneshot::channel();
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let command = Command::Call {
             number,
             function: self.function.to_owned(),
             body: body.into(),
+            fields,
             deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
             reply,
         };

@@ -40,6 +40,8 @@ pub(crate) enum Command {
         number: u64,
         function: String,
         body: Bytes,
+        /// What the caller says besides.
+        fields: Vec<u8>,
         deadline: Instant,
         reply: ReplySender,
     },
@@ -178,6 +180,7 @@ impl Pool {
                 number,
                 function,
                 body,
+                fields,
                 deadline,
                 reply,
             } => {
@@ -187,7 +190,7 @@ impl Pool {
                     deadline,
                     depth: 0,
                     account: None,
-                    fields: Fields::NONE,
+                    fields: Fields(&fields),
                 };
                 let waiting = Waiting { number, reply };
                 match self.upstreams.call(now, &request, waiting) {

@@ -17,7 +17,7 @@ use inquiry::Inquiries;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
-use madrpc_core::fleet::Balance;
+use madrpc_core::fleet::{Routing, Subset, digest};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN, Upstream};
 use results::ResultSizes;
@@ -89,7 +89,7 @@ impl Orchestrator {
         seat: &Seat,
         endpoint: Endpoint,
         nodes: &[Addresses],
-        balance: Balance,
+        routing: Routing,
         now: Instant,
     ) -> (Self, Upstreams<Tag>) {
         let mut orchestrator = Self {
@@ -100,8 +100,14 @@ impl Orchestrator {
             passed_on: 0,
         };
         let (sessions, keep) = (seat.sessions(), Keep::Always);
-        let mut upstreams = Upstreams::new(endpoint, nodes, sessions, NODE_NAME, keep, now);
-        upstreams.router().set_balance(balance);
+        let subset = routing.subset.map(|size| Subset {
+            process: digest(seat.name.as_bytes()),
+            shard: usize::from(seat.shard),
+            size,
+        });
+        let mut upstreams = Upstreams::new(endpoint, &[], sessions, NODE_NAME, keep, now);
+        upstreams.set_routing(routing, subset);
+        upstreams.set_targets(nodes);
         for (target, name) in upstreams.names() {
             orchestrator.learn(target, &name);
         }

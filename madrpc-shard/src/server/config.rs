@@ -7,7 +7,7 @@ use crate::net::transport::TransportError;
 use crate::runtime::cpus::{CpuError, CpuSet};
 use crate::runtime::preflight::PreflightError;
 use crate::runtime::shard_group::GroupError;
-use madrpc_core::fleet::Balance;
+use madrpc_core::fleet::Routing;
 use madrpc_core::identity::{Identity, IdentityError, Permissions};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,8 +75,8 @@ pub struct ServerConfig {
     pub memory_max_bytes: Option<u64>,
     /// Who may call what. Default: every role may call every function.
     pub permissions: Arc<Permissions>,
-    /// Which node an orchestrator passes a call on to; nothing to a node.
-    pub balance: Balance,
+    /// How an orchestrator chooses among its nodes; nothing to a node.
+    pub routing: Routing,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
     pub others_come: bool,
 }
@@ -94,7 +94,7 @@ impl ServerConfig {
             spin: DEFAULT_SPIN,
             memory_max_bytes: None,
             permissions: Arc::default(),
-            balance: Balance::default(),
+            routing: Routing::default(),
             others_come: false,
         }
     }

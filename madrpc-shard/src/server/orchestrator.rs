@@ -76,7 +76,7 @@ impl Server {
         nodes: &[Addresses],
     ) -> Result<Self, StartError> {
         preflight::check(cores.len())?;
-        let (identity, balance) = (config.identity.clone(), config.balance);
+        let (identity, routing) = (config.identity.clone(), config.routing);
         let others_come = config.others_come || nodes.is_empty();
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
@@ -92,7 +92,7 @@ impl Server {
                 let endpoint =
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (orchestrator, upstreams) =
-                    Orchestrator::new(seat, endpoint, &nodes, balance, now);
+                    Orchestrator::new(seat, endpoint, &nodes, routing, now);
                 Ok::<_, TransportError>(Served {
                     service: orchestrator,
                     upstreams: Some(upstreams),

@@ -1,5 +1,6 @@
 //! A call on its way through the members, and how it ends there.
 
+use crate::call::ErrorKind;
 use crate::fleet::functions::FunctionNumber;
 use crate::fleet::load::Units;
 
@@ -38,8 +39,41 @@ pub enum Ending {
     Worked,
     /// By a fault of the member.
     Failed,
-    /// It says nothing: the caller gave it up, its session was lost, or there was too much to do.
+    /// It could not take the call: it has too much to do, or is stopping.
+    Refused,
+    /// It says nothing: the caller gave it up, its session was lost, or it has another script.
     Neutral,
+}
+
+impl Ending {
+    /// Of a call that a member has answered with an error of this kind. `has_run` where its bill says that it had the core.
+    #[must_use]
+    pub fn of_failure(kind: ErrorKind, has_run: bool) -> Self {
+        match kind {
+            // A call that has run and ends so may do so everywhere: callers must not be able to have members left out.
+            ErrorKind::Internal if has_run => Self::Neutral,
+            ErrorKind::Internal | ErrorKind::Protocol => Self::Failed,
+            ErrorKind::Overloaded | ErrorKind::Unavailable => Self::Refused,
+            ErrorKind::NoSuchFunction => Self::Neutral,
+            _ => Self::Worked,
+        }
+    }
+}
+
+/// Whether an error of this kind says that a member cannot run a call now, and not that the call cannot be run.
+#[must_use]
+pub fn is_passing(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NoSuchFunction | ErrorKind::Overloaded | ErrorKind::Unavailable
+    )
+}
+
+/// Whether a small call of this number on its session, the first being 1, was sent after so many: a member that leaves says how
+/// many it has taken. A large call has the number 0.
+#[must_use]
+pub fn was_sent_after(sequence: u32, count: u64) -> bool {
+    sequence != 0 && sequence.wrapping_sub(count as u32).cast_signed() > 0
 }
 
 /// Why no member can be given a call.
@@ -77,6 +111,12 @@ impl Attempt {
     #[must_use]
     pub const fn number(&self) -> u8 {
         self.tries
+    }
+
+    /// Whether a member before the one that it is on may have run it.
+    #[must_use]
+    pub const fn may_have_run(&self) -> bool {
+        self.runs > 0
     }
 
     pub(super) fn put_on(&mut self, member: usize, is_probe: bool) {

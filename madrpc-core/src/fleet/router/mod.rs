@@ -1,9 +1,11 @@
 //! The members, who of them gets a call, and whether a call that failed is tried again.
 
 mod attempt;
+mod ejection;
 mod selection;
 
-pub use attempt::{Attempt, Ending, NoMember};
+pub use attempt::{Attempt, Ending, NoMember, is_passing, was_sent_after};
+pub use ejection::Outlier;
 
 use crate::balance::RoundRobin;
 use crate::call::Announcement;
@@ -11,13 +13,23 @@ use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
 use crate::fleet::health::Health;
 use crate::fleet::load::MemberLoad;
-use crate::numbers::later;
+use crate::fleet::rendezvous::digest;
 use attempt::TRIES_MAX;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 /// Members that may run one call: one that ends every node it runs on is not carried through the fleet.
 const RUNS_MAX: u8 = 2;
+
+/// The share of the members that may be left out as they fail, in percent (`--max-ejected`).
+pub const MAX_EJECTED_PERCENT: u8 = 50;
+
+/// Of how many calls one is looked at for what it took, where the balance itself does not go by it.
+const SAMPLED_ONE_IN: u32 = 8;
+
+/// What is added for each call to the number that is to be small for one that is looked at. It is the golden ratio's, so that
+/// it comes to every member, however they take turns.
+const SAMPLE_STEP: u32 = 0x9E37_79B9;
 
 /// Which of the members that have a function gets a call of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,11 +39,17 @@ pub enum Balance {
     RoundRobin,
     /// The one that is expected to be through with it first.
     LeastLoaded,
+    /// The one that has the greatest weight for the key of the call, see `rendezvous`; a call without a key goes in turn. The
+    /// weights of all of them are looked at, some 1.5 ns each: of thousands a shard should have a subset.
+    Hash,
 }
 
 impl Balance {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::RoundRobin, Self::LeastLoaded, Self::Hash];
+
     /// Their names, in settings.
-    pub const NAMES: [&str; 2] = ["round-robin", "least-loaded"];
+    pub const NAMES: [&str; 3] = ["round-robin", "least-loaded", "hash"];
 
     /// The one of this name.
     #[must_use]
@@ -39,7 +57,29 @@ impl Balance {
         match name {
             "round-robin" => Some(Self::RoundRobin),
             "least-loaded" => Some(Self::LeastLoaded),
+            "hash" => Some(Self::Hash),
             _ => None,
+        }
+    }
+}
+
+/// How an orchestrator chooses among its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routing {
+    /// Which of those that have a function gets a call of it.
+    pub balance: Balance,
+    /// The share of the members that may be left out as they fail, in percent.
+    pub max_ejected_percent: u8,
+    /// How many of the members each shard has sessions to; all where there is no number.
+    pub subset: Option<usize>,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            balance: Balance::default(),
+            max_ejected_percent: MAX_EJECTED_PERCENT,
+            subset: None,
         }
     }
 }
@@ -61,6 +101,11 @@ pub struct Router {
     /// When the next of those may be tried.
     probe_at: Option<Instant>,
     balance: Balance,
+    /// Grows by [`SAMPLE_STEP`] with each call, which is looked at where it is no more than the other.
+    sample: u32,
+    sample_max: u32,
+    /// The share of the members that may be left out.
+    max_ejected_percent: u8,
     budget: RetryBudget,
     /// The first few names of functions, where somebody asked for them since they changed.
     listed: Option<String>,
@@ -68,6 +113,8 @@ pub struct Router {
 
 #[derive(Debug, Default)]
 struct Member {
+    /// The digest of its name, for `hash`.
+    digest: u64,
     health: Health,
     load: MemberLoad,
     is_open: bool,
@@ -91,6 +138,9 @@ impl Router {
             ejected: RoundRobin::default(),
             probe_at: None,
             balance: Balance::default(),
+            sample: 0,
+            sample_max: u32::MAX / SAMPLED_ONE_IN,
+            max_ejected_percent: MAX_EJECTED_PERCENT,
             budget: RetryBudget::new(now),
             listed: None,
         }
@@ -99,6 +149,15 @@ impl Router {
     /// Goes by this from now on.
     pub fn set_balance(&mut self, balance: Balance) {
         self.balance = balance;
+        self.sample_max = match balance {
+            Balance::LeastLoaded => u32::MAX,
+            Balance::RoundRobin | Balance::Hash => u32::MAX / SAMPLED_ONE_IN,
+        };
+    }
+
+    /// No more than this share of the members is left out as they fail, rounded down, and never all of them.
+    pub fn set_max_ejected(&mut self, percent: u8) {
+        self.max_ejected_percent = percent;
     }
 
     /// A member comes, under a number that no other has.
@@ -106,10 +165,22 @@ impl Router {
         if member >= self.members.len() {
             self.members.resize_with(member + 1, || None);
         }
-        if self.members[member].replace(Member::default()).is_none() {
+        let new = Member {
+            digest: digest(&member.to_le_bytes()),
+            ..Member::default()
+        };
+        if self.members[member].replace(new).is_none() {
             self.count += 1;
         }
         self.note(member);
+    }
+
+    /// The digest of a member's name, by which every router knows it; calls of a key go to the same member everywhere. Without
+    /// one its number has to do.
+    pub fn set_digest(&mut self, number: usize, digest: u64) {
+        if let Some(Some(member)) = self.members.get_mut(number) {
+            member.digest = digest;
+        }
     }
 
     /// A member leaves for good.
@@ -128,6 +199,7 @@ impl Router {
             self.functions.remove(member, &functions);
             self.listed = None;
         }
+        self.readmit();
     }
 
     /// Whether sessions to a member are open, or going to be.
@@ -227,6 +299,16 @@ impl Router {
         self.functions.find(name)
     }
 
+    /// Whether others have the function of a call that this member says it has not: it has another script since the call was
+    /// put on it. Where the call has no further try, that is no reason to tell its caller that the function does not exist.
+    #[must_use]
+    pub fn others_have(&self, attempt: &Attempt, number: usize) -> bool {
+        let function = self.functions.get(attempt.function());
+        function.is_some_and(|function| {
+            function.members.len() > usize::from(function.members.contains(number))
+        })
+    }
+
     /// What the driver has marked a function with.
     #[must_use]
     #[inline]
@@ -279,7 +361,9 @@ impl Router {
         match ending {
             Ending::Worked => {
                 let was_ejected = member.health.is_ejected();
-                member.health.worked(now);
+                if member.health.worked(now) {
+                    return self.eject(number, now);
+                }
                 if was_ejected {
                     self.ejected.set(number, false);
                     if self.ejected.is_empty() {
@@ -290,20 +374,15 @@ impl Router {
                 None
             }
             Ending::Failed => {
+                member.load.failed(now);
                 let is_to_go = member.health.failed();
-                // Half of them may go, and of three one.
-                let most = self.count / 2;
-                if !is_to_go || self.ejected.len() >= most && !member.health.is_ejected() {
-                    return None;
-                }
-                self.ejected.set(number, true);
-                let time = member.health.eject(now);
-                let at = later(now, time);
-                self.probe_at = Some(self.probe_at.map_or(at, |before| before.min(at)));
-                self.note(number);
-                Some(time)
+                is_to_go.then(|| self.eject(number, now)).flatten()
             }
-            Ending::Neutral => {
+            Ending::Refused | Ending::Neutral => {
+                if ending == Ending::Refused {
+                    member.load.failed(now);
+                    member.health.refused();
+                }
                 if attempt.is_probe {
                     member.health.probe_again(now);
                 }

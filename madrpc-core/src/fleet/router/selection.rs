@@ -1,16 +1,23 @@
 //! Which of the members that have a function gets a call.
 
-use super::{Attempt, Balance, NoMember, Router};
+use super::{Attempt, Balance, NoMember, Router, SAMPLE_STEP};
 use crate::fleet::health::Worth;
+use crate::fleet::load::Took;
+use crate::fleet::outliers::SLOW;
+use crate::fleet::rendezvous::weight;
 use crate::numbers::later;
 use std::time::{Duration, Instant};
 
 /// How soon another look is made for a member to be tried, where none was found.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Members that may refuse a call of a key, before it goes to whose turn it is.
+const REFUSALS_MAX: usize = 8;
+
 impl Router {
     /// The member that a call is put on, and what `usable` makes of it; it is told whether the member's sessions are open, and
-    /// gives `None` for one that cannot take the call. Those that the call was put on before are left out.
+    /// gives `None` for one that cannot take the call. Those that the call was put on before are left out. `key` is asked for the
+    /// digest of the call's key, where the balance goes by it.
     ///
     /// # Errors
     /// Where there is none.
@@ -23,10 +30,11 @@ impl Router {
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
+        key: impl FnOnce() -> Option<u64>,
         mut usable: impl FnMut(usize, bool) -> Option<P>,
     ) -> Result<(usize, P), NoMember> {
         if (self.probe_at.is_some() || self.balance != Balance::RoundRobin)
-            && let Some(picked) = self.pick_before_turns(attempt, now, &mut usable)
+            && let Some(picked) = self.pick_before_turns(attempt, now, key, &mut usable)
         {
             return Ok(picked);
         }
@@ -66,6 +74,7 @@ impl Router {
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
+        key: impl FnOnce() -> Option<u64>,
         usable: &mut dyn FnMut(usize, bool) -> Option<P>,
     ) -> Option<(usize, P)> {
         if self.probe_at.is_some_and(|at| now >= at)
@@ -75,8 +84,36 @@ impl Router {
         }
         match self.balance {
             Balance::LeastLoaded => self.pick_least_loaded(attempt, now, usable),
+            Balance::Hash => self.pick_by_key(attempt, key()?, usable),
             Balance::RoundRobin => None,
         }
+    }
+
+    /// The member with the greatest weight for this key; where it cannot take the call, the next.
+    fn pick_by_key<P>(
+        &mut self,
+        attempt: &mut Attempt,
+        key: u64,
+        usable: &mut dyn FnMut(usize, bool) -> Option<P>,
+    ) -> Option<(usize, P)> {
+        let function = self.functions.get(attempt.function())?;
+        let mut refused = None;
+        for _ in 0..REFUSALS_MAX {
+            let all = function.members.all().filter_map(|number| {
+                let member = self.members.get(number)?.as_ref()?;
+                let is_well = self.well.get(number).copied().unwrap_or_default();
+                let is_candidate = is_well && !attempt.was_put_on(number);
+                is_candidate.then(|| (weight(key, member.digest), number))
+            });
+            let left = all.filter(|member| refused.is_none_or(|refused| *member < refused));
+            let (weight, number) = left.max()?;
+            if let Some(picked) = usable(number, true) {
+                attempt.put_on(number, false);
+                return Some((number, picked));
+            }
+            refused = Some((weight, number));
+        }
+        None
     }
 
     /// The member that is expected to be through with the call first.
@@ -105,8 +142,9 @@ impl Router {
     pub fn begun(&mut self, attempt: &mut Attempt, number: usize) {
         let function = self.functions.get(attempt.function());
         attempt.is_idempotent = function.is_some_and(|function| function.is_idempotent(number));
+        self.sample = self.sample.wrapping_add(SAMPLE_STEP);
         attempt.is_counted = false;
-        if self.balance == Balance::LeastLoaded
+        if self.sample <= self.sample_max
             && let Some(function) = function
             && let Some(Some(member)) = self.members.get_mut(number)
         {
@@ -116,10 +154,9 @@ impl Router {
         }
     }
 
-    /// A call that has begun on a member is not there any more. `took_us` is what it took there by its bill, where it has one: the
-    /// time that it waited for a lane and that it had the core.
+    /// A call that has begun on a member is not there any more. `took` is what it took there by its bill, where it has one.
     #[inline]
-    pub fn left(&mut self, attempt: &Attempt, number: usize, took_us: Option<u64>, now: Instant) {
+    pub fn left(&mut self, attempt: &Attempt, number: usize, took: Option<Took>, now: Instant) {
         if !attempt.is_counted {
             return;
         }
@@ -127,10 +164,12 @@ impl Router {
             return;
         };
         member.load.end(attempt.units);
-        if let Some(took) = took_us
+        if let Some(took) = took
             && let Some(function) = self.functions.get_mut(attempt.function())
         {
-            let took = took as f32;
+            if attempt.is_probe && function.cost.pace(took) < SLOW / 2.0 {
+                member.health.is_slow = false;
+            }
             member.load.took(took, function.cost, now);
             function.cost.note(took);
         }
@@ -162,6 +201,8 @@ impl Router {
         });
         let (number, _) = picked.as_ref()?;
         attempt.put_on(*number, true);
+        // It is looked at in any case.
+        self.sample = 0_u32.wrapping_sub(SAMPLE_STEP);
         if let Some(Some(member)) = self.members.get_mut(*number) {
             member.health.probe(now);
         }
@@ -222,6 +263,7 @@ impl Router {
                 attempt.put_on(number, is_probe);
                 if is_probe && let Some(Some(member)) = self.members.get_mut(number) {
                     member.health.probe(now);
+                    self.sample = 0_u32.wrapping_sub(SAMPLE_STEP);
                 }
                 return Ok((number, picked));
             }

@@ -3,6 +3,8 @@
 use super::selection::PROBE_INTERVAL;
 use super::*;
 use crate::call::catalog::FunctionOptions;
+use crate::fleet::router::ejection::Outlier;
+use crate::fleet::{SWEEP_INTERVAL, Took};
 
 /// What members say that they have: each name, and whether it may run twice.
 fn having(functions: &[(&str, bool)]) -> Announcement {
@@ -35,9 +37,16 @@ fn call(router: &mut Router, function: &str) -> Attempt {
 }
 
 fn pick(router: &mut Router, attempt: &mut Attempt, now: Instant) -> Result<usize, NoMember> {
-    let (member, ()) = router.pick(attempt, now, |_, _| Some(()))?;
+    let (member, ()) = router.pick(attempt, now, || None, |_, _| Some(()))?;
     router.begun(attempt, member);
     Ok(member)
+}
+
+const fn on_core(cpu_us: u64) -> Took {
+    Took {
+        queue_us: 0,
+        cpu_us,
+    }
 }
 
 #[test]
@@ -107,6 +116,18 @@ fn a_script_that_goes_through_a_fleet_leaves_no_call_without_a_member() {
         pick(&mut router, &mut attempt, now),
         Err(NoMember::NoSuchFunction)
     );
+}
+
+#[test]
+fn a_member_that_lost_a_function_is_told_from_one_that_others_have_lost_too() {
+    let now = Instant::now();
+    let mut router = fleet(2, now);
+    let attempt = call(&mut router, "once");
+    assert!(router.others_have(&attempt, 0));
+    router.announce(0, 2, &having(&[]));
+    assert!(router.others_have(&attempt, 0) && !router.others_have(&attempt, 1));
+    router.announce(1, 2, &having(&[]));
+    assert!(!router.others_have(&attempt, 0));
 }
 
 #[test]
@@ -236,7 +257,7 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
         let now = begun + step * number;
         under_way.retain(|(end, attempt, member, took)| {
             if *end <= now {
-                router.left(attempt, *member, Some(*took), now);
+                router.left(attempt, *member, Some(on_core(*took)), now);
                 router.ended(attempt, *member, Ending::Worked, now);
             }
             *end > now
@@ -257,7 +278,7 @@ fn least_loaded_leaves_a_slow_member_what_it_can_do_and_counts_calls_back() {
     assert!(worst < Duration::from_millis(5), "{worst:?}");
     let later = begun + Duration::from_secs(1000);
     for (_, attempt, member, took) in under_way {
-        router.left(&attempt, member, Some(took), later);
+        router.left(&attempt, member, Some(on_core(took)), later);
     }
     for member in router.members.iter().flatten() {
         assert_eq!(member.load.calls(), 0);
@@ -334,4 +355,140 @@ fn a_member_that_is_busy_with_a_function_gets_calls_of_it_where_no_other_takes_t
         let again = pick(&mut router, &mut attempt, now);
         assert_eq!(again, Err(NoMember::Unavailable));
     }
+}
+
+#[test]
+fn no_more_than_a_share_is_left_out_and_never_all() {
+    let now = Instant::now();
+    for (members, percent, most) in [
+        (1, 100, 0),
+        (2, 40, 0),
+        (2, 100, 1),
+        (3, 50, 1),
+        (3, 67, 2),
+        (10, 10, 1),
+        (10, 0, 0),
+        (10, 100, 9),
+    ] {
+        let mut router = fleet(members, now);
+        router.set_max_ejected(percent);
+        for _ in 0..members * 20 {
+            let mut attempt = call(&mut router, "once");
+            let member = pick(&mut router, &mut attempt, now).unwrap();
+            router.ended(&attempt, member, Ending::Failed, now);
+        }
+        assert_eq!(router.ejected(), most, "{members}, {percent} %");
+    }
+}
+
+/// Calls in turn, each of which ends so and takes so long, by its member and its number.
+fn serve(
+    router: &mut Router,
+    calls: usize,
+    now: Instant,
+    how: impl Fn(usize, usize) -> (Ending, u64),
+) {
+    for number in 0..calls {
+        let mut attempt = call(router, "once");
+        let member = pick(router, &mut attempt, now).unwrap();
+        let (ending, took) = how(member, number);
+        let took = (ending == Ending::Worked).then(|| on_core(took));
+        router.left(&attempt, member, took, now);
+        router.ended(&attempt, member, ending, now);
+    }
+}
+
+#[test]
+fn one_that_refuses_more_than_the_others_is_left_out_and_a_fleet_that_does_is_not() {
+    let now = Instant::now();
+    let refuses = |one_in: usize| move |number: usize| number.is_multiple_of(one_in);
+    for (members, found) in [(6, 1), (4, 0)] {
+        let mut router = fleet(members, now);
+        serve(&mut router, 600, now, |member, number| match member {
+            0 if refuses(4)(number / members) => (Ending::Refused, 0),
+            _ => (Ending::Worked, 1000),
+        });
+        let swept = router.sweep(now);
+        assert_eq!(swept.len(), found, "{members}");
+        assert!(
+            swept
+                .iter()
+                .all(|(member, why, _)| (*member, *why) == (0, Outlier::Failing))
+        );
+    }
+    let mut router = fleet(6, now);
+    serve(&mut router, 600, now, |_, number| {
+        match refuses(3)(number / 6) {
+            true => (Ending::Refused, 0),
+            false => (Ending::Worked, 1000),
+        }
+    });
+    assert_eq!(router.sweep(now), []);
+}
+
+#[test]
+fn one_that_is_far_slower_is_left_out_until_a_probe_is_not() {
+    let mut now = Instant::now();
+    let mut router = fleet(4, now);
+    let slow = |member, _| (Ending::Worked, [60_000, 2000, 2000, 2000][member]);
+    serve(&mut router, 4000, now, slow);
+    let swept = router.sweep(now);
+    assert!(matches!(swept[..], [(0, Outlier::Slow, _)]), "{swept:?}");
+    serve(&mut router, 2000, now, slow);
+    // It is slow yet: the call that tries it has it left out for longer.
+    now += SWEEP_INTERVAL;
+    serve(&mut router, 20, now, slow);
+    assert_eq!(router.ejected(), 1);
+    now += SWEEP_INTERVAL * 2;
+    serve(&mut router, 20, now, |_, _| (Ending::Worked, 2000));
+    assert_eq!(router.ejected(), 0);
+    assert_eq!(router.sweep(now), []);
+}
+
+#[test]
+fn calls_of_a_key_go_to_one_member_and_few_go_elsewhere_when_it_leaves() {
+    let now = Instant::now();
+    let mut router = fleet(10, now);
+    router.set_balance(Balance::Hash);
+    let pick = |router: &mut Router, key: Option<u64>, busy: usize| {
+        let mut attempt = call(router, "once");
+        let usable = |number: usize, _| (number != busy).then_some(());
+        router.pick(&mut attempt, now, || key, usable).unwrap().0
+    };
+    let keys = 0..1000_u64;
+    let digest = |key: u64| Some(digest(&key.to_le_bytes()));
+    let before: Vec<usize> = keys
+        .clone()
+        .map(|key| pick(&mut router, digest(key), 99))
+        .collect();
+    let again = keys.clone().map(|key| pick(&mut router, digest(key), 99));
+    assert!(before.iter().copied().eq(again));
+    for member in 0..10 {
+        let has = before.iter().filter(|picked| **picked == member).count();
+        assert!((60..150).contains(&has), "{member}: {has}");
+    }
+    // One that can take no more, is silent or leaves: its keys go to all the others, and no other key goes anywhere.
+    let changes: [fn(&mut Router); 3] = [
+        |_| {},
+        |router| router.set_silent(3, true),
+        |router| router.remove(3),
+    ];
+    for change in changes {
+        change(&mut router);
+        let after: Vec<usize> = keys
+            .clone()
+            .map(|key| pick(&mut router, digest(key), 3))
+            .collect();
+        let moved = before
+            .iter()
+            .zip(&after)
+            .filter(|(before, after)| before != after);
+        assert!(moved.clone().all(|(before, _)| *before == 3));
+        assert!(after.iter().all(|member| *member != 3));
+        let to: HashSet<usize> = moved.map(|(_, after)| *after).collect();
+        assert_eq!(to.len(), 9);
+    }
+    // Without a key in turn.
+    let picked: HashSet<usize> = (0..9).map(|_| pick(&mut router, None, 99)).collect();
+    assert_eq!(picked.len(), 9);
 }

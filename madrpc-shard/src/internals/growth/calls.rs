@@ -159,6 +159,7 @@ impl Abandoned {
             number: self.calls,
             function: "echo".into(),
             body: Bytes::new(),
+            fields: Vec::new(),
             deadline: self.now + FOR_LONG,
             reply,
         };

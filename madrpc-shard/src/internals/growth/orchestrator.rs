@@ -9,7 +9,7 @@ use crate::net::service::{Io, Service};
 use crate::orchestrator::{Call, Orchestrator, Tag};
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{Bill, Body, ErrorKind, Fields};
-use madrpc_core::fleet::Balance;
+use madrpc_core::fleet::Routing;
 use madrpc_core::session::Event;
 use std::time::Instant;
 
@@ -36,7 +36,7 @@ impl Forwarded {
         let (seat, node) = (seat("orchestrator", now)?, Addresses::from(peer.address()?));
         let endpoint = peer.endpoint(now)?;
         let (orchestrator, upstreams) =
-            Orchestrator::new(&seat, endpoint, &[node], Balance::default(), now);
+            Orchestrator::new(&seat, endpoint, &[node], Routing::default(), now);
         let mut made = Self {
             orchestrator,
             callers,

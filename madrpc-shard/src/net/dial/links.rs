@@ -11,6 +11,7 @@ use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::fleet::Watch;
 use madrpc_core::limits::{BACKLOG_MAX_BYTES, FORWARD_BACKLOG_MAX_BYTES};
 use madrpc_core::lists::{ItemKey, ListKey};
 use madrpc_core::wheel::TimerKey;
@@ -113,12 +114,8 @@ pub(super) struct Link {
     pub(super) sent: u32,
     /// How many of them its server has taken, where it takes no more.
     pub(super) taken: Option<u64>,
-    /// When something was last sent on it.
-    pub(super) sent_at: Option<Instant>,
-    /// When it was first seen that its server has not answered that.
-    pub(super) asked_at: Option<Instant>,
-    /// Whether somebody will look for its silence.
-    pub(super) is_watched: bool,
+    /// Whether its server says nothing.
+    pub(super) watch: Watch,
     /// The next of its calls to be put on another link, while its server says nothing.
     pub(super) rescued: Option<ItemKey>,
 }
@@ -176,9 +173,7 @@ impl Link {
             ping: None,
             sent: 0,
             taken: None,
-            sent_at: None,
-            asked_at: None,
-            is_watched: false,
+            watch: Watch::default(),
             rescued: None,
         }
     }

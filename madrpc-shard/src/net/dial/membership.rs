@@ -6,11 +6,13 @@
 use super::links::{Place, State, Target};
 use super::{Sessions, Upstreams};
 use crate::net::address::Addresses;
-use std::collections::HashSet;
+use madrpc_core::fleet::{Subset, digest};
+use std::collections::{BTreeMap, HashSet};
 
 impl<T> Upstreams<T> {
     /// These are the targets from now on; gives the numbers and names of those that are new.
     pub(crate) fn set_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
+        let addresses = &chosen(self.subset, addresses);
         let mut names: HashSet<String> = addresses.iter().map(ToString::to_string).collect();
         let mut free = Vec::new();
         for number in 0..self.targets.len() {
@@ -57,6 +59,7 @@ impl<T> Upstreams<T> {
 
     /// Adds a target without links.
     pub(super) fn add_target(&mut self, number: usize, addresses: Addresses) {
+        let name = digest(addresses.to_string().as_bytes());
         match self.targets.get_mut(number) {
             Some(target) => {
                 for link in &target.links {
@@ -68,6 +71,7 @@ impl<T> Upstreams<T> {
         }
         self.there += 1;
         self.router.add(number);
+        self.router.set_digest(number, name);
     }
 
     /// Whether a link is there. What is noted for later may be of a target that is gone, whose number another has.
@@ -102,6 +106,22 @@ impl<T> Upstreams<T> {
                 .all(|link| link.session().is_none() && self.calls.length(link.calls) == 0)
             && self.lost.iter().all(|lost| lost.target != number)
     }
+}
+
+/// Those of the targets that this shard has sessions to.
+pub(super) fn chosen(subset: Option<Subset>, addresses: &[Addresses]) -> Vec<Addresses> {
+    let Some(subset) = subset else {
+        return addresses.to_vec();
+    };
+    // One that is given twice is one.
+    let by_name: BTreeMap<String, &Addresses> = addresses
+        .iter()
+        .map(|addresses| (addresses.to_string(), addresses))
+        .collect();
+    let digests: Vec<u64> = by_name.keys().map(|name| digest(name.as_bytes())).collect();
+    let all: Vec<&Addresses> = by_name.into_values().collect();
+    let places = subset.of(&digests).into_iter();
+    places.map(|place| all[place].clone()).collect()
 }
 
 #[cfg(test)]

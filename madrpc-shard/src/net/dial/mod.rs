@@ -41,7 +41,9 @@ use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, Router};
+use madrpc_core::fleet::{
+    Attempt, Copied, Copies, Ending, Router, Routing, SWEEP_INTERVAL, Subset, was_sent_after,
+};
 use madrpc_core::identity::Revoked;
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
@@ -51,7 +53,7 @@ use names::Names;
 pub(crate) use registered::Wires;
 use registered::is_registered;
 use request::answered;
-use sending::{is_large, was_sent_after};
+use sending::is_large;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -83,6 +85,8 @@ pub(crate) struct Upstreams<T> {
     /// What the targets were resolved from, where nobody else looks for them.
     names: Option<Names>,
     doubles: Doubles,
+    /// Which of those that it is given are targets, where not all are.
+    subset: Option<Subset>,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -145,6 +149,8 @@ enum Due {
     Ping(Place),
     /// It is to be seen whether this link's server says nothing.
     Silence(Place),
+    /// The targets are to be compared with each other.
+    Sweep,
 }
 
 /// Getters.
@@ -190,6 +196,13 @@ impl<T> Upstreams<T> {
 
 /// Handlers: what the driver tells.
 impl<T> Upstreams<T> {
+    /// Chooses among the targets by this from now on, and has sessions to this part of them.
+    pub(crate) fn set_routing(&mut self, routing: Routing, subset: Option<Subset>) {
+        self.router.set_balance(routing.balance);
+        self.router.set_max_ejected(routing.max_ejected_percent);
+        self.subset = subset;
+    }
+
     /// Sessions to `targets`, whose certificates must be for `server_name`. `first` is where the first session to each
     /// lands, modulo the server's shards.
     pub(crate) fn new(
@@ -211,6 +224,7 @@ impl<T> Upstreams<T> {
             resolver: Resolver::new(),
             names: None,
             doubles: Doubles::default(),
+            subset: None,
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
@@ -230,6 +244,9 @@ impl<T> Upstreams<T> {
         };
         for addresses in targets {
             upstreams.add(upstreams.targets.len(), addresses.clone());
+        }
+        if keep == Keep::Always {
+            upstreams.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
         }
         upstreams
     }
@@ -322,12 +339,21 @@ impl<T> Upstreams<T> {
                 let attempt = pending.attempt;
                 self.router.set_busy(&attempt, place.target(), after, now);
             }
-            if self.try_again(key, &error, now) {
+            if self.try_again(key, &error, outcome.ending(), now) {
                 return None;
             }
         }
-        let pending = self.take(key, outcome.ending(), outcome.took_us(), now)?;
-        Some((pending.tag, pending.place.target(), outcome))
+        let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
+        let target = pending.place.target();
+        if pending.attempt.may_have_run() {
+            return Some((pending.tag, target, outcome.of_one_that_may_have_run()));
+        }
+        let is_missing = outcome.error_kind() == Some(ErrorKind::NoSuchFunction);
+        if is_missing && self.router.others_have(&pending.attempt, target) {
+            let address = self.targets[target].address();
+            return Some((pending.tag, target, Outcome::not_there_any_more(address)));
+        }
+        Some((pending.tag, target, outcome))
     }
 
     fn place_of(&self, session: SessionKey) -> Option<Place> {
@@ -418,7 +444,7 @@ impl<T> Upstreams<T> {
                 .taken
                 .is_none_or(|taken| !was_sent_after(pending.sequence, taken));
             let target = lost.target;
-            if self.try_again(key, &error, now) {
+            if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;
                 if tries == ENDINGS_PER_TURN {
                     return None;
@@ -426,6 +452,7 @@ impl<T> Upstreams<T> {
                 continue;
             }
             let pending = self.take(key, Ending::Neutral, None, now)?;
+            error.may_have_run |= pending.attempt.may_have_run();
             return Some((pending.tag, target, error));
         }
         while let Some(due) = self.timers.expire(now) {
@@ -437,6 +464,7 @@ impl<T> Upstreams<T> {
                 Due::Ping(place) => self.ping(place, now),
                 Due::Silence(place) if self.postpone_look(place) => {}
                 Due::Silence(place) => self.look_for_silence(place, now),
+                Due::Sweep => self.sweep(now),
                 Due::Deadline(key) => {
                     if let Some(pending) = self.calls.remove(key) {
                         self.forget(&pending, Ending::Neutral, None, now);

@@ -6,7 +6,7 @@ use super::unreachable::why_none;
 use super::{Upstreams, is_large};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, NoMember};
+use madrpc_core::fleet::{Attempt, NoMember, digest};
 use std::time::Instant;
 
 impl<T> Upstreams<T> {
@@ -35,7 +35,8 @@ impl<T> Upstreams<T> {
             ..
         } = self;
         // A session whose handshake is still going on comes second: nobody knows yet whether it will get through.
-        let picked = router.pick(attempt, now, |target, is_open| {
+        let key = || request.fields.of_call().key.map(digest);
+        let picked = router.pick(attempt, now, key, |target, is_open| {
             targets[target].pick(is_open, |session, list| {
                 let is_behind = wires.has_backlog(session, is_large, backlog_max);
                 behind += usize::from(is_behind);

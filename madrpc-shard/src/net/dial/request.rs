@@ -2,7 +2,8 @@
 
 use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
-use madrpc_core::fleet::Ending;
+use madrpc_core::fleet::{Ending, Took, is_passing};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 /// A call to be sent.
@@ -35,6 +36,32 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// That of a call which may have run at another server before: this one knows only that it has not run here.
+    #[cold]
+    pub(super) fn of_one_that_may_have_run(self) -> Self {
+        match self {
+            Self::Failure {
+                kind,
+                bill,
+                fields,
+                body,
+            } => {
+                let mut error = CallError::from_body(&body);
+                if error.may_have_run {
+                    return Self::Failure {
+                        kind,
+                        bill,
+                        fields,
+                        body,
+                    };
+                }
+                error.may_have_run = true;
+                Self::Lost(error)
+            }
+            Self::Reply { .. } | Self::Lost(_) => self,
+        }
+    }
+
     /// The bytes of the result, or of the error.
     pub(crate) fn body_bytes(&self) -> usize {
         match self {
@@ -57,6 +84,13 @@ impl Outcome<'_> {
         Self::Lost(CallError::may_have_run(ErrorKind::Overloaded, error))
     }
 
+    /// A server does not have the function that it had when it was sent the call; others have it.
+    #[cold]
+    pub(super) fn not_there_any_more(address: SocketAddr) -> Self {
+        let error = format!("{address} does not have the function any more, but others do");
+        Self::Lost(CallError::not_run(ErrorKind::Unavailable, error))
+    }
+
     /// The error of a call that another server may run, unless it has to be certain that it did not run before.
     pub(super) fn passing_error(&self) -> Option<CallError> {
         match self {
@@ -70,26 +104,19 @@ impl Outcome<'_> {
     /// What it tells of the server.
     pub(super) fn ending(&self) -> Ending {
         match self {
-            // A call that has run and ends so may do so everywhere: callers must not be able to have nodes left out.
-            Self::Failure {
-                kind: ErrorKind::Internal,
-                bill,
-                ..
-            } if bill.slices > 0 => Ending::Neutral,
-            Self::Failure {
-                kind: ErrorKind::Internal | ErrorKind::Protocol,
-                ..
-            } => Ending::Failed,
-            Self::Failure { kind, .. } if is_passing(*kind) => Ending::Neutral,
+            Self::Failure { kind, bill, .. } => Ending::of_failure(*kind, bill.slices > 0),
             Self::Lost(_) => Ending::Neutral,
-            Self::Reply { .. } | Self::Failure { .. } => Ending::Worked,
+            Self::Reply { .. } => Ending::Worked,
         }
     }
 
-    /// What the call took at its server by its bill, in microseconds, where it has a result: who fails fast is not fast.
-    pub(super) fn took_us(&self) -> Option<u64> {
+    /// What the call took at its server by its bill, where it has a result: who fails fast is not fast.
+    pub(super) fn took(&self) -> Option<Took> {
         match self {
-            Self::Reply { bill, .. } => Some(bill.queue_us.saturating_add(bill.cpu_us)),
+            Self::Reply { bill, .. } => Some(Took {
+                queue_us: bill.queue_us,
+                cpu_us: bill.cpu_us,
+            }),
             Self::Failure { .. } | Self::Lost(_) => None,
         }
     }
@@ -102,14 +129,6 @@ impl Outcome<'_> {
             Self::Lost(error) => Some(error.kind),
         }
     }
-}
-
-/// Whether it is the server that cannot run a call now, and not the call that cannot be run.
-fn is_passing(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::NoSuchFunction | ErrorKind::Overloaded | ErrorKind::Unavailable
-    )
 }
 
 /// The number of the call that a frame answers.

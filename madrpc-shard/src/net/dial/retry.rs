@@ -4,10 +4,10 @@
 //! that it is not on any more says of it counts for nothing.
 
 use super::request::Request;
-use super::{Pending, TIME_BYTES, Upstreams};
+use super::{Due, Pending, TIME_BYTES, Upstreams};
 use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{CallError, CallFields, Fields};
-use madrpc_core::fleet::{Attempt, Copied, Ending};
+use madrpc_core::fleet::{Attempt, Copied, Ending, Outlier, SWEEP_INTERVAL, Took};
 use madrpc_core::limits::FIELDS_MAX_BYTES;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
@@ -36,17 +36,40 @@ impl<T> Upstreams<T> {
         &mut self,
         pending: &Pending<T>,
         ending: Ending,
-        took_us: Option<u64>,
+        took: Option<Took>,
         now: Instant,
     ) {
         self.copies.drop(pending.copy);
         let target = pending.place.target();
-        self.router.left(&pending.attempt, target, took_us, now);
+        self.router.left(&pending.attempt, target, took, now);
         self.note_ending(target, &pending.attempt, ending, now);
     }
 
-    /// Puts a call on another target, where it has failed for this reason and may have another try; says whether it was.
-    pub(super) fn try_again(&mut self, key: ItemKey, error: &CallError, now: Instant) -> bool {
+    /// Compares the targets with each other: those far from the others get no calls for a while.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        for (target, why, time) in self.router.sweep(now) {
+            let what = match why {
+                Outlier::Failing => "fails far more calls than the others",
+                Outlier::Slow => "is far slower than the others",
+            };
+            warn!(
+                "{} {what}; it gets none for {} s",
+                self.targets[target].name(),
+                time.as_secs()
+            );
+        }
+        self.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
+    }
+
+    /// Puts a call on another target, where it has failed for this reason, which tells so much of the target that it was on, and
+    /// may have another try; says whether it was.
+    pub(super) fn try_again(
+        &mut self,
+        key: ItemKey,
+        error: &CallError,
+        ending: Ending,
+        now: Instant,
+    ) -> bool {
         let Some(&Pending {
             mut attempt, copy, ..
         }) = self.calls.get(key)
@@ -61,7 +84,7 @@ impl<T> Upstreams<T> {
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let is_sent = self.send_copy(key, &bytes, &mut attempt, now);
+        let is_sent = self.send_copy(key, &bytes, &mut attempt, ending, now);
         self.retried = bytes;
         if !is_sent {
             self.router.was_not_retried();
@@ -74,6 +97,7 @@ impl<T> Upstreams<T> {
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
+        ending: Ending,
         now: Instant,
     ) -> bool {
         let Some((deadline_us, frame)) = bytes.split_first_chunk::<TIME_BYTES>() else {
@@ -136,7 +160,7 @@ impl<T> Upstreams<T> {
             self.router.left(&tried, from.target(), None, now);
             self.router.begun(attempt, place.target());
             pending.attempt = *attempt;
-            self.note_ending(from.target(), &tried, Ending::Neutral, now);
+            self.note_ending(from.target(), &tried, ending, now);
         }
         true
     }

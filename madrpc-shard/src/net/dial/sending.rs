@@ -7,7 +7,7 @@ use super::{CallId, Due, Pending, Target, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, Router};
+use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, Router, Took};
 use madrpc_core::limits::{
     DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
 };
@@ -185,12 +185,12 @@ impl<T> Upstreams<T> {
         &mut self,
         key: ItemKey,
         ending: Ending,
-        took_us: Option<u64>,
+        took: Option<Took>,
         now: Instant,
     ) -> Option<Pending<T>> {
         let pending = self.calls.remove(key)?;
         self.timers.remove(pending.deadline);
-        self.forget(&pending, ending, took_us, now);
+        self.forget(&pending, ending, took, now);
         Some(pending)
     }
 
@@ -219,11 +219,6 @@ fn name_too_long(function: &str) -> CallError {
         function.len()
     );
     CallError::not_run(ErrorKind::NoSuchFunction, error)
-}
-
-/// Whether a small call of this number was sent after so many.
-pub(super) fn was_sent_after(sequence: u32, count: u64) -> bool {
-    sequence != 0 && sequence.wrapping_sub(count as u32).cast_signed() > 0
 }
 
 /// Whether its arguments have a stream of their own.

@@ -1,38 +1,29 @@
 //! Servers that say nothing: a process that is stopped, a machine that is gone, a network that loses everything.
 //!
-//! Whoever is sent something acknowledges it at once, whatever it has to do. From one that has not for a while no call gets an
-//! answer before its session is given up, seconds later: no further calls are put on it while there are others, and those that
-//! may run twice are put on another.
+//! From one that acknowledges nothing ([`Watch`]) no call gets an answer before its session is given up, seconds later: no
+//! further calls are put on it while there are others, and those that may run twice are put on another.
 
 use super::links::{Place, State};
 use super::{Due, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::fleet::{Ending, Look, Watch};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
-/// Looks in the time that a server may say nothing.
-const LOOKS: u32 = 4;
-
 /// How long calls wait for a handshake while another server could take them: the first packets of three round trips around the
 /// earth, of which one was lost.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(750);
-
-/// How often that time passes before a server is asked which owes nothing but results: with the time itself, half a second.
-const PINGED_AFTER: u32 = 4;
 
 impl<T> Upstreams<T> {
     /// Something was sent on a link.
     #[inline]
     pub(super) fn on_sent(&mut self, place: Place, now: Instant) {
         let link = &mut self.targets[place.target()].links[place.link()];
-        link.sent_at = Some(now);
-        if !link.is_watched {
-            link.is_watched = true;
-            let patience = self.patience(place);
-            self.timers
-                .insert(now + patience / LOOKS, Due::Silence(place));
+        if link.watch.sent(now) {
+            let interval = Watch::interval(self.patience(place));
+            self.timers.insert(now + interval, Due::Silence(place));
         }
     }
 
@@ -54,27 +45,19 @@ impl<T> Upstreams<T> {
         };
         let received_at = session.and_then(|session| self.wires.received_at(session));
         let (Some(session), Some(received_at)) = (session, received_at) else {
-            link.is_watched = false;
+            link.watch.stop();
             return;
         };
-        let since = |at: Instant| now.saturating_duration_since(at);
-        let mut is_silent = false;
-        if link.sent_at.is_some_and(|sent_at| sent_at > received_at) {
-            // The first that it has not answered was sent between the last look and this one, or before.
-            let asked_at = link.asked_at.filter(|asked_at| *asked_at > received_at);
-            let asked_at = *link.asked_at.insert(asked_at.unwrap_or(now));
-            is_silent = since(asked_at) >= patience;
-        } else if self.calls.length(link.calls) == 0 {
-            link.is_watched = false;
-        } else if since(received_at) >= patience * PINGED_AFTER {
-            // It owes nothing but results, which may take as long as they like: it is asked whether it is there.
+        let owes = self.calls.length(link.calls) > 0;
+        let look = link.watch.look(now, received_at, owes, patience);
+        if look == Look::Ask {
             self.wires.ping(session);
-            link.sent_at = Some(now);
         }
-        if link.is_watched {
-            self.timers
-                .insert(now + patience / LOOKS, Due::Silence(place));
+        if look != Look::Over {
+            let interval = Watch::interval(patience);
+            self.timers.insert(now + interval, Due::Silence(place));
         }
+        let is_silent = look == Look::Silent;
         self.set_silent(place, is_silent);
         if is_silent {
             self.rescue(place, now);
@@ -84,16 +67,13 @@ impl<T> Upstreams<T> {
     /// Puts the calls that wait for a handshake on others, where it takes too long and there are any.
     fn look_at_handshake(&mut self, place: Place, session: SessionKey, now: Instant) {
         let link = &mut self.targets[place.target()].links[place.link()];
-        let asked_at = *link.asked_at.get_or_insert(now);
-        link.is_watched = self.calls.length(link.calls) > 0;
-        if !link.is_watched {
-            link.asked_at = None;
+        let owes = self.calls.length(link.calls) > 0;
+        let Some(waited) = link.watch.look_at_handshake(now, owes) else {
             return;
-        }
-        self.timers
-            .insert(now + HANDSHAKE_PATIENCE / LOOKS, Due::Silence(place));
-        let is_late = now.saturating_duration_since(asked_at) >= HANDSHAKE_PATIENCE;
-        if !is_late || self.router.open() == 0 {
+        };
+        let next = now + Watch::interval(HANDSHAKE_PATIENCE);
+        self.timers.insert(next, Due::Silence(place));
+        if waited < HANDSHAKE_PATIENCE || self.router.open() == 0 {
             return;
         }
         // What waits for the handshake has not been sent, and is not: that is what makes it certain that nothing has run.
@@ -133,7 +113,7 @@ impl<T> Upstreams<T> {
             let Some(key) = next else { break };
             next = self.calls.after(key);
             let epoch = self.targets[place.target()].links[place.link()].epoch;
-            if self.try_again(key, &error, now) {
+            if self.try_again(key, &error, Ending::Neutral, now) {
                 self.tell_gone(place, epoch, key);
             }
         }

@@ -2,9 +2,10 @@
 //! are lost.
 
 use super::links::{Keep, Place, Sessions, State};
-use super::{Due, Lost, Upstreams, was_sent_after};
+use super::{Due, Lost, Upstreams};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
+use madrpc_core::fleet::was_sent_after;
 use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::KEEP_ALIVE;
 use madrpc_core::lists::ListKey;
@@ -267,8 +268,7 @@ impl<T> Upstreams<T> {
         link.epoch = link.epoch.wrapping_add(1);
         self.crowding.on_lost(&mut link.on_their_way);
         link.sent = 0;
-        link.sent_at = None;
-        link.asked_at = None;
+        link.watch.lose();
         link.rescued = None;
         std::mem::replace(&mut link.calls, self.calls.add_list())
     }
