@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 12] = [
+const EXAMPLES: [(&str, &[&str]); 14] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
