@@ -17,7 +17,6 @@ use madrpc_core::identity::{Authority, Role};
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig};
 use std::io::Write;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use support::process::{Home, Served, free_port};
@@ -73,39 +72,38 @@ impl Node {
         let calls = (rate * time.as_secs_f64()) as u32;
         let each = time / calls.max(1);
         let (client, count) = (&self.client, self.count);
-        let figures = Mutex::new(Figures::default());
-        std::thread::scope(|scope| {
-            for _ in 0..CALLERS {
-                scope.spawn(|| {
-                    loop {
-                        let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= calls {
-                            return;
-                        }
-                        let due = begun + each * number;
-                        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                        let sent = Instant::now();
-                        let call = client.prepare("loop").timeout(timeout);
-                        let result = call.send_blocking(Value::Integer(count));
-                        let took = sent.elapsed();
-                        let mut figures = figures.lock().unwrap();
-                        match result {
-                            Ok(_) => figures.taken.push(took),
-                            Err(error) if error.kind == ErrorKind::Overloaded => {
-                                assert!(!error.may_have_run, "{error}");
-                                figures.hints.extend(error.retry_after);
-                                figures.refused.push(took);
-                            }
-                            Err(error) if error.kind == ErrorKind::DeadlineExceeded => {
-                                figures.late += 1;
-                            }
-                            Err(error) => panic!("{error}"),
-                        }
+        let one = || {
+            let mut figures = Figures::default();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= calls {
+                    return figures;
+                }
+                let due = begun + each * number;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let sent = Instant::now();
+                let call = client.prepare("loop").timeout(timeout);
+                let result = call.send_blocking(Value::Integer(count));
+                let took = sent.elapsed();
+                match result {
+                    Ok(_) => figures.taken.push(took),
+                    Err(error) if error.kind == ErrorKind::Overloaded => {
+                        assert!(!error.may_have_run, "{error}");
+                        figures.hints.extend(error.retry_after);
+                        figures.refused.push(took);
                     }
-                });
+                    Err(error) if error.kind == ErrorKind::DeadlineExceeded => figures.late += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        let mut figures = Figures::default();
+        std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..CALLERS).map(|_| scope.spawn(one)).collect();
+            for caller in callers {
+                figures.add(caller.join().unwrap());
             }
         });
-        let mut figures = figures.into_inner().unwrap();
         figures.taken.sort_unstable();
         figures.refused.sort_unstable();
         figures.time = begun.elapsed();
@@ -163,6 +161,13 @@ fn p99(times: &[Duration]) -> Duration {
 }
 
 impl Figures {
+    fn add(&mut self, other: Self) {
+        self.taken.extend(other.taken);
+        self.refused.extend(other.refused);
+        self.hints.extend(other.hints);
+        self.late += other.late;
+    }
+
     fn rate(&self) -> f64 {
         self.taken.len() as f64 / self.time.as_secs_f64()
     }

@@ -149,7 +149,7 @@ fn a_script_behind_a_link_imports_from_where_it_is() {
 fn an_error_in_a_module_says_where() {
     let message = refusal("import './lib/other.js';", "\nconst x = ;");
     assert!(
-        message.starts_with("script DIR/inside/lib/other.js:2:"),
+        message.contains(": at DIR/inside/lib/other.js:2:"),
         "{message}"
     );
     let message = refusal(
@@ -157,7 +157,7 @@ fn an_error_in_a_module_says_where() {
         "\n\n  throw new RangeError('today');",
     );
     assert!(
-        message.starts_with("script DIR/inside/lib/other.js:3:"),
+        message.contains(": at DIR/inside/lib/other.js:3:"),
         "{message}"
     );
     assert!(message.ends_with("RangeError: today"), "{message}");

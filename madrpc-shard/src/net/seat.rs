@@ -21,6 +21,10 @@ pub(crate) struct Seat {
     /// Where it shows who has its core.
     pub(crate) beacon: Arc<Beacon>,
     /// What wakes it.
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "only those of a node wait for each other")
+    )]
     pub(crate) bell: Arc<Bell>,
 }
 
