@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 17] = [
+const EXAMPLES: [(&str, &[&str]); 18] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -28,6 +28,7 @@ const EXAMPLES: [(&str, &[&str]); 17] = [
     ("log", &["info"]),
     ("wait_limit", &["100ms"]),
     ("caller_rate", &["1000"]),
+    ("subset", &["20"]),
 ];
 
 /// The file.
