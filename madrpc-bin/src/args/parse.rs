@@ -57,6 +57,14 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     Ok(span)
 }
 
+/// A percentile of latencies, in percent.
+pub(super) fn percentile(text: &str) -> Result<u8, String> {
+    let percent = text.strip_prefix('p').and_then(|text| text.parse().ok());
+    percent
+        .filter(|percent| (50..=99).contains(percent))
+        .ok_or_else(|| "expected a percentile from p50 to p99, as p95".to_owned())
+}
+
 /// The form of an address; what its host means is found out later.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let port = text

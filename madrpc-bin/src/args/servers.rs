@@ -2,7 +2,7 @@
 
 use super::call_limits::{CallLimitArgs, memory};
 use super::help;
-use super::parse::{address, count, count_to, percent, span, target, timeout};
+use super::parse::{address, count, count_to, percent, percentile, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
@@ -91,6 +91,16 @@ pub(crate) struct OrchestratorArgs {
     /// or 0%; rounded down, and never all of them
     #[arg(long, value_name = "SHARE", default_value = "50%", value_parser = percent)]
     pub(crate) max_ejected: u8,
+
+    /// For functions that are registered as idempotent: ask a second node as well for a call that takes longer than this share of
+    /// the calls of its function, as p95, and give up the slower one; p50 to p99 [default: never]
+    #[arg(long, value_name = "PERCENTILE", value_parser = percentile)]
+    pub(crate) hedge: Option<u8>,
+
+    /// For functions that are registered as idempotent: how long a node may take before another is asked in its place, as 2s or
+    /// 200ms [default: up to the call's deadline]
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub(crate) try_timeout: Option<Duration>,
 
     /// How many of the nodes each shard has sessions to, with very many of both: which ones follows from names, and changes
     /// little as nodes come and go [default: all]

@@ -30,6 +30,8 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         routing: Routing {
             balance: args.balance,
             max_ejected_percent: args.max_ejected,
+            hedge_percent: args.hedge,
+            try_timeout: args.try_timeout,
             subset: args.subset,
         },
         others_come: discovery.may_change(),

@@ -1,6 +1,7 @@
 //! Which members have a function.
 
 use super::busy::Busy;
+use super::hedging::Latencies;
 use super::load::Cost;
 use crate::balance::{Members, RoundRobin};
 use crate::call::Announcement;
@@ -26,6 +27,8 @@ pub(super) struct Function {
     pub(super) busy: Busy,
     /// What its calls cost, where that is looked at.
     pub(super) cost: Cost,
+    /// How long they take, where a second member may be asked for them.
+    pub(super) latencies: Option<Box<Latencies>>,
     /// The driver's own number for it.
     pub(super) mark: Option<u32>,
 }
@@ -87,6 +90,7 @@ impl Functions {
                     idempotent: Members::default(),
                     busy: Busy::default(),
                     cost: Cost::default(),
+                    latencies: None,
                     mark: None,
                 };
                 let number = self.all.insert(function) as u32;

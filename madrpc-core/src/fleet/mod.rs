@@ -8,6 +8,7 @@ mod busy;
 mod copies;
 mod functions;
 mod health;
+mod hedging;
 mod load;
 mod outliers;
 mod rendezvous;

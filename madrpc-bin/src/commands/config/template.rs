@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 18] = [
+const EXAMPLES: [(&str, &[&str]); 20] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -29,6 +29,8 @@ const EXAMPLES: [(&str, &[&str]); 18] = [
     ("wait_limit", &["100ms"]),
     ("caller_rate", &["1000"]),
     ("subset", &["20"]),
+    ("hedge", &["p95"]),
+    ("try_timeout", &["2s"]),
 ];
 
 /// The file.

@@ -107,6 +107,26 @@ impl Attempt {
         self.function = number_of(function);
     }
 
+    /// Whether it may run twice, on the member that it is on.
+    #[must_use]
+    #[inline]
+    pub const fn may_run_twice(&self) -> bool {
+        self.may_repeat || self.is_idempotent
+    }
+
+    /// Whether it was put on one member only.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.tries == 1
+    }
+
+    /// It was put on a second member as well, by `second`.
+    pub fn has_second(&mut self, second: &Self) {
+        self.tried = second.tried;
+        self.tries = second.tries;
+        self.runs = second.runs;
+    }
+
     /// Which try the next is, beginning with 0.
     #[must_use]
     pub const fn number(&self) -> u8 {

@@ -70,6 +70,12 @@ pub struct Routing {
     pub balance: Balance,
     /// The share of the members that may be left out as they fail, in percent.
     pub max_ejected_percent: u8,
+    /// The share of a function's calls, in percent, after whose time a second member is asked for one that may run twice; never
+    /// where there is no number.
+    pub hedge_percent: Option<u8>,
+    /// How long a member may take before another is asked in its place for a call that may run twice; up to the deadline where
+    /// there is no time.
+    pub try_timeout: Option<Duration>,
     /// How many of the members each shard has sessions to; all where there is no number.
     pub subset: Option<usize>,
 }
@@ -79,6 +85,8 @@ impl Default for Routing {
         Self {
             balance: Balance::default(),
             max_ejected_percent: MAX_EJECTED_PERCENT,
+            hedge_percent: None,
+            try_timeout: None,
             subset: None,
         }
     }
@@ -106,6 +114,8 @@ pub struct Router {
     sample_max: u32,
     /// The share of the members that may be left out.
     max_ejected_percent: u8,
+    /// That of the calls that no second member is asked for.
+    hedge_percent: Option<u8>,
     budget: RetryBudget,
     /// The first few names of functions, where somebody asked for them since they changed.
     listed: Option<String>,
@@ -141,6 +151,7 @@ impl Router {
             sample: 0,
             sample_max: u32::MAX / SAMPLED_ONE_IN,
             max_ejected_percent: MAX_EJECTED_PERCENT,
+            hedge_percent: None,
             budget: RetryBudget::new(now),
             listed: None,
         }
@@ -401,6 +412,29 @@ impl Router {
             }
         }
         usize::from(attempt.tries) < TRIES_MAX && self.budget.take(now)
+    }
+
+    /// Has a second member asked after the time that so many percent of a function's calls take.
+    pub fn set_hedge(&mut self, percent: Option<u8>) {
+        self.hedge_percent = percent;
+    }
+
+    /// How long the first member of a call has before a second is asked; `None` where none is, or too little is known.
+    #[must_use]
+    pub fn hedge_delay(&self, attempt: &Attempt) -> Option<Duration> {
+        self.hedge_percent?;
+        let function = self.functions.get(attempt.function())?;
+        function.latencies.as_ref()?.delay()
+    }
+
+    /// A call has taken so long, from when it was first put on a member.
+    pub fn note_latency(&mut self, attempt: &Attempt, took: Duration) {
+        if let Some(percent) = self.hedge_percent
+            && let Some(function) = self.functions.get_mut(attempt.function())
+        {
+            let latencies = function.latencies.get_or_insert_default();
+            latencies.note(took, percent);
+        }
     }
 
     /// A call that might have been put on another has not been, as there is none.

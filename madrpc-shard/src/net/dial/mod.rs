@@ -15,6 +15,7 @@
 
 mod crowding;
 mod doubles;
+mod early;
 mod links;
 mod membership;
 mod names;
@@ -37,6 +38,7 @@ use super::endpoint::{Endpoint, SessionKey};
 use super::resolver::Resolver;
 use crowding::Crowding;
 use doubles::Doubles;
+use early::Early;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::frame::{Frame, Header};
@@ -87,6 +89,7 @@ pub(crate) struct Upstreams<T> {
     doubles: Doubles,
     /// Which of those that it is given are targets, where not all are.
     subset: Option<Subset>,
+    early: Early,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -200,6 +203,9 @@ impl<T> Upstreams<T> {
     pub(crate) fn set_routing(&mut self, routing: Routing, subset: Option<Subset>) {
         self.router.set_balance(routing.balance);
         self.router.set_max_ejected(routing.max_ejected_percent);
+        self.router.set_hedge(routing.hedge_percent);
+        self.early.hedges = routing.hedge_percent.is_some();
+        self.early.try_timeout = routing.try_timeout;
         self.subset = subset;
     }
 
@@ -225,6 +231,7 @@ impl<T> Upstreams<T> {
             names: None,
             doubles: Doubles::default(),
             subset: None,
+            early: Early::default(),
             router: Router::new(now),
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
@@ -329,8 +336,19 @@ impl<T> Upstreams<T> {
         // A peer may answer what it was asked, and nobody else's calls.
         let place = self.place_of(session)?;
         let epoch = self.targets[place.target()].links[place.link()].epoch;
-        let is_its = |pending: &&Pending<T>| (pending.place, pending.epoch) == (place, epoch);
-        let pending = self.calls.get(key).filter(is_its)?;
+        let is_its = |pending: &Pending<T>| (pending.place, pending.epoch) == (place, epoch);
+        if !is_its(self.calls.get(key)?) {
+            if !self.is_on_second(key, place, epoch) {
+                return None;
+            }
+            // What one of two cannot take, the other has.
+            if outcome.passing_error().is_some() {
+                self.end_second(key, outcome.ending(), now);
+                return None;
+            }
+            self.second_was_first(key, now);
+        }
+        let pending = self.calls.get(key)?;
         if pending.copy != Copied::NONE
             && let Some(error) = outcome.passing_error()
             && !error.of_caller
@@ -465,7 +483,9 @@ impl<T> Upstreams<T> {
                 Due::Silence(place) if self.postpone_look(place) => {}
                 Due::Silence(place) => self.look_for_silence(place, now),
                 Due::Sweep => self.sweep(now),
+                Due::Deadline(key) if self.is_early(key, now) => {}
                 Due::Deadline(key) => {
+                    self.drop_second(key, now);
                     if let Some(pending) = self.calls.remove(key) {
                         self.forget(&pending, Ending::Neutral, None, now);
                         self.tell_cancelled(&pending, key);

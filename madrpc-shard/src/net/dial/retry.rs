@@ -3,6 +3,7 @@
 //! A call keeps its number, its deadline and its place among those who wait; only the session it is on changes. What a session
 //! that it is not on any more says of it counts for nothing.
 
+use super::links::Place;
 use super::request::Request;
 use super::{Due, Pending, TIME_BYTES, Upstreams};
 use madrpc_core::call::frame::{self, Header};
@@ -76,6 +77,10 @@ impl<T> Upstreams<T> {
         else {
             return false;
         };
+        // It is on another already.
+        if self.go_over(key, ending, now) {
+            return true;
+        }
         let has_not_run = !error.may_have_run;
         if copy == Copied::NONE || !self.router.may_retry(&mut attempt, has_not_run, now) {
             return false;
@@ -92,21 +97,21 @@ impl<T> Upstreams<T> {
         is_sent
     }
 
-    fn send_copy(
+    /// Puts a copy of a call on the next target, under the same number; gives where it is, and which of the small calls there.
+    pub(super) fn put_copy(
         &mut self,
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
-        ending: Ending,
         now: Instant,
-    ) -> bool {
+    ) -> Option<(Place, u32)> {
         let Some((deadline_us, frame)) = bytes.split_first_chunk::<TIME_BYTES>() else {
-            return false;
+            return None;
         };
         let deadline_us = u64::from_le_bytes(*deadline_us);
         let deadline = later(self.started, Duration::from_micros(deadline_us));
         let Ok(Some((frame, _))) = frame::read(frame, usize::MAX) else {
-            return false;
+            return None;
         };
         let Header::Call {
             function,
@@ -115,10 +120,10 @@ impl<T> Upstreams<T> {
             ..
         } = frame.header
         else {
-            return false;
+            return None;
         };
         if now >= deadline {
-            return false;
+            return None;
         }
         attempt.set_function(self.router.find(function));
         // Of a field that is there twice the first counts.
@@ -141,15 +146,26 @@ impl<T> Upstreams<T> {
             account,
             fields,
         };
-        let Ok(to) = self.pick(attempt, now, &request) else {
-            return false;
-        };
-        let Ok((sequence, _)) = self.put_on_session(now, to, key, &request, false) else {
-            let (place, _) = to;
-            self.note_ending(place.target(), attempt, Ending::Neutral, now);
-            return false;
-        };
+        let to = self.pick(attempt, now, &request).ok()?;
         let (place, _) = to;
+        let Ok((sequence, _)) = self.put_on_session(now, to, key, &request, false) else {
+            self.note_ending(place.target(), attempt, Ending::Neutral, now);
+            return None;
+        };
+        Some((place, sequence))
+    }
+
+    fn send_copy(
+        &mut self,
+        key: ItemKey,
+        bytes: &[u8],
+        attempt: &mut Attempt,
+        ending: Ending,
+        now: Instant,
+    ) -> bool {
+        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, now) else {
+            return false;
+        };
         let link = &self.targets[place.target()].links[place.link()];
         self.calls.move_to(key, link.calls);
         if let Some(pending) = self.calls.get_mut(key) {

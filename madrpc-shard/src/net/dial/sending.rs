@@ -114,16 +114,19 @@ impl<T> Upstreams<T> {
         self.router.begun(&mut attempt, place.target());
         let link = &self.targets[place.target()].links[place.link()];
         let deadline = request.deadline + DEADLINE_GRACE;
+        let epoch = link.epoch;
+        let (list, due) = (link.calls, self.first_timer(&attempt, copy, deadline, now));
+        self.sample_begun(id, &attempt, now);
         let pending = Pending {
             place,
-            epoch: link.epoch,
+            epoch,
             sequence,
-            deadline: self.timers.insert(deadline, Due::Deadline(id)),
+            deadline: self.timers.insert(due, Due::Deadline(id)),
             attempt,
             copy,
             tag,
         };
-        Ok(CallId(self.calls.push_back(link.calls, pending)))
+        Ok(CallId(self.calls.push_back(list, pending)))
     }
 
     /// Puts a call on a session, under this number; gives which of the session's small calls it is, and a copy of it, with which
@@ -190,6 +193,8 @@ impl<T> Upstreams<T> {
     ) -> Option<Pending<T>> {
         let pending = self.calls.remove(key)?;
         self.timers.remove(pending.deadline);
+        self.drop_second(key, now);
+        self.sample_ended(key, &pending.attempt, now);
         self.forget(&pending, ending, took, now);
         Some(pending)
     }
