@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use madrpc_core::fleet::Balance;
-use madrpc_simulator::{Function, Has, MS, Policy, Report, SECOND, Scenario, Time, US, run};
+use madrpc_simulator::{Function, Has, MS, Policy, Report, SECOND, Scenario, Time, US, What, run};
 
 /// What a fleet is told before its figures are looked at.
 const WARM_UP: Time = SECOND;
@@ -19,13 +19,15 @@ struct Fleet {
     /// Of what all nodes that have sessions can do.
     load: f64,
     seconds: u64,
+    /// Nodes are restarted one after the other, and the first calls of each take so much longer.
+    cold: Option<Time>,
 }
 
 fn one_function() -> Vec<Function> {
     vec![Function::plain("plain", MS, 1)]
 }
 
-fn fleets() -> [Fleet; 5] {
+fn fleets() -> [Fleet; 6] {
     let even = |name, cost, weight| Function {
         is_even: true,
         ..Function::plain(name, cost, weight)
@@ -43,6 +45,7 @@ fn fleets() -> [Fleet; 5] {
         functions: one_function(),
         load,
         seconds: 15,
+        cold: None,
     };
     [
         fleet("10 equals", vec![1.0; 10], 0.7),
@@ -55,6 +58,10 @@ fn fleets() -> [Fleet; 5] {
         Fleet {
             functions: vec![even("quick", 100 * US, 99), even("long", 100 * MS, 1)],
             ..fleet("10, mixed calls", vec![1.0; 10], 0.6)
+        },
+        Fleet {
+            cold: Some(20 * MS),
+            ..fleet("10, restarted in turn", vec![1.0; 10], 0.6)
         },
         Fleet {
             shards: 100,
@@ -89,6 +96,14 @@ impl Fleet {
         scenario.subset = self.subset;
         scenario.until = WARM_UP + self.seconds * SECOND;
         scenario.max_ejected = max_ejected;
+        if let Some(cold) = self.cold {
+            scenario.cold_cost = cold;
+            for (number, node) in (0..self.seconds).zip((0..self.speeds.len() as u32).cycle()) {
+                let at = WARM_UP + number * SECOND;
+                scenario.faults.push((at, What::Drain(node)));
+                scenario.faults.push((at + SECOND / 5, What::Start(node)));
+            }
+        }
         run(scenario, WARM_UP)
     }
 }

@@ -3,6 +3,11 @@
 //!
 //! Setup: fleets by seed, see the crate. `MADRPC_SEED=7 cargo test -p madrpc-simulator --test seeds` repeats one that failed,
 //! `MADRPC_SEEDS=100000` runs so many, and `MADRPC_CALL=12` beside the seed tells the way of that call.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
 
 use madrpc_simulator::{Flaw, MS, Scenario, run};
 use std::ops::Range;

@@ -226,7 +226,7 @@ impl Client {
 
 impl<'a> Call<'a> {
     /// Calls of the same key go to the same node, where the orchestrator balances by keys (`--balance hash`). At most
-    /// [`KEY_MAX_BYTES`](madrpc_core::limits::KEY_MAX_BYTES).
+    /// [`KEY_MAX_BYTES`].
     pub fn key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);
         self

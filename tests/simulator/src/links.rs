@@ -105,7 +105,7 @@ impl Shard {
             self.links[number].received_at = io.agenda.now;
             self.enter(number, State::Open);
             for request in std::mem::take(&mut self.links[number].unsent) {
-                io.to_node(session, request);
+                io.send_to_node(session, request);
             }
         }
         is_wanted
@@ -177,7 +177,7 @@ impl Shard {
         if look == Look::Ask {
             let session = self.session(number);
             self.links[number].unread += 1;
-            io.to_node(session, Request::Ping);
+            io.send_to_node(session, Request::Ping);
         }
         if look != Look::Over {
             self.look_later(number, io);

@@ -102,7 +102,7 @@ impl Node {
     /// A session is open.
     pub(crate) fn open(&mut self, session: Session, io: &mut Io) {
         self.sessions.push((session, 0));
-        io.to_shard(session, Reply::Functions(self.script));
+        io.send_to_shard(session, Reply::Functions(self.script));
     }
 
     /// Another script takes the place of the one that runs; what has begun ends.
@@ -114,7 +114,7 @@ impl Node {
         io.note_functions(self.script, &mut self.has_since);
         self.cold = LANES as u32;
         for (session, _) in &self.sessions {
-            io.to_shard(*session, Reply::Functions(script));
+            io.send_to_shard(*session, Reply::Functions(script));
         }
     }
 
@@ -159,7 +159,7 @@ impl Node {
         match is_seen {
             true => {
                 for (session, _) in &self.sessions {
-                    io.to_shard(*session, Reply::Closed);
+                    io.send_to_shard(*session, Reply::Closed);
                 }
             }
             false => self.stop_answering(io),
@@ -194,7 +194,7 @@ impl Node {
         }
         self.is_draining = true;
         for (session, taken) in &self.sessions {
-            io.to_shard(*session, Reply::GoAway(*taken));
+            io.send_to_shard(*session, Reply::GoAway(*taken));
         }
         self.end_drain(io);
     }
@@ -220,7 +220,7 @@ impl Node {
             return;
         }
         for (session, _) in std::mem::take(&mut self.sessions) {
-            io.to_shard(session, Reply::Closed);
+            io.send_to_shard(session, Reply::Closed);
         }
         self.count(io.agenda.now);
         self.running.clear();
@@ -317,7 +317,7 @@ impl Node {
             answer,
             took: took.unwrap_or_default(),
         };
-        io.to_shard_after(wait, session, reply);
+        io.send_to_shard_after(wait, session, reply);
     }
 
     /// Takes what has been worked since from what is left.

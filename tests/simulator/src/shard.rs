@@ -213,7 +213,7 @@ impl Shard {
         }
         match self.links[number].state {
             State::Connecting => self.links[number].unsent.push(request),
-            _ => io.to_node(session, request),
+            _ => io.send_to_node(session, request),
         }
     }
 

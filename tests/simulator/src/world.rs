@@ -43,16 +43,16 @@ impl Io {
         self.delays[node as usize]
     }
 
-    pub(crate) fn to_node(&mut self, session: Session, request: Request) {
+    pub(crate) fn send_to_node(&mut self, session: Session, request: Request) {
         let delay = self.delay(session.node);
         self.agenda.after(delay, Event::ToNode(session, request));
     }
 
-    pub(crate) fn to_shard(&mut self, session: Session, reply: Reply) {
-        self.to_shard_after(0, session, reply);
+    pub(crate) fn send_to_shard(&mut self, session: Session, reply: Reply) {
+        self.send_to_shard_after(0, session, reply);
     }
 
-    pub(crate) fn to_shard_after(&mut self, wait: Time, session: Session, reply: Reply) {
+    pub(crate) fn send_to_shard_after(&mut self, wait: Time, session: Session, reply: Reply) {
         let delay = self.delay(session.node);
         self.agenda
             .after(wait + delay, Event::ToShard(session, reply));
