@@ -97,6 +97,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "half a million weights are minutes")]
     fn each_shard_has_as_many_and_no_member_has_many_more_than_others() {
         let members = names(100);
         let subsets = subsets(&members, 10, 10, 20);
