@@ -25,6 +25,11 @@ impl Doubles {
     pub(super) fn contains(&self, number: usize) -> bool {
         !self.again.is_empty() && self.again.contains(number)
     }
+
+    /// The target that stands for a server.
+    pub(super) fn first(&self, server: ServerId) -> Option<usize> {
+        self.firsts.get(&server).copied()
+    }
 }
 
 impl<T> Upstreams<T> {

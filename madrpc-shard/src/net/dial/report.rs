@@ -91,6 +91,12 @@ impl<T> Upstreams<T> {
                 under_way: calls.sum(),
             }
         };
-        there.map(one).collect()
+        let is_shown = |(number, target): &(usize, &Target)| {
+            let first = target.server.and_then(|server| self.doubles.first(server));
+            // One that has announced itself and is known by the same address has one name.
+            let is_same = |first: usize| self.targets[first].name() == target.name();
+            !(self.doubles.contains(*number) && first.is_some_and(is_same))
+        };
+        there.filter(is_shown).map(one).collect()
     }
 }
