@@ -18,7 +18,7 @@ madrpc.register("first", async () => 1, { isolate: true });
 madrpc.register("plain", () => 2);
 "#;
 
-const PLAIN: &str = r#"{"idempotent":false,"isolate":false,"timeoutMs":null,"cpuMs":null,"memoryMb":null,"stackKb":null,"bodyKb":null,"queue":null}"#;
+const PLAIN: &str = r#"{"idempotent":false,"isolate":false,"timeoutMs":null,"cpuMs":null,"memoryMb":null,"stackKb":null,"bodyKb":null,"queue":null,"maxConcurrent":null,"rate":null,"burst":null}"#;
 
 /// What went well: the words on stdout, nothing on stderr.
 fn told(output: &Output) -> String {
@@ -51,8 +51,8 @@ plain     -
 ";
     assert_eq!(text, expected);
     let json = told(&home.run(&["check", "good.js", "--json"]));
-    let second = r#"{"name":"second","options":{"idempotent":true,"isolate":false,"timeoutMs":1500.0,"cpuMs":null,"memoryMb":32.0,"stackKb":null,"bodyKb":null,"queue":null}}"#;
-    let first = r#"{"name":"first","options":{"idempotent":false,"isolate":true,"timeoutMs":null,"cpuMs":null,"memoryMb":null,"stackKb":null,"bodyKb":null,"queue":null}}"#;
+    let second = r#"{"name":"second","options":{"idempotent":true,"isolate":false,"timeoutMs":1500.0,"cpuMs":null,"memoryMb":32.0,"stackKb":null,"bodyKb":null,"queue":null,"maxConcurrent":null,"rate":null,"burst":null}}"#;
+    let first = r#"{"name":"first","options":{"idempotent":false,"isolate":true,"timeoutMs":null,"cpuMs":null,"memoryMb":null,"stackKb":null,"bodyKb":null,"queue":null,"maxConcurrent":null,"rate":null,"burst":null}}"#;
     let plain = format!(r#"{{"name":"plain","options":{PLAIN}}}"#);
     let expected = format!(r#"{{"script":"good.js","functions":[{second},{first},{plain}]}}"#);
     assert_eq!(json.trim_end(), expected);

@@ -24,6 +24,9 @@ const OUTLIER: f32 = 8.0;
 /// What is added to a cost before it is told from an outlier: that of the smallest calls is chance.
 const NOISE_US: f32 = 20.0;
 
+/// A wait that is shorter is not refused: what it would be is chance.
+const WAIT_MIN: Duration = Duration::from_millis(10);
+
 /// How long the core is watched for what calls have of it.
 const WINDOW: Duration = Duration::from_millis(20);
 
@@ -127,7 +130,7 @@ impl Node {
             may = wait_max;
             why = format!("may take {} ms (--wait-limit)", wait_max.as_millis());
         }
-        if over <= may {
+        if over <= may.max(WAIT_MIN) {
             return None;
         }
         let error = format!(
