@@ -10,13 +10,14 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 12] = [
+const EXAMPLES: [(&str, &[&str]); 13] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
     ("node", &["node-1.example:9001", "node-2.example:9001"]),
     ("pool_size", &["16"]),
     ("recycle_after", &["100000"]),
+    ("subset", &["20"]),
     ("shards", &["4"]),
     ("cpus", &["0,2-5"]),
     ("tls_ca", &["/etc/madrpc/tls/ca.pem"]),
