@@ -27,6 +27,7 @@ mod admission;
 mod arrivals;
 mod callers;
 mod certificates;
+mod dialing;
 mod entry;
 mod origin;
 mod parking;
@@ -47,10 +48,8 @@ pub(crate) use retry::Tokens;
 use super::budget::Budget;
 use super::relay::Relay;
 use super::socket::{Inbound, Socket};
-use acceptor::{Acceptor, issue_id};
+use acceptor::Acceptor;
 use arrivals::{empty_socket, on_datagram, on_unreachable};
-use entry::{ConnectionKey, NewSession};
-use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{INLINE_BODY_MAX_BYTES, RELAYED_PER_TURN};
 use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
 use madrpc_core::stats::Snapshot;
@@ -205,68 +204,11 @@ impl Endpoint {
         })
     }
 
-    /// Opens sessions with this from now on.
-    pub(crate) fn set_dialing(&mut self, config: quiche::Config) {
-        match &mut self.side {
-            Side::Client(current) => **current = config,
-            Side::Server(acceptor) => acceptor.dialing = Some(config),
-        }
-    }
-
     /// Accepts sessions with this from now on, and gives them tokens by this key.
     pub(crate) fn set_accepting(&mut self, config: quiche::Config, reset_key: [u8; 32]) {
         if let Side::Server(acceptor) = &mut self.side {
             acceptor.set_identity(config, reset_key);
         }
-    }
-
-    /// Opens a session to `peer`, as a server too where it was given something to do that with. It must show a certificate for `server_name`, and to that shard of it, modulo its
-    /// shards.
-    ///
-    /// The session can be used at once; if it never gets through, [`Endpoint::next_ended`] says why.
-    pub(crate) fn connect(
-        &mut self,
-        peer: SocketAddr,
-        server_name: &str,
-        shard: u16,
-        now: Instant,
-    ) -> Result<SessionKey, CallError> {
-        let (id, welcome, config) = match &mut self.side {
-            Side::Client(config) => (issue_id(0, 1)?, None, &mut **config),
-            Side::Server(acceptor) => acceptor.dials()?,
-        };
-        let source = quiche::ConnectionId::from_ref(&id);
-        // The first ID of the server's is the client's to choose, and its first two bytes choose the server's shard.
-        let mut first = issue_id(0, 1)?;
-        first[..2].copy_from_slice(&shard.to_be_bytes());
-        let first = quiche::ConnectionId::from_ref(&first);
-        let local = self.wire.socket.local();
-        let peer = match (local, peer) {
-            (SocketAddr::V6(_), SocketAddr::V4(v4)) => {
-                SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
-            }
-            (SocketAddr::V4(_), SocketAddr::V6(_)) => {
-                let error = format!("{peer}: this machine has no IPv6");
-                return Err(CallError::not_run(ErrorKind::Unavailable, error));
-            }
-            _ => peer,
-        };
-        let quic =
-            quiche::connect_with_dcid(Some(server_name), &source, &first, local, peer, config)
-                .map_err(|error| {
-                    CallError::not_run(ErrorKind::Internal, format!("session to {peer}: {error}"))
-                })?;
-        let new = NewSession {
-            quic,
-            peer,
-            local_ip: None,
-            ids: [ConnectionKey::new(&id), None],
-        };
-        let key = self.sessions.insert(new, now);
-        if let (Some(welcome), Some(outbox)) = (welcome, self.outbox(key)) {
-            outbox.send(&welcome, &[]);
-        }
-        Ok(key)
     }
 
     /// Takes no further sessions; those there are go on.
