@@ -10,11 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-<<<<<<< HEAD
 const EXAMPLES: [(&str, &[&str]); 20] = [
-=======
-const EXAMPLES: [(&str, &[&str]); 13] = [
->>>>>>> fleet
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -24,7 +20,6 @@ const EXAMPLES: [(&str, &[&str]); 13] = [
     ("revoked", &["/etc/madrpc/revoked"]),
     ("pool_size", &["16"]),
     ("recycle_after", &["100000"]),
-    ("subset", &["20"]),
     ("shards", &["4"]),
     ("cpus", &["0,2-5"]),
     ("tls_ca", &["/etc/madrpc/tls/ca.pem"]),

@@ -1,0 +1,115 @@
+//! What the servers say: outcomes of calls, and what is known of the servers by it.
+
+use super::request::{Outcome, answered};
+use super::{Pending, Upstreams};
+use crate::net::endpoint::SessionKey;
+use madrpc_core::call::ErrorKind;
+use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::fleet::Copied;
+use madrpc_core::lists::ItemKey;
+use madrpc_core::session::Event;
+use std::time::Instant;
+
+impl<T> Upstreams<T> {
+    /// A frame of [`Upstreams::next_frame`]; gives the outcome of a call, and the number of its target, where it is that.
+    pub(crate) fn on_frame<'b>(
+        &mut self,
+        session: SessionKey,
+        event: &Event<'b>,
+        now: Instant,
+    ) -> Option<(T, usize, Outcome<'b>)> {
+        let (id, outcome) = match *event {
+            Event::Frame(Frame {
+                header,
+                fields,
+                body,
+            }) => match header {
+                Header::Reply { id, bill } => (id, Outcome::Reply { bill, body }),
+                Header::Failure { id, kind, bill } => {
+                    let failure = Outcome::Failure {
+                        kind,
+                        bill,
+                        fields,
+                        body,
+                    };
+                    (id, failure)
+                }
+                Header::GoAway { taken } => {
+                    self.leave(session, taken);
+                    return None;
+                }
+                Header::Welcome { shards, instance } => {
+                    self.learn(session, shards, now);
+                    if let Some(place) = self.place_of(session) {
+                        self.targets[place.target()].instance = Some(instance);
+                        self.identify(place.target(), session);
+                    }
+                    return None;
+                }
+                Header::Functions { script } => {
+                    self.learn_functions(session, script, &body);
+                    return None;
+                }
+                Header::Draining { is_draining } => {
+                    if let Some(place) = self.place_of(session) {
+                        self.targets[place.target()].set_draining(place.link(), is_draining);
+                        self.note(place.target());
+                    }
+                    return None;
+                }
+                Header::Taken { frames } => {
+                    if let Some(place) = self.place_of(session) {
+                        let link = &mut self.targets[place.target()].links[place.link()];
+                        self.crowding.on_taken(&mut link.on_their_way, frames, now);
+                    }
+                    return None;
+                }
+                // Those are a caller's, and we are the caller here.
+                Header::Call { .. } | Header::Cancel { .. } | Header::Unknown => return None,
+            },
+            Event::TooLarge { header, bytes } => (answered(&header)?, Outcome::too_large(bytes)),
+            Event::NoRoom { header, bytes } => (answered(&header)?, Outcome::no_room(bytes)),
+            Event::Broken(_) => return None,
+        };
+        let key = ItemKey::from_number(id);
+        // A peer may answer what it was asked, and nobody else's calls.
+        let place = self.place_of(session)?;
+        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        let is_its = |pending: &Pending<T>| (pending.place, pending.epoch) == (place, epoch);
+        if !is_its(self.calls.get(key)?) {
+            if !self.is_on_second(key, place, epoch) {
+                return None;
+            }
+            // What one of two cannot take, the other has.
+            if outcome.passing_error().is_some() {
+                self.end_second(key, outcome.ending(), now);
+                return None;
+            }
+            self.second_was_first(key, now);
+        }
+        let pending = self.calls.get(key)?;
+        if pending.copy != Copied::NONE
+            && let Some(error) = outcome.passing_error()
+            && !error.of_caller
+        {
+            if let Some(after) = error.retry_after {
+                let attempt = pending.attempt;
+                self.router.set_busy(&attempt, place.target(), after, now);
+            }
+            if self.try_again(key, &error, outcome.ending(), now) {
+                return None;
+            }
+        }
+        let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
+        let target = pending.place.target();
+        if pending.attempt.may_have_run() {
+            return Some((pending.tag, target, outcome.of_one_that_may_have_run()));
+        }
+        let is_missing = outcome.error_kind() == Some(ErrorKind::NoSuchFunction);
+        if is_missing && self.router.others_have(&pending.attempt, target) {
+            let address = self.targets[target].address();
+            return Some((pending.tag, target, Outcome::not_there_any_more(address)));
+        }
+        Some((pending.tag, target, outcome))
+    }
+}
