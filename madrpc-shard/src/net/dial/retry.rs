@@ -105,9 +105,7 @@ impl<T> Upstreams<T> {
         attempt: &mut Attempt,
         now: Instant,
     ) -> Option<(Place, u32)> {
-        let Some((deadline_us, frame)) = bytes.split_first_chunk::<TIME_BYTES>() else {
-            return None;
-        };
+        let (deadline_us, frame) = bytes.split_first_chunk::<TIME_BYTES>()?;
         let deadline_us = u64::from_le_bytes(*deadline_us);
         let deadline = later(self.started, Duration::from_micros(deadline_us));
         let Ok(Some((frame, _))) = frame::read(frame, usize::MAX) else {

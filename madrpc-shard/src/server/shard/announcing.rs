@@ -62,6 +62,10 @@ impl Line {
 }
 
 impl Announcing {
+    #[cfg_attr(
+        not(feature = "engine"),
+        expect(dead_code, reason = "only a node announces itself")
+    )]
     pub(crate) fn new(
         orchestrators: Vec<Addresses>,
         (shard, shards): (u16, u16),
