@@ -118,13 +118,14 @@ fn a_small_call_does_not_wait_for_what_another_sends() {
         in_flight_max = in_flight_max.max(traffic().sent_bytes - before);
         small.call(id, "echo", &[0], TIMEOUT);
         small.turn(Duration::ZERO).unwrap();
-        fleet.node.turn(Instant::now());
-        small.turn(Duration::ZERO).unwrap();
-        assert_eq!(
-            small.read(),
-            [(id, Came::Reply(vec![0]))],
-            "{in_flight_max}"
-        );
+        // A second one, where the machine has stopped this process in the first: a slice is half a millisecond of the clock.
+        let mut came = Vec::new();
+        for _ in 0..2 {
+            fleet.node.turn(Instant::now());
+            small.turn(Duration::ZERO).unwrap();
+            came.extend(small.read());
+        }
+        assert_eq!(came, [(id, Came::Reply(vec![0]))], "{in_flight_max}");
     }
     assert!(in_flight_max > 400_000, "{in_flight_max} bytes at once");
 }
