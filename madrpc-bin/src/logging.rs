@@ -18,7 +18,9 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 /// Where the filter is none.
 pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Failure> {
     let default = match command {
-        Command::Node(_) | Command::Orchestrator(_) | Command::Dev(_) => "info",
+        Command::Node(_) | Command::Dev(_) => "info",
+        // What is wrong with a name server is said once, and not by each answer of it.
+        Command::Orchestrator(_) => "info,hickory_net=error,hickory_resolver=error",
         // What the script says while it loads is wanted.
         Command::Check(_) => "info",
         // They have their own words for what goes wrong.

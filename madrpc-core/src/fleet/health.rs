@@ -88,13 +88,15 @@ impl Health {
     /// A call has ended as it should, or by a fault of its own; says whether the member ought to be left out all the same, as it
     /// is still slow.
     #[inline]
-    pub(super) fn worked(&mut self, now: Instant) -> bool {
+    pub(super) fn worked(&mut self, is_probe: bool, now: Instant) -> bool {
         self.failures = 0;
         self.worked = self.worked.wrapping_add(1);
         if self.state == State::Well {
             return false;
         }
         self.state = match self.state {
+            // Only the call that tries it tells anything: those of before say nothing of now.
+            State::Ejected(_) | State::Probed(_) if !is_probe => return false,
             State::Probed(_) if self.is_slow => return true,
             State::Back(since) if now.saturating_duration_since(since) >= self.ejection() => {
                 self.ejections = 0;
@@ -120,11 +122,11 @@ impl Health {
     }
 
     /// The member has failed a call; says whether it ought to be left out for that, see [`Health::eject`].
-    pub(super) fn failed(&mut self) -> bool {
+    pub(super) fn failed(&mut self, is_probe: bool) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.faults = self.faults.saturating_add(1);
         match self.state {
-            State::Probed(_) => true,
+            State::Probed(_) => is_probe,
             State::Well | State::Back(_) => self.failures >= FAILURES_MAX,
             State::Ejected(_) => false,
         }
@@ -150,6 +152,7 @@ impl Health {
     /// It gets calls again, though its time is not over.
     pub(super) fn readmit(&mut self) {
         self.state = State::Well;
+        self.is_slow = false;
     }
 
     fn ejection(&self) -> Duration {
@@ -166,13 +169,13 @@ mod tests {
         let start = Instant::now();
         let mut health = Health::default();
         for _ in 0..FAILURES_MAX - 1 {
-            assert!(!health.failed());
+            assert!(!health.failed(true));
         }
-        health.worked(start);
+        health.worked(true, start);
         for _ in 0..FAILURES_MAX - 1 {
-            assert!(!health.failed());
+            assert!(!health.failed(true));
         }
-        assert!(health.failed());
+        assert!(health.failed(true));
         assert_eq!(health.eject(start), EJECTION);
         assert_eq!(health.worth(start), Worth::None);
         let back = start + EJECTION;
@@ -181,14 +184,14 @@ mod tests {
         assert_eq!(health.worth(back), Worth::None);
         assert_eq!(health.worth(back + EJECTION), Worth::Probe);
         // The probe fails: twice as long.
-        assert!(health.failed());
+        assert!(health.failed(true));
         assert_eq!(health.eject(back), EJECTION * 2);
         let again = back + EJECTION * 2;
         health.probe(again);
-        health.worked(again);
+        health.worked(true, again);
         assert_eq!(health.worth(again), Worth::Any);
         // As long as it was away, and what was is forgotten.
-        health.worked(again + EJECTION * 4);
+        health.worked(true, again + EJECTION * 4);
         assert_eq!(health.eject(again), EJECTION);
     }
 
@@ -200,5 +203,22 @@ mod tests {
         health.probe(now);
         health.probe_again(now);
         assert_eq!(health.worth(now), Worth::Probe);
+    }
+
+    #[test]
+    fn calls_of_before_it_was_left_out_do_not_bring_it_back_nor_keep_it_out() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        health.eject(start);
+        for _ in 0..10 {
+            assert!(!health.worked(false, start) && !health.failed(false));
+            assert!(health.is_ejected());
+        }
+        let back = start + EJECTION;
+        health.probe(back);
+        assert!(!health.worked(false, back) && !health.failed(false));
+        assert!(health.is_ejected());
+        health.worked(true, back);
+        assert_eq!(health.worth(back), Worth::Any);
     }
 }

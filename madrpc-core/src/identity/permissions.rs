@@ -116,6 +116,12 @@ impl FromStr for Rule {
         if functions.trim().is_empty() {
             return Err(format!("no function before the `=`, {AS}"));
         }
+        if functions.trim().starts_with("madrpc.") {
+            return Err(
+                "names that begin with `madrpc.` go by no rule: those that steer are for operators"
+                    .into(),
+            );
+        }
         let callers = callers.split(',').map(|caller| {
             let caller = caller.trim();
             let (role, name) = caller
@@ -235,9 +241,14 @@ mod tests {
             "f=client:",
             "f=root:a",
             "f=client:a,",
+            "madrpc.drain=client:*",
         ] {
             let error = bad.parse::<Rule>().unwrap_err();
-            assert!(error.contains("client"), "{bad}: {error}");
+            let words = ["client", "operators"];
+            assert!(
+                words.iter().any(|word| error.contains(word)),
+                "{bad}: {error}"
+            );
         }
     }
 }

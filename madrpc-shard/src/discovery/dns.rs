@@ -29,6 +29,9 @@ const ATTEMPTS_MAX: usize = 1;
 const KEPT_MAX: Duration = Duration::from_secs(30);
 const NOTHING_KEPT_MAX: Duration = Duration::from_secs(1);
 
+/// Nodes of one source: more is no fleet but an attack, or a mistake.
+const NODES_MAX: usize = 10_000;
+
 /// Names of targets that are asked for at the same time.
 const AT_ONCE: usize = 16;
 
@@ -91,7 +94,7 @@ async fn addresses(
 ) -> (Result<Vec<Addresses>, String>, Option<Instant>) {
     match resolver.lookup_ip(name).await {
         Ok(found) => {
-            let nodes = servers(&preferred(found.iter(), port));
+            let nodes = servers(&preferred(found.iter().take(NODES_MAX), port));
             match nodes.is_empty() {
                 true => (Err("it has no address".into()), None),
                 false => (Ok(nodes), Some(found.valid_until())),
@@ -103,7 +106,13 @@ async fn addresses(
 
 /// Those that this machine reaches first.
 fn preferred(found: impl Iterator<Item = IpAddr>, port: u16) -> Vec<SocketAddr> {
-    let all = found.map(|ip| SocketAddr::new(ip, port));
+    // Nobody is there, and what is sent there goes to many.
+    let is_host = |ip: &IpAddr| {
+        let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+        !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast
+    };
+    let all = found.filter(is_host);
+    let all = all.map(|ip| SocketAddr::new(ip, port));
     let (v6, v4): (Vec<_>, Vec<_>) = all.partition(SocketAddr::is_ipv6);
     // Nothing is sent: the system only looks for a way.
     let is_reached = |address: &SocketAddr| {
@@ -132,6 +141,9 @@ async fn service(resolver: &TokioResolver, name: Name) -> Answer {
     let known = glue(&found);
     let (mut parts, mut asked) = (Vec::new(), JoinSet::new());
     while !records.is_empty() || !asked.is_empty() {
+        if count(&parts) > NODES_MAX {
+            return Answer::failed(format!("it names more than {NODES_MAX} nodes"));
+        }
         if asked.len() < AT_ONCE
             && let Some(record) = records.pop()
         {
@@ -162,6 +174,11 @@ async fn service(resolver: &TokioResolver, name: Name) -> Answer {
         true => Answer::failed("it has no SRV record".into()),
         false => Answer::until(parts, Some(until)),
     }
+}
+
+fn count(parts: &[Part]) -> usize {
+    let nodes = parts.iter().filter_map(|part| part.nodes.as_ref().ok());
+    nodes.map(Vec::len).sum()
 }
 
 /// The nodes of a record, where nobody has to be asked for them.

@@ -97,7 +97,8 @@ fn port_of(text: &str) -> Result<u16, String> {
 }
 
 fn server_of(text: &str) -> Result<SocketAddr, String> {
-    let ip = text.trim_start_matches('[').trim_end_matches(']');
+    let bare = text.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+    let ip = bare.unwrap_or(text);
     let server = match ip.parse::<IpAddr>() {
         Ok(ip) => Some(SocketAddr::new(ip, DNS_PORT)),
         Err(_) => text.parse().ok(),

@@ -42,7 +42,11 @@ impl Meter {
     pub(super) fn take(&self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
         let each = SECOND_NS / u64::from(rate.per_second);
         let most = each.saturating_mul(rate.burst.into());
-        let after = |even: u64| even.max(now_ns).saturating_add(each);
+        // Never more than the burst is owed: a script that is loaded anew may have a smaller one.
+        let after = |even: u64| {
+            let owed = even.clamp(now_ns, now_ns.saturating_add(most));
+            owed.saturating_add(each)
+        };
         let taken = self.0.fetch_update(Relaxed, Relaxed, |even| {
             let even = after(even);
             (even - now_ns <= most).then_some(even)

@@ -11,6 +11,13 @@ pub(super) const TRIES_MAX: usize = 3;
 /// The number of no function.
 const UNKNOWN: u32 = u32::MAX;
 
+/// Its caller says that it may run twice.
+const MAY_REPEAT: u8 = 1;
+/// The member that it is on had registered its function so when it was put there.
+const IDEMPOTENT: u8 = 2;
+/// Its next time is when a second member is asked as well.
+const AWAITS_HEDGE: u8 = 4;
+
 /// What a call has gone through.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
@@ -21,10 +28,8 @@ pub struct Attempt {
     pub(super) tries: u8,
     /// How many of them may have run it.
     pub(super) runs: u8,
-    /// Its caller says that it may run twice.
-    pub(super) may_repeat: bool,
-    /// The member that it is on had registered its function so when it was put there.
-    pub(super) is_idempotent: bool,
+    /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`] and [`AWAITS_HEDGE`]: very many calls are kept, each with this.
+    marks: u8,
     pub(super) is_probe: bool,
     /// Whether it counts at the member that it is on.
     pub(super) is_counted: bool,
@@ -94,8 +99,7 @@ impl Attempt {
             tried: [u32::MAX; TRIES_MAX - 1],
             tries: 0,
             runs: 0,
-            may_repeat,
-            is_idempotent: false,
+            marks: if may_repeat { MAY_REPEAT } else { 0 },
             is_probe: false,
             is_counted: false,
             units: Units::default(),
@@ -111,7 +115,29 @@ impl Attempt {
     #[must_use]
     #[inline]
     pub const fn may_run_twice(&self) -> bool {
-        self.may_repeat || self.is_idempotent
+        self.marks & (MAY_REPEAT | IDEMPOTENT) != 0
+    }
+
+    /// Whether the member that it is on had registered its function as one that may run twice.
+    #[inline]
+    pub(super) fn set_idempotent(&mut self, is_idempotent: bool) {
+        self.marks = self.marks & !IDEMPOTENT | if is_idempotent { IDEMPOTENT } else { 0 };
+    }
+
+    /// A second member is asked as well at its next time.
+    pub fn will_be_hedged(&mut self) {
+        self.marks |= AWAITS_HEDGE;
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub const fn awaits_hedge(&self) -> bool {
+        self.marks & AWAITS_HEDGE != 0
+    }
+
+    /// That time has come.
+    pub fn hedge_is_over(&mut self) {
+        self.marks &= !AWAITS_HEDGE;
     }
 
     /// Whether it was put on one member only.

@@ -39,6 +39,10 @@ impl Router {
             }
         }
         let failing = outliers::failing(&rates).into_iter();
+        // By their keys members do not get the same calls, and what those cost says nothing of them.
+        if self.balance == super::Balance::Hash {
+            paces.clear();
+        }
         let slow = outliers::slow(paces).into_iter();
         let found = failing.map(|number| (number, Outlier::Failing));
         let found = found.chain(slow.map(|number| (number, Outlier::Slow)));

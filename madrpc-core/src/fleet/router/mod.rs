@@ -372,10 +372,10 @@ impl Router {
         match ending {
             Ending::Worked => {
                 let was_ejected = member.health.is_ejected();
-                if member.health.worked(now) {
+                if member.health.worked(attempt.is_probe, now) {
                     return self.eject(number, now);
                 }
-                if was_ejected {
+                if was_ejected && !member.health.is_ejected() {
                     self.ejected.set(number, false);
                     if self.ejected.is_empty() {
                         self.probe_at = None;
@@ -386,7 +386,7 @@ impl Router {
             }
             Ending::Failed => {
                 member.load.failed(now);
-                let is_to_go = member.health.failed();
+                let is_to_go = member.health.failed(attempt.is_probe);
                 is_to_go.then(|| self.eject(number, now)).flatten()
             }
             Ending::Refused | Ending::Neutral => {
@@ -406,8 +406,7 @@ impl Router {
     pub fn may_retry(&mut self, attempt: &mut Attempt, has_not_run: bool, now: Instant) -> bool {
         if !has_not_run {
             attempt.runs = attempt.runs.saturating_add(1);
-            let may_run_twice = attempt.may_repeat || attempt.is_idempotent;
-            if attempt.runs >= RUNS_MAX || !may_run_twice {
+            if attempt.runs >= RUNS_MAX || !attempt.may_run_twice() {
                 return false;
             }
         }

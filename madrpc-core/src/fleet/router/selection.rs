@@ -84,7 +84,7 @@ impl Router {
         }
         match self.balance {
             Balance::LeastLoaded => self.pick_least_loaded(attempt, now, usable),
-            Balance::Hash => self.pick_by_key(attempt, key()?, usable),
+            Balance::Hash => self.pick_by_key(attempt, key()?, now, usable),
             Balance::RoundRobin => None,
         }
     }
@@ -94,6 +94,7 @@ impl Router {
         &mut self,
         attempt: &mut Attempt,
         key: u64,
+        now: Instant,
         usable: &mut dyn FnMut(usize, bool) -> Option<P>,
     ) -> Option<(usize, P)> {
         let function = self.functions.get(attempt.function())?;
@@ -102,7 +103,8 @@ impl Router {
             let all = function.members.all().filter_map(|number| {
                 let member = self.members.get(number)?.as_ref()?;
                 let is_well = self.well.get(number).copied().unwrap_or_default();
-                let is_candidate = is_well && !attempt.was_put_on(number);
+                let is_busy = function.busy.contains(number, now);
+                let is_candidate = is_well && !is_busy && !attempt.was_put_on(number);
                 is_candidate.then(|| (weight(key, member.digest), number))
             });
             let left = all.filter(|member| refused.is_none_or(|refused| *member < refused));
@@ -141,7 +143,8 @@ impl Router {
     #[inline]
     pub fn begun(&mut self, attempt: &mut Attempt, number: usize) {
         let function = self.functions.get(attempt.function());
-        attempt.is_idempotent = function.is_some_and(|function| function.is_idempotent(number));
+        let is_idempotent = function.is_some_and(|function| function.is_idempotent(number));
+        attempt.set_idempotent(is_idempotent);
         self.sample = self.sample.wrapping_add(SAMPLE_STEP);
         attempt.is_counted = false;
         if self.sample <= self.sample_max
@@ -256,7 +259,8 @@ impl Router {
                 }
                 is_any_well = true;
                 let picked = usable(number, true)?;
-                is_probe = asks_health && worth == Worth::Probe;
+                // Where there is no other left, what becomes of it counts.
+                is_probe = worth == Worth::Probe || !asks_health;
                 Some(picked)
             });
             if let Some((number, picked)) = picked {

@@ -50,7 +50,10 @@ impl<T> Upstreams<T> {
         self.forget_server(number);
         self.targets[number].server = Some(server);
         let first = *self.doubles.firsts.entry(server).or_insert(number);
-        if first != number {
+        if first == number {
+            // It may have been another one again before.
+            self.note(number);
+        } else {
             let (again, known) = (&self.targets[number], &self.targets[first]);
             match again.is_registered || known.is_registered {
                 true => debug!("{} has announced itself and is known besides", again.name()),

@@ -35,6 +35,12 @@ struct Second {
 }
 
 impl Early {
+    /// Whether a call has this target as its second: the number may be given to no other meanwhile.
+    pub(super) fn has_second_on(&self, target: usize) -> bool {
+        let mut seconds = self.seconds.values();
+        seconds.any(|second| second.place.target() == target)
+    }
+
     fn is_off(&self) -> bool {
         self.try_timeout.is_none() && !self.hedges
     }
@@ -45,7 +51,7 @@ impl<T> Upstreams<T> {
     #[inline]
     pub(super) fn first_timer(
         &self,
-        attempt: &Attempt,
+        attempt: &mut Attempt,
         copy: Copied,
         deadline: Instant,
         now: Instant,
@@ -56,12 +62,16 @@ impl<T> Upstreams<T> {
         }
     }
 
-    fn next_early(&self, attempt: &Attempt, deadline: Instant, now: Instant) -> Instant {
-        let hedge = match self.early.hedges && attempt.is_first() {
+    fn next_early(&self, attempt: &mut Attempt, deadline: Instant, now: Instant) -> Instant {
+        let hedge = match self.early.hedges {
             true => self.router.hedge_delay(attempt),
             false => None,
         };
-        let first = [hedge, self.early.try_timeout].into_iter().flatten().min();
+        let hedge = hedge.filter(|hedge| self.early.try_timeout.is_none_or(|most| *hedge < most));
+        if hedge.is_some() {
+            attempt.will_be_hedged();
+        }
+        let first = hedge.or(self.early.try_timeout);
         first.map_or(deadline, |first| later(now, first).min(deadline))
     }
 
@@ -83,16 +93,19 @@ impl<T> Upstreams<T> {
         if now >= deadline {
             return false;
         }
-        // The first of the two times is the hedge's, where it is the shorter one.
-        let hedge = self.router.hedge_delay(&attempt);
-        let is_hedge = self.early.hedges
-            && attempt.is_first()
-            && hedge.is_some_and(|hedge| self.early.try_timeout.is_none_or(|most| hedge < most));
         let mut next = deadline;
-        if is_hedge {
-            self.hedge(key, now);
-            let left = self.early.try_timeout.zip(hedge);
-            next = left.map_or(deadline, |(most, hedge)| later(now, most - hedge));
+        if self.early.hedges && attempt.awaits_hedge() {
+            if let Some(pending) = self.calls.get_mut(key) {
+                pending.attempt.hedge_is_over();
+            }
+            if attempt.is_first() {
+                self.hedge(key, now);
+            }
+            // A little late, as it counts from now on: when it was put there is not known any more.
+            next = self
+                .early
+                .try_timeout
+                .map_or(deadline, |most| later(now, most));
         } else if let Some(most) = self.early.try_timeout {
             let address = self.targets[place.target()].address();
             let error = format!("{address} did not answer within {} ms", most.as_millis());
@@ -211,15 +224,23 @@ impl<T> Upstreams<T> {
         }
     }
 
-    /// A call is over, with a result or without.
+    /// A call is over: with a result, or without, where how long it has taken says nothing.
     #[inline]
-    pub(super) fn sample_ended(&mut self, key: ItemKey, attempt: &Attempt, now: Instant) {
+    pub(super) fn sample_ended(
+        &mut self,
+        key: ItemKey,
+        attempt: &Attempt,
+        has_result: bool,
+        now: Instant,
+    ) {
         if let Some((sampled, since)) = self.early.sample
             && sampled == key
         {
             self.early.sample = None;
-            self.router
-                .note_latency(attempt, now.saturating_duration_since(since));
+            if has_result {
+                let took = now.saturating_duration_since(since);
+                self.router.note_latency(attempt, took);
+            }
         }
     }
 }

@@ -105,6 +105,7 @@ impl<T> Upstreams<T> {
                 .iter()
                 .all(|link| link.session().is_none() && self.calls.length(link.calls) == 0)
             && self.lost.iter().all(|lost| lost.target != number)
+            && !self.early.has_second_on(number)
     }
 }
 

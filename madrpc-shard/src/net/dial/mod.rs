@@ -384,6 +384,7 @@ impl<T> Upstreams<T> {
                 Due::Deadline(key) => {
                     self.drop_second(key, now);
                     if let Some(pending) = self.calls.remove(key) {
+                        self.sample_ended(key, &pending.attempt, false, now);
                         self.forget(&pending, Ending::Neutral, None, now);
                         self.tell_cancelled(&pending, key);
                         let target = pending.place.target();

@@ -21,6 +21,9 @@ use tracing::info;
 /// What the places of these sessions have beside their number.
 const MARK: usize = 1 << (usize::BITS - 2);
 
+/// Nodes that may announce themselves by one certificate: those of one machine share it.
+const NODES_PER_CERTIFICATE: usize = 16;
+
 /// What a link is told after a session of it is gone, which only the node can open again.
 const NOT_OURS: Duration = Duration::from_secs(1);
 
@@ -87,6 +90,13 @@ impl Registered {
 
     pub(super) fn place(&self, key: SessionKey) -> Option<Place> {
         self.get(key)?.place
+    }
+
+    /// Whether a node may have one more session: one certificate is that of few nodes, or it could have the calls of all.
+    fn has_room(&self, (certificate, instance): ServerId) -> bool {
+        let others = self.nodes.keys();
+        let others = others.filter(|(one, number)| *one == certificate && *number != instance);
+        self.nodes.contains_key(&(certificate, instance)) || others.count() < NODES_PER_CERTIFICATE
     }
 
     fn add(&mut self, session: SessionKey, server: ServerId, now: Instant) {
@@ -204,9 +214,11 @@ impl<T> Upstreams<T> {
             // How many shards it has is its own affair: the sessions are its to open.
             Header::Welcome { instance, .. } => {
                 let peer = callers.peer(session)?;
-                if number.is_none() && peer.role == Some(Role::Node) {
-                    let server = (peer.fingerprint, instance);
-                    self.wires.registered.add(session, server, now);
+                let server = (peer.fingerprint, instance);
+                let registered = &mut self.wires.registered;
+                if number.is_none() && peer.role == Some(Role::Node) && registered.has_room(server)
+                {
+                    registered.add(session, server, now);
                 }
                 None
             }

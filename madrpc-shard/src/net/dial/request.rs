@@ -104,6 +104,12 @@ impl Outcome<'_> {
     /// What it tells of the server.
     pub(super) fn ending(&self) -> Ending {
         match self {
+            // A limit that works is no fault, and callers must not be able to have a server left out by it.
+            Self::Failure {
+                kind: ErrorKind::Overloaded,
+                fields,
+                ..
+            } if fields.of_reply().retry_after_ms.is_some() => Ending::Neutral,
             Self::Failure { kind, bill, .. } => Ending::of_failure(*kind, bill.slices > 0),
             Self::Lost(_) => Ending::Neutral,
             Self::Reply { .. } => Ending::Worked,

@@ -115,7 +115,10 @@ impl<T> Upstreams<T> {
         let link = &self.targets[place.target()].links[place.link()];
         let deadline = request.deadline + DEADLINE_GRACE;
         let epoch = link.epoch;
-        let (list, due) = (link.calls, self.first_timer(&attempt, copy, deadline, now));
+        let (list, due) = (
+            link.calls,
+            self.first_timer(&mut attempt, copy, deadline, now),
+        );
         self.sample_begun(id, &attempt, now);
         let pending = Pending {
             place,
@@ -194,7 +197,7 @@ impl<T> Upstreams<T> {
         let pending = self.calls.remove(key)?;
         self.timers.remove(pending.deadline);
         self.drop_second(key, now);
-        self.sample_ended(key, &pending.attempt, now);
+        self.sample_ended(key, &pending.attempt, took.is_some(), now);
         self.forget(&pending, ending, took, now);
         Some(pending)
     }

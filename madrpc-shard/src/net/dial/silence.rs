@@ -9,6 +9,7 @@ use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Ending, Look, Watch};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
+use madrpc_core::lists::ItemKey;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -105,7 +106,13 @@ impl<T> Upstreams<T> {
         let link = &self.targets[place.target()].links[place.link()];
         let error = format!("{} says nothing", link.address);
         let error = CallError::may_have_run(ErrorKind::Unavailable, error);
-        let mut next = link.rescued.filter(|key| self.calls.get(*key).is_some());
+        // It may be on another by now.
+        let epoch = link.epoch;
+        let is_here = |key: &ItemKey| {
+            let call = self.calls.get(*key);
+            call.is_some_and(|call| (call.place, call.epoch) == (place, epoch))
+        };
+        let mut next = link.rescued.filter(is_here);
         if next.is_none() {
             next = self.calls.front(link.calls).map(|(key, _)| key);
         }

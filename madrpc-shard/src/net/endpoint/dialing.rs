@@ -16,6 +16,14 @@ impl Endpoint {
         }
     }
 
+    /// Ends a session at once whose peer has been silent for too long.
+    pub(crate) fn give_up(&mut self, key: SessionKey) {
+        if self.sessions.get(key).is_some() {
+            let error = CallError::may_have_run(ErrorKind::Unavailable, "the peer went silent");
+            self.sessions.abandon(key.index, error);
+        }
+    }
+
     /// Opens a session to `peer`, as a server too where it was given something to do that with. It must show a certificate for `server_name`, and to that shard of it, modulo its
     /// shards.
     ///

@@ -8,7 +8,7 @@ use crate::net::resolver::Resolver;
 use madrpc_core::balance::Backoff;
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::limits::KEEP_ALIVE;
+use madrpc_core::limits::{KEEP_ALIVE, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -105,6 +105,8 @@ impl Announcing {
             for line in front.lines.iter_mut().filter(|line| line.due <= now) {
                 line.due = later(now, KEEP_ALIVE);
                 match line.session {
+                    // QUIC's own time is three round trips at the least, and those of one that was stopped are many seconds.
+                    Some(session) if is_silent(callers, session, now) => callers.give_up(session),
                     Some(session) => callers.ping(session),
                     None => match callers.connect(address, NAME, line.prefix, now) {
                         Ok(session) => line.session = Some(session),
@@ -195,6 +197,12 @@ impl Announcing {
         let lines = self.fronts.iter().flat_map(|front| &front.lines);
         self.next = lines.map(|line| line.due).min();
     }
+}
+
+/// Whether nothing has come for as long as a session may be silent that is pinged.
+fn is_silent(callers: &Endpoint, session: SessionKey, now: Instant) -> bool {
+    let received_at = callers.received_at(session);
+    received_at.is_some_and(|at| now.saturating_duration_since(at) >= UPSTREAM_IDLE_TIMEOUT)
 }
 
 /// Says once that an orchestrator cannot be reached.
