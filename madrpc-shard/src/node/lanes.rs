@@ -191,7 +191,7 @@ impl Lanes {
     }
 
     /// Whether the lanes of a caller who has so much hold more than its part.
-    pub(super) fn is_beyond_part(&self, own: &Counts) -> bool {
+    pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
         // One call alone may have all but what is kept for others.
         own.memory > self.part_of_bytes()
             && (own.lanes > 1 || self.bytes + self.kept() * self.cost > self.bytes_max)

@@ -42,7 +42,7 @@ impl Node {
         let (caller, grown) = (running.ticket.caller, running.grown);
         let (before, now) = running.count_memory(&mut self.lanes);
         self.calls.rows.note_memory(caller, before, now);
-        if running.grown <= grown || !self.lanes.is_beyond_part(&self.calls.rows.of(caller)) {
+        if running.grown <= grown || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
             return;
         }
         if self.lanes.is_overfull() {
@@ -98,7 +98,7 @@ impl Node {
                 return;
             };
             let counts = self.calls.rows.of(running.ticket.caller);
-            if !self.lanes.is_beyond_part(&counts) {
+            if !self.lanes.is_beyond_part(counts) {
                 self.calls.feed(key);
                 continue;
             }
