@@ -177,7 +177,7 @@ impl Lanes {
 
     /// Whether a caller who has so much may have a lane more, for a call with so many above it: those above leave a part to those
     /// below, which they wait for.
-    pub(super) fn has_part(&self, own: &Counts, depth: u8) -> bool {
+    pub(super) fn has_part(&self, own: Counts, depth: u8) -> bool {
         let of = |part: usize| part - (part >> (depth.min(DEPTHS_APART) + 2));
         let lanes = PART_OF_FREE * self.max.saturating_sub(self.in_use);
         own.lanes < of(lanes)

@@ -79,7 +79,7 @@ impl Node {
         arrived: Instant,
         now: Instant,
     ) -> bool {
-        let running = match self.lanes.has_part(&counts, 0) {
+        let running = match self.lanes.has_part(counts, 0) {
             true => self.calls.rows.running(),
             false => counts.running,
         };

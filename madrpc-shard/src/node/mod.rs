@@ -293,7 +293,7 @@ impl Service for Node {
             && !ticket.member.as_ref().is_some_and(Member::is_full)
             && now < call.arrived + TURN
             && let Some(claimed) =
-                self.claim_lane(&ticket.function, row, ticket.depth, &counts, is_ahead)
+                self.claim_lane(&ticket.function, row, ticket.depth, counts, is_ahead)
         {
             self.start(ticket, None, now, claimed, body, io);
         } else if let Some(error) = self.queue_full(&ticket, io) {

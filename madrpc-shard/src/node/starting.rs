@@ -30,13 +30,12 @@ impl Node {
     /// A lane for a call of this function by a caller who has so much, if it may run now and there is one. One who is ahead
     /// of the others, or whose calls have as many as the pool, most of them to wait in, leaves some to the others: they
     /// shall not make the lanes that he uses up.
-    #[inline]
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
         row: Row,
         depth: u8,
-        counts: &Counts,
+        counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
         let may_run = self.lanes.has_part(counts, depth);
@@ -159,7 +158,7 @@ impl Node {
                 }
             }
         }
-        if let Some(claimed) = self.claim_lane(&function, row, depth, &counts, is_ahead) {
+        if let Some(claimed) = self.claim_lane(&function, row, depth, counts, is_ahead) {
             if let Some((
                 key,
                 Queued {
@@ -173,7 +172,7 @@ impl Node {
             }
             return true;
         }
-        let error = match self.lanes.has_retired() || self.lanes.has_part(&counts, depth) {
+        let error = match self.lanes.has_retired() || self.lanes.has_part(counts, depth) {
             true => self.make_lane(begun, is_ahead, counts),
             false => Some(self.too_many_wait(counts)),
         };
