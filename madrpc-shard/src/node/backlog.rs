@@ -41,8 +41,7 @@ impl Cost {
     /// A call has cost so much.
     #[inline]
     pub(super) fn note(&mut self, cpu: Duration) {
-        // By its seconds: 128 bits are converted by a call of the library.
-        let us = cpu.as_secs_f32() * 1e6;
+        let us = us_of(cpu);
         self.0 = match self.0 {
             0.0 => us,
             cost => cost + (us.min((cost + NOISE_US) * OUTLIER) - cost) * NEW,
@@ -51,7 +50,7 @@ impl Cost {
 
     /// A call was cut off that would have cost more than this.
     pub(super) fn note_at_least(&mut self, cpu: Duration) {
-        if cpu.as_secs_f32() * 1e6 > self.0 {
+        if us_of(cpu) > self.0 {
             self.note(cpu);
         }
     }
@@ -60,6 +59,11 @@ impl Cost {
     pub(super) fn us(self) -> u32 {
         self.0 as u32
     }
+}
+
+/// In microseconds. A conversion of all its nanoseconds, 128 bits, is a call of the library, and that of seconds a division.
+fn us_of(time: Duration) -> f32 {
+    time.as_secs() as f32 * 1e6 + time.subsec_nanos() as f32 * 1e-3
 }
 
 /// How much of the time calls have the core, while there are some that want it.
