@@ -93,6 +93,48 @@ fn another_node_is_asked_in_the_place_of_one_that_does_not_answer() {
     assert_eq!((0..3).filter(|call| waiting(*call)).count(), 1);
 }
 
+/// Takes as many milliseconds as it is told.
+const WAITS: &str = "madrpc.register('twice', (ms) => new Promise((done) => setTimeout(() => done(ms), ms)), { idempotent: true });";
+
+/// The number that a gone node had among the orchestrator's is given to the next, who must not be taken for it.
+#[test]
+fn who_comes_after_a_second_node_has_gone_is_not_taken_for_it() {
+    let (home, front, mut servers) = fleet(&[WAITS; 2], &["--hedge", "p50"]);
+    load(&home, &front, "twice", "1s");
+    let call = || {
+        let args = ["call", &front, "twice", "9000", "--timeout", "20s"];
+        let mut command = home.command(&args);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let calls: Vec<_> = (0..6).map(|_| call()).collect();
+    sleep(Duration::from_secs(1));
+    servers
+        .pop()
+        .unwrap()
+        .signal(nix::sys::signal::Signal::SIGKILL);
+    eventually("it has left", || {
+        let told = home.run(&["nodes", &front, "--json"]);
+        let told = support::process::stdout(&told);
+        told.matches("connected_shards").count() == 1
+    });
+    let args = [
+        "node",
+        "-s",
+        "0.js",
+        "-b",
+        "127.0.0.1:0",
+        "--shards",
+        "2",
+        "--orchestrator",
+        &front,
+    ];
+    let _other = home.serve(&args);
+    for mut call in calls {
+        assert!(call.wait().unwrap().success());
+    }
+    assert!(home.call(&[&front, "twice", "1"]).status.success());
+}
+
 #[test]
 fn percentiles_that_make_no_sense_are_refused() {
     let home = Home::new();

@@ -131,6 +131,8 @@ fn calls_that_wait_for_a_lane_run_as_the_new_script_has_them() {
             scope.spawn(move || client.call_blocking::<_, i64>(function, &ms))
         };
         let first = call("work", 4000);
+        // Its thread shall be the first to come.
+        std::thread::sleep(Duration::from_millis(200));
         let mut others: Vec<_> = (0..250).map(|_| call("work", 4000)).collect();
         std::thread::sleep(Duration::from_millis(1500));
         let (waits, goes) = (call("edition", 0), call("only1", 0));

@@ -260,7 +260,8 @@ impl Router {
                 is_any_well = true;
                 let picked = usable(number, true)?;
                 // Where there is no other left, what becomes of it counts.
-                is_probe = worth == Worth::Probe || !asks_health;
+                let is_forced = !asks_health && member.health.is_ejected();
+                is_probe = worth == Worth::Probe || is_forced;
                 Some(picked)
             });
             if let Some((number, picked)) = picked {
