@@ -14,6 +14,9 @@ use madrpc_core::limits::{
 use madrpc_core::lists::ItemKey;
 use std::time::Instant;
 
+/// Targets that a call may be put on, one after the other, until one takes it.
+const TRIES: u8 = 3;
+
 impl<T> Upstreams<T> {
     /// Sends a call; its outcome comes from [`Upstreams::on_frame`] or [`Upstreams::next_lost`] with the tag.
     ///
@@ -65,9 +68,18 @@ impl<T> Upstreams<T> {
         if has_others {
             self.router.on_call();
         }
-        match self.pick(&mut attempt, now, request) {
-            Ok(to) => self.send(now, to, request, (attempt, has_others), tag),
-            Err(error) => Err((tag, error)),
+        let mut unsent = tag;
+        loop {
+            let to = match self.pick(&mut attempt, now, request) {
+                Ok(to) => to,
+                Err(error) => return Err((unsent, error)),
+            };
+            match self.send(now, to, request, (attempt, has_others), unsent) {
+                Ok(sent) => return Ok(sent),
+                // The session of that one has just ended, which is not noted before the end of the turn.
+                Err((tag, _)) if has_others && attempt.number() < TRIES => unsent = tag,
+                Err(unsent) => return Err(unsent),
+            }
         }
     }
 
