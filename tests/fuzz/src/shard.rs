@@ -278,6 +278,8 @@ impl Caller {
                     ErrorKind::BadArguments,
                     ErrorKind::Cancelled,
                     ErrorKind::DeadlineExceeded,
+                    // Before anybody looks at them, where it would be over too late.
+                    ErrorKind::Overloaded,
                 ];
                 let is_refused = matches!(&came, Came::Failure(kind) if refused.contains(kind));
                 assert!(is_refused, "arguments that cannot be read: {came:?}");
