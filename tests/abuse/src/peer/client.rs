@@ -378,7 +378,11 @@ impl Peer {
         let milliseconds = timer.as_micros().div_ceil(1000) as u16;
         let socket = self.socket.descriptor();
         let mut descriptors = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        poll(&mut descriptors, PollTimeout::from(milliseconds))?;
+        match poll(&mut descriptors, PollTimeout::from(milliseconds)) {
+            // A node in the same process sends signals to its threads.
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }
