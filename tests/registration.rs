@@ -259,3 +259,37 @@ fn only_the_certificate_of_a_node_lets_it_announce_itself() {
         Value::from(7)
     );
 }
+
+/// Each instance is the node's own word: with one certificate it could be any number of them, and have nearly all calls.
+#[test]
+fn one_certificate_is_that_of_few_nodes() {
+    const MOST: usize = 16;
+    let fleet = Fleet::new();
+    let orchestrator = fleet.orchestrator(&[]);
+    let operator = fleet.client(orchestrator.address());
+    let script = Script::new("s.js", SCRIPT);
+    let settings = NodeConfig {
+        pool_size: Some(1),
+        orchestrators: vec![orchestrator.address().into()],
+        announces: true,
+        ..NodeConfig::default()
+    };
+    let shared = fleet.identity(Role::Node);
+    let start = |identity| {
+        let config = ServerConfig {
+            shards: Some(1),
+            ..ServerConfig::new(([127, 0, 0, 1], 0).into(), identity)
+        };
+        Server::node(&config, &script, &settings).unwrap()
+    };
+    let _many: Vec<Server> = (0..MOST + 3).map(|_| start(shared.clone())).collect();
+    let known = || {
+        let snapshot: Snapshot = operator.call_blocking(STATS, &()).unwrap();
+        snapshot.upstreams.len()
+    };
+    eventually("as many as may be are there", || known() == MOST);
+    let _other = start(fleet.identity(Role::Node));
+    eventually("another machine's is there", || known() == MOST + 1);
+    sleep(Duration::from_millis(500));
+    assert_eq!(known(), MOST + 1);
+}

@@ -134,3 +134,25 @@ fn a_server_by_two_addresses_counts_once() {
         eventually("the other has all", || counts(client) == [0, 30]);
     }
 }
+
+/// A server that a call was never sent to is no try of it.
+#[test]
+fn whatever_number_of_dead_servers_is_named_beside_it_the_live_one_has_all_calls() {
+    let fleet = Fleet::new();
+    let node = fleet.node("madrpc.register('echo', (x) => x);");
+    let live = node.address().to_string();
+    for dead in [1, 2, 3, 4, 5, 9] {
+        for _ in 0..10 {
+            // Others each time: clients of the same servers share their sessions.
+            let sockets: Vec<_> = (0..dead).map(|_| silent()).collect();
+            let mut list: Vec<String> = sockets.iter().map(|(_, at)| at.clone()).collect();
+            drop(sockets);
+            list.push(live.clone());
+            let identity = fleet.identity(Role::Client);
+            let client =
+                Client::new(&ClientConfig::with_identity(&list.join(","), identity)).unwrap();
+            let echo = client.call_blocking::<_, u8>("echo", &7);
+            assert_eq!(echo, Ok(7), "beside {dead}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod tools;
 pub(crate) use bench::BenchArgs;
 pub(crate) use callers::{CallArgs, FunctionsArgs, TopArgs};
 pub(crate) use fail_above::Bound;
-pub(crate) use operators::{DrainNodeArgs, NodesArgs, ReloadArgs, UndrainArgs};
+pub(crate) use operators::{DrainServerArgs, OperatorArgs};
 pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
 pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
 pub(crate) use tools::{CheckArgs, CompletionsArgs, ConfigArgs, ManArgs, ServerKind};
@@ -62,13 +62,16 @@ pub(crate) enum Command {
     /// List what can be called at a server
     Functions(FunctionsArgs),
     /// List an orchestrator's nodes: how each is, since when and why
-    Nodes(NodesArgs),
+    #[command(after_help = help::NODES)]
+    Nodes(OperatorArgs),
     /// Have a server take no new calls, and wait until those under way have ended
-    Drain(DrainNodeArgs),
+    #[command(after_help = help::DRAIN)]
+    Drain(DrainServerArgs),
     /// Have a server that was drained take calls again
-    Undrain(UndrainArgs),
+    Undrain(OperatorArgs),
     /// Have a server read its script and its certificates anew
-    Reload(ReloadArgs),
+    #[command(after_help = help::RELOAD)]
+    Reload(OperatorArgs),
     /// Load a script as a node does, and list what it registers
     Check(CheckArgs),
     /// Show the settings that a server would have, and where each comes from

@@ -6,15 +6,15 @@
 use super::lookups::{Lookups, Question};
 use super::{Found, literal};
 use crate::net::address::check_target;
-use crate::runtime::text_file;
+use crate::runtime::text_file::TextFile;
 use std::path::PathBuf;
 
 /// A file, and what it said.
 #[derive(Debug)]
 pub(super) struct NodeFile {
-    path: PathBuf,
-    /// What was read last.
-    read: Option<String>,
+    file: TextFile,
+    /// Whether it could be read the last time.
+    is_read: bool,
     /// Its lines that may be nodes.
     lines: Vec<Line>,
     /// The nodes that it named when it last named any.
@@ -33,8 +33,8 @@ struct Line {
 impl NodeFile {
     pub(super) const fn new(path: PathBuf) -> Self {
         Self {
-            path,
-            read: None,
+            file: TextFile::new(path),
+            is_read: false,
             lines: Vec::new(),
             nodes: Vec::new(),
             faults: Vec::new(),
@@ -52,20 +52,19 @@ impl NodeFile {
 
     /// Reads it; says whether that may have changed anything.
     pub(super) fn look(&mut self) -> bool {
-        match text_file::read(&self.path) {
-            Ok(text) => {
-                if self.read.as_ref() == Some(&text) {
-                    return false;
-                }
-                self.take(text);
+        match self.file.look() {
+            Ok(None) => false,
+            Ok(Some(text)) => {
+                let text = text.to_owned();
+                self.take(&text);
                 true
             }
             Err(error) => {
-                let (name, before) = (self.path.display(), self.nodes.len());
+                let (name, before) = (self.file.path().display(), self.nodes.len());
                 let fault = format!(
                     "{name} cannot be read ({error}); the {before} nodes that it named before stay"
                 );
-                self.read = None;
+                self.is_read = false;
                 let is_new = self.faults.first() != Some(&fault);
                 self.faults = vec![fault];
                 is_new
@@ -73,8 +72,8 @@ impl NodeFile {
         }
     }
 
-    fn take(&mut self, text: String) {
-        let name = self.path.display();
+    fn take(&mut self, text: &str) {
+        let name = self.file.path().display();
         let (mut lines, mut faults) = (Vec::new(), Vec::new());
         for (number, line) in (1..).zip(text.lines()) {
             let address = line.split('#').next().unwrap_or_default().trim();
@@ -90,14 +89,14 @@ impl NodeFile {
             }
         }
         self.lines = lines;
-        self.read = Some(text);
+        self.is_read = true;
         self.faults = faults;
     }
 
     /// Its nodes, as far as it is known what its names mean.
     pub(super) fn nodes(&mut self, lookups: &Lookups, faults: &mut Vec<String>) -> &[Found] {
         faults.extend(self.faults.iter().cloned());
-        if self.read.is_none() {
+        if !self.is_read {
             return &self.nodes;
         }
         let (mut found, mut is_waiting) = (Vec::new(), false);
@@ -110,7 +109,7 @@ impl NodeFile {
             let Some(said) = said else { continue };
             is_waiting |= said.nodes().is_empty() && said.fault().is_none();
             if let Some(fault) = said.fault() {
-                faults.push(format!("{}:{number}: {fault}", self.path.display()));
+                faults.push(format!("{}:{number}: {fault}", self.file.path().display()));
             }
             found.extend(
                 said.nodes()
@@ -121,7 +120,7 @@ impl NodeFile {
         if !found.is_empty() {
             self.nodes = found;
         } else if !is_waiting {
-            let (name, before) = (self.path.display(), self.nodes.len());
+            let (name, before) = (self.file.path().display(), self.nodes.len());
             faults.push(format!(
                 "{name} names no node; the {before} that it named before stay"
             ));

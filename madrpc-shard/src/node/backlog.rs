@@ -27,6 +27,8 @@ const NOISE_US: f32 = 20.0;
 /// A wait that is shorter is not refused: what it would be is chance.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
+const MICROSECOND: Duration = Duration::from_micros(1);
+
 /// How long the core is watched for what calls have of it.
 const WINDOW: Duration = Duration::from_millis(20);
 
@@ -41,6 +43,10 @@ impl Cost {
     /// A call has cost so much.
     #[inline]
     pub(super) fn note(&mut self, cpu: Duration) {
+        // Whole microseconds count: most calls take none.
+        if self.0 < 1.0 && cpu < MICROSECOND {
+            return;
+        }
         let us = us_of(cpu);
         self.0 = match self.0 {
             0.0 => us,
@@ -127,17 +133,16 @@ impl Node {
         let over = self.rate.time_for(us);
         let left = ticket.deadline.saturating_duration_since(now);
         // What comes after it takes part of the core too.
-        let mut may = left / 4 * 3;
-        let mut why = format!("has {} ms until its deadline", left.as_millis());
-        if let Some(wait_max) = self.wait_max
-            && wait_max < may
-        {
-            may = wait_max;
-            why = format!("may take {} ms (--wait-limit)", wait_max.as_millis());
-        }
+        let by_deadline = left / 4 * 3;
+        let wait_max = self.wait_max.filter(|wait_max| *wait_max < by_deadline);
+        let may = wait_max.unwrap_or(by_deadline);
         if over <= may.max(WAIT_MIN) {
             return None;
         }
+        let why = match wait_max {
+            Some(wait_max) => format!("may take {} ms (--wait-limit)", wait_max.as_millis()),
+            None => format!("has {} ms until its deadline", left.as_millis()),
+        };
         let error = format!(
             "the calls that wait on shard {} of {} are so many that this one would take some {} ms, and it {why}",
             self.shard,

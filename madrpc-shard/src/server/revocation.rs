@@ -1,10 +1,10 @@
-//! The file of revoked certificates of a server that runs: what is written there holds within half a second.
+//! The file of revoked certificates of a server that runs: what is written there holds within a second.
 
 use super::messages::{Inbox, ToShard};
 use super::{Server, StartError, tell};
-use crate::runtime::text_file;
+use crate::runtime::text_file::TextFile;
 use madrpc_core::identity::Revoked;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{info, warn};
@@ -15,7 +15,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// A file of the serial numbers of revoked certificates, see [`Revoked::parse`].
 #[derive(Debug)]
 pub struct RevokedFile {
-    path: PathBuf,
+    file: TextFile,
     revoked: Arc<Revoked>,
     /// What is wrong with it, once that is told.
     fault: Option<String>,
@@ -27,23 +27,25 @@ impl RevokedFile {
     /// # Errors
     /// Where it cannot be read, or has a line that is no serial number: nobody is to believe that somebody is kept out who is not.
     pub fn open(path: &Path) -> Result<Self, StartError> {
-        let revoked = read(path).map_err(StartError::Settings)?;
+        let mut file = TextFile::new(path.to_owned());
+        let revoked = read(&mut file).map_err(StartError::Settings)?;
         Ok(Self {
-            path: path.to_owned(),
-            revoked: Arc::new(revoked),
+            file,
+            revoked: Arc::new(revoked.unwrap_or_default()),
             fault: None,
         })
     }
 
     /// Reads it again; gives what it says where that is something else. What is wrong with it is told once, and changes nothing.
     fn look(&mut self) -> Option<Arc<Revoked>> {
-        match read(&self.path) {
-            Ok(revoked) => {
+        match read(&mut self.file) {
+            Ok(None) => None,
+            Ok(Some(revoked)) => {
                 self.fault = None;
                 if *self.revoked == revoked {
                     return None;
                 }
-                let (name, count) = (self.path.display(), revoked.len());
+                let (name, count) = (self.file.path().display(), revoked.len());
                 info!("{name} names {count} revoked certificates now");
                 self.revoked = Arc::new(revoked);
                 Some(Arc::clone(&self.revoked))
@@ -59,10 +61,12 @@ impl RevokedFile {
     }
 }
 
-fn read(path: &Path) -> Result<Revoked, String> {
-    let name = path.display();
-    let text = text_file::read(path).map_err(|error| format!("{name}: {error}"))?;
-    Revoked::parse(&text).map_err(|(line, error)| format!("{name}:{line}: {error}"))
+/// What the file says, where that is news.
+fn read(file: &mut TextFile) -> Result<Option<Revoked>, String> {
+    let name = file.path().display().to_string();
+    let text = file.look().map_err(|error| format!("{name}: {error}"))?;
+    let revoked = text.map(Revoked::parse).transpose();
+    revoked.map_err(|(line, error)| format!("{name}:{line}: {error}"))
 }
 
 impl Server {
@@ -120,12 +124,16 @@ mod tests {
         assert!(file.revoked.contains("ab") && file.look().is_none());
         for bad in ["nonsense", "\u{0}", "ab cd"] {
             fs::write(&path, bad).unwrap();
-            assert!(file.look().is_none() && file.fault.is_some(), "{bad:?}");
+            assert!(
+                file.look().is_none() && file.look().is_none() && file.fault.is_some(),
+                "{bad:?}"
+            );
             assert!(file.revoked.contains("ab"));
         }
         fs::remove_file(&path).unwrap();
         assert!(file.look().is_none() && file.revoked.contains("ab"));
         fs::write(&path, "cd\n").unwrap();
+        assert!(file.look().is_none());
         let now = file.look().unwrap();
         assert!(now.contains("cd") && !now.contains("ab") && file.fault.is_none());
     }

@@ -1,7 +1,7 @@
 //! `madrpc drain` and `madrpc undrain`: a server takes no new calls, and takes them again.
 
-use super::{ANSWER_TIMEOUT, json, operator, snapshot};
-use crate::args::{DrainNodeArgs, UndrainArgs};
+use super::{ANSWER_TIMEOUT, describe, json, operator, snapshot};
+use crate::args::{DrainServerArgs, OperatorArgs};
 use crate::exit::{Failure, Reason};
 use crate::output::{self, say};
 use humantime::format_duration;
@@ -28,8 +28,8 @@ struct Document<'a> {
     under_way: u64,
 }
 
-pub(crate) fn drain(args: &DrainNodeArgs) -> Result<(), Failure> {
-    let client = operator(&args.address, &args.tls, ANSWER_TIMEOUT)?;
+pub(crate) fn drain(args: &DrainServerArgs) -> Result<(), Failure> {
+    let client = operator(&args.server, ANSWER_TIMEOUT)?;
     client.call_blocking::<_, ()>(DRAIN, &())?;
     let until = later(Instant::now(), args.timeout);
     let mut told_at = later(Instant::now(), TOLD_INTERVAL);
@@ -50,7 +50,7 @@ pub(crate) fn drain(args: &DrainNodeArgs) -> Result<(), Failure> {
         std::thread::sleep(LOOK_INTERVAL.min(until.saturating_duration_since(now)));
     };
     client.close_blocking();
-    print(&last, args.json)?;
+    print(&last, args.server.json)?;
     if last.state == DRAINED || args.timeout.is_zero() {
         return Ok(());
     }
@@ -63,8 +63,8 @@ pub(crate) fn drain(args: &DrainNodeArgs) -> Result<(), Failure> {
     Err(Failure::new(Reason::Deadline, message))
 }
 
-pub(crate) fn undrain(args: &UndrainArgs) -> Result<(), Failure> {
-    let client = operator(&args.address, &args.tls, ANSWER_TIMEOUT)?;
+pub(crate) fn undrain(args: &OperatorArgs) -> Result<(), Failure> {
+    let client = operator(args, ANSWER_TIMEOUT)?;
     client.call_blocking::<_, ()>(UNDRAIN, &())?;
     let snapshot = snapshot(&client)?;
     client.close_blocking();
@@ -72,21 +72,14 @@ pub(crate) fn undrain(args: &UndrainArgs) -> Result<(), Failure> {
 }
 
 fn print(snapshot: &Snapshot, as_json: bool) -> Result<(), Failure> {
-    let Snapshot {
-        role,
-        name,
-        state,
-        under_way,
-        ..
-    } = snapshot;
     let text = match as_json {
         true => json(&Document {
-            role,
-            name,
-            state,
-            under_way: *under_way,
+            role: &snapshot.role,
+            name: &snapshot.name,
+            state: &snapshot.state,
+            under_way: snapshot.under_way,
         })?,
-        false => format!("{role} {name} is {state}; calls under way: {under_way}"),
+        false => describe(snapshot),
     };
     Ok(output::result(&text)?)
 }

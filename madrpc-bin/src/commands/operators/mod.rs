@@ -8,7 +8,7 @@ pub(super) use drain::{drain, undrain};
 pub(super) use nodes::nodes;
 pub(super) use reload::reload;
 
-use crate::args::TlsArgs;
+use crate::args::OperatorArgs;
 use crate::exit::{Failure, Reason};
 use crate::identity;
 use madrpc_core::identity::Role;
@@ -21,17 +21,29 @@ use std::time::Duration;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client that asks as an operator.
-fn operator(address: &str, tls: &TlsArgs, timeout: Duration) -> Result<Client, Failure> {
-    let identity = identity::of_caller(tls, Role::Operator)?;
+fn operator(args: &OperatorArgs, timeout: Duration) -> Result<Client, Failure> {
+    let identity = identity::of_caller(&args.tls, Role::Operator)?;
     Ok(Client::new(&ClientConfig {
         connections: Some(1),
         timeout,
-        ..ClientConfig::with_identity(address, identity)
+        ..ClientConfig::with_identity(&args.address, identity)
     })?)
 }
 
 fn snapshot(client: &Client) -> Result<Snapshot, Failure> {
     Ok(client.call_blocking(STATS, &())?)
+}
+
+/// In words, whether a server takes new calls, and what it has left to do.
+fn describe(snapshot: &Snapshot) -> String {
+    let Snapshot {
+        role,
+        name,
+        state,
+        under_way,
+        ..
+    } = snapshot;
+    format!("{role} {name} is {state}; calls under way: {under_way}")
 }
 
 fn json(document: &impl Serialize) -> Result<String, Failure> {

@@ -1,7 +1,7 @@
 //! `madrpc nodes`: the nodes of an orchestrator, how each is, and what it has done.
 
-use super::{ANSWER_TIMEOUT, json, operator, snapshot};
-use crate::args::NodesArgs;
+use super::{ANSWER_TIMEOUT, describe, json, operator, snapshot};
+use crate::args::OperatorArgs;
 use crate::exit::Failure;
 use crate::output::{self, table::columns};
 use madrpc_core::stats::{Snapshot, Upstream};
@@ -41,8 +41,8 @@ struct Node<'a> {
     errors: u64,
 }
 
-pub(crate) fn nodes(args: &NodesArgs) -> Result<(), Failure> {
-    let client = operator(&args.address, &args.tls, ANSWER_TIMEOUT)?;
+pub(crate) fn nodes(args: &OperatorArgs) -> Result<(), Failure> {
+    let client = operator(args, ANSWER_TIMEOUT)?;
     let snapshot = snapshot(&client)?;
     client.close_blocking();
     let text = match args.json {
@@ -82,14 +82,7 @@ fn document(snapshot: &Snapshot) -> Document<'_> {
 }
 
 fn table(snapshot: &Snapshot) -> String {
-    let Snapshot {
-        role,
-        name,
-        state,
-        under_way,
-        ..
-    } = snapshot;
-    let head = format!("{role} {name} is {state}; calls under way: {under_way}");
+    let head = describe(snapshot);
     if snapshot.upstreams.is_empty() {
         return head;
     }

@@ -1,7 +1,7 @@
 //! `madrpc reload`: a server reads its script and its certificates anew.
 
 use super::{json, operator};
-use crate::args::ReloadArgs;
+use crate::args::OperatorArgs;
 use crate::exit::Failure;
 use crate::output;
 use madrpc_core::call::control::RELOAD;
@@ -18,8 +18,8 @@ struct Document<'a> {
     reloaded: &'a str,
 }
 
-pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Failure> {
-    let client = operator(&args.address, &args.tls, ANSWER_TIMEOUT)?;
+pub(crate) fn reload(args: &OperatorArgs) -> Result<(), Failure> {
+    let client = operator(args, ANSWER_TIMEOUT)?;
     let answer = client.call_blocking::<_, String>(RELOAD, &());
     client.close_blocking();
     let reloaded = answer?;

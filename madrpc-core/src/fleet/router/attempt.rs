@@ -173,6 +173,11 @@ impl Attempt {
         self.is_probe = is_probe;
     }
 
+    /// The last member that it was put on was never sent it: that was no try.
+    pub fn was_not_sent(&mut self) {
+        self.tries = self.tries.saturating_sub(1);
+    }
+
     #[inline]
     pub(super) fn function(&self) -> FunctionNumber {
         FunctionNumber(self.function)

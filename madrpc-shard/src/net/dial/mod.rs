@@ -139,6 +139,8 @@ struct Lost {
     why: CallError,
     /// How many of the session's small calls the server had taken, where it has said so.
     taken: Option<u64>,
+    /// The session never came about, so nothing was sent.
+    is_unsent: bool,
 }
 
 /// What is to be done at a time.
@@ -359,6 +361,11 @@ impl<T> Upstreams<T> {
                 .taken
                 .is_none_or(|taken| !was_sent_after(pending.sequence, taken));
             let target = lost.target;
+            if lost.is_unsent
+                && let Some(pending) = self.calls.get_mut(key)
+            {
+                pending.attempt.was_not_sent();
+            }
             if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;
                 if tries == ENDINGS_PER_TURN {

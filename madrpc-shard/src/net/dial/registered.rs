@@ -92,11 +92,10 @@ impl Registered {
         self.get(key)?.place
     }
 
-    /// Whether a node may have one more session: one certificate is that of few nodes, or it could have the calls of all.
-    fn has_room(&self, (certificate, instance): ServerId) -> bool {
-        let others = self.nodes.keys();
-        let others = others.filter(|(one, number)| *one == certificate && *number != instance);
-        self.nodes.contains_key(&(certificate, instance)) || others.count() < NODES_PER_CERTIFICATE
+    /// Whether one more node may have this certificate: it is that of few, or one could have the calls of all.
+    fn has_room(&self, (certificate, _): ServerId) -> bool {
+        let same = self.nodes.keys().filter(|(one, _)| *one == certificate);
+        same.count() < NODES_PER_CERTIFICATE
     }
 
     fn add(&mut self, session: SessionKey, server: ServerId, now: Instant) {
@@ -214,11 +213,9 @@ impl<T> Upstreams<T> {
             // How many shards it has is its own affair: the sessions are its to open.
             Header::Welcome { instance, .. } => {
                 let peer = callers.peer(session)?;
-                let server = (peer.fingerprint, instance);
-                let registered = &mut self.wires.registered;
-                if number.is_none() && peer.role == Some(Role::Node) && registered.has_room(server)
-                {
-                    registered.add(session, server, now);
+                if number.is_none() && peer.role == Some(Role::Node) {
+                    let server = (peer.fingerprint, instance);
+                    self.wires.registered.add(session, server, now);
                 }
                 None
             }
@@ -239,8 +236,11 @@ impl<T> Upstreams<T> {
         let Some(server) = self.wires.registered.get(key).map(|one| one.server) else {
             return;
         };
-        let known = self.wires.registered.nodes.get(&server).copied();
-        let target = known.unwrap_or_else(|| self.add_registered(server, address));
+        let target = match self.wires.registered.nodes.get(&server) {
+            Some(known) => *known,
+            None if self.wires.registered.has_room(server) => self.add_registered(server, address),
+            None => return,
+        };
         let links = &self.targets[target].links;
         let free = links.iter().position(|link| link.session().is_none());
         let link = match free {
@@ -280,8 +280,9 @@ impl<T> Upstreams<T> {
     }
 
     /// The nodes that have announced themselves since this was last asked.
-    pub(crate) fn take_joined(&mut self) -> Vec<(usize, String)> {
-        std::mem::take(&mut self.wires.registered.joined)
+    pub(crate) fn take_joined(&mut self) -> Option<Vec<(usize, String)>> {
+        let joined = &mut self.wires.registered.joined;
+        (!joined.is_empty()).then(|| std::mem::take(joined))
     }
 
     /// A session of a caller has ended, which may have been a node's.

@@ -46,6 +46,7 @@ impl<T> Upstreams<T> {
             target: place.target(),
             why: CallError::not_run(ErrorKind::Unavailable, format!("{address} is stopping")),
             taken: None,
+            is_unsent: false,
         });
     }
 
@@ -238,6 +239,7 @@ impl<T> Upstreams<T> {
                 target: place.target(),
                 why: why.clone(),
                 taken: link.taken,
+                is_unsent: !why.may_have_run,
             });
             // Those that come now are not sent at all.
             why.may_have_run = false;
@@ -259,6 +261,7 @@ impl<T> Upstreams<T> {
             target: place.target(),
             why,
             taken: None,
+            is_unsent: true,
         });
     }
 

@@ -6,7 +6,7 @@ use crate::net::dial::SESSIONS_MAX;
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::resolver::Resolver;
 use madrpc_core::balance::Backoff;
-use madrpc_core::call::CallError;
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{KEEP_ALIVE, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
@@ -208,8 +208,12 @@ fn is_silent(callers: &Endpoint, session: SessionKey, now: Instant) -> bool {
 /// Says once that an orchestrator cannot be reached.
 fn told(is_told: bool, front: &Addresses, why: &CallError) -> bool {
     if !is_told {
+        let needed = match why.kind {
+            ErrorKind::Unauthorized => "; it has to be an orchestrator of our authority",
+            _ => "",
+        };
         warn!(
-            "no session to orchestrator {front}, which is to have this node: {}; trying again, at most every {} s",
+            "no session to orchestrator {front}, which is to have this node: {}{needed}; trying again, at most every {} s",
             why.message,
             Duration::as_secs(&Backoff::LONGEST)
         );

@@ -147,7 +147,6 @@ impl<S: Service> Shard<S> {
 }
 
 /// A frame of a server has come on a session of a caller: of a node that announces itself, or has done so.
-#[cold]
 fn take_servers_frame<S: Service>(
     service: &mut S,
     io: &mut Io<'_, S>,
@@ -158,7 +157,9 @@ fn take_servers_frame<S: Service>(
         return;
     };
     let key = upstreams.on_callers_frame(io.callers, session, event, io.now);
-    service.on_targets(&upstreams.take_joined());
+    if let Some(joined) = upstreams.take_joined() {
+        service.on_targets(&joined);
+    }
     if let Some(key) = key
         && let Some((tag, target, outcome)) = upstreams.on_frame(key, event, io.now)
     {
