@@ -15,6 +15,7 @@
 use super::bill::Bill;
 use super::body::Body;
 use super::error::ErrorKind;
+use super::fast_header;
 use super::fields::Fields;
 use crate::limits::{FIELDS_MAX_BYTES, HEADER_MAX_BYTES};
 use serde::{Deserialize, Serialize};
@@ -173,20 +174,31 @@ pub fn write_head(out: &mut Vec<u8>, header: &Header<'_>, fields: Fields<'_>, bo
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX_BYTES]);
     // Appending to a Vec cannot fail, and a header holds nothing that postcard refuses.
-    let _ = postcard::serialize_with_flavor(header, Append(out));
+    if !fast_header::write(out, header) {
+        let _ = postcard::to_io(header, &mut *out);
+    }
     let mut mark = 0;
     if !fields.is_empty() {
-        let _ = postcard::serialize_with_flavor(fields.0, Append(out));
+        let _ = postcard::to_io(fields.0, &mut *out);
         mark = HAS_FIELDS;
     }
     let length = (out.len() - start - PREFIX_BYTES + body_bytes) as u32 | mark;
     out[start..start + PREFIX_BYTES].copy_from_slice(&length.to_le_bytes());
 }
 
+/// The header at the start of what follows the length, and what comes after it.
+#[inline]
+pub(crate) fn header(content: &[u8]) -> postcard::Result<(Header<'_>, &[u8])> {
+    match fast_header::read(content) {
+        Some(read) => Ok(read),
+        None => postcard::take_from_bytes(content),
+    }
+}
+
 /// A frame out of all of its bytes, or the first of them.
 fn parse(frame: &[u8]) -> Result<Frame<'_>, FrameError> {
     let content = frame.get(PREFIX_BYTES..).unwrap_or_default();
-    match postcard::take_from_bytes::<Header<'_>>(content) {
+    match header(content) {
         Ok((header, rest)) => {
             let (fields, body) = split_fields(frame, rest)?;
             Ok(Frame {
@@ -277,52 +289,9 @@ pub fn read(input: &[u8], limit: usize) -> Result<Option<(Frame<'_>, usize)>, Fr
 pub fn read_header(input: &[u8]) -> Result<Header<'_>, FrameError> {
     let input = &input[..input.len().min(PREFIX_BYTES + HEADER_MAX_BYTES)];
     let content = input.get(PREFIX_BYTES..).unwrap_or_default();
-    match postcard::take_from_bytes(content) {
+    match header(content) {
         Ok((header, _)) => Ok(header),
         Err(_) => unknown(content).map(|frame| frame.header),
-    }
-}
-
-/// A postcard sink at the end of a buffer.
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl Append<'_> {
-    /// Appends `N` bytes, which are all there are.
-    #[inline]
-    fn put<const N: usize>(&mut self, bytes: &[u8]) {
-        if let Some(bytes) = bytes.first_chunk::<N>() {
-            self.0.extend_from_slice(bytes);
-        }
-    }
-}
-
-impl postcard::ser_flavors::Flavor for Append<'_> {
-    type Output = ();
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // Most are numbers and short names, and to call for a copy of so few bytes takes longer than the copy.
-        match bytes.len() {
-            1 => self.put::<1>(bytes),
-            2 => self.put::<2>(bytes),
-            3 => self.put::<3>(bytes),
-            4 => self.put::<4>(bytes),
-            5 => self.put::<5>(bytes),
-            6 => self.put::<6>(bytes),
-            7 => self.put::<7>(bytes),
-            8 => self.put::<8>(bytes),
-            _ => self.0.extend_from_slice(bytes),
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 

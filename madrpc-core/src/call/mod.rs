@@ -8,6 +8,7 @@ mod announcement;
 mod bill;
 mod body;
 mod error;
+pub(crate) mod fast_header;
 mod fields;
 mod trace;
 

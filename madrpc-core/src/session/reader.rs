@@ -41,6 +41,15 @@ impl Default for FrameBuffer {
     }
 }
 
+impl FrameBuffer {
+    /// Whether the frame that was found had a stream of its own: nobody counts its bytes any more.
+    #[must_use]
+    #[inline]
+    pub const fn is_body(&self) -> bool {
+        !matches!(self.found.kind, FoundKind::Nothing | FoundKind::Inline)
+    }
+}
+
 /// Where in the buffer the next frame is. Plain numbers, and no enum: the pieces of that are copied in odd sizes, for each
 /// of which the processor waits, and this is done for every frame.
 #[derive(Clone, Copy)]
@@ -249,7 +258,7 @@ impl Reader {
         let whole = content;
         let content = &whole[frame::PREFIX_BYTES..];
         // Straight into what is handed out: each time that a header is moved, the processor waits for its pieces.
-        match postcard::take_from_bytes::<Header<'b>>(content) {
+        match frame::header(content) {
             Ok((header, rest)) => {
                 let (fields, body) = match frame::split_fields(whole, rest) {
                     Ok(split) => split,

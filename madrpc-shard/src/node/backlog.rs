@@ -124,11 +124,17 @@ fn over_after(load: Load, cost: Cost) -> f32 {
 
 impl Node {
     /// Why this call, which has just come, is not taken, where it would be over too late.
+    #[inline]
     pub(super) fn too_late(&self, ticket: &Ticket, now: Instant) -> Option<CallError> {
         let load = self.calls.rows.load(ticket.caller);
-        if load.all_us == 0 || ticket.depth > 0 || ticket.lacks_slot_of().is_some() {
-            return None;
+        match load.all_us == 0 || ticket.depth > 0 || ticket.lacks_slot_of().is_some() {
+            true => None,
+            false => self.over_too_late(ticket, load, now),
         }
+    }
+
+    #[inline(never)]
+    fn over_too_late(&self, ticket: &Ticket, load: Load, now: Instant) -> Option<CallError> {
         let us = over_after(load, ticket.function.cost.get());
         let over = self.rate.time_for(us);
         let left = ticket.deadline.saturating_duration_since(now);

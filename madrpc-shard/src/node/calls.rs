@@ -320,7 +320,7 @@ impl Calls {
         }
         let longest = self.longest[usize::from(row == Row::Children)]?;
         let own = self.rows.of(caller);
-        if self.rows.of(longest).waiting(row) <= own.waiting(row) + own.held + 1 {
+        if self.rows.of(longest).waiting(row) <= own.waiting(row) + own.in_row(Row::Held) + 1 {
             return None;
         }
         let (key, _) = self.rows.back(row, longest)?;

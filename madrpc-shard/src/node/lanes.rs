@@ -180,8 +180,9 @@ impl Lanes {
     pub(super) fn has_part(&self, own: Counts, depth: u8) -> bool {
         let of = |part: usize| part - (part >> (depth.min(DEPTHS_APART) + 2));
         let lanes = PART_OF_FREE * self.max.saturating_sub(self.in_use);
-        own.lanes < of(lanes)
-            && (own.lanes <= 1 || own.memory <= of(self.part_of_bytes()))
+        let own_lanes = own.lanes();
+        own_lanes < of(lanes)
+            && (own_lanes <= 1 || own.memory <= of(self.part_of_bytes()))
             && !self.is_beyond_part(own)
     }
 
@@ -194,7 +195,7 @@ impl Lanes {
     pub(super) fn is_beyond_part(&self, own: Counts) -> bool {
         // One call alone may have all but what is kept for others.
         own.memory > self.part_of_bytes()
-            && (own.lanes > 1 || self.bytes + self.kept() * self.cost > self.bytes_max)
+            && (own.lanes() > 1 || self.bytes + self.kept() * self.cost > self.bytes_max)
     }
 
     /// Whether all take more than a quarter of what they may.

@@ -81,7 +81,7 @@ impl Node {
     ) -> bool {
         let running = match self.lanes.has_part(counts, 0) {
             true => self.calls.rows.running(),
-            false => counts.running,
+            false => counts.running(),
         };
         let wait = match row {
             Row::Children => STARVED_CHILD_MAX,
@@ -103,7 +103,7 @@ impl Node {
                 continue;
             }
             let is_hopeless = io.now >= running.waits_since + STARVED_MAX;
-            if !is_hopeless || counts.running > 0 || self.lanes.has_retired() {
+            if !is_hopeless || counts.running() > 0 || self.lanes.has_retired() {
                 // Behind it may be another caller's, who has a part left.
                 self.calls.starve(key);
             } else if let Some(running) = self.calls.running_mut(key) {

@@ -101,6 +101,7 @@ impl CallerMeters {
 
 impl Node {
     /// Why this call is not taken, where its caller or its function has had too many.
+    #[inline]
     pub(super) fn over_rate(
         &self,
         ticket: &Ticket,
@@ -108,9 +109,20 @@ impl Node {
         now: Instant,
     ) -> Option<CallError> {
         let is_metered = self.caller_rate.is_some() && ticket.depth == 0;
-        if !is_metered && ticket.function.rate.is_none() {
-            return None;
+        match is_metered || ticket.function.rate.is_some() {
+            true => self.meter(ticket, is_metered, io, now),
+            false => None,
         }
+    }
+
+    #[inline(never)]
+    fn meter(
+        &self,
+        ticket: &Ticket,
+        is_metered: bool,
+        io: &Io<'_, Self>,
+        now: Instant,
+    ) -> Option<CallError> {
         let now_ns = now.saturating_duration_since(self.started).as_nanos() as u64;
         if is_metered
             && let Some((rate, meters)) = &self.caller_rate

@@ -42,45 +42,14 @@ impl Row {
             Self::Held | Self::Waiting | Self::Ending | Self::Starved | Self::Limited => false,
         }
     }
-
-    /// What a call in it counts for.
-    fn counts(self) -> Counts {
-        let mut counts = Counts::default();
-        match self {
-            Self::Queue => counts.queued = 1,
-            Self::Children => counts.children = 1,
-            Self::Held => counts.held = 1,
-            Self::Limited => counts.limited = 1,
-            Self::Young => (counts.young, counts.running, counts.lanes) = (1, 1, 1),
-            Self::YoungChildren => {
-                (counts.young_children, counts.running, counts.lanes) = (1, 1, 1);
-            }
-            Self::Old | Self::Ending => (counts.running, counts.lanes) = (1, 1),
-            Self::Waiting | Self::Starved => counts.lanes = 1,
-        }
-        counts
-    }
 }
 
 /// What one caller has, but for calls in their first slice, which are in no row.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Calls that wait for a lane, and calls of calls that do.
-    pub(super) queued: usize,
-    pub(super) children: usize,
-    /// Calls that wait until it reads its replies, or their families hold less.
-    pub(super) held: usize,
-    /// Calls that wait for slots of their functions.
-    pub(super) limited: usize,
-    /// Calls that want the core and have had it for few slices.
-    pub(super) young: usize,
-    /// The same, of calls of calls.
-    pub(super) young_children: usize,
-    /// Calls that have a lane and want the core.
-    pub(super) running: usize,
-    /// Calls that have a lane.
-    pub(super) lanes: usize,
-    /// Bytes that those lanes take.
+    /// Calls in each row.
+    in_row: [u32; ROWS],
+    /// Bytes that its lanes take.
     pub(super) memory: usize,
     /// Bytes of calls of calls that wait for a lane.
     pub(super) children_bytes: usize,
@@ -100,19 +69,39 @@ pub(super) struct Load {
 }
 
 impl Counts {
+    /// Calls in this row.
+    #[inline]
+    pub(super) fn in_row(&self, row: Row) -> usize {
+        self.in_row[row as usize] as usize
+    }
+
+    /// Calls that have a lane and want the core.
+    #[inline]
+    pub(super) fn running(&self) -> usize {
+        let running = [Row::Young, Row::YoungChildren, Row::Old, Row::Ending];
+        running.into_iter().map(|row| self.in_row(row)).sum()
+    }
+
+    /// Calls that have a lane.
+    #[inline]
+    pub(super) fn lanes(&self) -> usize {
+        self.running() + self.in_row(Row::Waiting) + self.in_row(Row::Starved)
+    }
+
     /// Calls of this row's kind that have a lane and have had the core for few slices.
+    #[inline]
     pub(super) fn young_of(&self, row: Row) -> usize {
-        match row {
-            Row::Children => self.young_children,
-            _ => self.young,
-        }
+        self.in_row(match row {
+            Row::Children => Row::YoungChildren,
+            _ => Row::Young,
+        })
     }
 
     /// Calls in the queue, or calls of calls.
+    #[inline]
     pub(super) fn waiting(&self, row: Row) -> usize {
         match row {
-            Row::Queue => self.queued,
-            Row::Children => self.children,
+            Row::Queue | Row::Children => self.in_row(row),
             _ => 0,
         }
     }
@@ -359,52 +348,36 @@ impl<T> Rows<T> {
 
     fn note_in(&mut self, row: Row, account: AccountKey, expected_us: u32) -> ListKey {
         self.lengths[row as usize] += 1;
-        let common = (row as usize).checked_sub(OWN_ROWS);
-        let common = common.map(|common| self.common[common]);
+        let caller = self.caller(account);
+        caller.counts.in_row[row as usize] += 1;
         if row.wants_core() && expected_us > 0 {
-            self.expected_us += u64::from(expected_us);
-            let expected = &mut self.caller(account).counts.expected_us;
+            let expected = &mut caller.counts.expected_us;
             let is_first = *expected == 0;
             *expected += u64::from(expected_us);
+            self.expected_us += u64::from(expected_us);
             self.expected_of += usize::from(is_first);
         }
-        let caller = self.caller(account);
-        let (counts, one) = (&mut caller.counts, row.counts());
-        counts.queued += one.queued;
-        counts.children += one.children;
-        counts.held += one.held;
-        counts.limited += one.limited;
-        counts.young += one.young;
-        counts.young_children += one.young_children;
-        counts.running += one.running;
-        counts.lanes += one.lanes;
-        let list = common.unwrap_or_else(|| caller.own[row as usize]);
         match row {
             Row::Queue | Row::Children => self.queues.add(account.place()),
             Row::Young | Row::YoungChildren | Row::Old => self.runners.add(account.place()),
             Row::Held | Row::Waiting | Row::Ending | Row::Starved | Row::Limited => {}
         }
-        list
+        match (row as usize).checked_sub(OWN_ROWS) {
+            Some(common) => self.common[common],
+            None => self.callers[account.place()].own[row as usize],
+        }
     }
 
     fn note_out(&mut self, row: Row, account: AccountKey, expected_us: u32) {
         self.lengths[row as usize] -= 1;
+        let counts = &mut self.caller(account).counts;
+        counts.in_row[row as usize] -= 1;
         if row.wants_core() && expected_us > 0 {
+            counts.expected_us -= u64::from(expected_us);
+            let is_last = counts.expected_us == 0;
             self.expected_us -= u64::from(expected_us);
-            let expected = &mut self.caller(account).counts.expected_us;
-            *expected -= u64::from(expected_us);
-            let is_last = *expected == 0;
             self.expected_of -= usize::from(is_last);
         }
-        let (counts, one) = (&mut self.caller(account).counts, row.counts());
-        counts.queued -= one.queued;
-        counts.children -= one.children;
-        counts.held -= one.held;
-        counts.limited -= one.limited;
-        counts.young -= one.young;
-        counts.young_children -= one.young_children;
-        counts.running -= one.running;
-        counts.lanes -= one.lanes;
     }
 }
 
@@ -419,10 +392,8 @@ impl<T> Rows<T> {
         let callers = &self.callers;
         let next = self.queues.next(
             |place| {
-                let Counts {
-                    queued, children, ..
-                } = callers[place].counts;
-                queued + children > 0
+                let counts = &callers[place].counts;
+                counts.in_row(Row::Queue) + counts.in_row(Row::Children) > 0
             },
             |place| is_ahead(callers[place].account),
         );

@@ -40,7 +40,7 @@ impl Node {
     ) -> Option<Claimed> {
         let may_run = self.lanes.has_part(counts, depth);
         let is_child = row == Row::Children;
-        let is_modest = !is_ahead && counts.lanes < self.pool;
+        let is_modest = !is_ahead && counts.lanes() < self.pool;
         let is_left = may_run && (is_modest || self.lanes.has_spare(is_child));
         let lane = is_left
             .then(|| self.lanes.take(function.isolate))
@@ -238,7 +238,7 @@ impl Node {
         let error = format!(
             "{} calls of this caller wait in lanes of shard {} of {}, which hold {} MiB; it has no part left of the memory for \
              lanes (half of the shard's part of --memory-max)",
-            counts.lanes,
+            counts.lanes(),
             self.shard,
             self.name,
             counts.memory >> 20
@@ -248,7 +248,7 @@ impl Node {
 
     /// Why there is no lane for a call of a caller who has a part left.
     fn all_have_calls(&self, counts: Counts) -> CallError {
-        if counts.lanes > 0 {
+        if counts.lanes() > 0 {
             return self.too_many_wait(counts);
         }
         let error = format!(

@@ -1,6 +1,6 @@
 //! Which session the next call takes.
 
-use super::links::Place;
+use super::links::{Keep, Place};
 use super::request::Request;
 use super::unreachable::why_none;
 use super::{Upstreams, is_large};
@@ -18,7 +18,9 @@ impl<T> Upstreams<T> {
         now: Instant,
         request: &Request<'_>,
     ) -> Result<(Place, SessionKey), CallError> {
-        self.dial(now);
+        if self.keep != Keep::Always || self.router.is_cut_off() {
+            self.dial(now);
+        }
         // Where there is none at all, the next that can be dialled has to do.
         while self.router.is_cut_off()
             && let Some(place) = self.due.pop_front()

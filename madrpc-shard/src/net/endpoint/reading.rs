@@ -74,7 +74,7 @@ impl Sessions {
                     let found = entry.session.advance(buffer);
                     // At once, and not when it is settled: the sessions after it are to see what it holds. So is the caller's
                     // whom a body is handed out for: it is held no longer.
-                    if !found || !is_server && entry.own_bytes() > 0 {
+                    if !found || !is_server && buffer.is_body() {
                         entry
                             .held
                             .set(SESSION_COST_BYTES + entry.session.held_bytes());
