@@ -23,17 +23,15 @@ pub(crate) struct ServeArguments {
     /// Where the authority and the installed Node.js package are
     #[arg(long)]
     pub(crate) dir: PathBuf,
-    /// The node behind an orchestrator
+    /// A node behind an orchestrator
     #[arg(long)]
-    pub(crate) upstream: Option<SocketAddr>,
-}
-
-impl ServeArguments {
-    /// The node behind this orchestrator.
-    pub(crate) fn upstream(&self) -> Outcome<SocketAddr> {
-        self.upstream
-            .ok_or_else(|| "--upstream is missing: the node's address".into())
-    }
+    pub(crate) upstream: Vec<SocketAddr>,
+    /// How an orchestrator chooses among its nodes
+    #[arg(long, default_value = "round-robin")]
+    pub(crate) balance: String,
+    /// How many times it does what is asked
+    #[arg(long, default_value_t = 1)]
+    pub(crate) slowdown: u32,
 }
 
 /// A server under way; dropping it ends it.
@@ -43,19 +41,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it serves.
+    /// Starts a server with these arguments more, and waits until it serves.
     pub(crate) fn start(
         system: System,
         core: usize,
         dir: &Path,
-        upstream: Option<SocketAddr>,
+        arguments: &[String],
     ) -> Outcome<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", system.name(), "--core", &core.to_string(), "--dir"]);
-        command.arg(dir);
-        if let Some(upstream) = upstream {
-            command.args(["--upstream", &upstream.to_string()]);
-        }
+        command.arg(dir).args(arguments);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -7,8 +7,18 @@ use std::time::{Duration, Instant};
 /// The text of the functions that every system runs.
 pub(crate) const FUNCTIONS: &str = include_str!("../functions.js");
 
+/// The text of the functions of a server that does everything so many times.
+pub(crate) fn functions(slowdown: u32) -> String {
+    match slowdown {
+        1 => FUNCTIONS.into(),
+        _ => format!(
+            "{FUNCTIONS}\nconst once = compute;\ncompute = rounds => {{\n  let x;\n  for (let i = 0; i < {slowdown}; i++) x = once(rounds);\n  return x;\n}};\n"
+        ),
+    }
+}
+
 /// The longest latency that is told apart: a minute, in microseconds.
-const LATENCY_MAX_US: u64 = 60_000_000;
+pub(crate) const LATENCY_MAX_US: u64 = 60_000_000;
 
 /// One of the functions, with the arguments it is called with and the result it has to give, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,11 @@
 //! madrpc itself: a node of one shard, and an orchestrator of one shard in front of it.
 
 use crate::child::{self, ServeArguments};
-use crate::figures::{FUNCTIONS, Figure, Load, Work};
+use crate::figures::{Figure, Load, Work, functions};
+use crate::fleet::{FleetCaller, TIMEOUT};
 use crate::identity::identity;
 use crate::outcome::Outcome;
+use madrpc_core::fleet::Balance;
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
@@ -24,8 +26,9 @@ fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
 }
 
 pub(crate) fn serve_node(serve: &ServeArguments) -> Outcome<()> {
+    let functions = functions(serve.slowdown);
     let source = format!(
-        "{FUNCTIONS}\nmadrpc.register('echo', echo);\nmadrpc.register('compute', compute);\n"
+        "{functions}\nmadrpc.register('echo', echo);\nmadrpc.register('compute', compute);\n"
     );
     let script = Script::new("functions.js", source.as_str());
     let config = config(serve, Role::Node)?;
@@ -35,7 +38,10 @@ pub(crate) fn serve_node(serve: &ServeArguments) -> Outcome<()> {
 }
 
 pub(crate) fn serve_orchestrator(serve: &ServeArguments) -> Outcome<()> {
-    let server = Server::orchestrator(&config(serve, Role::Orchestrator)?, &[serve.upstream()?])?;
+    let mut config = config(serve, Role::Orchestrator)?;
+    config.routing.balance = Balance::of_name(&serve.balance)
+        .ok_or_else(|| format!("--balance {}: there is none", serve.balance))?;
+    let server = Server::orchestrator(&config, &serve.upstream)?;
     child::ready(server.address())?;
     child::serve_forever()
 }
@@ -50,6 +56,32 @@ pub(crate) fn check(address: SocketAddr, dir: &Path, work: &Work) -> Outcome<()>
     let client = Client::new(&config)?;
     let reply = client.prepare(work.function).send_blocking(args(work)?)?;
     work.check(&to_json(&reply.result))
+}
+
+/// A caller of a fleet behind an orchestrator.
+pub(crate) struct Fleet {
+    client: Client,
+    function: &'static str,
+    args: Value,
+}
+
+impl Fleet {
+    pub(crate) fn connect(address: SocketAddr, dir: &Path, work: &Work) -> Outcome<Self> {
+        let identity = identity(dir, Role::Client)?;
+        let config = ClientConfig::with_identity(&address.to_string(), identity);
+        Ok(Self {
+            client: Client::new(&config)?,
+            function: work.function,
+            args: args(work)?,
+        })
+    }
+}
+
+impl FleetCaller for Fleet {
+    async fn call(&self) -> Outcome<String> {
+        let call = self.client.prepare(self.function).timeout(TIMEOUT);
+        Ok(to_json(&call.send(self.args.clone()).await?.result))
+    }
 }
 
 pub(crate) fn measure(

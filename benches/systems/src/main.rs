@@ -14,12 +14,14 @@ mod child;
 mod cores;
 mod dispatch;
 mod figures;
+mod fleet;
 mod identity;
 mod madrpc;
 mod outcome;
 mod peers;
 mod report;
 mod run;
+mod slow_node;
 mod system;
 
 use child::ServeArguments;

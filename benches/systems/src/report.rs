@@ -1,6 +1,7 @@
 //! The report: medians, ratios and targets, in Markdown.
 
 use crate::figures::{Figure, Work};
+use crate::fleet::{CALLS_PER_S, Fleet, FleetFigure, SLOWDOWN, TIMEOUT};
 use crate::system::System;
 use madrpc_benches::{machine, number};
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ pub(crate) struct Setting {
     pub(crate) rounds: usize,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
+    /// How long a fleet is measured.
+    pub(crate) fleet_duration: Duration,
     pub(crate) works: Vec<Work>,
     pub(crate) server_core: usize,
     pub(crate) load_core: usize,
@@ -27,6 +30,7 @@ pub(crate) struct Results {
     pub(crate) skipped: Vec<(System, String)>,
     figures: BTreeMap<(System, &'static str, usize), Vec<Figure>>,
     scripts: BTreeMap<&'static str, Vec<f64>>,
+    fleets: BTreeMap<Fleet, Vec<FleetFigure>>,
 }
 
 /// Getters and what fills it.
@@ -38,12 +42,17 @@ impl Results {
             skipped: Vec::new(),
             figures: BTreeMap::new(),
             scripts: BTreeMap::new(),
+            fleets: BTreeMap::new(),
         }
     }
 
     pub(crate) fn add(&mut self, system: System, work: &Work, concurrency: usize, figure: Figure) {
         let key = (system, work.function, concurrency);
         self.figures.entry(key).or_default().push(figure);
+    }
+
+    pub(crate) fn add_fleet(&mut self, fleet: Fleet, figure: FleetFigure) {
+        self.fleets.entry(fleet).or_default().push(figure);
     }
 
     pub(crate) fn add_script(&mut self, work: &Work, calls_per_s: f64) {
@@ -146,7 +155,38 @@ impl Results {
         for work in &setting.works {
             self.write_work(out, work)?;
         }
+        self.write_fleets(out)?;
         self.write_systems(out)
+    }
+
+    fn write_fleets(&self, out: &mut String) -> std::fmt::Result {
+        if self.fleets.is_empty() {
+            return Ok(());
+        }
+        writeln!(
+            out,
+            "## One of three nodes {SLOWDOWN} × slower\n\n{CALLS_PER_S} calls/s of `compute`, which takes the others a millisecond, for {:?}, whether \
+             the last are over or not; a third of them is three times what the slow one can. The row is the round of middle p99; a call of {TIMEOUT:?} \
+             has failed.\n\n| | p50 | p90 | p99 | failed |\n|---|---|---|---|---|",
+            self.setting.fleet_duration
+        )?;
+        for (fleet, rounds) in &self.fleets {
+            let mut rounds = rounds.clone();
+            rounds.sort_by_key(|round| round.p99_us);
+            if let Some(middle) = rounds.get(rounds.len() / 2) {
+                let ms = |us: u64| format!("{:.1} ms", us as f64 / 1000.0);
+                writeln!(
+                    out,
+                    "| {} | {} | {} | {} | {:.1} % |",
+                    fleet.title(),
+                    ms(middle.p50_us),
+                    ms(middle.p90_us),
+                    ms(middle.p99_us),
+                    middle.failed_percent
+                )?;
+            }
+        }
+        writeln!(out)
     }
 
     fn write_targets(&self, out: &mut String) -> std::fmt::Result {

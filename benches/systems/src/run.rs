@@ -4,9 +4,11 @@ use crate::ceiling::script;
 use crate::child::Server;
 use crate::dispatch::{self, Site};
 use crate::figures::{Load, Work};
+use crate::fleet::Fleet;
 use crate::outcome::Outcome;
 use crate::peers::node;
 use crate::report::{Results, Setting};
+use crate::slow_node;
 use crate::system::System;
 use crate::{chart, cores};
 use std::fs;
@@ -64,6 +66,25 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
         }
     }
     drop(servers);
+    for round in 1..=setting.rounds {
+        for fleet in Fleet::ALL {
+            if !arguments.only.is_empty() && !arguments.only.contains(&fleet.system()) {
+                continue;
+            }
+            let Some(work) = setting.works.iter().find(|work| work.function == "compute") else {
+                continue;
+            };
+            let figure = slow_node::measure(fleet, &setting, work, dir.path())
+                .map_err(|error| format!("a fleet with a slow node, {}: {error}", fleet.title()))?;
+            eprintln!(
+                "round {round} of {}: a slow node of three, {}: p99 {} ms",
+                setting.rounds,
+                fleet.title(),
+                figure.p99_us / 1000
+            );
+            results.add_fleet(fleet, figure);
+        }
+    }
     let text = results.markdown();
     println!("{text}");
     let (report, drawing) = (
@@ -83,6 +104,7 @@ fn setting(quick: bool, server_core: usize, load_core: usize) -> Outcome<Setting
         rounds: turns,
         warm_up: Duration::from_millis(500.min(ms / 2)),
         duration: Duration::from_millis(ms),
+        fleet_duration: Duration::from_millis(4 * ms),
         works: vec![Work::echo(), Work::compute(rounds)],
         server_core,
         load_core,
@@ -136,7 +158,9 @@ fn start(
             true => (load_core, node),
             false => (server_core, None),
         };
-        servers.push((system, Server::start(system, core, dir, upstream)?));
+        let upstream = upstream.map(|address| format!("--upstream={address}"));
+        let arguments: Vec<_> = upstream.into_iter().collect();
+        servers.push((system, Server::start(system, core, dir, &arguments)?));
     }
     Ok(servers)
 }

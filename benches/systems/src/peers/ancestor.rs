@@ -7,7 +7,7 @@ use super::closed_loop::{self, Caller};
 use super::pool::Pool;
 use crate::child::{self, ServeArguments};
 use crate::cores;
-use crate::figures::{Figure, Load, Work};
+use crate::figures::{FUNCTIONS, Figure, Load, Work};
 use crate::identity::identity;
 use crate::outcome::Outcome;
 use madrpc_core::identity::{Identity, Role, SERVER_NAME_ANY};
@@ -80,7 +80,7 @@ pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
     cores::pin(serve.core)?;
     use_ring();
     let config = server_config(&identity(&serve.dir, Role::Node)?)?;
-    let pool = Pool::new()?;
+    let pool = Pool::new(FUNCTIONS)?;
     super::server_runtime(Builder::new_multi_thread())?.block_on(async {
         let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 0).into())?;
         child::ready(endpoint.local_addr()?)?;

@@ -4,15 +4,23 @@ use super::closed_loop::{self, Caller};
 use super::pool::Pool;
 use crate::child::{self, ServeArguments};
 use crate::cores;
-use crate::figures::{Figure, Load, Work};
+use crate::figures::{Figure, Load, Work, functions};
+use crate::fleet::FleetCaller;
 use crate::outcome::Outcome;
 use generated::functions_client::FunctionsClient;
 use generated::functions_server::{Functions, FunctionsServer};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Server};
+use tower::balance::p2c::Balance;
+use tower::buffer::Buffer;
+use tower::discover::ServiceList;
+use tower::load::{CompleteOnResponse, PeakEwma};
 
 mod generated {
     #![allow(unused_qualifications, unreachable_pub, reason = "generated")]
@@ -55,7 +63,7 @@ impl Functions for Service {
 
 pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
     cores::pin(serve.core)?;
-    let service = FunctionsServer::new(Service(Pool::new()?));
+    let service = FunctionsServer::new(Service(Pool::new(&functions(serve.slowdown))?));
     super::server_runtime(Builder::new_current_thread())?.block_on(async {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into())?.with_nodelay(Some(true));
         child::ready(incoming.local_addr()?)?;
@@ -66,6 +74,56 @@ pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
             .await?;
         Ok(())
     })
+}
+
+/// A caller of several servers, of which the better of two by chance gets each call, by the moving average of how long calls
+/// take there and how many are under way (tower's `PeakEwma`).
+pub(crate) struct Balanced {
+    client: FunctionsClient<Buffer<http::Request<Body>, BalancedFuture>>,
+    request: Request,
+}
+
+/// A server that is one of those.
+type Member = PeakEwma<Channel>;
+type Members = ServiceList<Vec<Member>>;
+type BalancedFuture =
+    <Balance<Members, http::Request<Body>> as tower::Service<http::Request<Body>>>::Future;
+
+/// What a call is taken to last at a server that none has come from, and how long the average remembers.
+const FIRST_GUESS: Duration = Duration::from_millis(1);
+const DECAY: Duration = Duration::from_secs(10);
+
+impl Balanced {
+    pub(crate) async fn connect(addresses: &[SocketAddr], work: &Work) -> Outcome<Self> {
+        let mut members = Vec::new();
+        for address in addresses {
+            let endpoint = Channel::from_shared(format!("http://{address}"))?;
+            let channel = endpoint.tcp_nodelay(true).connect().await?;
+            let decay_ns = DECAY.as_nanos() as f64;
+            let complete = CompleteOnResponse::default();
+            members.push(PeakEwma::new(channel, FIRST_GUESS, decay_ns, complete));
+        }
+        let (service, worker) = Buffer::pair(Balance::new(ServiceList::new(members)), 1024);
+        tokio::spawn(worker);
+        Ok(Self {
+            client: FunctionsClient::new(service),
+            request: request(work),
+        })
+    }
+}
+
+impl FleetCaller for Balanced {
+    async fn call(&self) -> Outcome<String> {
+        let response = self.client.clone().call(self.request.clone()).await?;
+        Ok(response.into_inner().result)
+    }
+}
+
+fn request(work: &Work) -> Request {
+    Request {
+        function: work.function.into(),
+        args: work.args.clone().into_bytes(),
+    }
 }
 
 struct GrpcCaller {
@@ -86,10 +144,7 @@ pub(crate) fn measure(
     work: &Work,
     load: &Load,
 ) -> Outcome<Figure> {
-    let request = Request {
-        function: work.function.into(),
-        args: work.args.clone().into_bytes(),
-    };
+    let request = request(work);
     closed_loop::run(core, work, load, async move |callers| {
         let endpoint = Channel::from_shared(format!("http://{address}"))?;
         let channel = endpoint.tcp_nodelay(true).connect().await?;

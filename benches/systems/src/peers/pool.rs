@@ -5,7 +5,6 @@
     reason = "the mutex is what is measured here"
 )]
 
-use crate::figures::FUNCTIONS;
 use crate::outcome::Outcome;
 use rquickjs::{Context, Function, Runtime, Value};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -28,8 +27,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new() -> Outcome<Self> {
-        let engines: Outcome<Vec<_>> = (0..SIZE).map(|_| Ok(Mutex::new(Engine::new()?))).collect();
+    /// Contexts that have these functions.
+    pub(super) fn new(functions: &str) -> Outcome<Self> {
+        let engine = |_| Ok(Mutex::new(Engine::new(functions)?));
+        let engines: Outcome<Vec<_>> = (0..SIZE).map(engine).collect();
         Ok(Self {
             engines: engines?.into(),
             next: Arc::default(),
@@ -51,11 +52,11 @@ impl Pool {
 }
 
 impl Engine {
-    fn new() -> Outcome<Self> {
+    fn new(functions: &str) -> Outcome<Self> {
         let runtime = Runtime::new()?;
         runtime.set_max_stack_size(0);
         let context = Context::full(&runtime)?;
-        context.with(|context| context.eval::<(), _>(FUNCTIONS))?;
+        context.with(|context| context.eval::<(), _>(functions))?;
         Ok(Self(context))
     }
 
