@@ -166,8 +166,8 @@ impl Results {
         writeln!(
             out,
             "## One of three nodes {SLOWDOWN} × slower\n\n{CALLS_PER_S} calls/s of `compute`, which takes the others a millisecond, for {:?}, whether \
-             the last are over or not; a third of them is three times what the slow one can. The row is the round of middle p99; a call of {TIMEOUT:?} \
-             has failed.\n\n| | p50 | p90 | p99 | failed |\n|---|---|---|---|---|",
+             the last are over or not; a third of them is three times what the slow one can. The row is the round of middle p99; a call that is not \
+             over by then has failed and counts as {TIMEOUT:?}.\n\n| | p50 | p90 | p99 | failed |\n|---|---|---|---|---|",
             self.setting.fleet_duration
         )?;
         for (fleet, rounds) in &self.fleets {

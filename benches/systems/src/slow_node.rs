@@ -98,14 +98,18 @@ fn run<C: FleetCaller>(
                 if at < warm {
                     return Outcome::Ok(());
                 }
-                match result {
+                let took = match result {
                     Ok(Ok(result)) => {
                         work.check(&result)?;
-                        let us = (begun + at).elapsed().as_micros() as u64;
-                        latency.borrow_mut().saturating_record(us.max(1));
+                        (begun + at).elapsed()
                     }
-                    Ok(Err(_)) | Err(_) => *failed.borrow_mut() += 1,
-                }
+                    Ok(Err(_)) | Err(_) => {
+                        *failed.borrow_mut() += 1;
+                        TIMEOUT
+                    }
+                };
+                let us = took.as_micros() as u64;
+                latency.borrow_mut().saturating_record(us.max(1));
                 Ok(())
             }));
         }
@@ -121,7 +125,7 @@ fn run<C: FleetCaller>(
             p50_us: latency.value_at_quantile(0.5),
             p90_us: latency.value_at_quantile(0.9),
             p99_us: latency.value_at_quantile(0.99),
-            failed_percent: 100.0 * failed as f64 / (failed + latency.len()) as f64,
+            failed_percent: 100.0 * failed as f64 / latency.len() as f64,
         })
     })
 }

@@ -21,6 +21,26 @@ of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else ~/.lo
 `madrpc tls issue` has written works there too.";
 
 /// Of `madrpc call`.
+pub(crate) const MAP: &str = "\
+Stdin has a JSON value on each line, the argument of a call; blank lines are skipped. Without --keep-going the first line that
+fails ends it: no further calls are begun, those under way end.
+
+With --checkpoint a run that was ended, by a signal, kill -9 or a failed line, goes on where it was, when it is started again in the
+same way: results are neither missing nor there twice. Calls that had been under way are made again.
+
+Exit codes:
+  0  each line has its result
+  2  wrong usage, or files that do not fit the checkpoint
+  3  a line failed: the function threw
+  4  a line failed: there is no such function
+  5  a line failed: the deadline passed
+  6  a line failed: nobody to run the call for as long as --retry-for says
+  1  anything else; a signal
+
+Example:
+  seq 1000000 | madrpc map 127.0.0.1:8080 square -o squares.ndjson \\
+    --keep-going --errors failed.ndjson --checkpoint squares.state";
+
 pub(crate) const CALL: &str = "\
 Exit codes:
   0  the function returned; its result is on stdout as JSON

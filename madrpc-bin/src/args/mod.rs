@@ -8,6 +8,7 @@ mod call_limits;
 mod callers;
 mod fail_above;
 mod help;
+mod map;
 mod operators;
 mod parse;
 mod servers;
@@ -17,6 +18,7 @@ mod tools;
 pub(crate) use bench::BenchArgs;
 pub(crate) use callers::{CallArgs, FunctionsArgs, TopArgs};
 pub(crate) use fail_above::Bound;
+pub(crate) use map::MapArgs;
 pub(crate) use operators::{DrainServerArgs, OperatorArgs};
 pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
 pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Call a function and print its result as JSON
     Call(CallArgs),
+    /// Call a function for each line of stdin, and print the results
+    Map(MapArgs),
     /// Measure throughput and latency of a function
     Bench(BenchArgs),
     /// Show calls, errors and latency as they happen

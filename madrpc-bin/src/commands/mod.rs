@@ -8,6 +8,7 @@ mod config;
 mod dev;
 mod functions;
 mod manual;
+mod map;
 mod node;
 mod operators;
 mod options;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: &Command, events: Option<Events>) -> Result<(), Failu
         Command::Orchestrator(args) => orchestrator::run(args, events),
         Command::Dev(args) => dev::run(args, events),
         Command::Call(args) => call::run(args),
+        Command::Map(args) => map::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Top(args) => top::run(args),
         Command::Functions(args) => functions::run(args),
