@@ -7,7 +7,7 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use std::cell::Cell;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 
 /// With GRO the kernel hands over as much as one maximal datagram.
 const RECEIVE_BYTES: usize = 65_535;
@@ -79,6 +79,11 @@ impl Socket {
             state,
             has_failed: Cell::new(false),
         })
+    }
+
+    /// As the system has it.
+    pub(crate) fn inner(&self) -> &UdpSocket {
+        &self.socket
     }
 
     /// The address it is bound to.
@@ -179,11 +184,5 @@ impl Socket {
                 error.kind() != io::ErrorKind::WouldBlock
             }
         }
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }

@@ -53,6 +53,9 @@ pub enum LoadError {
     /// The system gives no thread.
     #[error("load generator: its thread cannot be started: {0}")]
     Thread(std::io::Error),
+    /// The system gives no poller.
+    #[error("load generator: its socket cannot be waited for: {0}")]
+    Poller(std::io::Error),
     /// Sessions cannot be opened from this machine.
     #[error("load generator: {0}")]
     Transport(#[from] TransportError),
@@ -184,7 +187,8 @@ fn generate(
     let keep = Keep::WhileCalling;
     let mut upstreams = Upstreams::new(endpoint, &targets, sessions, SERVER_NAME_ANY, keep, now);
     upstreams.set_names(named, now);
-    Generator::new(upstreams, plan, body, core.id).run(stop, progress)
+    let generator = Generator::new(upstreams, plan, body, core.id).map_err(LoadError::Poller)?;
+    generator.run(stop, progress)
 }
 
 /// A closed loop, in short.
