@@ -42,8 +42,8 @@ mod wire;
 
 pub(crate) use acceptor::Accepting;
 pub(crate) use entry::{Ended, SessionKey};
-pub(crate) use reset::Resets;
-pub(crate) use retry::Tokens;
+#[cfg(target_os = "linux")]
+pub(crate) use {reset::Resets, retry::Tokens};
 
 use super::budget::Budget;
 use super::relay::Relay;
