@@ -1,9 +1,9 @@
 //! The loop that sends calls when they are due and takes in what comes back.
 
-use super::super::sockets::Sockets;
 use super::report::{Report, Sent, Tally};
 use super::schedule::Schedule;
 use super::{LoadError, Pace, Plan, Progress, Until};
+use crate::client::sockets::Sockets;
 use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use bytes::Bytes;
