@@ -14,42 +14,18 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use support::process::{Home, Served, free_port, refused, stdout};
-
-/// `struct seccomp_data`: the number of the system call, and the low half of its third argument (little endian).
-const CALL_AT: u32 = 0;
-const THIRD_ARGUMENT_AT: u32 = 16 + 2 * 8;
+use support::seccomp::{CALL_AT, THIRD_ARGUMENT_AT, answer, install, load, unless};
 
 /// From now on the kernel refuses this process the filter, and all that it becomes.
 fn refuse_steering() -> io::Result<()> {
-    let load = |at| (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, at);
-    let unless = |value: u32, skip| (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, skip, value);
-    let answer = |with| (libc::BPF_RET | libc::BPF_K, 0, 0, with);
-    let program = [
+    install(&[
         load(CALL_AT),
         unless(libc::SYS_setsockopt as u32, 3),
         load(THIRD_ARGUMENT_AT),
         unless(libc::SO_ATTACH_REUSEPORT_CBPF as u32, 1),
         answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
         answer(libc::SECCOMP_RET_ALLOW),
-    ]
-    .map(|(code, jt, jf, k): (u32, u8, u8, u32)| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    });
-    let filter = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_ptr().cast_mut(),
-    };
-    // SAFETY: it takes numbers only.
-    let privileges = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    // SAFETY: the kernel copies the program out of `filter`, whose pointer and length are those of `program`.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) };
-    match (privileges, set) {
-        (0, 0) => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    ])
 }
 
 fn node(home: &Home, address: &str, steering: &str) -> Command {

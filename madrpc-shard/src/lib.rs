@@ -61,7 +61,14 @@
 //!
 //! A client's call is the lower half of that: `client::pool` has an `Upstreams` of its own, driven by `client::thread`.
 //!
-//! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client).
+//! Start a [`Server`](server::Server), or call one with a [`Client`](client::Client). Servers need Linux with io_uring. The
+//! client needs neither: with `default-features = false` this crate is made for macOS and Windows, and has the client alone there.
+
+#[cfg(all(
+    not(target_os = "linux"),
+    any(feature = "discovery", feature = "engine", feature = "internals")
+))]
+compile_error!("servers run on Linux only: for the client, turn off the default features");
 
 pub mod client;
 #[cfg(feature = "discovery")]
@@ -73,8 +80,10 @@ pub mod internals;
 pub mod net;
 #[cfg(feature = "engine")]
 pub mod node;
+#[cfg(target_os = "linux")]
 mod orchestrator;
 pub mod runtime;
+#[cfg(target_os = "linux")]
 pub mod server;
 
 /// The features of this crate that are compiled in.

@@ -10,6 +10,7 @@
 
 pub mod fleet;
 pub mod process;
+pub mod seccomp;
 
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Identity, Role};

@@ -3,13 +3,12 @@
 //! Owns where they lie, who may read them, and how a file appears all at once or not at all.
 //! Knows nothing of what a certificate says.
 
-use super::IdentityError;
+use super::{IdentityError, mode};
 use boring::pkey::{PKey, Private};
 use boring::x509::X509;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Where this user's authority lies.
@@ -42,9 +41,7 @@ fn state_dir_in(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, 
 
 /// Makes the directory for us alone, or checks that nobody else can put files into the one that is there.
 pub(super) fn private_dir(dir: &Path) -> Result<(), IdentityError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
+    mode::dir_builder(0o700)
         .create(dir)
         .map_err(failed("create", dir))?;
     check_dir(dir)
@@ -52,26 +49,19 @@ pub(super) fn private_dir(dir: &Path) -> Result<(), IdentityError> {
 
 /// Fails where others may put files into the directory.
 pub(super) fn check_dir(dir: &Path) -> Result<(), IdentityError> {
-    let mode = fs::metadata(dir)
-        .map_err(failed("read", dir))?
-        .permissions()
-        .mode();
+    let mode = mode::of(&fs::metadata(dir).map_err(failed("read", dir))?);
     if mode & 0o022 == 0 {
         return Ok(());
     }
-    Err(IdentityError::ExposedDirectory {
-        path: dir.into(),
-        mode: mode & 0o7777,
-    })
+    let path = dir.into();
+    Err(IdentityError::ExposedDirectory { path, mode })
 }
 
 /// Waits until no other process holds the lock. It is given up when the file is dropped, or its process dies.
 pub(super) fn lock(path: &Path) -> Result<File, IdentityError> {
-    let file = OpenOptions::new()
-        .write(true)
+    let file = mode::writing(0o600)
         .create(true)
         .truncate(false)
-        .mode(0o600)
         .open(path)
         .map_err(failed("open", path))?;
     file.lock().map_err(failed("lock", path))?;
@@ -90,7 +80,7 @@ pub(super) fn publish_as(
     dir: &Path,
     name: &str,
     bytes: &[u8],
-    mode: u32,
+    bits: u32,
 ) -> Result<(), IdentityError> {
     let path = dir.join(name);
     let temporary = dir.join("ca.new");
@@ -99,25 +89,19 @@ pub(super) fn publish_as(
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file = mode::writing(bits).create_new(true).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
         // The name is on the disk only when the directory is.
-        File::open(dir)?.sync_all()
+        mode::sync_names(dir)
     };
     write().map_err(failed("write", &path))
 }
 
 /// Makes a directory that others may look into, or finds it there.
 pub(super) fn open_dir(dir: &Path) -> Result<(), IdentityError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
+    mode::dir_builder(0o755)
         .create(dir)
         .map_err(failed("create", dir))
 }
@@ -164,14 +148,12 @@ pub(super) fn parse_key(pem: &[u8], path: &Path) -> Result<PKey<Private>, Identi
 
 /// Fails where others may read or write a private key.
 pub(super) fn check_key_mode(found: &fs::Metadata, path: &Path) -> Result<(), IdentityError> {
-    let mode = found.permissions().mode();
+    let mode = mode::of(found);
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    Err(IdentityError::ExposedKey {
-        path: path.into(),
-        mode: mode & 0o7777,
-    })
+    let path = path.into();
+    Err(IdentityError::ExposedKey { path, mode })
 }
 
 /// What stands in a credential whose file was not there: the units say so by `SetCredential=`.
@@ -204,6 +186,7 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn of(variables: &[(&str, &str)]) -> Option<PathBuf> {
         state_dir_in(|name| {

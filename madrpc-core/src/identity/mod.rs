@@ -20,6 +20,7 @@ mod from_files_tests;
 #[cfg(test)]
 mod handshake_tests;
 mod inspect;
+mod mode;
 mod permissions;
 mod revocation;
 

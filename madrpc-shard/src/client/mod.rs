@@ -17,6 +17,7 @@
 pub mod load;
 
 pub(crate) mod pool;
+mod sockets;
 mod thread;
 
 use crate::net::address::AddressError;

@@ -15,8 +15,7 @@ use madrpc_core::identity::Identity;
 use madrpc_core::limits::{CLIENT_IDLE_TIMEOUT, ENDINGS_PER_TURN};
 use madrpc_core::session::FrameBuffer;
 use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Instant;
 
 /// Commands taken in one turn, so that replies and other pools have theirs.
@@ -111,6 +110,11 @@ impl Pool {
             buffer: FrameBuffer::default(),
             spin: Spin::new(REPLY_SPIN),
         }
+    }
+
+    /// It can be read when there is something to receive.
+    pub(super) fn socket(&self) -> &UdpSocket {
+        self.upstreams.endpoint().socket()
     }
 
     /// When to take the next turn at the latest.
@@ -212,13 +216,6 @@ impl Pool {
                 let _ = closed.send(());
             }
         }
-    }
-}
-
-/// Its socket, which can be read when there is something to receive.
-impl AsFd for Pool {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.upstreams.endpoint().as_fd()
     }
 }
 

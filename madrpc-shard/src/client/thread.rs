@@ -6,14 +6,11 @@
 
 use super::ClientError;
 use super::pool::{Command, Next, Pool, Target};
-use crate::net::bell::{Bell, Listener};
-use crate::net::sleep::{LONGEST_SLEEP, sleep};
+use super::sockets::{Sockets, Waker};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use madrpc_core::numbers::later;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -22,8 +19,8 @@ use std::time::{Duration, Instant};
 /// How long pools that sleep are not looked at while others have something to do: a look costs a system call.
 const LOOK_INTERVAL: Duration = Duration::from_micros(100);
 
-/// Pools that one look wakes; the next look wakes more.
-const WOKEN_PER_LOOK: usize = 64;
+/// The longest that a pool sleeps when nothing comes.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// What the thread is told.
 enum Message {
@@ -44,13 +41,13 @@ struct Opening {
 #[derive(Debug, Clone)]
 struct ToThread {
     messages: UnboundedSender<Message>,
-    bell: Arc<Bell>,
+    waker: Waker,
 }
 
 impl ToThread {
     fn send(&self, message: Message) -> Result<(), Ended> {
         self.messages.unbounded_send(message).map_err(|_| Ended)?;
-        self.bell.ring();
+        self.waker.wake();
         Ok(())
     }
 }
@@ -133,14 +130,13 @@ pub(super) fn open(target: Target) -> Result<ToPool, ClientError> {
 
 fn start() -> std::io::Result<ToThread> {
     let (to_thread, messages) = unbounded();
-    let listener = Listener::new()?;
-    let sockets = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    let bell = Arc::clone(listener.bell());
+    let sockets = Sockets::new()?;
+    let waker = sockets.waker();
     let thread = std::thread::Builder::new().name("madrpc-client".into());
-    thread.spawn(move || Pools::new(messages, listener, sockets).run())?;
+    thread.spawn(move || Pools::new(messages, sockets).run())?;
     Ok(ToThread {
         messages: to_thread,
-        bell,
+        waker,
     })
 }
 
@@ -155,9 +151,8 @@ struct Member {
 /// All pools.
 struct Pools {
     messages: UnboundedReceiver<Message>,
-    listener: Listener,
-    /// Says which sockets can be read, by their pools' places.
-    sockets: Epoll,
+    /// Those of the pools, by their places.
+    sockets: Sockets,
     members: Slab<Member>,
     /// Those that have a turn in the next round.
     awake: VecDeque<usize>,
@@ -168,10 +163,9 @@ struct Pools {
 }
 
 impl Pools {
-    fn new(messages: UnboundedReceiver<Message>, listener: Listener, sockets: Epoll) -> Self {
+    fn new(messages: UnboundedReceiver<Message>, sockets: Sockets) -> Self {
         Self {
             messages,
-            listener,
             sockets,
             members: Slab::new(),
             awake: VecDeque::new(),
@@ -183,12 +177,10 @@ impl Pools {
     /// For as long as the process lives.
     fn run(mut self) {
         loop {
-            if self.listener.was_rung() {
-                while let Ok(message) = self.messages.try_recv() {
-                    match message {
-                        Message::Open(opening) => self.open(*opening),
-                        Message::Wake(place) => self.wake(place),
-                    }
+            while let Ok(message) = self.messages.try_recv() {
+                match message {
+                    Message::Open(opening) => self.open(*opening),
+                    Message::Wake(place) => self.wake(place),
                 }
             }
             for _ in 0..self.awake.len() {
@@ -203,8 +195,8 @@ impl Pools {
     fn open(&mut self, opening: Opening) {
         let place = self.members.vacant_key();
         let pool = Pool::open(opening.target, Instant::now()).and_then(|pool| {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, place as u64);
-            let added = self.sockets.add(&pool, event);
+            // SAFETY: a pool that was added is dropped in `turn`, where its socket is removed before.
+            let added = unsafe { self.sockets.add(pool.socket(), place) };
             added.map_err(|error| ClientError::System(error.to_string()))?;
             Ok(pool)
         });
@@ -250,8 +242,7 @@ impl Pools {
             }
             Next::Nothing => {
                 let member = self.members.remove(place);
-                // It fails only where it was not added.
-                let _ = self.sockets.delete(&member.pool);
+                self.sockets.remove(member.pool.socket());
             }
         }
     }
@@ -259,18 +250,16 @@ impl Pools {
     /// Wakes the pools that have something to do; sleeps until there is one.
     fn sleep(&mut self) {
         let now = Instant::now();
+        let mut time = Duration::ZERO;
         if self.awake.is_empty() {
             let first = self.timers.first();
-            let time = first.map_or(LONGEST_SLEEP, |(at, _)| at.saturating_duration_since(now));
-            sleep(&self.listener, [self.sockets.0.as_fd()], time);
+            time = first.map_or(LONGEST_SLEEP, |(at, _)| at.saturating_duration_since(now));
         } else if self.timers.is_empty() || now < self.look_at {
             return;
         }
-        let mut ready = [EpollEvent::empty(); WOKEN_PER_LOOK];
-        let count = self.sockets.wait(&mut ready, EpollTimeout::ZERO);
-        // Interrupted: the next look finds them.
-        for event in &ready[..count.unwrap_or(0)] {
-            self.wake(event.data() as usize);
+        self.sockets.wait(time);
+        while let Some(place) = self.sockets.next_readable() {
+            self.wake(place);
         }
         let now = Instant::now();
         while let Some(&(at, place)) = self.timers.first()

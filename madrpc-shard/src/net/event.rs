@@ -1,17 +1,18 @@
-//! An event of the kernel's, eventfd(2): ends the system call in which another thread sleeps.
+//! An event of the kernel's, eventfd(2): ends the system call in which a shard sleeps.
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 /// Readable once it is signalled, until it is cleared.
+#[cfg(target_os = "linux")]
 #[derive(Debug)]
-pub(crate) struct Event(EventFd);
+pub(crate) struct Event(nix::sys::eventfd::EventFd);
 
+#[cfg(target_os = "linux")]
 impl Event {
     /// # Errors
     /// Where the process may not have another open file.
     pub(crate) fn new() -> io::Result<Self> {
+        use nix::sys::eventfd::{EfdFlags, EventFd};
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self(EventFd::from_flags(flags)?))
     }
@@ -27,8 +28,29 @@ impl Event {
     }
 }
 
-impl AsFd for Event {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+#[cfg(target_os = "linux")]
+impl std::os::fd::AsFd for Event {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// There is none where there are no shards.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub(crate) enum Event {}
+
+#[cfg(not(target_os = "linux"))]
+impl Event {
+    pub(crate) fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn signal(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn clear(&self) {
+        match *self {}
     }
 }

@@ -11,7 +11,16 @@
 //!
 //! Nothing here knows what a call means, nor JavaScript.
 
+#![cfg_attr(
+    not(target_os = "linux"),
+    allow(
+        dead_code,
+        reason = "much of it is for servers, which run on Linux only"
+    )
+)]
+
 pub mod address;
+#[cfg(target_os = "linux")]
 pub mod steer;
 
 pub(crate) mod bell;
@@ -19,15 +28,19 @@ pub(crate) mod budget;
 pub(crate) mod dial;
 pub(crate) mod endpoint;
 mod event;
+#[cfg(target_os = "linux")]
 pub(crate) mod incoming;
 pub(crate) mod log_limit;
 pub(crate) mod named;
 pub(crate) mod relay;
 pub(crate) mod resolver;
 pub(crate) mod result_size;
+#[cfg(target_os = "linux")]
 pub(crate) mod seat;
+#[cfg(target_os = "linux")]
 pub(crate) mod service;
 pub(crate) mod shares;
+#[cfg(target_os = "linux")]
 pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod spin;

@@ -24,8 +24,8 @@ pub(crate) fn sleep<'a>(
     listener.sleep(|| wait(event.chain(sources), time));
 }
 
-/// As [`sleep`], for a thread that nobody rings for; says whether the first of `sources` can be read.
-pub(crate) fn wait<'a>(sources: impl IntoIterator<Item = BorrowedFd<'a>>, time: Duration) -> bool {
+/// Says whether the first of `sources` can be read.
+fn wait<'a>(sources: impl IntoIterator<Item = BorrowedFd<'a>>, time: Duration) -> bool {
     let polled = sources.into_iter();
     let polled = polled.map(|source| PollFd::new(source, PollFlags::POLLIN));
     let mut polled: Vec<_> = polled.collect();

@@ -1,16 +1,19 @@
-//! A UDP socket that moves datagrams in batches: `recvmmsg` and GRO in, GSO out.
+//! A UDP socket that moves datagrams in batches: `recvmmsg` and GRO in, GSO out. Where the system has none of these, it moves
+//! one datagram a call.
 //!
-//! glommio's own socket moves one datagram a call, and copies it.
+//! glommio's own socket always does, and copies it.
 
-use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Type};
 use std::cell::Cell;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// With GRO the kernel hands over as much as one maximal datagram.
 const RECEIVE_BYTES: usize = 65_535;
+
+/// Kernel buffer of each socket, both ways; what the system allows where that is less.
+pub(super) const BUFFER_BYTES: usize = 4 << 20;
 
 /// A datagram as it came.
 pub(crate) struct Datagram<'a> {
@@ -18,6 +21,38 @@ pub(crate) struct Datagram<'a> {
     pub(crate) from: SocketAddr,
     /// The address of ours that it was sent to, where the system says.
     pub(crate) to: Option<IpAddr>,
+}
+
+/// Binds a socket for sessions that we open: a free port, for all families of these addresses where the system has them.
+pub(crate) fn bind_dialer(targets: &[SocketAddr]) -> io::Result<UdpSocket> {
+    let bind = |any: SocketAddr| {
+        let socket =
+            socket2::Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
+        if any.is_ipv6() {
+            // IPv4 too, in addresses that are mapped (RFC 4291, section 2.5.5.2).
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&any.into())?;
+        set_buffers(&socket);
+        Ok(socket.into())
+    };
+    let v4 = || bind((Ipv4Addr::UNSPECIFIED, 0).into());
+    match targets.iter().any(SocketAddr::is_ipv6) {
+        false => v4(),
+        true => match bind((Ipv6Addr::UNSPECIFIED, 0).into()) {
+            // A machine without IPv6; the other addresses may do.
+            Err(_) if targets.iter().any(SocketAddr::is_ipv4) => v4(),
+            bound => bound,
+        },
+    }
+}
+
+/// Has the system hold more for it than it would by itself.
+pub(super) fn set_buffers(socket: &socket2::Socket) {
+    // The system caps what it gives and says nothing; less is slower under bursts, not wrong.
+    let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(BUFFER_BYTES);
 }
 
 /// A bound socket.
@@ -29,8 +64,8 @@ pub(crate) struct Socket {
     has_failed: Cell<bool>,
 }
 
-/// Buffers for one system call while they come full.
-const LARGE_BATCH: usize = 4;
+/// Buffers for one system call while they come full. Only Linux fills several.
+const LARGE_BATCH: usize = if BATCH_SIZE < 4 { BATCH_SIZE } else { 4 };
 
 /// Bytes of a buffer, on average, from which on they count as full.
 const LARGE_BYTES: usize = 16 * 1024;
@@ -81,6 +116,11 @@ impl Socket {
         })
     }
 
+    /// As the system has it.
+    pub(crate) fn inner(&self) -> &UdpSocket {
+        &self.socket
+    }
+
     /// The address it is bound to.
     pub(crate) fn local(&self) -> SocketAddr {
         self.local
@@ -124,18 +164,29 @@ impl Socket {
 
     /// Asks the network to report destinations at which nothing listens; see [`Socket::next_unreachable`].
     pub(crate) fn report_unreachable(&self) -> io::Result<()> {
-        self.state.enable_transport_errors((&self.socket).into())
+        #[cfg(target_os = "linux")]
+        self.state.enable_transport_errors((&self.socket).into())?;
+        Ok(())
     }
 
     /// A destination at which nothing listens, as the network reports it (ICMP, RFC 1122 section 4.1.3.3). The system fails
-    /// the next call on the socket then, so it costs nothing where none has failed.
+    /// the next call on the socket then, so it costs nothing where none has failed. Only Linux says which one it is.
     pub(crate) fn next_unreachable(&self) -> Option<SocketAddr> {
         let reported = self.has_failed.get().then(|| self.unreachable()).flatten();
         self.has_failed.set(reported.is_some());
         reported
     }
 
+    #[cfg(not(target_os = "linux"))]
     fn unreachable(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unreachable(&self) -> Option<SocketAddr> {
+        use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg};
+        use std::net::{SocketAddrV4, SocketAddrV6};
+        use std::os::fd::AsRawFd;
         // quinn-udp names who reported it; the destination, with its port, is the address of the message itself.
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let mut control = nix::cmsg_space!([u8; 256]);
@@ -179,11 +230,5 @@ impl Socket {
                 error.kind() != io::ErrorKind::WouldBlock
             }
         }
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }

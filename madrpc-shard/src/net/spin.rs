@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a shard looks for more before sleeping, where nothing else is said.
+#[cfg(target_os = "linux")]
 pub const DEFAULT_SPIN: Duration = Duration::from_micros(50);
 
 /// How long who waits for a reply looks for it before sleeping.

@@ -7,6 +7,7 @@
 //! Without the filter the kernel picks by the hash of addresses and ports, and the shards hand each other what belongs
 //! elsewhere (`relay`). That is slower, and right all the same.
 
+use super::socket::{BUFFER_BYTES, set_buffers};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
@@ -14,9 +15,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tracing::warn;
-
-/// Kernel buffer of each socket, both ways; what the system allows where that is less.
-const BUFFER_BYTES: usize = 4 << 20;
 
 /// How long a port in use is waited for, and how often it is tried meanwhile.
 const FREED_WITHIN: Duration = Duration::from_secs(2);
@@ -224,36 +222,6 @@ fn bind_member(address: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&address.into())?;
     set_buffers(&socket);
     Ok(socket.into())
-}
-
-/// A socket for sessions that we open: a free port, for all families of these addresses where the system has them.
-pub(crate) fn bind_dialer(targets: &[SocketAddr]) -> io::Result<UdpSocket> {
-    let bind = |any: SocketAddr| {
-        let socket = Socket::new(Domain::for_address(any), Type::DGRAM, Some(Protocol::UDP))?;
-        if any.is_ipv6() {
-            // IPv4 too, in addresses that are mapped (RFC 4291, section 2.5.5.2).
-            socket.set_only_v6(false)?;
-        }
-        socket.set_nonblocking(true)?;
-        socket.bind(&any.into())?;
-        set_buffers(&socket);
-        Ok(socket.into())
-    };
-    let v4 = || bind((std::net::Ipv4Addr::UNSPECIFIED, 0).into());
-    match targets.iter().any(SocketAddr::is_ipv6) {
-        false => v4(),
-        true => match bind((std::net::Ipv6Addr::UNSPECIFIED, 0).into()) {
-            // A machine without IPv6; the other addresses may do.
-            Err(_) if targets.iter().any(SocketAddr::is_ipv4) => v4(),
-            bound => bound,
-        },
-    }
-}
-
-fn set_buffers(socket: &Socket) {
-    // The system caps what it gives and says nothing; less is slower under bursts, not wrong.
-    let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(BUFFER_BYTES);
 }
 
 /// What to say where the system gives the socket less than it asks for.

@@ -2,8 +2,7 @@
 
 use super::budget::Budget;
 use super::endpoint::Endpoint;
-use super::socket::Socket;
-use super::steer::bind_dialer;
+use super::socket::{Socket, bind_dialer};
 use madrpc_core::identity::{Identity, IdentityError};
 use madrpc_core::limits::CLIENT_IDLE_TIMEOUT;
 use madrpc_core::session::set_transport;

@@ -51,7 +51,7 @@ use crate::net::steer::{PortLock, SocketGroup, Steering};
 use crate::net::transport::{TransportError, accepting_config, dialing_config};
 use crate::runtime::beacon::Beacon;
 use crate::runtime::shard_group::{ShardGroup, Starting};
-use crate::runtime::{cpus, memory};
+use crate::runtime::{cpu_quota, memory};
 use control::{ToControl, tell};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
@@ -109,7 +109,7 @@ impl Server {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
         memory::set_up();
-        if let Some(lacking) = cpus::lacking_quota(cores.len()) {
+        if let Some(lacking) = cpu_quota::lacking(cores.len()) {
             tracing::warn!("{lacking}");
         }
         let SocketGroup {

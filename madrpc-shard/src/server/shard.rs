@@ -426,6 +426,7 @@ impl<S: Service> Shard<S> {
         });
         let upstreams = self.upstreams.iter().map(Upstreams::endpoint);
         let endpoints = once(&self.callers).chain(upstreams);
-        sleep(&self.listener, endpoints.map(AsFd::as_fd), time);
+        let sockets = endpoints.map(|endpoint| endpoint.socket().as_fd());
+        sleep(&self.listener, sockets, time);
     }
 }

@@ -3,15 +3,15 @@
 use super::report::{Report, Sent, Tally};
 use super::schedule::Schedule;
 use super::{LoadError, Pace, Plan, Progress, Until};
+use crate::client::sockets::Sockets;
 use crate::net::dial::{Outcome, Request, Upstreams};
-use crate::net::sleep::wait;
 use crate::net::spin::{REPLY_SPIN, Spin};
 use bytes::Bytes;
 use madrpc_core::call::control::PING;
 use madrpc_core::call::{Body, CallError, ErrorKind, Fields};
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
-use std::os::fd::AsFd;
+use std::io;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -37,6 +37,8 @@ const UNREACHABLE_MAX: Duration = Duration::from_secs(5);
 const TIMER_MARGIN: Duration = Duration::from_micros(200);
 
 pub(super) struct Generator<'a> {
+    /// Dropped before the socket that is in it.
+    sockets: Sockets,
     upstreams: Upstreams<Sent>,
     buffer: FrameBuffer,
     plan: &'a Plan,
@@ -58,9 +60,13 @@ impl<'a> Generator<'a> {
         plan: &'a Plan,
         body: &'a Bytes,
         core: usize,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let now = Instant::now();
-        Self {
+        let sockets = Sockets::new()?;
+        // SAFETY: fields are dropped in their order, the poller before the socket.
+        unsafe { sockets.add(upstreams.endpoint().socket(), 0)? };
+        Ok(Self {
+            sockets,
             upstreams,
             buffer: FrameBuffer::default(),
             plan,
@@ -71,7 +77,7 @@ impl<'a> Generator<'a> {
             retry_at: now,
             unreachable_since: None,
             give_up_at: None,
-        }
+        })
     }
 
     pub(super) fn run(
@@ -249,7 +255,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Sleeps until something comes or is due, at the longest until `tick`.
-    fn sleep(&self, tick: Instant) {
+    fn sleep(&mut self, tick: Instant) {
         let now = Instant::now();
         let due = self.schedule.next_due(self.upstreams.waiting());
         let due = due.map(|due| match self.plan.pace {
@@ -261,7 +267,7 @@ impl<'a> Generator<'a> {
         let first = times.into_iter().flatten().min().unwrap_or(tick);
         let time = first.saturating_duration_since(now);
         if !time.is_zero() {
-            wait([self.upstreams.endpoint().as_fd()], time);
+            self.sockets.wait(time);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A load generator: calls one function, in a closed loop or at a given rate, and measures what comes back.
 //!
-//! It drives its sessions on its own pinned executor, without the client's thread and channels, so that what is
+//! It drives its sessions on a pinned thread of its own, without the client's thread and channels, so that what is
 //! measured is the server and not the caller. [`measure`] tells all that was seen; [`run`] is the short form for a
 //! closed loop.
 //!
@@ -17,12 +17,11 @@ pub use report::{Failures, Place, Report};
 use crate::net::address::{AddressError, Addresses};
 use crate::net::budget::Budget;
 use crate::net::dial::{Keep, Sessions, Upstreams};
-use crate::net::named::{distinct, resolve_list};
-use crate::net::transport::dialing_endpoint;
+use crate::net::named::{Named, distinct, resolve_list};
+use crate::net::transport::{TransportError, dialing_endpoint};
 use crate::runtime::cpus::{self, CpuError};
-use crate::runtime::preflight::{self, PreflightError};
-use crate::runtime::shard_group::{GroupError, ShardGroup, Starting};
 use bytes::Bytes;
+use core_affinity::CoreId;
 use generator::Generator;
 use hdrhistogram::Histogram;
 use madrpc_core::call::CallError;
@@ -30,7 +29,7 @@ use madrpc_core::identity::{Identity, SERVER_NAME_ANY};
 use madrpc_core::limits::{BODY_MAX_BYTES, CLIENT_IDLE_TIMEOUT, DEFAULT_TIMEOUT};
 use madrpc_core::value::Value;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Why there was no load.
@@ -39,21 +38,27 @@ pub enum LoadError {
     /// The address cannot be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The machine lacks something.
-    #[error(transparent)]
-    Preflight(#[from] PreflightError),
     /// The core cannot be had.
     #[error("load generator: {0}")]
     Core(#[from] CpuError),
+    /// The thread cannot have its core.
+    #[error("load generator: cannot be pinned to core {0}")]
+    Pin(usize),
     /// The arguments cannot be sent.
     #[error("arguments: {0}")]
     Arguments(String),
     /// The server did not answer before the first call was sent.
     #[error(transparent)]
     Unreachable(#[from] CallError),
-    /// The generator's thread or socket cannot be made.
+    /// The system gives no thread.
+    #[error("load generator: its thread cannot be started: {0}")]
+    Thread(std::io::Error),
+    /// The system gives no poller.
+    #[error("load generator: its socket cannot be waited for: {0}")]
+    Poller(std::io::Error),
+    /// Sessions cannot be opened from this machine.
     #[error("load generator: {0}")]
-    Start(#[from] GroupError),
+    Transport(#[from] TransportError),
     /// Its thread has ended.
     #[error("load generator: its thread has ended")]
     Ended,
@@ -139,7 +144,6 @@ pub fn measure(
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Report, LoadError> {
     let named = resolve_list(&plan.address)?;
-    preflight::check(1)?;
     let wanted = plan.core.map(|core| [core].into_iter().collect());
     let allowed = cpus::choose(wanted.as_ref(), None)?;
     let core = *allowed.last().ok_or(CpuError::Unknown)?;
@@ -149,39 +153,42 @@ pub fn measure(
         .map_err(|error| LoadError::Arguments(error.to_string()))?;
     let body = Bytes::from(body);
     let (tell_progress, progress) = channel();
-    let (tell_report, report) = channel();
-    let shard = move |starting: Starting| {
-        let now = Instant::now();
-        let targets = distinct(&named);
-        let all: Vec<_> = targets.iter().flat_map(Addresses::all).copied().collect();
-        match dialing_endpoint(
-            &plan.identity,
-            &all,
-            CLIENT_IDLE_TIMEOUT,
-            &Budget::unlimited(),
-            now,
-        ) {
-            Ok(endpoint) => {
-                starting.ready();
-                // Generators with one session each spread over the server's shards by chance.
-                let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
-                let keep = Keep::WhileCalling;
-                let mut upstreams =
-                    Upstreams::new(endpoint, &targets, sessions, SERVER_NAME_ANY, keep, now);
-                upstreams.set_names(named, now);
-                let generator = Generator::new(upstreams, &plan, &body, core.id);
-                let outcome = generator.run(&stop, &tell_progress);
-                // It fails only where the caller has gone.
-                let _ = tell_report.send(outcome);
-            }
-            Err(why) => starting.failed(why),
-        }
-    };
-    let group = ShardGroup::start(&[core], vec![shard])?;
+    let thread = std::thread::Builder::new().name("load".into());
+    let thread = thread.spawn(move || generate(&plan, named, &body, core, &stop, &tell_progress));
+    let thread = thread.map_err(LoadError::Thread)?;
     // Until the generator has ended, which drops its end.
     progress.iter().for_each(&mut on_progress);
-    group.join();
-    report.recv().map_err(|_| LoadError::Ended)?
+    thread.join().map_err(|_| LoadError::Ended)?
+}
+
+fn generate(
+    plan: &Plan,
+    named: Vec<Named>,
+    body: &Bytes,
+    core: CoreId,
+    stop: &Receiver<()>,
+    progress: &Sender<Progress>,
+) -> Result<Report, LoadError> {
+    if !core_affinity::set_for_current(core) {
+        return Err(LoadError::Pin(core.id));
+    }
+    let now = Instant::now();
+    let targets = distinct(&named);
+    let all: Vec<_> = targets.iter().flat_map(Addresses::all).copied().collect();
+    let endpoint = dialing_endpoint(
+        &plan.identity,
+        &all,
+        CLIENT_IDLE_TIMEOUT,
+        &Budget::unlimited(),
+        now,
+    )?;
+    // Generators with one session each spread over the server's shards by chance.
+    let sessions = (Sessions::Fixed(plan.connections), fastrand::u16(..));
+    let keep = Keep::WhileCalling;
+    let mut upstreams = Upstreams::new(endpoint, &targets, sessions, SERVER_NAME_ANY, keep, now);
+    upstreams.set_names(named, now);
+    let generator = Generator::new(upstreams, plan, body, core.id).map_err(LoadError::Poller)?;
+    generator.run(stop, progress)
 }
 
 /// A closed loop, in short.

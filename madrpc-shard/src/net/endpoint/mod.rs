@@ -42,8 +42,8 @@ mod wire;
 
 pub(crate) use acceptor::Accepting;
 pub(crate) use entry::{Ended, SessionKey};
-pub(crate) use reset::Resets;
-pub(crate) use retry::Tokens;
+#[cfg(target_os = "linux")]
+pub(crate) use {reset::Resets, retry::Tokens};
 
 use super::budget::Budget;
 use super::relay::Relay;
@@ -55,8 +55,7 @@ use madrpc_core::session::{Event, FrameBuffer, Goodbye, Outbox};
 use madrpc_core::stats::Snapshot;
 use sessions::Sessions;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use wire::{Sent, Wire};
@@ -82,6 +81,11 @@ enum Side {
 
 /// Getters.
 impl Endpoint {
+    /// It can be read when there is something to receive.
+    pub(crate) fn socket(&self) -> &UdpSocket {
+        self.wire.socket.inner()
+    }
+
     /// Open sessions.
     pub(crate) fn session_count(&self) -> usize {
         self.sessions.counts.open
@@ -157,13 +161,6 @@ impl Endpoint {
     /// Whether every session has given the network all it had to say.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.wire.is_full() && self.sessions.is_quiet()
-    }
-}
-
-/// Its socket, which can be read when there is something to receive.
-impl AsFd for Endpoint {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.wire.socket.as_fd()
     }
 }
 
