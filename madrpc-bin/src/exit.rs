@@ -16,6 +16,7 @@ use madrpc_shard::net::address::AddressError;
 use madrpc_shard::net::steer::BindError;
 use madrpc_shard::server::StartError;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What a failure means to a script. The number is the exit code.
@@ -41,6 +42,8 @@ pub(crate) struct Failure {
     message: String,
     /// The JavaScript stack, a line for each frame; mostly empty.
     stack: String,
+    /// The lines of the script around the place, where they are shown.
+    code: Vec<String>,
     /// Whether it has been said already, at more length.
     is_said: bool,
 }
@@ -51,8 +54,15 @@ impl Failure {
             reason,
             message: format!("error: {message}"),
             stack: String::new(),
+            code: Vec::new(),
             is_said: false,
         }
+    }
+
+    /// The same, with the lines of the script around the place that the stack names, of files below `dir`.
+    pub(crate) fn with_code(self, dir: &Path) -> Self {
+        let code = output::code_frame(&self.stack, dir);
+        Self { code, ..self }
     }
 
     /// The line, where others say already that it is an error.
@@ -60,9 +70,10 @@ impl Failure {
         self.message.trim_start_matches("error: ")
     }
 
-    /// The JavaScript stack, frame by frame.
-    pub(crate) fn stack(&self) -> impl Iterator<Item = &str> {
-        self.stack.lines().map(str::trim)
+    /// What is said below the line: the JavaScript stack, frame by frame, and the lines of the script.
+    pub(crate) fn below(&self) -> impl Iterator<Item = &str> {
+        let code = self.code.iter().map(String::as_str);
+        self.stack.lines().map(str::trim).chain(code)
     }
 
     /// A server cannot be what it is told to be, however often it is started.
@@ -183,6 +194,7 @@ impl From<CallError> for Failure {
             reason: error.kind.into(),
             message: error.to_string(),
             stack,
+            code: Vec::new(),
             is_said: false,
         }
     }
@@ -246,7 +258,7 @@ pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     service_manager::failed(&failure.message);
     match failure.is_said {
         true => output::finish(),
-        false => output::say_last(&failure.message, failure.stack()),
+        false => output::say_last(&failure.message, failure.below()),
     }
     ExitCode::from(failure.reason as u8)
 }

@@ -22,10 +22,10 @@ of them creates: in $MADRPC_TLS_DIR, else $XDG_STATE_HOME/madrpc/tls, else ~/.lo
 
 /// Of `madrpc call`.
 pub(crate) const MAP: &str = "\
-Stdin has a JSON value on each line, the argument of a call; blank lines are skipped. Without --keep-going the first line that
+Stdin has a JSON value on each line, the argument of a call; blank lines are skipped. Without --keep-going the first line that \
 fails ends it: no further calls are begun, those under way end.
 
-With --checkpoint a run that was ended, by a signal, kill -9 or a failed line, goes on where it was, when it is started again in the
+With --checkpoint a run that was ended, by a signal, kill -9 or a failed line, goes on where it was, when it is started again in the \
 same way: results are neither missing nor there twice. Calls that had been under way are made again.
 
 Exit codes:
@@ -152,7 +152,10 @@ Signals:
   SIGTERM, SIGINT  take no new calls, let those under way end, exit 0; before
                    the cluster is ready, exit 0 at once
   a second one     end at once; exit code 143 or 130
-  SIGHUP           load the script anew";
+  SIGHUP           load the script anew
+
+Where stdin is a terminal, functions can be called at a prompt: NAME JSON; .help lists what else. Lines are kept in \
+madrpc/dev-history below $XDG_STATE_HOME or ~/.local/state.";
 
 /// Of `madrpc bench`.
 pub(crate) const BENCH: &str = "\

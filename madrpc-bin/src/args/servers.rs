@@ -179,6 +179,14 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "N", default_value = "2", value_parser = count_to(DEV_NODES_MAX))]
     pub(crate) nodes: usize,
 
+    /// Lanes (JavaScript contexts) of each node, as of `madrpc node` [default: 4 for each shard]
+    #[arg(long, value_name = "N", value_parser = count_to(LANES_MAX))]
+    pub(crate) pool_size: Option<usize>,
+
+    /// How long a call holds the core before others have their turn, as 500us
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
+    pub(crate) slice: Duration,
+
     #[command(flatten)]
     pub(crate) limits: CallLimitArgs,
 

@@ -5,8 +5,9 @@ use crate::args::CheckArgs;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, table::columns};
 use madrpc_core::call::catalog::FunctionOptions;
-use madrpc_shard::engine::{LaneConfig, Registration, Script};
+use madrpc_shard::engine::{LaneConfig, Registration, Script, ScriptError};
 use serde::Serialize;
+use std::path::Path;
 
 /// The document of `--json`. Keys are only ever added.
 #[derive(Serialize)]
@@ -23,8 +24,11 @@ struct Function<'a> {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let script = Script::read(&args.script)?;
-    let functions = script.registrations(&LaneConfig::default())?;
+    let dir = args.script.parent().unwrap_or(Path::new(""));
+    let failed = |error: ScriptError| Failure::from(error).with_code(dir);
+    let script = Script::read(&args.script).map_err(failed)?;
+    let functions = script.registrations(&LaneConfig::default());
+    let functions = functions.map_err(failed)?;
     let text = match args.json {
         true => json(script.name(), &functions)?,
         false => table(&functions),

@@ -3,13 +3,15 @@
 //! All that goes to stderr goes through here, where it is made one line that cannot be mistaken for another
 //! (`printable`) and handed to the thread that writes it (`stderr`).
 
+mod code_frame;
 pub(crate) mod figures;
 mod printable;
 mod stderr;
 pub(crate) mod table;
 
+pub(crate) use code_frame::code_frame;
 pub(crate) use printable::{Printable, printable};
-pub(crate) use stderr::{finish, never_wait};
+pub(crate) use stderr::{finish, never_wait, print_through};
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 

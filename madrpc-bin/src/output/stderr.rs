@@ -62,6 +62,18 @@ pub(super) fn write_last(text: String) {
     finish();
 }
 
+/// Has lines go through `print` from now on, which says whether it could, or not any more: an editor at the terminal writes them
+/// above the line that is being typed.
+pub(crate) fn print_through(print: Option<Print>) {
+    if let Some(lines) = lines() {
+        // The thread ends with the process.
+        let _ = lines.sender.send(Message::Through(print));
+    }
+}
+
+/// Prints lines in the place of stderr; says whether it could.
+pub(crate) type Print = Box<dyn FnMut(&str) -> bool + Send>;
+
 /// Waits until all lines are written, as long as a process that ends may. Everything that ends the process calls it.
 pub(crate) fn finish() {
     if let Some(Some(lines)) = STDERR.get() {
@@ -98,6 +110,8 @@ enum Message {
     Lines(String, u64),
     /// All before it is written.
     Flush(Sender<()>),
+    /// Who prints the lines that follow.
+    Through(Option<Print>),
 }
 
 impl Lines {
@@ -108,6 +122,7 @@ impl Lines {
             out,
             counts: Arc::clone(&counts),
             is_torn: false,
+            through: None,
         };
         Builder::new().name("stderr".into()).spawn(move || {
             // Started before the process gives up what it can do without.
@@ -175,6 +190,8 @@ struct Writer<W> {
     counts: Arc<Counts>,
     /// The last line was not written to its end.
     is_torn: bool,
+    /// Who prints the lines in its place.
+    through: Option<Print>,
 }
 
 impl<W: Write> Writer<W> {
@@ -196,6 +213,7 @@ impl<W: Write> Writer<W> {
                     self.tell_dropped();
                     let _ = written.send(());
                 }
+                Message::Through(print) => self.through = print,
             }
         }
     }
@@ -209,6 +227,12 @@ impl<W: Write> Writer<W> {
     }
 
     fn write(&mut self, text: &str, lines: u64) {
+        if let Some(print) = &mut self.through {
+            if print(text) {
+                return;
+            }
+            self.through = None;
+        }
         let is_written = (!self.is_torn || self.write_all("\n")) && self.write_all(text);
         if !is_written {
             // The disk is full, or the reader has gone; both may be mended.

@@ -128,7 +128,7 @@ fn tell(outcome: Result<String, Failure>) {
         }
         Err(failure) => {
             let told = format!("not reloaded, all goes on as before: {}", failure.reason());
-            say_with(&told, failure.stack());
+            say_with(&told, failure.below());
             told
         }
     };

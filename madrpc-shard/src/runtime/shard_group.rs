@@ -58,11 +58,16 @@ impl Starting {
 }
 
 impl ShardGroup {
-    /// Starts a thread with an executor for each of `cores`, each with a body of its own, and waits until all serve.
+    /// Starts a thread with an executor for each of `cores`, each with a body of its own, and waits until all serve. The threads'
+    /// names begin with that of the server, where there are several in the process.
     ///
     /// # Errors
     /// What the first shard to fail said. The bodies of the others end when the caller drops what they wait on.
-    pub(crate) fn start<B>(cores: &[CoreId], bodies: Vec<B>) -> Result<Self, GroupError>
+    pub(crate) fn start<B>(
+        server: Option<&str>,
+        cores: &[CoreId],
+        bodies: Vec<B>,
+    ) -> Result<Self, GroupError>
     where
         B: FnOnce(Starting) + Send + 'static,
     {
@@ -73,7 +78,10 @@ impl ShardGroup {
             let starting = Starting(starting.clone());
             let living = living.clone();
             let thread = std::thread::Builder::new()
-                .name(format!("shard-{shard}"))
+                .name(match server {
+                    Some(server) => format!("{server} shard-{shard}"),
+                    None => format!("shard-{shard}"),
+                })
                 .spawn(move || {
                     let _living = living;
                     run_pinned(shard, core, starting, body);
@@ -143,7 +151,7 @@ mod tests {
             starting.ready();
         };
         let cores = cores(2);
-        let group = ShardGroup::start(&cores, vec![body.clone(), body]).unwrap();
+        let group = ShardGroup::start(None, &cores, vec![body.clone(), body]).unwrap();
         assert!(group.wait(Instant::now() + Duration::from_secs(10)));
         group.join();
         let mut pinned: Vec<_> = [pinned.recv().unwrap(), pinned.recv().unwrap()].concat();
@@ -154,7 +162,7 @@ mod tests {
     #[test]
     fn a_shard_that_cannot_start_fails_the_group() {
         let body = |starting: Starting| starting.failed(std::io::Error::other("no luck"));
-        let failed = ShardGroup::start(&cores(1), vec![body]).err();
+        let failed = ShardGroup::start(None, &cores(1), vec![body]).err();
         assert_eq!(
             failed.map(|error| error.to_string()),
             Some("no luck".into())
@@ -169,7 +177,7 @@ mod tests {
                 starting.ready();
                 panic!("on purpose");
             };
-            let group = ShardGroup::start(&cores(1), vec![body]).unwrap();
+            let group = ShardGroup::start(None, &cores(1), vec![body]).unwrap();
             group.wait(Instant::now() + Duration::from_secs(30));
             std::process::exit(0);
         }

@@ -77,6 +77,8 @@ pub struct ServerConfig {
     pub permissions: Arc<Permissions>,
     /// How an orchestrator chooses among its nodes; nothing to a node.
     pub routing: Routing,
+    /// What its threads are called after, where there are several servers in the process. Default: nothing.
+    pub label: Option<String>,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
     pub others_come: bool,
 }
@@ -95,6 +97,7 @@ impl ServerConfig {
             memory_max_bytes: None,
             permissions: Arc::default(),
             routing: Routing::default(),
+            label: None,
             others_come: false,
         }
     }

@@ -44,7 +44,10 @@ impl Cluster {
                 })
             };
         // The nodes and the orchestrator have to know each other's addresses.
-        let front = config(Role::Orchestrator, None, Some(1))?;
+        let front = ServerConfig {
+            label: Some("orchestrator".into()),
+            ..config(Role::Orchestrator, None, Some(1))?
+        };
         let sockets = bind(&front, 1)?;
         let settings = NodeConfig {
             orchestrators: vec![sockets.address.into()],
@@ -54,7 +57,10 @@ impl Cluster {
         for number in 0..nodes {
             let first = number % cores.len();
             let share = cores.iter().skip(first).step_by(nodes).map(|core| core.id);
-            let config = config(Role::Node, Some(share.collect()), None)?;
+            let config = ServerConfig {
+                label: Some(format!("node-{}", number.saturating_add(1))),
+                ..config(Role::Node, Some(share.collect()), None)?
+            };
             started.push(Server::node(&config, script, &settings)?);
         }
         let addresses = started.iter().map(|node| node.address().into());

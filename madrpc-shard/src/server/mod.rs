@@ -208,7 +208,7 @@ impl Server {
                 }
             });
         }
-        let group = match ShardGroup::start(cores, bodies) {
+        let group = match ShardGroup::start(config.label.as_deref(), cores, bodies) {
             Ok(group) => group,
             Err(why) => {
                 tell(&inboxes, || ToShard::Stop);

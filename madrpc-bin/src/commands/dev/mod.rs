@@ -1,17 +1,26 @@
 //! `madrpc dev`: a whole cluster in this process, until a signal; it goes over to the script whenever that is saved.
 
+mod prompt;
+
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
 use crate::serving::{self, Reload, ScriptFile, serve};
-use crate::signals::Events;
-use madrpc_shard::engine::Script;
+use crate::signals::{Event, Events};
+use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::local_cluster::Cluster;
+use signal_hook::consts::SIGINT;
+use std::io::{IsTerminal, stderr, stdin};
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
-    let script = Script::read(&args.script)?;
+    let dir = args.script.parent().unwrap_or(Path::new("")).to_owned();
+    let failed = |error: ScriptError| Failure::from(error).with_code(&dir);
+    let script = Script::read(&args.script).map_err(failed)?;
     let settings = NodeConfig {
+        pool_size: args.pool_size,
+        slice: Some(args.slice),
         queue_max: args.limits.queue_limit,
         wait_max: args.limits.wait_limit,
         caller_rate: args.limits.caller_rate,
@@ -19,7 +28,7 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ..NodeConfig::default()
     };
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
-    let functions = script.functions()?;
+    let functions = script.functions().map_err(failed)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let lane = &settings.lane;
@@ -42,33 +51,43 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ));
     }
     say(&format!("and: madrpc top {address}"));
+    // Not in the background, where it would be stopped for reading the terminal.
+    if stdin().is_terminal() && stderr().is_terminal() {
+        say("or type NAME JSON here to call a function; .help says what else");
+        prompt::start(address, &args.script, events.teller(Event::Stop(SIGINT)))?;
+    }
     let timeout = args.drain.drain_timeout;
     // Nobody but signals and saved files has it reload.
     let (_sender, asked) = std::sync::mpsc::channel();
-    let script = DevScript(script);
+    let script = DevScript { script, dir };
     serve(cluster, events, script, &asked, timeout, Cluster::drain);
     Ok(())
 }
 
 /// What a cluster reads anew.
-struct DevScript(ScriptFile);
+struct DevScript {
+    script: ScriptFile,
+    /// Where it is.
+    dir: PathBuf,
+}
 
 impl Reload for DevScript {
     type Server = Cluster;
     type New = Script;
 
     fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + 'static {
-        self.0.loader()
+        let (load, dir) = (self.script.loader(), self.dir.clone());
+        move || load().map_err(|failure| failure.with_code(&dir))
     }
 
     fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
         let names = cluster.reload(&new)?;
-        self.0.follow(&new);
+        self.script.follow(&new);
         Ok(serving::functions(&names))
     }
 
     fn failed(&mut self) {
-        self.0.failed();
+        self.script.failed();
     }
 }
 

@@ -1,8 +1,11 @@
 //! The log: to stderr, filtered by `--log` or `RUST_LOG`.
 
+mod cluster;
+
 use crate::args::Command;
 use crate::exit::{Failure, Reason};
 use crate::output::{self, Printable};
+use cluster::ByServer;
 use std::error::Error;
 use std::fmt::{self, Debug, Write};
 use std::io::{self, IsTerminal};
@@ -47,8 +50,11 @@ pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Fai
         .with_ansi(io::stderr().is_terminal())
         // It would tell of them past the queue.
         .log_internal_errors(false);
-    log.try_init()
-        .map_err(|error| Failure::new(Reason::Other, format!("log: {error}")))
+    let started = match command {
+        Command::Dev(_) => log.event_format(ByServer).try_init(),
+        _ => log.try_init(),
+    };
+    started.map_err(|error| Failure::new(Reason::Other, format!("log: {error}")))
 }
 
 /// The message and the fields of a line, as the library writes them, but with their values escaped: the one place where

@@ -1,0 +1,209 @@
+//! The prompt of `madrpc dev`, where stdin is a terminal: functions are called by their names.
+
+use crate::exit::Failure;
+use crate::output::{self, print_through, say};
+use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
+use madrpc_core::identity::{Identity, Role};
+use madrpc_core::value::Value;
+use madrpc_core::value::json::{from_json, to_json_pretty};
+use madrpc_shard::client::{Client, ClientConfig};
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{Context, Editor, ExternalPrinter, Helper, Highlighter, Hinter, Validator};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long the cluster may take to say what can be called, while somebody types.
+const NAMES_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What can be typed beside functions' names.
+const COMMANDS: [(&str, &str); 4] = [
+    (".help", "this list"),
+    (
+        ".functions",
+        "what can be called, with the options of each function",
+    ),
+    (
+        ".top",
+        "calls, errors and latency as they happen; q comes back",
+    ),
+    (".exit", "end; so does Ctrl-D, or Ctrl-C"),
+];
+
+/// Takes lines on a thread of its own; says by `ended` that there will be no more.
+pub(super) fn start(
+    address: SocketAddr,
+    script: &Path,
+    ended: impl FnOnce() + Send + 'static,
+) -> Result<(), Failure> {
+    let identity = Identity::of_this_user(Role::Client)?;
+    let client = Client::new(&ClientConfig {
+        connections: Some(1),
+        ..ClientConfig::with_identity(&address.to_string(), identity)
+    })?;
+    let dir = script.parent().unwrap_or(Path::new("")).to_owned();
+    let failed = |error: ReadlineError| {
+        Failure::new(crate::exit::Reason::Other, format!("the prompt: {error}"))
+    };
+    let mut editor: Editor<Names, DefaultHistory> = Editor::new().map_err(failed)?;
+    let mut printer = editor.create_external_printer().map_err(failed)?;
+    let history = history_file();
+    if let Some(history) = &history {
+        // There is none before the first time.
+        let _ = editor.load_history(history);
+    }
+    let prompt = Prompt {
+        names: Names(client),
+        address,
+        dir,
+    };
+    editor.set_helper(Some(Names(prompt.names.0.clone())));
+    let run = move || {
+        // Lines of the log do not tear the one that is being typed apart.
+        print_through(Some(Box::new(move |text| {
+            printer.print(text.to_owned()).is_ok()
+        })));
+        while let Ok(line) = editor.readline("> ") {
+            let line = line.trim();
+            if line.is_empty() {
+                continue;
+            }
+            // It is there for a person: what cannot be kept is no matter.
+            let _ = editor.add_history_entry(line);
+            if let Some(history) = &history {
+                let _ = editor.append_history(history);
+            }
+            if line == ".exit" {
+                break;
+            }
+            prompt.obey(line);
+        }
+        print_through(None);
+        ended();
+    };
+    let thread = std::thread::Builder::new().name("prompt".into()).spawn(run);
+    thread.map_err(|error| failed(error.into()))?;
+    Ok(())
+}
+
+struct Prompt {
+    names: Names,
+    address: SocketAddr,
+    /// Where the script is.
+    dir: PathBuf,
+}
+
+impl Prompt {
+    fn obey(&self, line: &str) {
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        match word {
+            ".help" => help(),
+            ".functions" | ".top" => self.run(&word[1..]),
+            _ if word.starts_with('.') => say(&format!("no command {word}; .help lists them")),
+            function => self.call(function, rest.trim()),
+        }
+    }
+
+    fn call(&self, function: &str, argument: &str) {
+        let argument = match argument {
+            "" => Ok(Value::Undefined),
+            json => from_json(json),
+        };
+        let argument = match argument {
+            Ok(argument) => argument,
+            Err(error) => {
+                return say(&format!(
+                    r#"the argument is no JSON: {error}; write NAME JSON, as: f {{"a": 1}}"#
+                ));
+            }
+        };
+        let begun = Instant::now();
+        let reply = match self.names.0.prepare(function).send_blocking(argument) {
+            Ok(reply) => reply,
+            Err(error) => {
+                let failure = Failure::from(error).with_code(&self.dir);
+                return output::say_with(failure.reason(), failure.below());
+            }
+        };
+        let ms = begun.elapsed().as_secs_f64() * 1e3;
+        if let Err(error) = output::result(&to_json_pretty(&reply.result)) {
+            say(&error.to_string());
+        }
+        let (cpu_us, node) = (reply.bill.cpu_us, &reply.bill.node);
+        say(&format!(
+            "{ms:.1} ms, of which {cpu_us} µs of the core of {node}"
+        ));
+    }
+
+    /// Runs another command of ours on the cluster, which has the terminal for so long.
+    fn run(&self, command: &str) {
+        let ran = std::env::current_exe().and_then(|exe| {
+            let address = self.address.to_string();
+            Command::new(exe).args([command, &address]).status()
+        });
+        if let Err(error) = ran {
+            say(&format!(".{command}: {error}"));
+        }
+    }
+}
+
+fn help() {
+    let lines = COMMANDS.map(|(command, what)| format!("{command:11} {what}"));
+    let call = r#"NAME JSON   call a function, as: add [1, 2]; Tab completes names"#;
+    output::say_with(
+        "type",
+        std::iter::once(call).chain(lines.iter().map(String::as_str)),
+    );
+}
+
+/// Where lines are kept: `madrpc/dev-history` below `XDG_STATE_HOME`.
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(std::env::home_dir()?.join(".local/state")))?;
+    let dir = state.join("madrpc");
+    std::fs::create_dir_all(&dir).ok()?;
+    Some(dir.join("dev-history"))
+}
+
+/// Completes the names of functions.
+#[derive(Helper, Highlighter, Hinter, Validator)]
+struct Names(Client);
+
+impl Completer for Names {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let typed = line.get(..position).unwrap_or_default().trim_start();
+        if typed.contains(char::is_whitespace) {
+            return Ok((position, Vec::new()));
+        }
+        let asked = self.0.prepare(FUNCTIONS).timeout(NAMES_TIMEOUT);
+        let catalog = asked.send_blocking(Value::Undefined).ok();
+        let catalog =
+            catalog.and_then(|reply| madrpc_core::value::from_value::<Catalog>(reply.result).ok());
+        let mut names: Vec<String> = COMMANDS.map(|(command, _)| command.to_owned()).into();
+        names.extend(
+            catalog
+                .into_iter()
+                .flat_map(|catalog| catalog.functions)
+                .map(|function| function.name),
+        );
+        names.sort_unstable();
+        names.dedup();
+        let fitting = names.into_iter().filter(|name| name.starts_with(typed));
+        let pairs = fitting.map(|name| Pair {
+            display: name.clone(),
+            replacement: name + " ",
+        });
+        Ok((position.saturating_sub(typed.len()), pairs.collect()))
+    }
+}
