@@ -4,6 +4,9 @@ use crate::agenda::{MS, SECOND, Time};
 use crate::choice::Policy;
 use madrpc_core::fleet::MAX_EJECTED_PERCENT;
 
+/// How often nodes say what they have to do: as those of madrpc-shard do.
+const LOAD_INTERVAL: Time = madrpc_core::limits::LOAD_INTERVAL.as_nanos() as Time;
+
 /// A function of the fleet's scripts.
 #[derive(Debug, Clone)]
 pub struct Function {
@@ -123,6 +126,8 @@ pub struct Scenario {
     pub may_repeat_one_in: u32,
     /// The same.
     pub large_one_in: u32,
+    /// How often a node says at the most on a session what it has to do; never where there is no time.
+    pub load_interval: Option<Time>,
     /// What happens, in its order.
     pub faults: Vec<(Time, What)>,
     /// The share of members that may be left out, in percent.
@@ -159,6 +164,7 @@ impl Scenario {
             given_up_one_in: 0,
             may_repeat_one_in: 0,
             large_one_in: 0,
+            load_interval: Some(LOAD_INTERVAL),
             faults: Vec::new(),
             max_ejected: MAX_EJECTED_PERCENT,
             idle_timeout: 4 * SECOND,

@@ -243,7 +243,17 @@ impl Shard {
                 }
                 io.note_functions(script, &mut self.links[number].known_since);
             }
-            Reply::Answer { call, answer, took } => self.answered(session, call, answer, took, io),
+            Reply::Answer {
+                call,
+                answer,
+                took,
+                load,
+            } => {
+                self.answered(session, call, answer, took, io);
+                if let Some(load) = load {
+                    self.router.set_load(number, 1, load, io.agenda.instant());
+                }
+            }
         }
     }
 

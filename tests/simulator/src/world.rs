@@ -25,6 +25,8 @@ pub(crate) struct Io {
     /// Nodes that a call has ended in this step.
     pub(crate) poisoned: Vec<u32>,
     delays: Vec<Time>,
+    pub(crate) load_interval: Option<Time>,
+    costs: Vec<Time>,
     names: Vec<&'static str>,
     scripts: Vec<(Announcement, bool)>,
     has: Vec<Vec<bool>>,
@@ -41,6 +43,12 @@ pub(crate) struct Told {
 impl Io {
     fn delay(&self, node: u32) -> Time {
         self.delays[node as usize]
+    }
+
+    /// What the calls of its function cost on average, on a core of speed 1.
+    pub(crate) fn cost(&self, call: u32) -> f64 {
+        let function = self.ledger.calls[call as usize].function;
+        self.costs[function] as f64
     }
 
     pub(crate) fn send_to_node(&mut self, session: Session, request: Request) {
@@ -124,6 +132,12 @@ impl World {
             told: Vec::new(),
             poisoned: Vec::new(),
             delays: scenario.delays.clone(),
+            load_interval: scenario.load_interval,
+            costs: scenario
+                .functions
+                .iter()
+                .map(|function| function.cost)
+                .collect(),
             names: scenario
                 .functions
                 .iter()

@@ -253,6 +253,7 @@ impl Sessions {
             is_let_through: false,
             is_passed_over: false,
             untold_frames: 0,
+            load_told: 0,
             parked: Postponed::default(),
             in_turn: (0, 0),
             is_held_up: false,
