@@ -91,6 +91,8 @@ pub(crate) enum Event {
         token: u32,
     },
     Deadline(u32),
+    /// A call's node has not answered for so long that another is asked.
+    Early(u32),
     Look {
         shard: u32,
         link: u32,

@@ -93,6 +93,10 @@ pub enum Flaw {
     TakesAllForNotRun,
     /// Answers count of nodes that a call is not on any more.
     AnswersTwice,
+    /// A second node is asked for calls that may not run twice.
+    HedgesAll,
+    /// Of two nodes that were asked the slower one is not told that it need not answer.
+    LeavesSecond,
 }
 
 /// A run.
@@ -132,6 +136,10 @@ pub struct Scenario {
     pub faults: Vec<(Time, What)>,
     /// The share of members that may be left out, in percent.
     pub max_ejected: u8,
+    /// The share of a function's calls, in percent, after whose time a second node is asked; none where there is no number.
+    pub hedge: Option<u8>,
+    /// How long a node may take before another is asked in its place; for ever where there is no time.
+    pub try_timeout: Option<Time>,
     /// How long a session lives without a word.
     pub idle_timeout: Time,
     /// Extra time of the first calls of a process or script.
@@ -167,6 +175,8 @@ impl Scenario {
             load_interval: Some(LOAD_INTERVAL),
             faults: Vec::new(),
             max_ejected: MAX_EJECTED_PERCENT,
+            hedge: None,
+            try_timeout: None,
             idle_timeout: 4 * SECOND,
             cold_cost: 0,
             flaw: Flaw::None,
