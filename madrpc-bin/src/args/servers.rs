@@ -6,7 +6,7 @@ use super::parse::{address, count, count_to, percent, percentile, span, target, 
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
-use madrpc_core::identity::Rule;
+use madrpc_core::identity::{Joiner, Rule};
 use madrpc_shard::discovery::Source;
 use madrpc_shard::net::steer::SteeringChoice;
 use madrpc_shard::runtime::cpus::CpuSet;
@@ -107,6 +107,11 @@ pub(crate) struct OrchestratorArgs {
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) subset: Option<usize>,
 
+    /// Which nodes may announce themselves, by the names of their certificates, as 'node:web-*,node:gpu'; * stands for any
+    /// characters; repeatable. Nodes that are named or discovered need not be among them [default: every node of the authority]
+    #[arg(long, value_name = "NODES", value_delimiter = ',', value_parser = joiner)]
+    pub(crate) join: Vec<Joiner>,
+
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
@@ -187,6 +192,10 @@ pub(crate) struct DevArgs {
 }
 
 fn rule(text: &str) -> Result<Rule, String> {
+    text.parse()
+}
+
+fn joiner(text: &str) -> Result<Joiner, String> {
     text.parse()
 }
 

@@ -124,6 +124,8 @@ pub(super) struct Entry {
     pub(super) received_at: Instant,
     /// What its peer has shown; there once the handshake is over.
     pub(super) certificate: Option<PeerCertificate>,
+    /// We have opened it.
+    pub(super) is_ours: bool,
 }
 
 impl Entry {
