@@ -101,6 +101,12 @@ impl Permissions {
         self.rules.iter().filter(move |rule| !speaks(rule))
     }
 
+    /// The rules that speak of one function, with its name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        let all = self.rules.iter().map(|rule| (&*rule.functions.0, rule));
+        all.filter(|(name, _)| !name.contains(ANY))
+    }
+
     fn of<'a>(&'a self, function: &'a str) -> impl Iterator<Item = &'a Rule> {
         self.rules
             .iter()
@@ -293,6 +299,8 @@ mod tests {
         let functions = ["f".to_owned()];
         let idle: Vec<_> = rules.idle(&functions).map(ToString::to_string).collect();
         assert_eq!(idle, ["g*=node:a,operator:b"]);
+        let named: Vec<_> = rules.named().map(|(name, _)| name).collect();
+        assert_eq!(named, ["f"]);
         for bad in [
             "",
             "f",

@@ -308,6 +308,18 @@ impl Router {
         self.note(number);
     }
 
+    /// Whether some member has said what it has.
+    #[must_use]
+    pub fn has_functions(&self) -> bool {
+        !self.functions.is_empty()
+    }
+
+    /// Whether all that can be reached have.
+    #[must_use]
+    pub fn have_all_said(&self) -> bool {
+        self.wild.is_empty()
+    }
+
     /// Members that can be reached.
     #[must_use]
     pub fn open(&self) -> usize {
