@@ -163,10 +163,6 @@ impl Entry {
     }
 
     /// Whether its peer is to be told this load, the number of which changes with it: orchestrators are, once.
-    #[cfg_attr(
-        not(feature = "engine"),
-        expect(dead_code, reason = "only a node has a load")
-    )]
     #[inline]
     pub(super) fn is_to_hear(&mut self, load: u32) -> bool {
         load != std::mem::replace(&mut self.load_told, load) && self.is_orchestrator()
