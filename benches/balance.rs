@@ -10,6 +10,9 @@ use madrpc_simulator::{Function, Has, MS, Policy, Report, SECOND, Scenario, Time
 /// What a fleet is told before its figures are looked at.
 const WARM_UP: Time = SECOND;
 
+/// Nodes do not say what they have to do.
+const WITHOUT_REPORTS: &str = "least-loaded, by its own calls alone";
+
 struct Fleet {
     name: &'static str,
     speeds: Vec<f64>,
@@ -27,7 +30,7 @@ fn one_function() -> Vec<Function> {
     vec![Function::plain("plain", MS, 1)]
 }
 
-fn fleets() -> [Fleet; 6] {
+fn fleets() -> [Fleet; 8] {
     let even = |name, cost, weight| Function {
         is_even: true,
         ..Function::plain(name, cost, weight)
@@ -56,6 +59,18 @@ fn fleets() -> [Fleet; 6] {
         ),
         fleet("10, half of them 2 times slower", slow(5, 0.5, 10), 0.7),
         Fleet {
+            shards: 100,
+            ..fleet("10 equals, many shards", vec![1.0; 10], 0.7)
+        },
+        Fleet {
+            shards: 100,
+            ..fleet(
+                "10, half of them 2 times slower, many shards",
+                slow(5, 0.5, 10),
+                0.7,
+            )
+        },
+        Fleet {
             functions: vec![even("quick", 100 * US, 99), even("long", 100 * MS, 1)],
             ..fleet("10, mixed calls", vec![1.0; 10], 0.6)
         },
@@ -73,7 +88,7 @@ fn fleets() -> [Fleet; 6] {
 }
 
 impl Fleet {
-    fn run(&self, policy: Policy, max_ejected: u8) -> Report {
+    fn run(&self, policy: Policy, max_ejected: u8, says_load: bool) -> Report {
         let mut scenario = Scenario::plain(7, self.speeds.len(), self.shards, policy);
         let weights: u32 = self.functions.iter().map(|function| function.weight).sum();
         let costs = self
@@ -96,6 +111,9 @@ impl Fleet {
         scenario.subset = self.subset;
         scenario.until = WARM_UP + self.seconds * SECOND;
         scenario.max_ejected = max_ejected;
+        if !says_load {
+            scenario.load_interval = None;
+        }
         if let Some(cold) = self.cold {
             scenario.cold_cost = cold;
             for (number, node) in (0..self.seconds).zip((0..self.speeds.len() as u32).cycle()) {
@@ -129,7 +147,7 @@ fn row(name: &str, report: &Report) {
     let of_mean = |calls: Option<&u64>| *calls.unwrap_or(&0) as f64 / mean;
     let (least, most) = (of_mean(begun.first()), of_mean(begun.last()));
     println!(
-        "| {name:34} | {:8.2} | {:8.2} | {:8.2} | {failed:6.2} % | {least:5.2} | {most:5.2} |",
+        "| {name:37} | {:8.2} | {:8.2} | {:8.2} | {failed:6.2} % | {least:5.2} | {most:5.2} |",
         at(0.5),
         at(0.99),
         at(0.999)
@@ -155,6 +173,7 @@ fn main() {
         ("two choices, least in flight", Policy::TwoChoices, 0),
         ("least in flight", Policy::LeastInFlight, 0),
         ("in flight x latency", Policy::InFlightTimesLatency, 0),
+        (WITHOUT_REPORTS, Policy::Router(Balance::LeastLoaded), 0),
         ("least-loaded", Policy::Router(Balance::LeastLoaded), 0),
         (
             "least-loaded, outliers left out",
@@ -178,7 +197,8 @@ fn main() {
         );
         println!("|---|---:|---:|---:|---:|---:|---:|");
         for (name, policy, max_ejected) in policies {
-            row(name, &fleet.run(policy, max_ejected));
+            let says_load = name != WITHOUT_REPORTS;
+            row(name, &fleet.run(policy, max_ejected, says_load));
         }
     }
 }

@@ -15,6 +15,7 @@ use madrpc_shard::client::{Client, ClientConfig};
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{RevokedFile, Server, ServerConfig};
+use nix::sys::signal::Signal;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -243,7 +244,7 @@ fn a_drain_waits_for_calls_and_says_what_is_left() {
     refused(&broken, 1, &["not reloaded", "SyntaxError"]);
     // Drained is what it was, and not what it is once it runs anew.
     fleet.home.write("fleet.js", script);
-    fleet.nodes[0].signal(nix::sys::signal::Signal::SIGTERM);
+    fleet.nodes[0].signal(Signal::SIGTERM);
     assert!(fleet.nodes[0].end().success());
     fleet.restart(0);
     eventually("it serves", || states(&fleet) == ["up"]);
@@ -297,9 +298,48 @@ fn rules_and_files_that_make_no_sense_are_refused_in_a_line() {
     let output = home.run(&line);
     assert!(output.status.success());
     let told = stderr(&output);
-    let warned = "--allow 'nothing=client:a' speaks of no function of fleet.js";
+    let warned = "--allow 'nothing=client:a': fleet.js has no such function";
     assert!(
         told.contains(warned) && !told.contains("client:b"),
         "{told}"
     );
+}
+
+#[test]
+fn a_rule_of_a_function_that_no_node_has_is_told_once() {
+    let rules = ["--allow", "onc=client:*;tw*=*:*;nil*=*:*;once=*:*"];
+    let mut fleet = RealFleet::start_by(1, |_, addresses| {
+        let nodes = ["-n", &addresses[0]];
+        nodes.into_iter().chain(rules).map(str::to_owned).collect()
+    });
+    let orchestrator = &mut fleet.orchestrator;
+    orchestrator.wait_for("no node has such a function");
+    let _ = orchestrator.says("never", Duration::from_millis(500));
+    let told = orchestrator
+        .seen
+        .lines()
+        .filter(|line| line.contains("--allow"));
+    let told: Vec<&str> = told.collect();
+    assert!(
+        told.len() == 1 && told[0].contains("--allow 'onc=client:*': no node"),
+        "{told:?}"
+    );
+    // At a node at once, and again with another script.
+    let home = &fleet.home;
+    home.write("other.js", SCRIPT);
+    let mut node = home.serve(&[
+        "node",
+        "-s",
+        "other.js",
+        "-b",
+        "127.0.0.1:0",
+        "--shards",
+        "1",
+        "--allow",
+        "free=*:*",
+    ]);
+    assert!(!node.seen.contains("--allow"), "{}", node.seen);
+    home.write("other.js", "madrpc.register('fre', () => 1);");
+    node.signal(Signal::SIGHUP);
+    node.wait_for("--allow 'free=*:*': other.js has no such function");
 }

@@ -175,6 +175,94 @@ fn a_node_that_is_named_as_well_counts_once() {
     assert!(calls[0].abs_diff(calls[1]) < 100, "{calls:?}");
 }
 
+/// Without a reset that reaches the shard whose session it is, it is four seconds until the silence tells it.
+#[test]
+fn a_node_is_back_soon_where_an_orchestrator_was_killed_and_started_anew() {
+    let (home, front, mut first) = start();
+    let mut node = node(&home, &front, "2");
+    until_all_have(&home, &front, 1);
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
+        // Until QUIC has nothing on its way.
+        sleep(Duration::from_millis(1500));
+        first.signal(Signal::SIGKILL);
+        first.end();
+        first = orchestrator(&home, &front);
+        let begun = Instant::now();
+        until_all_have(&home, &front, 1);
+        quickest = quickest.min(begun.elapsed());
+    }
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("there again after {quickest:?}\n"),
+    );
+    // Of three, as the machine may be busy.
+    assert!(quickest < Duration::from_millis(2500), "{quickest:?}");
+    assert!(
+        node.says("it was started anew", Duration::from_secs(5))
+            .is_ok()
+    );
+    let refused = node.seen.lines().filter(|line| line.contains("refused"));
+    assert_eq!(refused.count(), 0, "{}", node.seen);
+}
+
+#[test]
+fn nodes_that_are_not_to_join_are_told_so_once_and_disturb_nobody() {
+    let home = Home::new();
+    home.write("f.js", SCRIPT);
+    let front = format!("127.0.0.1:{}", free_port());
+    // By whom the authority is made.
+    let _other = home.node(free_port());
+    for name in ["web-1", "db"] {
+        let made = home.run(&["tls", "issue", "node", name, "--ca", "tls", "--out", name]);
+        assert!(made.status.success(), "{made:?}");
+    }
+    let join = ["--join", "node:web-*,node:gpu"];
+    let args = ["orchestrator", "-b", &front, "--shards", "2"];
+    let mut orchestrator = home.serve(&[&args[..], &join].concat());
+    let start = |name: &str| {
+        let file = |kind: &str| format!("{name}/node/{kind}.pem");
+        let [ca, cert, key] = ["ca", "cert", "key"].map(file);
+        let tls = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key];
+        let args = ["node", "-s", "f.js", "-b", "127.0.0.1:0", "--shards", "2"];
+        home.serve(&[&args[..], &["--orchestrator", &front], &tls].concat())
+    };
+    let mut wanted = start("web-1");
+    wanted.wait_for("announced to orchestrator");
+    let load = load(&home, &front, "once", "4s");
+    let mut other = start("db");
+    other.wait_for("no session to orchestrator");
+    orchestrator.wait_for("refused");
+    let outcome = load.end();
+    assert!(outcome.errors.is_empty(), "{outcome:?}");
+    assert_eq!(nodes(&home, &front).len(), 1);
+    let _ = other.says("never", Duration::from_millis(100));
+    let _ = orchestrator.says("never", Duration::from_millis(100));
+    let told: Vec<&str> = other
+        .seen
+        .lines()
+        .filter(|line| line.contains("WARN"))
+        .collect();
+    let is_clear = |line: &str| {
+        let words = ["node:web-*, node:gpu", "node:db", "--join"];
+        words.iter().all(|word| line.contains(word))
+    };
+    assert!(told.len() == 1 && is_clear(told[0]), "{}", other.seen);
+    assert!(!other.seen.contains("announced to"), "{}", other.seen);
+    let told = orchestrator
+        .seen
+        .lines()
+        .filter(|line| line.contains("WARN"));
+    let told: Vec<&str> = told.collect();
+    // Each of two shards says it, and not each time.
+    assert!((1..=4).contains(&told.len()), "{}", orchestrator.seen);
+    assert!(
+        told.iter().all(|line| is_clear(line)),
+        "{}",
+        orchestrator.seen
+    );
+}
+
 /// Passes datagrams on as a translator of addresses does: what is behind it is seen at a port of its own, and only who was written
 /// to can answer. Gives its address.
 fn translator(front: SocketAddr) -> SocketAddr {

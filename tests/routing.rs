@@ -1,5 +1,6 @@
 //! Claim: calls of a key go to one node, by whichever orchestrator they come and whatever the others do; and an orchestrator
-//! that is to have some of the nodes has no sessions to the others.
+//! that is to have some of the nodes has no sessions to the others; and it is told what nodes do for
+//! others.
 //!
 //! Setup: orchestrators of one shard and nodes of one shard each, in this process, over real sockets.
 #![allow(
@@ -20,6 +21,8 @@ use madrpc_shard::client::Client;
 use madrpc_shard::net::address::Addresses;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use support::{Fleet, eventually};
 
 const SCRIPT: &str = r#"madrpc.register("echo", (value) => value, { idempotent: true });"#;
@@ -85,6 +88,45 @@ fn calls_of_a_key_go_to_one_node_by_any_orchestrator() {
     let long = vec![7; KEY_MAX_BYTES + 1];
     let error = call.key(&long).send_blocking(Value::Null).unwrap_err();
     assert_eq!(error.kind, ErrorKind::BadArguments);
+}
+
+#[test]
+fn an_orchestrator_is_told_what_a_node_does_for_others() {
+    let fleet = Fleet::new();
+    let script = r#"madrpc.register("spin", () => { const end = Date.now() + 40; while (Date.now() < end); });
+        madrpc.register("echo", (value) => value);"#;
+    let nodes = [fleet.node(script), fleet.node(script)];
+    let server = orchestrator(&fleet, &nodes, Routing::default());
+    let client = fleet.client(server.address());
+    eventually("sessions to both nodes", || sessions(&client) == 2);
+    let direct = fleet.client(nodes[0].address());
+    let is_over = AtomicBool::new(false);
+    // Where the test fails, too.
+    let latest = Instant::now() + Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) && Instant::now() < latest {
+                    direct.call_blocking::<_, Value>("spin", &()).unwrap();
+                }
+            });
+        }
+        // As soon as the node knows what such a call costs.
+        eventually("the busy node is known as one", || {
+            node_of(&client, "any");
+            let snapshot: Snapshot = client.call_blocking(STATS, &()).unwrap();
+            let expected_us = |node: &Server| {
+                let mut known = snapshot.upstreams.iter();
+                let known = known.find(|one| one.node == node.name());
+                known
+                    .and_then(|one| one.busiest)
+                    .map(|load| load.expected_us)
+            };
+            expected_us(&nodes[0]).is_some_and(|us| us > 40_000)
+                && expected_us(&nodes[1]).is_none_or(|us| us < 20_000)
+        });
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

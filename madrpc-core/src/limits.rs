@@ -207,6 +207,10 @@ pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How often a dialed session is pinged while it owes us replies, or has to be kept.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// How often a node's shard tells an orchestrator on one session, at the most, what it has to do. Five times as long costs calls a
+/// tenth of what it is worth (the simulator's `balance`); a reply that says it has some ten bytes more.
+pub const LOAD_INTERVAL: Duration = Duration::from_millis(1);
+
 /// The largest UDP payload we send, where the path takes it: Ethernet's jumbo frame of 9000 bytes less IPv6 and UDP
 /// headers. What a path takes is found out (RFC 8899); until then, and at the least, it is 1200 bytes.
 pub const DATAGRAM_MAX_BYTES: usize = 8952;

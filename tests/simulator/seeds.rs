@@ -88,6 +88,8 @@ fn defects_are_found() {
         Flaw::RetriesAll,
         Flaw::TakesAllForNotRun,
         Flaw::AnswersTwice,
+        Flaw::HedgesAll,
+        Flaw::LeavesSecond,
     ] {
         let found = first_broken(0..SEEDS_FOR_A_FLAW, flaw);
         assert!(found.is_some(), "{flaw:?} is not found");

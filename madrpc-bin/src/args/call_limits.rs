@@ -1,6 +1,6 @@
 //! The flags of `madrpc node` that bound what calls may use, and sizes as people write them.
 
-use super::parse::{count, timeout};
+use super::parse::{MILLISECOND, at_least, count};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_shard::engine::{LaneConfig, MEMORY_MIN_BYTES, Preemption};
@@ -15,7 +15,7 @@ pub(crate) struct CallLimitArgs {
     pub(crate) memory_limit: usize,
 
     /// Time on the core of a call, as 30s or 200ms; waiting costs nothing; per function: cpuMs
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = at_least(MILLISECOND))]
     pub(crate) cpu_limit: Duration,
 
     /// The largest arguments and the largest result, as 512K or 64M, which is the most
@@ -28,7 +28,7 @@ pub(crate) struct CallLimitArgs {
 
     /// The longest that a call may be expected to take where others are before it; one that would take longer is refused at once
     /// [default: three quarters of the time until its deadline, which holds in any case]
-    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", value_parser = at_least(MILLISECOND))]
     pub(crate) wait_limit: Option<Duration>,
 
     /// Calls of one caller (a certificate) in a second on the whole node, and as many at once; those beyond are refused with a hint

@@ -169,6 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn times_that_would_end_everything_are_refused() {
+        for (line, least) in [
+            ("orchestrator --try-timeout 1ns", "at least 1ms"),
+            ("orchestrator --try-timeout 999us", "at least 1ms"),
+            ("node -s a.js --wait-limit 0s", "at least 1ms"),
+            ("node -s a.js --cpu-limit 1us", "at least 1ms"),
+            ("node -s a.js --slice 1ns", "at least 10us"),
+            ("node -s a.js --stall-limit 1ms", "at least 100ms"),
+        ] {
+            let error = parse(&format!("madrpc {line}")).unwrap_err().to_string();
+            assert!(error.contains(least), "{line}: {error}");
+        }
+        assert!(parse("madrpc orchestrator --try-timeout 1ms").is_ok());
+    }
+
+    #[test]
     fn a_server_is_known_by_its_command() {
         let starts = |line: &str| starts_server(line.split(' ').map(OsString::from));
         for line in [

@@ -3,6 +3,8 @@
 use madrpc_core::limits::{KEY_MAX_BYTES, TIMEOUT_MAX};
 use std::time::Duration;
 
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+
 pub(super) fn count(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|&number| number > 0);
     number.ok_or_else(|| "expected a whole number from 1 on".to_owned())
@@ -55,6 +57,14 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
         return Err("more than 0 is needed".to_owned());
     }
     Ok(span)
+}
+
+/// The same, of a time that would end or refuse everything if it were shorter than this.
+pub(super) fn at_least(least: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |text| match span(text)? {
+        span if span < least => Err(format!("at least {}", humantime::format_duration(least))),
+        span => Ok(span),
+    }
 }
 
 /// A percentile of latencies, in percent.

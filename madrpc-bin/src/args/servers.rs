@@ -2,11 +2,13 @@
 
 use super::call_limits::{CallLimitArgs, memory};
 use super::help;
-use super::parse::{address, count, count_to, percent, percentile, span, target, timeout};
+use super::parse::{
+    MILLISECOND, address, at_least, count, count_to, percent, percentile, span, target,
+};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
-use madrpc_core::identity::Rule;
+use madrpc_core::identity::{Joiner, Rule};
 use madrpc_shard::discovery::Source;
 use madrpc_shard::net::steer::SteeringChoice;
 use madrpc_shard::runtime::cpus::CpuSet;
@@ -18,6 +20,12 @@ const LANES_MAX: usize = 65_536;
 
 /// Each has a thread and 512 KiB of locked memory at least.
 const DEV_NODES_MAX: usize = 256;
+
+/// Below it a call would do little else than be stopped and go on.
+const SLICE_MIN: Duration = Duration::from_micros(10);
+
+/// Below it a machine that is busy with something else would look like a function that holds the core.
+const STALL_MIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::NODE)]
@@ -42,7 +50,7 @@ pub(crate) struct NodeArgs {
 
     /// How long a call holds the core before others have their turn, as 500us, half of it for who has had more than
     /// its part; the engine looks about each 300us
-    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = at_least(SLICE_MIN))]
     pub(crate) slice: Duration,
 
     /// Let each call hold the core until it is over, whatever waits; for comparisons
@@ -55,7 +63,7 @@ pub(crate) struct NodeArgs {
 
     /// How long a function may hold a core in a built-in that cannot be interrupted, before a watchdog has the node
     /// started anew, as 60s
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = at_least(STALL_MIN))]
     pub(crate) stall_limit: Duration,
 
     #[command(flatten)]
@@ -99,13 +107,18 @@ pub(crate) struct OrchestratorArgs {
 
     /// For functions that are registered as idempotent: how long a node may take before another is asked in its place, as 2s or
     /// 200ms [default: up to the call's deadline]
-    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", value_parser = at_least(MILLISECOND))]
     pub(crate) try_timeout: Option<Duration>,
 
     /// How many of the nodes each shard has sessions to, with very many of both: which ones follows from names, and changes
     /// little as nodes come and go [default: all]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) subset: Option<usize>,
+
+    /// Which nodes may announce themselves, by the names of their certificates, as 'node:web-*,node:gpu'; * stands for any
+    /// characters; repeatable. Nodes that are named or discovered need not be among them [default: every node of the authority]
+    #[arg(long, value_name = "NODES", value_delimiter = ',', value_parser = joiner)]
+    pub(crate) join: Vec<Joiner>,
 
     #[command(flatten)]
     pub(crate) server: ServerArgs,
@@ -195,6 +208,10 @@ pub(crate) struct DevArgs {
 }
 
 fn rule(text: &str) -> Result<Rule, String> {
+    text.parse()
+}
+
+fn joiner(text: &str) -> Result<Joiner, String> {
     text.parse()
 }
 

@@ -15,6 +15,7 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::net::address::{AddressError, resolve_target};
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
 use madrpc_shard::server::{Server, StartError};
+use std::path::{Path, PathBuf};
 use tracing::warn;
 
 pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -25,12 +26,8 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         .into_iter()
         .map(|function| function.name)
         .collect();
-    for rule in Permissions::new(args.server.allow.clone()).idle(&names) {
-        warn!(
-            "--allow '{rule}' speaks of no function of {}",
-            args.script.display()
-        );
-    }
+    let permissions = Permissions::new(args.server.allow.clone());
+    tell_idle(&permissions, &names, &args.script);
     let functions = serving::functions(&names);
     let orchestrators = args.orchestrator.iter();
     let orchestrators = orchestrators.map(|front| resolve_target(front));
@@ -66,7 +63,12 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
     service_manager::watch(&node, args.stall_limit);
     let timeout = args.server.drain.drain_timeout;
     let tls = args.server.tls.clone();
-    let files = NodeFiles { script, tls };
+    let files = NodeFiles {
+        script,
+        tls,
+        permissions,
+        path: args.script.clone(),
+    };
     let asked = asked_from_afar(&node, &events);
     serve(node, events, files, &asked, timeout, Server::drain);
     Ok(())
@@ -76,6 +78,23 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
 struct NodeFiles {
     script: ScriptFile,
     tls: TlsArgs,
+    permissions: Permissions,
+    path: PathBuf,
+}
+
+/// Says which rules speak of no function of a script.
+fn tell_idle(permissions: &Permissions, names: &[String], script: &Path) {
+    let rules: Vec<String> = permissions
+        .idle(names)
+        .map(|rule| format!("'{rule}'"))
+        .collect();
+    if !rules.is_empty() {
+        warn!(
+            "--allow {}: {} has no such function",
+            rules.join(" and "),
+            script.display()
+        );
+    }
 }
 
 impl Reload for NodeFiles {
@@ -98,6 +117,7 @@ impl Reload for NodeFiles {
         let names = node.reload(&script)?;
         node.set_identity(&identity)?;
         self.script.follow(&script);
+        tell_idle(&self.permissions, &names, &self.path);
         Ok(serving::functions(&names))
     }
 

@@ -9,10 +9,11 @@ use crate::service_manager;
 use crate::serving::{Reload, asked_from_afar, check, config, cores, describe, revoke, serve};
 use crate::signals::Events;
 use madrpc_core::fleet::Routing;
-use madrpc_core::identity::{Identity, Role};
+use madrpc_core::identity::{Identity, Permissions, Role};
 use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
 use madrpc_shard::net::address::{Addresses, resolve_bind};
 use madrpc_shard::server::{Server, ServerConfig};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Nodes that are named at the start.
@@ -26,7 +27,10 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         let more = format!("nodes: {names}");
         return check(&args.bind, Role::Orchestrator, &args.server, &more);
     }
+    let common = config(&args.bind, Role::Orchestrator, &args.server)?;
+    let permissions = Permissions::new(args.server.allow.clone());
     let config = ServerConfig {
+        permissions: Arc::new(permissions.with_joiners(args.join.clone())),
         routing: Routing {
             balance: args.balance,
             max_ejected_percent: args.max_ejected,
@@ -35,7 +39,7 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
             subset: args.subset,
         },
         others_come: discovery.may_change(),
-        ..config(&args.bind, Role::Orchestrator, &args.server)?
+        ..common
     };
     let cores = cores(&config)?;
     sandbox::enter(&name_servers(args, &discovery));

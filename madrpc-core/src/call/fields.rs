@@ -21,7 +21,6 @@ mod call {
     pub(super) const ATTEMPT: u32 = 1;
     pub(super) const MAY_REPEAT: u32 = 2;
     pub(super) const TRACE: u32 = 3;
-    pub(super) const CALLER: u32 = 4;
     pub(super) const KEY: u32 = 5;
 }
 
@@ -41,8 +40,6 @@ pub struct CallFields<'a> {
     pub may_repeat: bool,
     /// The trace that it belongs to.
     pub trace: Option<Trace>,
-    /// On behalf of whom the caller makes it, for a fair share among those of one certificate.
-    pub caller: Option<&'a str>,
     /// Calls of the same key go to the same node, where the orchestrator balances by keys.
     pub key: Option<&'a [u8]>,
 }
@@ -108,9 +105,6 @@ impl<'a> Fields<'a> {
             attempt: self.read(call::ATTEMPT).unwrap_or_default(),
             may_repeat: self.read(call::MAY_REPEAT).unwrap_or_default(),
             trace: self.bytes(call::TRACE).and_then(Trace::from_bytes),
-            caller: self
-                .bytes(call::CALLER)
-                .and_then(|bytes| std::str::from_utf8(bytes).ok()),
             key: self.bytes(call::KEY),
         }
     }
@@ -140,9 +134,6 @@ impl CallFields<'_> {
         }
         if let Some(trace) = &self.trace {
             raw(out, call::TRACE, &trace.to_bytes());
-        }
-        if let Some(caller) = self.caller {
-            raw(out, call::CALLER, caller.as_bytes());
         }
         if let Some(key) = self.key {
             raw(out, call::KEY, key);
@@ -190,7 +181,6 @@ mod tests {
             parent: 0x00f0_67aa_0ba9_02b7,
             flags: 1,
         }),
-        caller: Some("somebody"),
         key: Some(b"user 7"),
     };
 
@@ -239,7 +229,6 @@ mod tests {
         }
         let mut bytes = Vec::new();
         raw(&mut bytes, call::TRACE, &[1; 7]);
-        raw(&mut bytes, call::CALLER, &[0xff]);
         raw(&mut bytes, call::MAY_REPEAT, &[9]);
         assert_eq!(Fields(&bytes).of_call(), CallFields::default());
     }

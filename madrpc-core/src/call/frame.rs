@@ -111,7 +111,8 @@ pub enum Header<'a> {
 /// The number of the last kind of frame that is known here.
 const LAST_KIND: u32 = 8;
 
-/// A caller whose calls come by way of others. It is believed to orchestrators and nodes only.
+/// A caller whose calls come by way of others, for fair parts and `--caller-rate` at nodes: its name would take more than the seven
+/// bytes that this adds to a call. It is believed to orchestrators and nodes only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Account {
     /// The first four bytes of the SHA-256 of its certificate. Callers that have the same share a part of the core.
@@ -323,6 +324,29 @@ mod tests {
         out.extend_from_slice(b"arguments");
         write(&mut out, &Header::GoAway { taken: 3 }, b"");
         out
+    }
+
+    #[test]
+    fn to_say_whose_call_it_is_takes_seven_bytes() {
+        let bytes = |account| {
+            let (id, function, timeout_us, depth) = (7, "add", 30_000_000, 0);
+            let call = Header::Call {
+                id,
+                function,
+                timeout_us,
+                depth,
+                account,
+            };
+            let mut out = Vec::new();
+            write(&mut out, &call, b"");
+            out.len()
+        };
+        let account = Account {
+            certificate: 0xdead_beef,
+            session: 99,
+            root: None,
+        };
+        assert_eq!(bytes(Some(account)) - bytes(None), 7);
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub(super) struct Functions {
 }
 
 impl Functions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
     #[inline]
     pub(super) fn find(&self, name: &str) -> Option<FunctionNumber> {
         self.by_name.get(name).copied().map(FunctionNumber)

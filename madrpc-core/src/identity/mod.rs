@@ -29,7 +29,7 @@ pub use authority::Authority;
 pub use error::IdentityError;
 pub use files::state_dir;
 pub use inspect::{CertificateInfo, PeerCertificate, inspect};
-pub use permissions::{Permissions, Rule};
+pub use permissions::{Joiner, Permissions, Rule};
 pub use revocation::Revoked;
 
 use boring::error::ErrorStack;

@@ -7,11 +7,16 @@ use std::str::FromStr;
 /// What stands for any number of characters in a pattern.
 const ANY: char = '*';
 
-/// The rules of a server. Without any, every role may call every function.
+/// The rules of a server. Without any, every role may call every function, and every node may announce itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permissions {
     rules: Vec<Rule>,
+    joiners: Vec<Joiner>,
 }
+
+/// `node:NAME`: nodes that may announce themselves, by the names in their certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joiner(Pattern);
 
 /// `FUNCTION=ROLE:NAME,…`: functions, and who may call them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +41,34 @@ impl Permissions {
     /// all.
     #[must_use]
     pub const fn new(rules: Vec<Rule>) -> Self {
-        Self { rules }
+        Self {
+            rules,
+            joiners: Vec::new(),
+        }
     }
 
-    /// Whether there is no rule.
+    /// The same, and only these nodes may announce themselves; all where there is none.
+    #[must_use]
+    pub fn with_joiners(self, joiners: Vec<Joiner>) -> Self {
+        Self { joiners, ..self }
+    }
+
+    /// Whether a node of this name may announce itself.
+    ///
+    /// # Errors
+    /// Which may, in words.
+    pub fn check_join(&self, name: &str) -> Result<(), String> {
+        let is_named = |joiner: &Joiner| joiner.0.matches(name);
+        match self.joiners.is_empty() || self.joiners.iter().any(is_named) {
+            true => Ok(()),
+            false => {
+                let may = self.joiners.iter().map(ToString::to_string);
+                Err(may.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// Whether there is no rule about functions.
     #[must_use]
     #[inline]
     pub const fn is_empty(&self) -> bool {
@@ -70,6 +99,12 @@ impl Permissions {
     pub fn idle<'a>(&'a self, functions: &'a [String]) -> impl Iterator<Item = &'a Rule> {
         let speaks = |rule: &&Rule| functions.iter().any(|one| rule.functions.matches(one));
         self.rules.iter().filter(move |rule| !speaks(rule))
+    }
+
+    /// The rules that speak of one function, with its name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        let all = self.rules.iter().map(|rule| (&*rule.functions.0, rule));
+        all.filter(|(name, _)| !name.contains(ANY))
     }
 
     fn of<'a>(&'a self, function: &'a str) -> impl Iterator<Item = &'a Rule> {
@@ -153,6 +188,25 @@ impl FromStr for Rule {
     }
 }
 
+impl FromStr for Joiner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().split_once(':') {
+            Some(("node", name)) if !name.is_empty() => Ok(Self(Pattern(name.to_owned()))),
+            _ => {
+                Err("expected node:NAME, as in 'node:web-*': only nodes announce themselves".into())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Joiner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node:{}", self.0.0)
+    }
+}
+
 impl fmt::Display for Callers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = self.role.map_or("*", Role::name);
@@ -205,6 +259,19 @@ mod tests {
     }
 
     #[test]
+    fn nodes_join_that_are_named_and_all_where_none_is() {
+        let free = permissions(&["f=client:*"]);
+        assert_eq!(free.check_join("anybody"), Ok(()));
+        let joiners = ["node:web-*", " node:gpu"].map(|one| one.parse().unwrap());
+        let named = free.with_joiners(joiners.into());
+        assert!(named.check_join("web-7").is_ok() && named.check_join("gpu").is_ok());
+        assert_eq!(named.check_join("db").unwrap_err(), "node:web-*, node:gpu");
+        for bad in ["", "web-*", "node:", "client:web-*", "*:a"] {
+            assert!(bad.parse::<Joiner>().unwrap_err().contains("node:NAME"));
+        }
+    }
+
+    #[test]
     fn patterns_match_whole_names() {
         for (pattern, name, matches) in [
             ("f", "f", true),
@@ -232,6 +299,8 @@ mod tests {
         let functions = ["f".to_owned()];
         let idle: Vec<_> = rules.idle(&functions).map(ToString::to_string).collect();
         assert_eq!(idle, ["g*=node:a,operator:b"]);
+        let named: Vec<_> = rules.named().map(|(name, _)| name).collect();
+        assert_eq!(named, ["f"]);
         for bad in [
             "",
             "f",

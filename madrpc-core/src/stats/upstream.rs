@@ -1,5 +1,6 @@
 //! What an orchestrator says of one of its nodes.
 
+use crate::call::Load;
 use serde::{Deserialize, Serialize};
 
 /// A node, as the shards of an orchestrator see it.
@@ -22,6 +23,8 @@ pub struct Upstream {
     pub script: u64,
     /// Calls that were sent to it and have no outcome.
     pub under_way: u64,
+    /// What the busiest of its shards has to do, for all of its callers, where it has said so in the last second.
+    pub busiest: Option<Load>,
 }
 
 impl Upstream {
@@ -42,6 +45,10 @@ impl Upstream {
             (self.functions, self.script) = (other.functions, other.script);
         }
         self.under_way = self.under_way.saturating_add(other.under_way);
+        let busy = |load: Option<Load>| load.map(|load| (load.expected_us, load.running));
+        if busy(other.busiest) > busy(self.busiest) {
+            self.busiest = other.busiest;
+        }
     }
 }
 
@@ -60,6 +67,10 @@ mod tests {
             functions: u64::from(state == "up") * 7,
             script: 9,
             under_way: 2,
+            busiest: (state == "up").then_some(Load {
+                expected_us: since_ms,
+                ..Load::default()
+            }),
         };
         let mut sum = seen("down", "refused", 500);
         sum.add(seen("up", "", 9000));
@@ -70,6 +81,7 @@ mod tests {
             since_ms: 100,
             functions: 7,
             under_way: 6,
+            busiest: seen("up", "", 9000).busiest,
             ..seen("down", "refused", 0)
         };
         assert_eq!(sum, expected);

@@ -222,6 +222,11 @@ impl Lanes {
         now
     }
 
+    /// Those that a call could have at once.
+    pub(super) fn free(&self) -> usize {
+        self.free.len()
+    }
+
     /// Those of calls.
     pub(super) fn in_use(&self) -> usize {
         self.in_use

@@ -38,6 +38,7 @@ mod family;
 mod functions;
 pub(crate) mod lanes;
 mod limited;
+mod load;
 mod memory;
 mod meter;
 mod packing;
@@ -128,6 +129,7 @@ pub(crate) struct Node {
     faults: LogLimit,
     beacon: Arc<Beacon>,
     last_number: u64,
+    told: load::Told,
 }
 
 impl Node {
@@ -178,6 +180,7 @@ impl Node {
             faults: LogLimit::default(),
             beacon: Arc::clone(&seat.beacon),
             last_number: 0,
+            told: load::Told::new(now),
         })
     }
 
@@ -337,6 +340,7 @@ impl Service for Node {
         self.turns.last_look = io.now;
         let has_calls = self.calls.rows.running() + self.calls.rows.queued() > 0;
         self.rate.look(has_calls, io.now);
+        self.look_at_load(io.now);
         self.look_after_held(io);
         self.look_after_starved(io);
         self.give_up_orphans(io);

@@ -73,18 +73,28 @@ impl Node {
                     true => result,
                     false => Err(not_taken().into()),
                 };
-                if let Some(outbox) = io.callers.outbox(session) {
+                let load = self.told.number;
+                if let Some((outbox, is_to_hear)) = io.callers.outbox_for_answer(session, load) {
                     let heap = lane.heap_peak_bytes();
                     let queued = started.saturating_duration_since(ticket.arrived);
                     let bill = self.bill(queued, *cpu, *slices, heap);
                     match result {
                         Ok(()) => {
                             let header = Header::Reply { id, bill };
+                            let mut said = Vec::new();
+                            if is_to_hear {
+                                self.say_load(&mut said);
+                            }
+                            let fields = Fields(&said);
                             match bytes > INLINE_BODY_MAX_BYTES {
                                 true => {
-                                    outbox.send_owned(&header, Fields::NONE, lane.take_output());
+                                    outbox.send_owned(&header, fields, lane.take_output());
                                 }
-                                false => lane.with_output(|body| outbox.send(&header, body)),
+                                false => {
+                                    lane.with_output(|body| {
+                                        outbox.send_with(&header, fields, body);
+                                    });
+                                }
                             }
                         }
                         Err(error) => outbox.fail(id, bill, &error),

@@ -150,6 +150,11 @@ impl<T> Rows<T> {
         running.into_iter().map(|row| self.length(row)).sum()
     }
 
+    /// What the calls that want the core are expected to cost, in microseconds of it.
+    pub(super) fn expected_us(&self) -> u64 {
+        self.expected_us
+    }
+
     /// Calls that wait for a lane.
     pub(super) fn queued(&self) -> usize {
         self.length(Row::Queue) + self.length(Row::Children)

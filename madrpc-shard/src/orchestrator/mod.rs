@@ -6,6 +6,7 @@
 
 mod inquiry;
 mod results;
+mod rules;
 
 use crate::net::address::Addresses;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Upstreams};
@@ -18,9 +19,11 @@ use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::fleet::{Routing, Subset, digest};
-use madrpc_core::identity::{Role, SERVER_NAME_ANY};
+use madrpc_core::identity::{Permissions, Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, UNKNOWN, Upstream};
 use results::ResultSizes;
+use rules::Rules;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What a node's certificate must be for: nobody but a node can take its calls.
@@ -45,6 +48,8 @@ pub(crate) struct Orchestrator {
     sizes: ResultSizes,
     /// Calls that were passed on and have no outcome.
     passed_on: usize,
+    /// Until it was looked at them.
+    rules: Option<Box<Rules>>,
 }
 
 /// What an outcome is for.
@@ -98,6 +103,7 @@ impl Orchestrator {
             inquiries: Inquiries::default(),
             sizes: ResultSizes::default(),
             passed_on: 0,
+            rules: None,
         };
         let (sessions, keep) = (seat.sessions(), Keep::Always);
         let subset = routing.subset.map(|size| Subset {
@@ -112,6 +118,13 @@ impl Orchestrator {
             orchestrator.learn(target, &name);
         }
         (orchestrator, upstreams)
+    }
+
+    /// Says of rules that speak of a function which no node has.
+    pub(crate) fn look_at_rules(&mut self, permissions: &Arc<Permissions>) {
+        if permissions.named().next().is_some() {
+            self.rules = Some(Box::new(Rules::new(Arc::clone(permissions))));
+        }
     }
 
     /// A target has this name.
@@ -270,7 +283,14 @@ impl Service for Orchestrator {
         }
     }
 
-    fn turn(&mut self, _: &mut Io<'_, Self>) {}
+    fn turn(&mut self, io: &mut Io<'_, Self>) {
+        if let Some(rules) = &mut self.rules
+            && let Some(upstreams) = &mut io.upstreams
+            && rules.look(upstreams.router(), io.now)
+        {
+            self.rules = None;
+        }
+    }
 
     fn has_work(&self) -> bool {
         false

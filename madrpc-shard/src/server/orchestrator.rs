@@ -19,7 +19,6 @@ use core_affinity::CoreId;
 use madrpc_core::limits::UPSTREAM_IDLE_TIMEOUT;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
-#[cfg(feature = "discovery")]
 use std::sync::Arc;
 
 impl Server {
@@ -80,6 +79,7 @@ impl Server {
         let others_come = config.others_come || nodes.is_empty();
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
+            let permissions = Arc::clone(&config.permissions);
             move |seat: &Seat, budget: &Rc<Budget>, now| {
                 let all = nodes.iter().flat_map(Addresses::all).copied();
                 // A socket for both families takes a little longer for each datagram.
@@ -91,8 +91,12 @@ impl Server {
                 let all: Vec<SocketAddr> = all.chain(any).collect();
                 let endpoint =
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
-                let (orchestrator, upstreams) =
+                let (mut orchestrator, upstreams) =
                     Orchestrator::new(seat, endpoint, &nodes, routing, now);
+                // One says it for all.
+                if seat.shard == 0 {
+                    orchestrator.look_at_rules(&permissions);
+                }
                 Ok::<_, TransportError>(Served {
                     service: orchestrator,
                     upstreams: Some(upstreams),

@@ -92,6 +92,21 @@ pub(super) fn check_operator(
     Err(CallError::not_run(ErrorKind::Unauthorized, error))
 }
 
+/// Whether the peer with this certificate may announce itself, if it is a node.
+pub(super) fn check_join(
+    permissions: &Permissions,
+    peer: Option<&PeerCertificate>,
+) -> Result<(), String> {
+    let node = peer.filter(|peer| peer.role == Some(Role::Node));
+    let name = node.map_or("", |node| &node.name);
+    match permissions.check_join(name) {
+        Err(may) if node.is_some() => Err(format!(
+            "nodes that may announce themselves here are {may}, and this is node:{name} (--join)"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether the peer with this certificate may call a function.
 #[cold]
 pub(super) fn check_permissions(

@@ -1,6 +1,7 @@
 //! What happens when: virtual time, and a heap of events in its order. Events of one time come in the order in which they were
 //! noted, so a run repeats.
 
+use madrpc_core::call::Load;
 use madrpc_core::fleet::Took;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -46,6 +47,8 @@ pub(crate) enum Reply {
         call: u32,
         answer: Answer,
         took: Took,
+        /// What the node has to do, where that is said.
+        load: Option<Load>,
     },
     /// It has the functions of this script.
     Functions(usize),
@@ -88,6 +91,8 @@ pub(crate) enum Event {
         token: u32,
     },
     Deadline(u32),
+    /// A call's node has not answered for so long that another is asked.
+    Early(u32),
     Look {
         shard: u32,
         link: u32,

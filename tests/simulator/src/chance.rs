@@ -2,6 +2,7 @@
 
 use crate::agenda::{MS, SECOND, Time, US};
 use crate::choice::Policy;
+use crate::early::TRY_TIMEOUT_MIN;
 use crate::scenario::{Flaw, Function, Has, Lie, Scenario, What};
 use fastrand::Rng;
 use madrpc_core::fleet::Balance;
@@ -71,6 +72,12 @@ impl Scenario {
             scenario.add_fault(&mut random);
         }
         scenario.end_faults();
+        if random.u32(..3) == 0 {
+            scenario.hedge = Some(random.u8(50..100));
+        }
+        if random.u32(..4) == 0 {
+            scenario.try_timeout = Some(random.u64(TRY_TIMEOUT_MIN..SECOND));
+        }
         scenario
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Call {
     pub(crate) pending: Option<Pending>,
     /// The members that it was sent to, by the shard's numbers for them: a node that leaves and comes back has another.
     pub(crate) sent_to: Vec<u32>,
+    /// The sessions on which it was sent, and has neither an answer nor been given up.
+    asked: Vec<(u32, u32)>,
     runs: u8,
     end: Option<End>,
     ended_at: Time,
@@ -82,6 +84,7 @@ impl Call {
             key: None,
             pending: None,
             sent_to: Vec::new(),
+            asked: Vec::new(),
             runs: 0,
             end: None,
             ended_at: 0,
@@ -104,6 +107,8 @@ pub(crate) struct Ledger {
     /// A call whose way is told.
     pub(crate) watched: Option<u32>,
     pub(crate) way: Vec<String>,
+    /// Calls that have just ended.
+    ended: Vec<u32>,
     /// Calls and retries of each shard.
     made: Vec<(u64, u64)>,
 }
@@ -140,12 +145,13 @@ impl Ledger {
     }
 
     /// A call is sent to a node.
-    pub(crate) fn sent(&mut self, number: u32, (member, node): (u32, u32), now: Time) {
+    pub(crate) fn sent(&mut self, number: u32, (member, node): (u32, u32), epoch: u32, now: Time) {
         self.note(number, now, || format!("sent to node {node}"));
         let call = &mut self.calls[number as usize];
         let is_retry = !call.sent_to.is_empty();
         let again = call.sent_to.contains(&member);
         call.sent_to.push(member);
+        call.asked.push((member, epoch));
         let (calls, retries) = &mut self.made[call.shard as usize];
         *retries += u64::from(is_retry);
         let most = RETRIES_SHARE * *calls as f64
@@ -159,6 +165,19 @@ impl Ledger {
         if again {
             self.break_of(now, &format!("call {number}: sent to node {node} again"));
         }
+    }
+
+    /// Nobody waits any more for what is said of a call on this session.
+    pub(crate) fn over_at(&mut self, number: u32, link: u32, epoch: u32) {
+        let asked = &mut self.calls[number as usize].asked;
+        asked.retain(|one| *one != (link, epoch));
+    }
+
+    /// Calls that have ended since this was last asked, with the sessions on which they are still asked for.
+    pub(crate) fn take_asked(&mut self) -> Option<(u32, Vec<(u32, u32)>)> {
+        let number = self.ended.pop()?;
+        let asked = std::mem::take(&mut self.calls[number as usize].asked);
+        Some((number, asked))
     }
 
     /// A node begins with a call.
@@ -204,6 +223,8 @@ impl Ledger {
         let latest = call.deadline + DEADLINE_GRACE.as_nanos() as Time + MS;
         call.end = Some(end);
         call.ended_at = now;
+        self.ended.push(number);
+        let call = &self.calls[number as usize];
         let (deadline, arrived, cost) = (call.deadline, call.arrived, call.cost);
         let is_calm = self.calm_from.is_some_and(|from| call.arrived >= from);
         if before.is_some() || is_given_up {

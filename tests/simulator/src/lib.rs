@@ -13,6 +13,7 @@
 mod agenda;
 mod chance;
 mod choice;
+mod early;
 mod ledger;
 mod links;
 mod node;

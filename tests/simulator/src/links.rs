@@ -28,9 +28,11 @@ impl Shard {
             backoff: Backoff::default(),
             is_gone: false,
         };
-        let is_free =
-            |link: &Link| link.is_gone && link.state == State::Down && link.calls.is_empty();
-        let number = match self.links.iter().position(is_free) {
+        let is_free = |(number, link): (usize, &Link)| {
+            let is_empty = link.calls.is_empty() && !self.early.has_second_on(number);
+            (link.is_gone && link.state == State::Down && is_empty).then_some(number)
+        };
+        let number = match self.links.iter().enumerate().find_map(is_free) {
             Some(number) => {
                 let epoch = self.links[number].epoch;
                 self.links[number] = Link { epoch, ..new };
@@ -205,6 +207,8 @@ impl Shard {
         };
         for call in calls.into_iter().take(ENDINGS_PER_TURN) {
             if self.try_again(call, error, Ending::Neutral, io) {
+                let (link, epoch) = (number as u32, self.links[number].epoch);
+                io.ledger.over_at(call, link, epoch);
                 self.say(number, Request::Cancel(call), io);
             }
         }

@@ -5,6 +5,7 @@
 use crate::agenda::{Answer, Event, Reply, Request, Session, Time, US};
 use crate::scenario::{Function, Lie};
 use crate::world::Io;
+use madrpc_core::call::Load;
 use madrpc_core::fleet::Took;
 use std::collections::VecDeque;
 
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     running: Vec<Task>,
     queue: VecDeque<Task>,
     sessions: Vec<(Session, u64)>,
+    /// When it last said on each session what it has to do.
+    told: Vec<(Session, Time, Load)>,
     inbox: VecDeque<(Session, Request)>,
     /// When `left` was true.
     counted_at: Time,
@@ -78,6 +81,7 @@ impl Node {
             running: Vec::new(),
             queue: VecDeque::new(),
             sessions: Vec::new(),
+            told: Vec::new(),
             inbox: VecDeque::new(),
             counted_at: 0,
             token: 0,
@@ -172,6 +176,7 @@ impl Node {
         self.queue.clear();
         self.inbox.clear();
         self.sessions.clear();
+        self.told.clear();
         self.has_since.fill(Time::MAX);
     }
 
@@ -209,6 +214,7 @@ impl Node {
     pub(crate) fn close(&mut self, session: Session, functions: &[Function], io: &mut Io) {
         self.count(io.agenda.now);
         self.sessions.retain(|(known, _)| *known != session);
+        self.told.retain(|(known, ..)| *known != session);
         self.running.retain(|task| task.session != session);
         self.queue.retain(|task| task.session != session);
         self.go_on(functions, io);
@@ -219,6 +225,7 @@ impl Node {
         if self.is_frozen {
             return;
         }
+        self.told.clear();
         for (session, _) in std::mem::take(&mut self.sessions) {
             io.send_to_shard(session, Reply::Closed);
         }
@@ -310,14 +317,47 @@ impl Node {
     }
 
     /// `took` is nothing of a call that has not begun.
-    fn answer(&self, session: Session, call: u32, answer: Answer, took: Option<Took>, io: &mut Io) {
+    fn answer(
+        &mut self,
+        session: Session,
+        call: u32,
+        answer: Answer,
+        took: Option<Took>,
+        io: &mut Io,
+    ) {
         let wait = if took.is_none() { REFUSAL } else { 0 };
+        let load = self.load_to_tell(session, io);
         let reply = Reply::Answer {
             call,
             answer,
             took: took.unwrap_or_default(),
+            load,
         };
         io.send_to_shard_after(wait, session, reply);
+    }
+
+    /// What it has to do, where that is to be said on this session: it has changed, and was not said just before.
+    fn load_to_tell(&mut self, session: Session, io: &Io) -> Option<Load> {
+        let interval = io.load_interval?;
+        let tasks = self.running.iter().chain(&self.queue);
+        let expected: f64 = tasks.map(|task| io.cost(task.call) / self.speed).sum();
+        let load = Load {
+            running: self.running.len() as u32,
+            queued: self.queue.len() as u32,
+            expected_us: (expected / US as f64) as u64,
+            free_lanes: (LANES - self.running.len().min(LANES)) as u32,
+        };
+        let now = io.agenda.now;
+        match self.told.iter_mut().find(|(known, ..)| *known == session) {
+            Some((_, at, told)) => {
+                if now - *at < interval || *told == load {
+                    return None;
+                }
+                (*at, *told) = (now, load);
+            }
+            None => self.told.push((session, now, load)),
+        }
+        Some(load)
     }
 
     /// Takes what has been worked since from what is left.

@@ -4,6 +4,9 @@ use crate::agenda::{MS, SECOND, Time};
 use crate::choice::Policy;
 use madrpc_core::fleet::MAX_EJECTED_PERCENT;
 
+/// How often nodes say what they have to do: as those of madrpc-shard do.
+const LOAD_INTERVAL: Time = madrpc_core::limits::LOAD_INTERVAL.as_nanos() as Time;
+
 /// A function of the fleet's scripts.
 #[derive(Debug, Clone)]
 pub struct Function {
@@ -90,6 +93,10 @@ pub enum Flaw {
     TakesAllForNotRun,
     /// Answers count of nodes that a call is not on any more.
     AnswersTwice,
+    /// A second node is asked for calls that may not run twice.
+    HedgesAll,
+    /// Of two nodes that were asked the slower one is not told that it need not answer.
+    LeavesSecond,
 }
 
 /// A run.
@@ -123,10 +130,16 @@ pub struct Scenario {
     pub may_repeat_one_in: u32,
     /// The same.
     pub large_one_in: u32,
+    /// How often a node says at the most on a session what it has to do; never where there is no time.
+    pub load_interval: Option<Time>,
     /// What happens, in its order.
     pub faults: Vec<(Time, What)>,
     /// The share of members that may be left out, in percent.
     pub max_ejected: u8,
+    /// The share of a function's calls, in percent, after whose time a second node is asked; none where there is no number.
+    pub hedge: Option<u8>,
+    /// How long a node may take before another is asked in its place; for ever where there is no time.
+    pub try_timeout: Option<Time>,
     /// How long a session lives without a word.
     pub idle_timeout: Time,
     /// Extra time of the first calls of a process or script.
@@ -159,8 +172,11 @@ impl Scenario {
             given_up_one_in: 0,
             may_repeat_one_in: 0,
             large_one_in: 0,
+            load_interval: Some(LOAD_INTERVAL),
             faults: Vec::new(),
             max_ejected: MAX_EJECTED_PERCENT,
+            hedge: None,
+            try_timeout: None,
             idle_timeout: 4 * SECOND,
             cold_cost: 0,
             flaw: Flaw::None,

@@ -3,6 +3,7 @@
 
 use crate::agenda::{Answer, Event, Reply, Request, Session, Time};
 use crate::choice::{Choice, Policy};
+use crate::early::Early;
 use crate::ledger::{End, Pending};
 use crate::scenario::Flaw;
 use crate::world::{Io, Told};
@@ -75,6 +76,7 @@ pub(crate) struct Shard {
     /// Members that have not left.
     pub(crate) there: usize,
     pub(crate) choice: Choice,
+    pub(crate) early: Early,
     pub(crate) flaw: Flaw,
 }
 
@@ -88,6 +90,7 @@ impl Shard {
             links: Vec::new(),
             there: 0,
             choice: Choice::new(policy),
+            early: Early::default(),
             flaw,
         }
     }
@@ -139,7 +142,7 @@ impl Shard {
         }
     }
 
-    fn pick(
+    pub(crate) fn pick(
         &mut self,
         call: u32,
         attempt: &mut Attempt,
@@ -191,6 +194,7 @@ impl Shard {
         link.calls.insert((sequence, call));
         self.router.begun(&mut attempt, number);
         self.choice.begun(number);
+        let is_first = known.sent_to.is_empty();
         known.pending = Some(Pending {
             link: number as u32,
             epoch: link.epoch,
@@ -199,8 +203,15 @@ impl Shard {
         });
         let node = link.node;
         let member = number as u32;
-        io.ledger.sent(call, (member, node), io.agenda.now);
+        let epoch = self.links[number].epoch;
+        io.ledger.sent(call, (member, node), epoch, io.agenda.now);
         self.say(number, Request::Call(call), io);
+        if is_first {
+            self.begin_early(call, &mut attempt, io);
+            if let Some(pending) = &mut io.ledger.calls[call as usize].pending {
+                pending.attempt = attempt;
+            }
+        }
     }
 
     pub(crate) fn say(&mut self, number: usize, request: Request, io: &mut Io) {
@@ -243,16 +254,40 @@ impl Shard {
                 }
                 io.note_functions(script, &mut self.links[number].known_since);
             }
-            Reply::Answer { call, answer, took } => self.answered(session, call, answer, took, io),
+            Reply::Answer {
+                call,
+                answer,
+                took,
+                load,
+            } => {
+                self.answered(session, call, answer, took, io);
+                if let Some(load) = load {
+                    self.router.set_load(number, 1, load, io.agenda.instant());
+                }
+            }
         }
     }
 
     fn answered(&mut self, session: Session, call: u32, answer: Answer, took: Took, io: &mut Io) {
+        io.ledger.over_at(call, session.link, session.epoch);
         let known = &io.ledger.calls[call as usize];
         let is_its =
             |pending: &Pending| (pending.link, pending.epoch) == (session.link, session.epoch);
         if !known.pending.as_ref().is_some_and(is_its) && self.flaw != Flaw::AnswersTwice {
-            return;
+            if known.pending.is_none() || !self.is_on_second(call, session) {
+                return;
+            }
+            // What one of two cannot take, the other has.
+            let passing = match answer {
+                Answer::NoSuchFunction => Some(ErrorKind::NoSuchFunction),
+                Answer::Overloaded => Some(ErrorKind::Overloaded),
+                Answer::Unavailable => Some(ErrorKind::Unavailable),
+                _ => None,
+            };
+            if let Some(kind) = passing {
+                return self.end_second(call, Ending::of_failure(kind, false), io);
+            }
+            self.second_was_first(call, io);
         }
         let kind = match answer {
             Answer::Result => None,
@@ -294,6 +329,7 @@ impl Shard {
 
     /// A call has ended so on its member, and is not tried again.
     fn forget(&mut self, call: u32, ending: Ending, took: Option<Took>, io: &mut Io) {
+        self.end_early(call, took.is_some(), io);
         let Some(pending) = io.ledger.calls[call as usize].pending.take() else {
             return;
         };
@@ -318,6 +354,10 @@ impl Shard {
             return false;
         };
         let (deadline, function) = (known.deadline, known.function);
+        // It is on another already.
+        if self.go_over(call, ending, io) {
+            return true;
+        }
         let has_not_run = !error.may_have_run || self.flaw == Flaw::TakesAllForNotRun;
         let mut attempt = tried.attempt;
         let now = io.agenda.instant();
@@ -367,6 +407,7 @@ impl Shard {
         self.forget(call, Ending::Neutral, None, io);
         let number = pending.link as usize;
         if self.links[number].epoch == pending.epoch && self.links[number].state != State::Down {
+            io.ledger.over_at(call, pending.link, pending.epoch);
             self.say(number, Request::Cancel(call), io);
         }
     }

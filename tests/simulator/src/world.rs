@@ -25,6 +25,8 @@ pub(crate) struct Io {
     /// Nodes that a call has ended in this step.
     pub(crate) poisoned: Vec<u32>,
     delays: Vec<Time>,
+    pub(crate) load_interval: Option<Time>,
+    costs: Vec<Time>,
     names: Vec<&'static str>,
     scripts: Vec<(Announcement, bool)>,
     has: Vec<Vec<bool>>,
@@ -41,6 +43,12 @@ pub(crate) struct Told {
 impl Io {
     fn delay(&self, node: u32) -> Time {
         self.delays[node as usize]
+    }
+
+    /// What the calls of its function cost on average, on a core of speed 1.
+    pub(crate) fn cost(&self, call: u32) -> f64 {
+        let function = self.ledger.calls[call as usize].function;
+        self.costs[function] as f64
     }
 
     pub(crate) fn send_to_node(&mut self, session: Session, request: Request) {
@@ -124,6 +132,12 @@ impl World {
             told: Vec::new(),
             poisoned: Vec::new(),
             delays: scenario.delays.clone(),
+            load_interval: scenario.load_interval,
+            costs: scenario
+                .functions
+                .iter()
+                .map(|function| function.cost)
+                .collect(),
             names: scenario
                 .functions
                 .iter()
@@ -175,6 +189,9 @@ impl World {
                 shard.add(node as u32, io);
             }
             shard.router.set_max_ejected(scenario.max_ejected);
+            shard.router.set_hedge(scenario.hedge);
+            shard.early.hedges = scenario.hedge.is_some();
+            shard.early.try_timeout = scenario.try_timeout;
             shard.sweep(io);
             self.shards.push(shard);
         }
@@ -196,6 +213,9 @@ impl World {
             }
             while let Some(told) = self.io.told.pop() {
                 self.judge(&told);
+            }
+            while let Some((call, asked)) = self.io.ledger.take_asked() {
+                self.judge_asked(call, &asked);
             }
             if !self.io.poisoned.is_empty() {
                 self.restart_poisoned();
@@ -252,6 +272,10 @@ impl World {
             Event::Deadline(call) => {
                 let shard = io.ledger.calls[call as usize].shard;
                 shards[shard as usize].deadline(call, io);
+            }
+            Event::Early(call) => {
+                let shard = io.ledger.calls[call as usize].shard;
+                shards[shard as usize].early(call, io);
             }
             Event::Look { shard, link, epoch } => {
                 shards[shard as usize].look(link as usize, epoch, io);
@@ -375,6 +399,21 @@ impl World {
             let number = self.scenario.faults.len() as u32;
             self.scenario.faults.push((at, What::Start(node)));
             self.io.agenda.at(at, Event::Fault(number));
+        }
+    }
+
+    /// A call has ended: no node is to work on it for nobody, of those that can be told.
+    fn judge_asked(&mut self, call: u32, asked: &[(u32, u32)]) {
+        let shard = &self.shards[self.io.ledger.calls[call as usize].shard as usize];
+        let left = asked.iter().find(|(link, epoch)| {
+            let link = &shard.links[*link as usize];
+            link.epoch == *epoch && link.state == State::Open
+        });
+        if let Some((link, _)) = left {
+            let node = shard.links[*link as usize].node;
+            let what = format!("call {call}: has ended, and node {node} was not told");
+            let now = self.io.agenda.now;
+            self.io.ledger.break_of(now, &what);
         }
     }
 

@@ -10,13 +10,14 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 20] = [
+const EXAMPLES: [(&str, &[&str]); 21] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
     ("node", &["node-1.example:9001", "node-2.example:9001"]),
     ("discover", &["file:/etc/madrpc/nodes"]),
     ("allow", &["refund=client:billing,operator:*"]),
+    ("join", &["node:web-*", "node:gpu"]),
     ("revoked", &["/etc/madrpc/revoked"]),
     ("pool_size", &["16"]),
     ("recycle_after", &["100000"]),

@@ -4,6 +4,7 @@ use super::{ANSWER_TIMEOUT, describe, json, operator, snapshot};
 use crate::args::OperatorArgs;
 use crate::exit::Failure;
 use crate::output::{self, table::columns};
+use madrpc_core::call::Load;
 use madrpc_core::stats::{Snapshot, Upstream};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -36,9 +37,20 @@ struct Node<'a> {
     /// What tells its script from others, in hexadecimal; `null` where it has not said.
     script: Option<String>,
     under_way: u64,
+    /// What the busiest of its shards has to do, for all of its callers; `null` where it has not said so in the last second.
+    busiest_shard: Option<Busiest>,
     /// Calls that have ended, errors among them, since the orchestrator's start.
     calls: u64,
     errors: u64,
+}
+
+#[derive(Serialize)]
+struct Busiest {
+    running: u32,
+    queued: u32,
+    /// The time on the core that those are expected to take.
+    expected_us: u64,
+    free_lanes: u32,
 }
 
 pub(crate) fn nodes(args: &OperatorArgs) -> Result<(), Failure> {
@@ -68,6 +80,12 @@ fn document(snapshot: &Snapshot) -> Document<'_> {
             functions: one.functions,
             script: script(one),
             under_way: one.under_way,
+            busiest_shard: one.busiest.map(|load| Busiest {
+                running: load.running,
+                queued: load.queued,
+                expected_us: load.expected_us,
+                free_lanes: load.free_lanes,
+            }),
             calls,
             errors,
         }
@@ -97,6 +115,7 @@ fn table(snapshot: &Snapshot) -> String {
             one.functions.to_string(),
             script(one).unwrap_or_else(|| "-".into()),
             one.under_way.to_string(),
+            one.busiest.map_or_else(|| "-".into(), load),
             calls.to_string(),
             errors.to_string(),
             one.reason.clone(),
@@ -109,11 +128,21 @@ fn table(snapshot: &Snapshot) -> String {
         "FUNCTIONS",
         "SCRIPT",
         "UNDER WAY",
+        "BUSIEST SHARD",
         "CALLS",
         "ERRORS",
         "WHY",
     ];
     format!("{head}\n{}", columns(titles, rows))
+}
+
+/// What a shard has to do, and how long it is expected to take.
+fn load(load: Load) -> String {
+    let (calls, ms) = (
+        u64::from(load.running) + u64::from(load.queued),
+        load.expected_us.div_ceil(1000),
+    );
+    format!("{calls} calls, {ms} ms")
 }
 
 /// The state, with the shards that see it so where they differ.
@@ -171,6 +200,12 @@ mod tests {
                     functions: 2,
                     script: 0xab,
                     under_way: 3,
+                    busiest: Some(Load {
+                        running: 2,
+                        queued: 1,
+                        expected_us: 2_001,
+                        free_lanes: 6,
+                    }),
                     ..Upstream::default()
                 },
                 Upstream {
@@ -190,9 +225,9 @@ mod tests {
     fn each_node_has_a_row() {
         let expected = "\
 orchestrator o:1 is serving; calls under way: 3
-NODE  STATE                 SINCE  FUNCTIONS  SCRIPT            UNDER WAY  CALLS  ERRORS  WHY
-a:1   up                    1m 1s  2          00000000000000ab  3          7      1
-b:1   down for 1, up for 1  0s     0          -                 0          0      0       refused\\u{1b}[2J";
+NODE  STATE                 SINCE  FUNCTIONS  SCRIPT            UNDER WAY  BUSIEST SHARD  CALLS  ERRORS  WHY
+a:1   up                    1m 1s  2          00000000000000ab  3          3 calls, 3 ms  7      1
+b:1   down for 1, up for 1  0s     0          -                 0          -              0      0       refused\\u{1b}[2J";
         assert_eq!(table(&snapshot()), expected);
     }
 
@@ -203,6 +238,7 @@ b:1   down for 1, up for 1  0s     0          -                 0          0    
         let first = serde_json::json!({
             "node": "a:1", "states": {"up": 2}, "reason": "", "since_ms": 61_500, "connected_shards": 2, "functions": 2,
             "script": "00000000000000ab", "under_way": 3, "calls": 7, "errors": 1,
+            "busiest_shard": {"running": 2, "queued": 1, "expected_us": 2_001, "free_lanes": 6},
         });
         assert_eq!(document["nodes"][0], first);
         assert_eq!(document["nodes"][1]["script"], serde_json::Value::Null);

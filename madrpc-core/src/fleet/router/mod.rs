@@ -8,11 +8,11 @@ pub use attempt::{Attempt, Ending, NoMember, is_passing, was_sent_after};
 pub use ejection::Outlier;
 
 use crate::balance::RoundRobin;
-use crate::call::Announcement;
+use crate::call::{Announcement, Load};
 use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
 use crate::fleet::health::Health;
-use crate::fleet::load::MemberLoad;
+use crate::fleet::load::{MemberLoad, OthersMean};
 use crate::fleet::rendezvous::digest;
 use attempt::TRIES_MAX;
 use std::collections::HashSet;
@@ -117,6 +117,8 @@ pub struct Router {
     /// That of the calls that no second member is asked for.
     hedge_percent: Option<u8>,
     budget: RetryBudget,
+    /// What a member has to do for others.
+    others_us: OthersMean,
     /// The first few names of functions, where somebody asked for them since they changed.
     listed: Option<String>,
 }
@@ -153,6 +155,7 @@ impl Router {
             max_ejected_percent: MAX_EJECTED_PERCENT,
             hedge_percent: None,
             budget: RetryBudget::new(now),
+            others_us: OthersMean::default(),
             listed: None,
         }
     }
@@ -283,12 +286,38 @@ impl Router {
         Some((member.functions.as_ref()?.len(), member.script))
     }
 
+    /// The busiest shard of a member that has said in the last second what it has to do.
+    #[must_use]
+    pub fn load(&self, number: usize, now: Instant) -> Option<Load> {
+        self.members.get(number)?.as_ref()?.load.reported(now)
+    }
+
+    /// One of so many shards of a member, as far as there are sessions to them, says what it has to do.
+    pub fn set_load(&mut self, number: usize, shards: usize, load: Load, now: Instant) {
+        if let Some(Some(member)) = self.members.get_mut(number) {
+            let others_us = member.load.report(load, shards, now);
+            self.others_us.note(others_us);
+        }
+    }
+
     /// Whether a member takes no new calls for now, as it says itself.
     pub fn set_draining(&mut self, number: usize, is_draining: bool) {
         if let Some(Some(member)) = self.members.get_mut(number) {
             member.health.is_draining = is_draining;
         }
         self.note(number);
+    }
+
+    /// Whether some member has said what it has.
+    #[must_use]
+    pub fn has_functions(&self) -> bool {
+        !self.functions.is_empty()
+    }
+
+    /// Whether all that can be reached have.
+    #[must_use]
+    pub fn have_all_said(&self) -> bool {
+        self.wild.is_empty()
     }
 
     /// Members that can be reached.

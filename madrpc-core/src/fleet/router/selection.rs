@@ -126,13 +126,13 @@ impl Router {
         usable: &mut dyn FnMut(usize, bool) -> Option<P>,
     ) -> Option<(usize, P)> {
         let function = self.functions.get_mut(attempt.function())?;
-        let units = function.cost.units();
+        let (units, others) = (function.cost.units(), self.others_us);
         let number = function.members.least(|number| {
             let member = self.members.get(number)?.as_ref()?;
             let is_well = self.well.get(number).copied().unwrap_or_default();
             let is_busy = function.busy.contains(number, now);
             let is_candidate = is_well && !is_busy && !attempt.was_put_on(number);
-            is_candidate.then(|| member.load.score(units, now))
+            is_candidate.then(|| member.load.score(units, others, now))
         })?;
         let picked = usable(number, true)?;
         attempt.put_on(number, false);

@@ -12,7 +12,37 @@ use std::time::Instant;
 
 impl<T> Upstreams<T> {
     /// A frame of [`Upstreams::next_frame`]; gives the outcome of a call, and the number of its target, where it is that.
+    #[inline]
     pub(crate) fn on_frame<'b>(
+        &mut self,
+        session: SessionKey,
+        event: &Event<'b>,
+        now: Instant,
+    ) -> Option<(T, usize, Outcome<'b>)> {
+        let outcome = self.outcome_of(session, event, now);
+        // Nearly none says more than its header.
+        if let Event::Frame(frame) = event
+            && !frame.fields.is_empty()
+        {
+            self.learn_load(session, frame, now);
+        }
+        outcome
+    }
+
+    /// What a target has to do, where an answer says so, which is not under way any more.
+    #[cold]
+    fn learn_load(&mut self, session: SessionKey, frame: &Frame<'_>, now: Instant) {
+        if answered(&frame.header).is_some()
+            && let Some(load) = frame.fields.of_reply().load
+            && let Some(place) = self.place_of(session)
+        {
+            let target = place.target();
+            let shards = self.targets[target].open.len();
+            self.router.set_load(target, shards, load, now);
+        }
+    }
+
+    fn outcome_of<'b>(
         &mut self,
         session: SessionKey,
         event: &Event<'b>,

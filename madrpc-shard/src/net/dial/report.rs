@@ -89,6 +89,7 @@ impl<T> Upstreams<T> {
                 functions: functions as u64,
                 script,
                 under_way: calls.sum(),
+                busiest: self.router.load(number, now),
             }
         };
         let is_shown = |(number, target): &(usize, &Target)| {

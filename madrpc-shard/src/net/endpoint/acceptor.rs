@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::entry::{ConnectionKey, NewSession};
 use super::postponed::{Kept, Postponed};
-use super::reset::Resets;
+use super::reset::{InSecond, Resets};
 use super::retry::{Proof, Tokens};
 use crate::net::log_limit::LogLimit;
 use crate::net::socket::{Datagram, Socket};
@@ -42,6 +42,7 @@ pub(super) struct Acceptor {
     pub(super) instance: u64,
     tokens: Tokens,
     pub(super) resets: Resets,
+    resets_passed_on: InSecond,
     pub(super) admission: Admission,
     /// What strangers sent beyond their time in a turn.
     pub(super) postponed: Postponed,
@@ -67,6 +68,7 @@ impl Acceptor {
             instance: accepting.instance,
             tokens: accepting.tokens,
             resets: accepting.resets,
+            resets_passed_on: InSecond::new(now),
             admission: Admission::new(now),
             postponed: Postponed::default(),
             dialing: None,
@@ -114,6 +116,28 @@ impl Acceptor {
     /// The shard that this destination ID belongs to, where that is another.
     pub(super) fn elsewhere(&self, id: &[u8]) -> Option<u16> {
         cid::shard_of(id, self.shards).filter(|shard| *shard != self.shard)
+    }
+
+    /// The shards that a reset is handed to which ends no session of this one. Its connection ID is random, and whoever makes it
+    /// does not know where the session is: the shard that it happens to lead to asks all the others.
+    pub(super) fn whose_reset(
+        &mut self,
+        id: Option<&[u8]>,
+        is_relayed: bool,
+        now: Instant,
+    ) -> impl Iterator<Item = u16> + use<> {
+        let elsewhere = id.and_then(|id| self.elsewhere(id));
+        let own = self.shard;
+        let shards = match elsewhere {
+            Some(_) if is_relayed => 0..0,
+            Some(shard) => shard..shard + 1,
+            None if self.resets_passed_on.left(now) == 0 => 0..0,
+            None => {
+                self.resets_passed_on.count += 1;
+                0..self.shards
+            }
+        };
+        shards.filter(move |shard| *shard != own)
     }
 
     /// A connection ID of ours, which leads to this shard.

@@ -31,7 +31,7 @@ pub(super) fn empty_socket(
         for datagram in inbound.datagrams(filled) {
             count += 1;
             bytes += datagram.bytes.len();
-            on_datagram(wire, sessions, side, datagram, now);
+            on_datagram(wire, sessions, side, (datagram, false), now);
         }
         batches += usize::from(sessions.parked.total == parked);
         let parked = sessions.parked.total - parked_before;
@@ -50,7 +50,7 @@ pub(super) fn on_datagram(
     wire: &mut Wire,
     sessions: &mut Sessions,
     side: &mut Side,
-    mut datagram: Datagram<'_>,
+    (mut datagram, is_relayed): (Datagram<'_>, bool),
     now: Instant,
 ) {
     let id = cid::destination_of(datagram.bytes);
@@ -61,9 +61,18 @@ pub(super) fn on_datagram(
             Some(index) => {
                 sessions.receive(index, &mut datagram, wire.socket.local(), now);
             }
-            None => sessions.heed_reset(&datagram),
+            None => {
+                sessions.heed_reset(&datagram);
+            }
         },
         Side::Server(acceptor) => {
+            if known.is_none() && sessions.may_be_reset(&datagram) {
+                if !sessions.heed_reset(&datagram) {
+                    let to = acceptor.whose_reset(id, is_relayed, now);
+                    to.for_each(|shard| wire.relay.send(shard, &datagram));
+                }
+                return;
+            }
             if known.is_none()
                 && let Some(shard) = id.and_then(|id| acceptor.elsewhere(id))
             {

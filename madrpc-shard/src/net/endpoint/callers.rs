@@ -6,6 +6,7 @@ use crate::net::shares::AccountKey;
 use bytes::Bytes;
 use madrpc_core::call::frame::{Account, Header};
 use madrpc_core::identity::{PeerCertificate, Revoked};
+use madrpc_core::session::Outbox;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,21 @@ impl Endpoint {
         if !is_ahead {
             self.sessions.heard = since;
         }
+    }
+
+    /// Where an answer for this session's peer is put, and whether it is to say what the shard has to do, of which this is the
+    /// number. `None` once the session has ended.
+    #[inline]
+    pub(crate) fn outbox_for_answer(
+        &mut self,
+        session: SessionKey,
+        load: u32,
+    ) -> Option<(&mut Outbox, bool)> {
+        self.sessions.get(session)?;
+        self.sessions.mark(session.index);
+        let entry = self.sessions.at(session.index)?;
+        let is_to_hear = entry.is_to_hear(load);
+        Some((entry.session.outbox(), is_to_hear))
     }
 
     /// Forgets those who come by the sessions of others, have said nothing for a while and have no calls: a bounded number.

@@ -110,6 +110,8 @@ pub(super) struct Entry {
     pub(super) is_passed_over: bool,
     /// Small frames that were taken in and of which its peer has not been told.
     pub(super) untold_frames: u32,
+    /// Which of the shard's loads its peer has been told.
+    pub(super) load_told: u32,
     /// Datagrams for which there was no time in their turn.
     pub(super) parked: Postponed,
     /// Bytes of datagrams taken in, and in which turn.
@@ -122,6 +124,8 @@ pub(super) struct Entry {
     pub(super) received_at: Instant,
     /// What its peer has shown; there once the handshake is over.
     pub(super) certificate: Option<PeerCertificate>,
+    /// We have opened it.
+    pub(super) is_ours: bool,
 }
 
 impl Entry {
@@ -150,11 +154,18 @@ impl Entry {
     /// Only a caller is held up. On a session that we have opened come the replies to all our callers, and those that have
     /// come in part would wait for each other. An orchestrator calls for many, too, of whom one may have asked for much.
     pub(super) fn holds_too_much(&self, is_caller: bool) -> bool {
-        let is_one = || {
-            let role = self.certificate.as_ref().and_then(|shown| shown.role);
-            role != Some(Role::Orchestrator)
-        };
-        is_caller && (self.is_over() || self.does_not_read_small() && is_one())
+        is_caller && (self.is_over() || self.does_not_read_small() && !self.is_orchestrator())
+    }
+
+    fn is_orchestrator(&self) -> bool {
+        let role = self.certificate.as_ref().and_then(|shown| shown.role);
+        role == Some(Role::Orchestrator)
+    }
+
+    /// Whether its peer is to be told this load, the number of which changes with it: orchestrators are, once.
+    #[inline]
+    pub(super) fn is_to_hear(&mut self, load: u32) -> bool {
+        load != std::mem::replace(&mut self.load_told, load) && self.is_orchestrator()
     }
 
     /// Whether the results of the calls that it has made will take its part of the memory: further calls wait for those. Each

@@ -232,6 +232,14 @@ impl Endpoint {
         }
     }
 
+    /// Ends a session whose peer may not do here what it is for; `reason` is shown to it.
+    pub(crate) fn turn_away(&mut self, key: SessionKey, reason: &str) {
+        if self.sessions.get(key).is_some() {
+            self.sessions
+                .close(key.index, Goodbye::Unauthorized, reason);
+        }
+    }
+
     /// Finds out whether a caller with calls under way is still there.
     pub(crate) fn probe(&mut self, key: SessionKey, now: Instant) {
         if self.sessions.get(key).is_some() {
@@ -344,7 +352,7 @@ impl Endpoint {
         while let Side::Server(acceptor) = side
             && let Some(mut kept) = acceptor.next_postponed()
         {
-            on_datagram(wire, sessions, side, kept.datagram(), now);
+            on_datagram(wire, sessions, side, (kept.datagram(), false), now);
         }
         sessions.receive_parked(wire.socket.local(), now);
         let mut count = empty_socket(wire, inbound, sessions, side, now);
@@ -354,7 +362,7 @@ impl Endpoint {
                 break;
             };
             count += 1;
-            on_datagram(wire, sessions, side, parcel.datagram(), now);
+            on_datagram(wire, sessions, side, (parcel.datagram(), true), now);
             wire.relay.give_back(way, parcel);
         }
         if matches!(side, Side::Client(_)) {

@@ -1,7 +1,6 @@
 //! Which side has opened an endpoint's sessions, and what it keeps of them therefore.
 
 use super::entry::{Phase, SessionKey};
-use super::peers::PeerIndex;
 use crate::net::log_limit::LogLimit;
 use madrpc_core::call::{CallError, ErrorKind};
 use std::collections::VecDeque;
@@ -18,7 +17,6 @@ pub(super) enum Origin {
     },
     /// We; the driver is told how they end.
     Opened {
-        peers: PeerIndex,
         /// Those whose handshake is over, until they are asked for.
         opened: VecDeque<SessionKey>,
     },

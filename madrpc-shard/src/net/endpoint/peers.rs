@@ -41,6 +41,11 @@ impl PeerIndex {
         }
     }
 
+    /// Whether there is a session to this peer.
+    pub(super) fn has(&self, peer: SocketAddr) -> bool {
+        self.by_peer.contains_key(&peer)
+    }
+
     /// The sessions to this peer: a few, as a server has shards.
     pub(super) fn to(&self, peer: SocketAddr) -> Vec<usize> {
         let same = self.by_peer.get(&peer).into_iter().flatten();

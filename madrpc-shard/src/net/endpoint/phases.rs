@@ -62,8 +62,10 @@ impl Sessions {
             return entry.phase == Phase::Open;
         }
         debug!("session with {} is open", entry.peer);
-        if let Origin::Opened { peers, opened } = &mut self.origin {
-            peers.established(index, entry.session.reset_token());
+        if entry.is_ours {
+            self.peers.established(index, entry.session.reset_token());
+        }
+        if let Origin::Opened { opened } = &mut self.origin {
             let generation = entry.generation;
             opened.push_back(SessionKey { index, generation });
         }
@@ -227,6 +229,7 @@ impl Sessions {
             refusals,
             failed_handshakes,
         } = &mut self.origin
+            && !entry.is_ours
         {
             let is_open = entry.phase == Phase::Open;
             // One that has run out of time has been counted for as long as any.
@@ -271,8 +274,9 @@ impl Sessions {
         if let Some((_, timer)) = entry.timer {
             self.timers.remove(timer);
         }
-        if let Origin::Opened { peers, .. } = &mut self.origin {
-            peers.gone(index, entry.peer, entry.session.reset_token());
+        if entry.is_ours {
+            self.peers
+                .gone(index, entry.peer, entry.session.reset_token());
         }
         if let Some(shown) = entry.certificate {
             self.certificates.remove(shown.fingerprint);

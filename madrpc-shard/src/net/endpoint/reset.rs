@@ -26,14 +26,37 @@ const RESET_MIN_BYTES: usize = 21;
 /// silent.
 const RESET_MAX_BYTES: usize = 42;
 
+/// How many there were in this second, of resets that were made or passed on.
+#[derive(Debug, Clone)]
+pub(super) struct InSecond {
+    second: Instant,
+    pub(super) count: u32,
+}
+
+impl InSecond {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            second: now,
+            count: 0,
+        }
+    }
+
+    /// How many more there may be.
+    pub(super) fn left(&mut self, now: Instant) -> u32 {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.count) = (now, 0);
+        }
+        RESETS_PER_SECOND.saturating_sub(self.count)
+    }
+}
+
 /// Makes resets, a bounded number in each second.
 #[derive(Clone)]
 pub(crate) struct Resets {
     key: [u8; 32],
     /// The server's name: its host, where it listens on all addresses of that, and its port.
     name: Box<str>,
-    second: Instant,
-    in_second: u32,
+    in_second: InSecond,
     sent: u64,
 }
 
@@ -43,8 +66,7 @@ impl Resets {
         Self {
             key,
             name: name.into(),
-            second: now,
-            in_second: 0,
+            in_second: InSecond::new(now),
             sent: 0,
         }
     }
@@ -84,10 +106,7 @@ impl Resets {
         if length < RESET_MIN_BYTES {
             return None;
         }
-        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
-            (self.second, self.in_second) = (now, 0);
-        }
-        if self.in_second >= RESETS_PER_SECOND {
+        if self.in_second.left(now) == 0 {
             return None;
         }
         let token = self.token(id, datagram.to).ok()?;
@@ -96,10 +115,16 @@ impl Resets {
         // The form of a packet with a short header (RFC 9000, section 17.3).
         reset[0] = reset[0] & 0x3f | 0x40;
         reset.extend_from_slice(&token.to_be_bytes());
-        self.in_second += 1;
+        self.in_second.count += 1;
         self.sent += 1;
         Some(reset)
     }
+}
+
+/// Whether a datagram is as those that [`Resets::answer`] makes.
+pub(super) fn is_like_ours(datagram: &[u8]) -> bool {
+    let is_short = datagram.first().is_some_and(|first| first & 0x80 == 0);
+    is_short && (RESET_MIN_BYTES..=RESET_MAX_BYTES).contains(&datagram.len())
 }
 
 /// The token that a datagram ends with, if it is a reset.

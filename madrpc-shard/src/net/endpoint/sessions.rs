@@ -15,6 +15,7 @@ use super::parking::Parking;
 use super::peers::PeerIndex;
 use super::postponed::Postponed;
 use super::reading::Reading;
+use super::reset::is_like_ours;
 use crate::net::budget::{Budget, Held};
 use crate::net::log_limit::LogLimit;
 use crate::net::shares::Shares;
@@ -57,6 +58,8 @@ pub(super) struct Sessions {
     /// Changes of clients' addresses.
     pub(super) migrations: u64,
     pub(super) origin: Origin,
+    /// Those that we have opened.
+    pub(super) peers: PeerIndex,
     pub(super) budget: Rc<Budget>,
     pub(super) certificates: Certificates,
     /// What callers have had of the core.
@@ -107,10 +110,7 @@ impl Sessions {
 
     /// The sessions that we have opened to this peer.
     pub(super) fn to(&self, peer: SocketAddr) -> Vec<usize> {
-        match &self.origin {
-            Origin::Opened { peers, .. } => peers.to(peer),
-            Origin::Accepted { .. } => Vec::new(),
-        }
+        self.peers.to(peer)
     }
 
     /// Whether there is room for the windows of one more session. Handshakes have a bound of their own: strangers who begin
@@ -151,7 +151,6 @@ impl Sessions {
     /// None yet; we shall open them.
     pub(super) fn opened(budget: Rc<Budget>, now: Instant) -> Self {
         let origin = Origin::Opened {
-            peers: PeerIndex::default(),
             opened: VecDeque::new(),
         };
         Self::new(origin, budget, now)
@@ -171,6 +170,7 @@ impl Sessions {
             waiting: 0,
             migrations: 0,
             origin,
+            peers: PeerIndex::default(),
             budget,
             certificates: Certificates::default(),
             shares: Shares::default(),
@@ -233,6 +233,7 @@ impl Sessions {
     pub(super) fn insert(&mut self, new: NewSession, now: Instant) -> SessionKey {
         self.last_generation += 1;
         let generation = self.last_generation;
+        let is_ours = !new.quic.is_server();
         let index = self.entries.insert(Entry {
             session: Session::new(new.quic, BODY_MAX_BYTES),
             generation,
@@ -253,19 +254,21 @@ impl Sessions {
             is_let_through: false,
             is_passed_over: false,
             untold_frames: 0,
+            load_told: 0,
             parked: Postponed::default(),
             in_turn: (0, 0),
             is_held_up: false,
             progress: (0, now),
             received_at: now,
             certificate: None,
+            is_ours,
         });
         self.counts.handshaking += 1;
         for id in new.ids.into_iter().flatten() {
             self.by_id.insert(id, index);
         }
-        if let Origin::Opened { peers, .. } = &mut self.origin {
-            peers.opened(index, new.peer);
+        if is_ours {
+            self.peers.opened(index, new.peer);
         }
         self.mark(index);
         SessionKey { index, generation }
@@ -332,13 +335,16 @@ impl Sessions {
         }
     }
 
-    /// Ends the session whose server does not know it any more, if that is what a datagram says that belongs to none.
-    pub(super) fn heed_reset(&mut self, datagram: &Datagram<'_>) {
-        let Origin::Opened { peers, .. } = &self.origin else {
-            return;
-        };
-        let Some(index) = peers.reset_by(datagram) else {
-            return;
+    /// Whether a datagram that belongs to no session here comes from a server that we have sessions to, and may be a reset of one.
+    pub(super) fn may_be_reset(&self, datagram: &Datagram<'_>) -> bool {
+        is_like_ours(datagram.bytes) && self.peers.has(datagram.from)
+    }
+
+    /// Ends the session whose server does not know it any more, if that is what a datagram says that belongs to none; says whether
+    /// there was one.
+    pub(super) fn heed_reset(&mut self, datagram: &Datagram<'_>) -> bool {
+        let Some(index) = self.peers.reset_by(datagram) else {
+            return false;
         };
         if let Some(entry) = self.entries.get_mut(index)
             && entry.peer == datagram.from
@@ -347,7 +353,9 @@ impl Sessions {
             let error = "the server does not know the session any more: it was started anew";
             let error = CallError::may_have_run(ErrorKind::Unavailable, error);
             self.abandon(index, error);
+            return true;
         }
+        false
     }
 
     /// Does what was set for a time that has come.

@@ -11,7 +11,7 @@ use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{KEEP_ALIVE, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// What an orchestrator's certificate must be for.
 const NAME: &str = match Role::Orchestrator.server_name() {
@@ -35,6 +35,8 @@ struct Front {
     /// Which of them is used, or tried.
     at: usize,
     lines: Vec<Line>,
+    /// A session to it has stood for a while, and does.
+    is_announced: bool,
     is_troubled: bool,
 }
 
@@ -47,6 +49,28 @@ struct Line {
     backoff: Backoff,
     /// When it is opened, or its peer is asked whether it is there.
     due: Instant,
+}
+
+impl Front {
+    /// Says once that it cannot be reached, until it is: by one shard, as the others fare the same.
+    fn tell(&mut self, shard: u16, why: &CallError) {
+        let is_told = std::mem::replace(&mut self.is_troubled, true);
+        let (front, message) = (&self.addresses, &why.message);
+        if is_told || shard != 0 {
+            debug!("no session to orchestrator {front}: {message}");
+            return;
+        }
+        let needed = match why.kind {
+            ErrorKind::Unauthorized if !why.may_have_run => {
+                "; it has to be an orchestrator of our authority, and let this node's certificate in"
+            }
+            _ => "",
+        };
+        warn!(
+            "no session to orchestrator {front}, which is to have this node: {message}{needed}; trying again, at most every {} s",
+            Duration::as_secs(&Backoff::LONGEST)
+        );
+    }
 }
 
 impl Line {
@@ -75,6 +99,7 @@ impl Announcing {
             addresses,
             at: 0,
             lines: vec![Line::new(shard, now)],
+            is_announced: false,
             is_troubled: false,
         });
         Self {
@@ -102,20 +127,34 @@ impl Announcing {
         }
         for front in &mut self.fronts {
             let address = front.addresses.all()[front.at % front.addresses.all().len()];
+            let mut trouble = None;
             for line in front.lines.iter_mut().filter(|line| line.due <= now) {
                 line.due = later(now, KEEP_ALIVE);
                 match line.session {
                     // QUIC's own time is three round trips at the least, and those of one that was stopped are many seconds.
                     Some(session) if is_silent(callers, session, now) => callers.give_up(session),
-                    Some(session) => callers.ping(session),
+                    Some(session) => {
+                        callers.ping(session);
+                        // An orchestrator that does not want the node says so at once.
+                        if line.is_welcome {
+                            line.backoff.succeeded();
+                            if !std::mem::replace(&mut front.is_announced, true) {
+                                front.is_troubled = false;
+                                info!("announced to orchestrator {}", front.addresses);
+                            }
+                        }
+                    }
                     None => match callers.connect(address, NAME, line.prefix, now) {
                         Ok(session) => line.session = Some(session),
                         Err(why) => {
                             line.due = later(now, line.backoff.failed(fastrand::f64()));
-                            front.is_troubled |= told(front.is_troubled, &front.addresses, &why);
+                            trouble = Some(why);
                         }
                     },
                 }
+            }
+            if let Some(why) = trouble {
+                front.tell(self.shard, &why);
             }
         }
         self.set_timer();
@@ -129,12 +168,9 @@ impl Announcing {
         };
         let (is_first, is_new) = (line == 0, !front.lines[line].is_welcome);
         front.lines[line].is_welcome = true;
-        front.lines[line].backoff.succeeded();
         if !is_first || !is_new || shards == 0 {
             return;
         }
-        front.is_troubled = false;
-        info!("announced to orchestrator {}", front.addresses);
         let own = shard % shards;
         let wanted = (own % callers..shards).step_by(usize::from(callers));
         let wanted: Vec<u16> = wanted
@@ -158,6 +194,7 @@ impl Announcing {
 
     /// A session has ended, which may be one of these.
     pub(super) fn on_ended(&mut self, session: SessionKey, why: &CallError, now: Instant) {
+        let own = self.shard;
         let Some((front, at)) = self.find(session) else {
             return;
         };
@@ -167,7 +204,8 @@ impl Announcing {
         let was_welcome = std::mem::take(&mut line.is_welcome);
         let mut lost = None;
         if at == 0 {
-            front.is_troubled |= told(front.is_troubled, &front.addresses, why);
+            front.is_announced = false;
+            front.tell(own, why);
             if !was_welcome {
                 front.at += 1;
                 let has_tried_all = front.at.is_multiple_of(front.addresses.all().len());
@@ -203,20 +241,4 @@ impl Announcing {
 fn is_silent(callers: &Endpoint, session: SessionKey, now: Instant) -> bool {
     let received_at = callers.received_at(session);
     received_at.is_some_and(|at| now.saturating_duration_since(at) >= UPSTREAM_IDLE_TIMEOUT)
-}
-
-/// Says once that an orchestrator cannot be reached.
-fn told(is_told: bool, front: &Addresses, why: &CallError) -> bool {
-    if !is_told {
-        let needed = match why.kind {
-            ErrorKind::Unauthorized => "; it has to be an orchestrator of our authority",
-            _ => "",
-        };
-        warn!(
-            "no session to orchestrator {front}, which is to have this node: {}{needed}; trying again, at most every {} s",
-            why.message,
-            Duration::as_secs(&Backoff::LONGEST)
-        );
-    }
-    true
 }

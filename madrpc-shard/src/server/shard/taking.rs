@@ -9,7 +9,8 @@ use crate::net::incoming::Incoming;
 use crate::net::service::{Io, Service};
 use crate::server::messages::Caller;
 use crate::server::reserved::{
-    Reserved, answer, check_name, check_operator, check_permissions, not_serving, refuse, too_large,
+    Reserved, answer, check_join, check_name, check_operator, check_permissions, not_serving,
+    refuse, too_large,
 };
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::{Frame, Header};
@@ -88,10 +89,17 @@ impl<S: Service> Shard<S> {
                 | Header::Taken { .. }
                 | Header::Functions { .. }
                 | Header::Draining { .. } => {
-                    if let (Header::Welcome { shards, .. }, Some(announcing)) =
-                        (header, announcing.as_mut())
-                    {
-                        announcing.on_welcome(session, shards, now);
+                    if let Header::Welcome { shards, .. } = header {
+                        if let Some(announcing) = announcing.as_mut() {
+                            announcing.on_welcome(session, shards, now);
+                        }
+                        let is_asked = io.upstreams.is_some();
+                        if is_asked
+                            && let Err(why) = check_join(permissions, io.callers.peer(session))
+                        {
+                            io.callers.turn_away(session, &why);
+                            continue;
+                        }
                     }
                     take_servers_frame(service, &mut io, session, &event);
                     continue;

@@ -1,0 +1,70 @@
+//! What a shard has to do, as orchestrators are told of it with the answers to their calls: those that balance by it choose the
+//! better for it (the figures are in `madrpc_core::fleet`).
+
+use super::Node;
+use super::rows::Row;
+use madrpc_core::call::{Load, ReplyFields};
+use madrpc_core::limits::LOAD_INTERVAL;
+use std::time::Instant;
+
+/// What was last told, and when it is looked again.
+pub(super) struct Told {
+    /// Changes with the load; a session on which another was said last is to hear of it.
+    pub(super) number: u32,
+    load: Load,
+    looked_at: Instant,
+}
+
+impl Told {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            number: 0,
+            load: Load::default(),
+            looked_at: now,
+        }
+    }
+}
+
+impl Node {
+    /// Each turn: whether there is another load to tell, now and then.
+    #[inline]
+    pub(super) fn look_at_load(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.told.looked_at) >= LOAD_INTERVAL {
+            self.note_load(now);
+        }
+    }
+
+    #[cold]
+    fn note_load(&mut self, now: Instant) {
+        let load = self.load();
+        self.told.looked_at = now;
+        if load != self.told.load {
+            self.told.load = load;
+            self.told.number = self.told.number.wrapping_add(1);
+        }
+    }
+
+    /// Appends the field of an answer that says what there is to do now.
+    #[cold]
+    pub(super) fn say_load(&self, fields: &mut Vec<u8>) {
+        let load = Some(self.load());
+        let said = ReplyFields {
+            load,
+            ..ReplyFields::default()
+        };
+        said.write(fields);
+    }
+
+    fn load(&self) -> Load {
+        let rows = &self.calls.rows;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let aside = rows.length(Row::Waiting) + rows.length(Row::Starved);
+        let held = rows.length(Row::Held) + rows.length(Row::Limited);
+        Load {
+            running: number(rows.running() + aside),
+            queued: number(rows.queued() + held),
+            expected_us: rows.expected_us(),
+            free_lanes: number(self.lanes.free()),
+        }
+    }
+}
