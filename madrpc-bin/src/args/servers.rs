@@ -197,7 +197,7 @@ pub(crate) struct DevArgs {
     pub(crate) pool_size: Option<usize>,
 
     /// How long a call holds the core before others have their turn, as 500us
-    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = timeout)]
+    #[arg(long, value_name = "TIME", default_value = "500us", value_parser = at_least(SLICE_MIN))]
     pub(crate) slice: Duration,
 
     #[command(flatten)]
