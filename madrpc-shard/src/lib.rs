@@ -9,6 +9,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | [`gateway`] | HTTP beside the calls |
 //! | [`server`] | starts, watches and stops shards; the loop of a shard |
 //! | [`node`] · `orchestrator` · [`client`] | what a call means: it is run, passed on, made |
 //! | [`engine`] | JavaScript |
@@ -68,6 +69,8 @@ pub mod client;
 pub mod discovery;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 #[cfg(feature = "internals")]
 pub mod internals;
 pub mod net;
@@ -78,9 +81,11 @@ pub mod runtime;
 pub mod server;
 
 /// The features of this crate that are compiled in.
-pub const FEATURES: &[&str] = match (cfg!(feature = "discovery"), cfg!(feature = "engine")) {
-    (true, true) => &["discovery", "engine"],
-    (true, false) => &["discovery"],
-    (false, true) => &["engine"],
-    (false, false) => &[],
-};
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "discovery")]
+    "discovery",
+    #[cfg(feature = "engine")]
+    "engine",
+    #[cfg(feature = "gateway")]
+    "gateway",
+];

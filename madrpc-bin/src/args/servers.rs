@@ -2,6 +2,7 @@
 
 use super::call_limits::{CallLimitArgs, memory};
 use super::help;
+use super::http::HttpArgs;
 use super::parse::{address, count, count_to, percent, percentile, span, target, timeout};
 use super::tls::TlsArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -155,6 +156,9 @@ pub(crate) struct ServerArgs {
     pub(crate) revoked: Option<PathBuf>,
 
     #[command(flatten)]
+    pub(crate) http: HttpArgs,
+
+    #[command(flatten)]
     pub(crate) drain: DrainArgs,
 
     #[command(flatten)]
@@ -181,6 +185,9 @@ pub(crate) struct DevArgs {
 
     #[command(flatten)]
     pub(crate) limits: CallLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,

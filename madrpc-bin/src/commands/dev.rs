@@ -3,7 +3,7 @@
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
-use crate::serving::{self, Reload, ScriptFile, serve};
+use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::Events;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
@@ -18,22 +18,26 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         lane: args.limits.lane(),
         ..NodeConfig::default()
     };
+    let door = http::door(&args.http)?;
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
+    let cluster = Fronted::new(cluster, Cluster::orchestrator, door, &args.http)?;
     let functions = script.functions()?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let lane = &settings.lane;
     let script = ScriptFile::new(&args.script, &script, lane, true, &events)?;
-    let address = cluster.address();
+    let address = cluster.server.address();
     let nodes: Vec<_> = cluster
+        .server
         .nodes()
         .iter()
         .map(|node| node.address().to_string())
         .collect();
     say(&format!(
-        "ready: orchestrator {address}; nodes: {}; {}",
+        "ready: orchestrator {address}; nodes: {}; {}{}",
         nodes.join(", "),
-        serving::functions(&functions)
+        serving::functions(&functions),
+        cluster.told()
     ));
     if let Some(function) = functions.first() {
         say(&format!(
@@ -46,7 +50,9 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     // Nobody but signals and saved files has it reload.
     let (_sender, asked) = std::sync::mpsc::channel();
     let script = DevScript(script);
-    serve(cluster, events, script, &asked, timeout, Cluster::drain);
+    serve(cluster, events, script, &asked, timeout, |all, timeout| {
+        all.drain(timeout, Cluster::drain)
+    });
     Ok(())
 }
 
@@ -54,15 +60,15 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
 struct DevScript(ScriptFile);
 
 impl Reload for DevScript {
-    type Server = Cluster;
+    type Server = Fronted<Cluster>;
     type New = Script;
 
     fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + 'static {
         self.0.loader()
     }
 
-    fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
-        let names = cluster.reload(&new)?;
+    fn adopt(&mut self, cluster: &mut Fronted<Cluster>, new: Script) -> Result<String, Failure> {
+        let names = cluster.server.reload(&new)?;
         self.0.follow(&new);
         Ok(serving::functions(&names))
     }

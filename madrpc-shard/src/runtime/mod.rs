@@ -5,5 +5,6 @@ pub mod memory;
 pub mod preflight;
 
 pub(crate) mod beacon;
+pub(crate) mod priority;
 pub(crate) mod shard_group;
 pub(crate) mod text_file;

@@ -1,0 +1,91 @@
+//! HTTP beside the calls of a server: where it listens, and its end.
+
+use crate::args::HttpArgs;
+use crate::exit::Failure;
+use madrpc_core::identity::Identity;
+use madrpc_shard::gateway::{Door, Gateway, TokensFile};
+use madrpc_shard::net::address::resolve_bind;
+use madrpc_shard::server::Server;
+use std::time::Duration;
+
+/// Listens where HTTP is to be served; call it before TCP is given up.
+pub(crate) fn door(args: &HttpArgs) -> Result<Option<Door>, Failure> {
+    let Some(address) = &args.http else {
+        return Ok(None);
+    };
+    Ok(Some(Door::bind(resolve_bind(address)?)?))
+}
+
+/// Whether the flags of HTTP can be used.
+pub(crate) fn check(args: &HttpArgs) -> Result<(), Failure> {
+    if let Some(address) = &args.http {
+        let address = resolve_bind(address)?;
+        let tokens = args
+            .http_tokens
+            .as_deref()
+            .map(TokensFile::open)
+            .transpose()?;
+        Gateway::check(address, tokens.as_ref())?;
+    }
+    Ok(())
+}
+
+/// A server, and HTTP beside it.
+pub(crate) struct Fronted<S> {
+    pub(crate) server: S,
+    pub(crate) gateway: Option<Gateway>,
+}
+
+impl<S> Fronted<S> {
+    /// Serves HTTP at this door for `front`, which is `server` or a part of it.
+    pub(crate) fn new(
+        server: S,
+        front: impl FnOnce(&S) -> &Server,
+        door: Option<Door>,
+        args: &HttpArgs,
+    ) -> Result<Self, Failure> {
+        let gateway = door.map(|door| {
+            let tokens = args
+                .http_tokens
+                .as_deref()
+                .map(TokensFile::open)
+                .transpose()?;
+            Ok::<_, Failure>(Gateway::start(door, front(&server), tokens)?)
+        });
+        Ok(Self {
+            gateway: gateway.transpose()?,
+            server,
+        })
+    }
+
+    /// What to say of HTTP at the start.
+    pub(crate) fn told(&self) -> String {
+        let gateway = self.gateway.as_ref();
+        gateway.map_or_else(String::new, |gateway| {
+            format!("; HTTP at {}", gateway.address())
+        })
+    }
+
+    /// Drains the server in its way, and HTTP with it; says whether all calls ended.
+    pub(crate) fn drain(self, timeout: Duration, drain: impl FnOnce(S, Duration) -> bool) -> bool {
+        if let Some(gateway) = &self.gateway {
+            gateway.drain();
+        }
+        let have_ended = drain(self.server, timeout);
+        if let Some(gateway) = self.gateway {
+            gateway.close();
+        }
+        have_ended
+    }
+}
+
+impl Fronted<Server> {
+    /// Goes over to another identity.
+    pub(crate) fn set_identity(&self, identity: &Identity) -> Result<(), Failure> {
+        self.server.set_identity(identity)?;
+        if let Some(gateway) = &self.gateway {
+            gateway.set_identity(identity)?;
+        }
+        Ok(())
+    }
+}
