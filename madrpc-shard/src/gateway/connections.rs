@@ -136,7 +136,9 @@ fn open(stream: TcpStream, places: &Rc<Places>, app: &Router, served: &Served) {
     places.last.set(number);
     let place = Rc::new(Place::default());
     place.waits();
+    let counted = served.requests.clone();
     let (app, served) = (app.clone(), served.clone());
+    let requests = served.requests.clone();
     let own = Rc::clone(&place);
     let all = Rc::clone(places);
     let task = spawn_local(async move {
@@ -152,10 +154,13 @@ fn open(stream: TcpStream, places: &Rc<Places>, app: &Router, served: &Served) {
                 }
             }
         }
-        all.open.borrow_mut().remove(&number);
+        let mut open = all.open.borrow_mut();
+        open.remove(&number);
+        requests.connections(open.len());
     });
     let mut open = places.open.borrow_mut();
     open.insert(number, (place, task.abort_handle()));
+    counted.connections(open.len());
 }
 
 /// Answers the requests of a connection, one after the other.

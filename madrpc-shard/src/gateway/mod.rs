@@ -22,6 +22,7 @@ mod call;
 mod connections;
 mod failure;
 mod health;
+mod metrics;
 mod openapi;
 mod patient;
 mod requests;

@@ -7,6 +7,7 @@ use super::failure::{failure, failure_as};
 use super::routes::Served;
 use axum::Router;
 use axum::body::Body;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -36,14 +37,29 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// What is told to come again, where there is no room.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
-/// Answers a request.
+/// Answers a request, and counts it.
 pub(super) async fn answer(
     request: Request<Incoming>,
+    place: &Place,
+    app: Router,
+    served: &Served,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let uri = parts.uri.clone();
+    let response = admit(parts, body, place, app, served).await;
+    served
+        .requests
+        .answered(uri.path(), response.status().as_u16());
+    response
+}
+
+async fn admit(
+    mut parts: Parts,
+    body: Incoming,
     place: &Place,
     mut app: Router,
     served: &Served,
 ) -> Response<Body> {
-    let (mut parts, body) = request.into_parts();
     let need = match parts.uri.path() {
         "/healthz" | "/readyz" => Need::Nothing,
         "/metrics" => Need::Operator,

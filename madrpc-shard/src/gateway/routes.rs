@@ -2,8 +2,9 @@
 
 use super::access::Access;
 use super::failure::failure;
+use super::metrics::Requests;
 use super::requests::BODIES_MAX_BYTES;
-use super::{Stage, call, health, openapi, rpc};
+use super::{Stage, call, health, metrics, openapi, rpc};
 use crate::server::Observer;
 use axum::Router;
 use axum::body::Body;
@@ -22,6 +23,7 @@ pub(super) struct Served {
     pub(super) access: watch::Receiver<Access>,
     /// Bytes that bodies may take yet.
     pub(super) room: Arc<Semaphore>,
+    pub(super) requests: Requests,
 }
 
 impl Served {
@@ -35,6 +37,7 @@ impl Served {
             stage,
             access,
             room: Arc::new(Semaphore::new(BODIES_MAX_BYTES)),
+            requests: Requests::default(),
         }
     }
 }
@@ -43,6 +46,7 @@ pub(super) fn router(served: Served) -> Router {
     Router::new()
         .route("/healthz", get(health::lives))
         .route("/readyz", get(health::is_ready))
+        .route("/metrics", get(metrics::answer))
         .route("/openapi.json", get(openapi::answer))
         .route("/call/{*function}", post(call::answer))
         .route("/", post(rpc::answer))

@@ -410,7 +410,9 @@ impl<S: Service> Shard<S> {
         };
         if let Some(upstreams) = &self.upstreams {
             snapshot.upstreams = self.service.report(upstreams, now);
+            upstreams.count(&mut snapshot);
         }
+        self.service.describe(&mut snapshot);
         self.callers.count(&mut snapshot);
         snapshot
     }

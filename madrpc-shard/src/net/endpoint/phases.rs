@@ -226,12 +226,16 @@ impl Sessions {
         if let Origin::Accepted {
             refusals,
             failed_handshakes,
+            refused,
         } = &mut self.origin
         {
             let is_open = entry.phase == Phase::Open;
             // One that has run out of time has been counted for as long as any.
             let is_early = entry.opened.elapsed() < HANDSHAKE_TIMEOUT;
             *failed_handshakes += usize::from(!is_open && is_early);
+            if !is_open || error.kind == ErrorKind::Unauthorized {
+                refused[usize::from(error.kind.number()) - 1] += 1;
+            }
             log_end(refusals, entry.peer, &error, is_open);
         }
         if std::mem::take(&mut entry.waits) {
