@@ -18,9 +18,9 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         lane: args.limits.lane(),
         ..NodeConfig::default()
     };
-    let door = http::door(&args.http)?;
+    let entrance = http::entrance(&args.http)?;
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
-    let cluster = Fronted::new(cluster, Cluster::orchestrator, door, &args.http)?;
+    let cluster = Fronted::new(cluster, Cluster::orchestrator, entrance)?;
     let functions = script.functions()?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();

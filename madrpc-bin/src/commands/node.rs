@@ -51,11 +51,11 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         announces: !orchestrators.is_empty(),
         orchestrators,
     };
-    let door = http::door(&args.server.http)?;
+    let entrance = http::entrance(&args.server.http)?;
     sandbox::enter(&[]);
     let node = Server::node(&config, &script, &settings)?;
     revoke(&node, &args.server)?;
-    let node = Fronted::new(node, |node| node, door, &args.server.http)?;
+    let node = Fronted::new(node, |node| node, entrance)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;

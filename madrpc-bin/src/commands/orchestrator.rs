@@ -40,14 +40,14 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         ..config(&args.bind, Role::Orchestrator, &args.server)?
     };
     let cores = cores(&config)?;
-    let door = http::door(&args.server.http)?;
+    let entrance = http::entrance(&args.server.http)?;
     sandbox::enter(&name_servers(args, &discovery));
     let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
     revoke(&orchestrator, &args.server)?;
     if discovery.may_change() {
         orchestrator.discover(discovery)?;
     }
-    let orchestrator = Fronted::new(orchestrator, |server| server, door, &args.server.http)?;
+    let orchestrator = Fronted::new(orchestrator, |server| server, entrance)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let status = format!(

@@ -3,31 +3,37 @@
 use crate::args::HttpArgs;
 use crate::exit::Failure;
 use madrpc_core::identity::Identity;
-use madrpc_shard::gateway::{Door, Gateway, TokensFile};
+use madrpc_shard::gateway::{Door, Gateway, GatewayError, TokensFile};
 use madrpc_shard::net::address::resolve_bind;
 use madrpc_shard::server::Server;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+/// Where HTTP comes in, and who may.
+pub(crate) struct Entrance {
+    door: Door,
+    tokens: Option<TokensFile>,
+}
+
 /// Listens where HTTP is to be served; call it before TCP is given up.
-pub(crate) fn door(args: &HttpArgs) -> Result<Option<Door>, Failure> {
+pub(crate) fn entrance(args: &HttpArgs) -> Result<Option<Entrance>, Failure> {
+    let Some((address, tokens)) = check(args)? else {
+        return Ok(None);
+    };
+    let door = Door::bind(address)?;
+    Ok(Some(Entrance { door, tokens }))
+}
+
+/// Whether the flags of HTTP can be used; what they say.
+pub(crate) fn check(args: &HttpArgs) -> Result<Option<(SocketAddr, Option<TokensFile>)>, Failure> {
     let Some(address) = &args.http else {
         return Ok(None);
     };
-    Ok(Some(Door::bind(resolve_bind(address)?)?))
-}
-
-/// Whether the flags of HTTP can be used.
-pub(crate) fn check(args: &HttpArgs) -> Result<(), Failure> {
-    if let Some(address) = &args.http {
-        let address = resolve_bind(address)?;
-        let tokens = args
-            .http_tokens
-            .as_deref()
-            .map(TokensFile::open)
-            .transpose()?;
-        Gateway::check(address, tokens.as_ref())?;
-    }
-    Ok(())
+    let address = resolve_bind(address)?;
+    let tokens = args.http_tokens.as_deref().map(TokensFile::open);
+    let tokens = tokens.transpose()?;
+    Gateway::check(address, tokens.as_ref())?;
+    Ok(Some((address, tokens)))
 }
 
 /// A server, and HTTP beside it.
@@ -37,21 +43,14 @@ pub(crate) struct Fronted<S> {
 }
 
 impl<S> Fronted<S> {
-    /// Serves HTTP at this door for `front`, which is `server` or a part of it.
+    /// Serves HTTP for `front`, which is `server` or a part of it.
     pub(crate) fn new(
         server: S,
         front: impl FnOnce(&S) -> &Server,
-        door: Option<Door>,
-        args: &HttpArgs,
-    ) -> Result<Self, Failure> {
-        let gateway = door.map(|door| {
-            let tokens = args
-                .http_tokens
-                .as_deref()
-                .map(TokensFile::open)
-                .transpose()?;
-            Ok::<_, Failure>(Gateway::start(door, front(&server), tokens)?)
-        });
+        entrance: Option<Entrance>,
+    ) -> Result<Self, GatewayError> {
+        let gateway =
+            entrance.map(|Entrance { door, tokens }| Gateway::start(door, front(&server), tokens));
         Ok(Self {
             gateway: gateway.transpose()?,
             server,

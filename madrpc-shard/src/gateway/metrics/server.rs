@@ -1,6 +1,7 @@
 //! The metrics of a server's snapshot.
 
 use super::families::{Durations, Families, Labels, Number};
+use madrpc_core::call::ErrorKind;
 use madrpc_core::stats::{Row, Snapshot};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -22,6 +23,14 @@ const MEMBER_STATES: [&str; 7] = [
     "silent",
     "connecting",
     "down",
+];
+
+/// Why handshakes are refused, mostly.
+const REASONS: [ErrorKind; 4] = [
+    ErrorKind::Overloaded,
+    ErrorKind::Protocol,
+    ErrorKind::Unauthorized,
+    ErrorKind::Unavailable,
 ];
 
 /// What the shards of a server have counted.
@@ -203,20 +212,33 @@ fn calls(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
             &cpu,
         )?;
     }
-    let stalls: Vec<([(&str, &str); 1], u64)> = snapshot
-        .stalls
-        .iter()
-        .map(|(name, count)| ([("function", name.as_str())], *count))
+    // Those of no stall too: what counts from the first one on would not be seen to grow by it.
+    let mut stalls: BTreeMap<&str, u64> = functions.keys().map(|name| (*name, 0)).collect();
+    stalls.extend(
+        snapshot
+            .stalls
+            .iter()
+            .map(|(name, count)| (name.as_str(), *count)),
+    );
+    let stalls: Vec<_> = stalls
+        .into_iter()
+        .map(|(name, count)| ([("function", name)], count))
         .collect();
     let help = "How often a core was held for half a second and more by what cannot be interrupted, by function.";
     out.counter("madrpc_stalls", help, &numbers(&stalls))
 }
 
 fn network(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
-    let refused: Vec<([(&str, &str); 1], u64)> = snapshot
-        .refused
-        .iter()
-        .map(|(kind, count)| ([("reason", kind.as_str())], *count))
+    let mut refused: BTreeMap<&str, u64> = REASONS.map(|kind| (kind.name(), 0)).into();
+    refused.extend(
+        snapshot
+            .refused
+            .iter()
+            .map(|(kind, count)| (kind.as_str(), *count)),
+    );
+    let refused: Vec<_> = refused
+        .into_iter()
+        .map(|(kind, count)| ([("reason", kind)], count))
         .collect();
     let help =
         "Handshakes that became no session, and sessions that were refused, by the kind of error.";
