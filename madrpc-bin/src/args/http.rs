@@ -14,6 +14,6 @@ pub(crate) struct HttpArgs {
 
     /// A file of the tokens of those who may come by HTTP, a line `TOKEN ROLE:NAME` for each, the role client or operator; it is
     /// looked at four times a second [default: none, and whoever is on this machine may come, as client:http]
-    #[arg(long, value_name = "FILE", requires = "http")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) http_tokens: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! HTTP beside the calls of a server: where it listens, and its end.
 
 use crate::args::HttpArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, Reason};
 use madrpc_core::identity::Identity;
 use madrpc_shard::gateway::{Door, Gateway, GatewayError, TokensFile};
 use madrpc_shard::net::address::resolve_bind;
@@ -26,8 +26,13 @@ pub(crate) fn entrance(args: &HttpArgs) -> Result<Option<Entrance>, Failure> {
 
 /// Whether the flags of HTTP can be used; what they say.
 pub(crate) fn check(args: &HttpArgs) -> Result<Option<(SocketAddr, Option<TokensFile>)>, Failure> {
-    let Some(address) = &args.http else {
-        return Ok(None);
+    let address = match (&args.http, &args.http_tokens) {
+        (Some(address), _) => address,
+        (None, None) => return Ok(None),
+        (None, Some(_)) => {
+            let error = "--http-tokens: there is no HTTP that they are for (--http)";
+            return Err(Failure::new(Reason::Usage, error));
+        }
     };
     let address = resolve_bind(address)?;
     let tokens = args.http_tokens.as_deref().map(TokensFile::open);

@@ -37,6 +37,7 @@ use crate::runtime::priority;
 use crate::server::Server;
 use access::Access;
 use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::numbers::later;
 use routes::Served;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -104,7 +105,7 @@ impl Door {
     /// # Errors
     /// Where the address stays in use or is refused.
     pub fn bind(address: SocketAddr) -> Result<Self, GatewayError> {
-        let end = Instant::now() + FREED_WITHIN;
+        let end = later(Instant::now(), FREED_WITHIN);
         loop {
             match TcpListener::bind(address) {
                 Ok(listener) => {

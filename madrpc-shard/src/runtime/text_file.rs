@@ -34,6 +34,10 @@ impl TextFile {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "discovery"),
+        expect(dead_code, reason = "it is files of nodes that are named by it")
+    )]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

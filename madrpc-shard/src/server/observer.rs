@@ -1,4 +1,8 @@
 //! What the server itself is told of its shards: what callers get as statistics, without a call.
+#![cfg_attr(
+    not(feature = "gateway"),
+    expect(dead_code, reason = "it is HTTP that observes")
+)]
 
 use super::Server;
 use super::control::ToControl;

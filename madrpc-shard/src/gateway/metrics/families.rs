@@ -103,9 +103,13 @@ impl Families<'_> {
             let buckets = buckets(durations.buckets);
             let count = durations.buckets.iter().map(|(_, count)| *count);
             let count = count.fold(0, u64::saturating_add);
+            let sum = seconds(durations.sum_us);
+            if labels.is_empty() {
+                return family.encode_histogram::<NoLabelSet>(sum, count, &buckets, None);
+            }
             let labels = escaped(labels);
             let mut line = family.encode_family(&labels)?;
-            line.encode_histogram::<NoLabelSet>(seconds(durations.sum_us), count, &buckets, None)?;
+            line.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
         }
         Ok(())
     }
