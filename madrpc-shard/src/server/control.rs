@@ -34,10 +34,6 @@ pub(crate) enum ToControl {
     /// A caller wants a snapshot of all shards.
     WantSnapshot(Caller),
     /// So does somebody in this process.
-    #[cfg_attr(
-        not(feature = "gateway"),
-        expect(dead_code, reason = "it is HTTP that does")
-    )]
     Observe(Asking),
     /// An operator wants something done.
     Remote(Wish, Caller),
