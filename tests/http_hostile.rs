@@ -13,6 +13,7 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 use support::http::{connect, get, node, parse, post, raw, request};
 use support::process::{Home, stdout};
 
@@ -54,10 +55,15 @@ impl Beside {
     }
 }
 
-/// Others are answered.
+/// Others are answered. (On a machine that is far too slow, the session of HTTP's own client may have to be opened anew.)
 fn is_well(http: SocketAddr) {
     assert_eq!(get(http, "/healthz").body, "ok\n");
-    assert_eq!(post(http, "/call/add", "[1, 2]").body, "3");
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut answer = post(http, "/call/add", "[1, 2]");
+    while answer.status == 503 && Instant::now() < end {
+        answer = post(http, "/call/add", "[1, 2]");
+    }
+    assert_eq!(answer.body, "3");
 }
 
 /// Whether the server has ended a connection.
@@ -245,8 +251,8 @@ fn answers_that_nobody_takes_are_bounded() {
     assert!(peak < 500 << 10, "{peak} KiB");
     drop(unread);
     // Once they have gone there is room again.
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(20);
     while post(http, "/call/echo", &body).status != 200 {
-        assert!(std::time::Instant::now() < end, "there is no room");
+        assert!(Instant::now() < end, "there is no room");
     }
 }

@@ -32,8 +32,8 @@ pub const UNKNOWN: usize = 0;
 /// The number that the functions beyond [`ROWS_MAX`] have together.
 const OTHER: usize = 1;
 
-/// Rows of one part of a snapshot: some hundred microseconds of a shard's time.
-const ROWS_PER_PART: usize = 256;
+/// Rows of one part of a snapshot: 0.1 ms of a shard's time at the most, which its calls wait for.
+const ROWS_PER_PART: usize = 48;
 
 /// Calls of one function at one node.
 #[derive(Debug, Clone, Default)]

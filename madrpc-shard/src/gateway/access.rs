@@ -120,6 +120,11 @@ impl Access {
             tls: tls.transpose()?,
         };
         access.set_tokens(tokens.map(|file| Arc::clone(file.0.list())));
+        // The first one starts the client's thread, from here and not from that of HTTP, which stands back: a session whose client
+        // has no core for seconds counts as gone. Where it fails, calls say so.
+        if let Some(caller) = access.callers.values().next() {
+            let _ = caller.client();
+        }
         Ok(access)
     }
 
