@@ -110,11 +110,16 @@ fn slow_headers_and_half_bodies_cost_nobody_else_his_place() {
 #[test]
 fn a_call_under_way_keeps_its_place_whoever_comes() {
     let home = Home::new();
+    home.write(
+        "script.js",
+        "madrpc.register('echo', (value) => value); madrpc.register('add', ([a, b]) => a + b);
+         madrpc.register('wait', (ms) => new Promise((done) => setTimeout(done, ms)));",
+    );
     let (_node, bind, http) = node(&home, &[]);
     let beside = Beside::start(&home, &bind);
     let mut under_way = connect(http);
     let call =
-        format!("POST /call/work HTTP/1.1\r\nHost: {http}\r\nContent-Length: 5\r\n\r\n20000");
+        format!("POST /call/wait HTTP/1.1\r\nHost: {http}\r\nContent-Length: 5\r\n\r\n20000");
     under_way.write_all(call.as_bytes()).unwrap();
     while !get(http, "/metrics")
         .body
