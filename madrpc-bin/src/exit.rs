@@ -12,6 +12,7 @@ use madrpc_shard::client::ClientError;
 use madrpc_shard::client::load;
 use madrpc_shard::discovery::DiscoveryError;
 use madrpc_shard::engine::ScriptError;
+use madrpc_shard::gateway::GatewayError;
 use madrpc_shard::net::address::AddressError;
 use madrpc_shard::net::steer::BindError;
 use madrpc_shard::server::StartError;
@@ -112,6 +113,16 @@ impl From<StartError> for Failure {
             StartError::Identity(IdentityError::NotValidNow { .. }) => {
                 Self::new(Reason::Other, error)
             }
+            error => Self::unfit(error),
+        }
+    }
+}
+
+impl From<GatewayError> for Failure {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            // An address can come.
+            GatewayError::Refused { .. } => Self::new(Reason::Other, error),
             error => Self::unfit(error),
         }
     }

@@ -229,6 +229,8 @@ mod tests {
             calls,
             errors: vec![("JavaScript".into(), calls / 10)],
             latency_us: vec![(100, calls)],
+            latency_sum_us: 0,
+            cpu_us: 0,
         };
         Pulse {
             snapshot: Snapshot {

@@ -18,7 +18,7 @@ pub use counters::{
     UNKNOWN_FUNCTIONS,
 };
 pub use latency::Latency;
-pub use snapshot::{Row, Snapshot};
+pub use snapshot::{Row, Snapshot, Traffic};
 pub use sum::{DRAINED, Sum};
 pub use upstream::Upstream;
 

@@ -9,6 +9,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | [`gateway`] | HTTP beside the calls |
 //! | [`server`] | starts, watches and stops shards; the loop of a shard |
 //! | [`node`] · `orchestrator` · [`client`] | what a call means: it is run, passed on, made |
 //! | [`engine`] | JavaScript |
@@ -66,7 +67,12 @@
 
 #[cfg(all(
     not(target_os = "linux"),
-    any(feature = "discovery", feature = "engine", feature = "internals")
+    any(
+        feature = "discovery",
+        feature = "engine",
+        feature = "gateway",
+        feature = "internals"
+    )
 ))]
 compile_error!("servers run on Linux only: for the client, turn off the default features");
 
@@ -75,6 +81,8 @@ pub mod client;
 pub mod discovery;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 #[cfg(feature = "internals")]
 pub mod internals;
 pub mod net;
@@ -87,9 +95,11 @@ pub mod runtime;
 pub mod server;
 
 /// The features of this crate that are compiled in.
-pub const FEATURES: &[&str] = match (cfg!(feature = "discovery"), cfg!(feature = "engine")) {
-    (true, true) => &["discovery", "engine"],
-    (true, false) => &["discovery"],
-    (false, true) => &["engine"],
-    (false, false) => &[],
-};
+pub const FEATURES: &[&str] = &[
+    #[cfg(feature = "discovery")]
+    "discovery",
+    #[cfg(feature = "engine")]
+    "engine",
+    #[cfg(feature = "gateway")]
+    "gateway",
+];

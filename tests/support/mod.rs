@@ -9,6 +9,7 @@
 )]
 
 pub mod fleet;
+pub mod http;
 pub mod process;
 pub mod seccomp;
 

@@ -86,6 +86,15 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where HTTP is served: a port alone is one of this machine.
+pub(super) fn http(text: &str) -> Result<String, String> {
+    match text.parse::<u16>() {
+        Ok(port) => Ok(format!("127.0.0.1:{port}")),
+        Err(_) => address(text)
+            .map_err(|_| "expected PORT or HOST:PORT, as in 9180 or 10.0.0.1:9180".to_owned()),
+    }
+}
+
 pub(super) fn target(text: &str) -> Result<String, String> {
     let address = address(text)?;
     if address.ends_with(":0") {

@@ -2,6 +2,7 @@
 
 use super::call_limits::{CallLimitArgs, memory};
 use super::help;
+use super::http::HttpArgs;
 use super::parse::{
     MILLISECOND, address, at_least, count, count_to, percent, percentile, span, target,
 };
@@ -168,6 +169,9 @@ pub(crate) struct ServerArgs {
     pub(crate) revoked: Option<PathBuf>,
 
     #[command(flatten)]
+    pub(crate) http: HttpArgs,
+
+    #[command(flatten)]
     pub(crate) drain: DrainArgs,
 
     #[command(flatten)]
@@ -202,6 +206,9 @@ pub(crate) struct DevArgs {
 
     #[command(flatten)]
     pub(crate) limits: CallLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,

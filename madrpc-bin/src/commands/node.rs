@@ -7,7 +7,8 @@ use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
 use crate::serving::{
-    self, Reload, ScriptFile, asked_from_afar, check, config, cores, describe, revoke, serve,
+    self, Fronted, Reload, ScriptFile, asked_from_afar, check, config, cores, describe, http,
+    revoke, serve,
 };
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Permissions, Role};
@@ -47,20 +48,25 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         announces: !orchestrators.is_empty(),
         orchestrators,
     };
+    let entrance = http::entrance(&args.server.http)?;
     sandbox::enter(&[]);
     let node = Server::node(&config, &script, &settings)?;
     revoke(&node, &args.server)?;
+    let node = Fronted::new(node, |node| node, entrance)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;
-    let lanes = args.pool_size.unwrap_or(LANES_PER_SHARD * node.shards());
+    let lanes = args
+        .pool_size
+        .unwrap_or(LANES_PER_SHARD * node.server.shards());
     let status = format!(
-        "node {}, {lanes} lanes; {functions}",
-        describe(&node, &cores)
+        "node {}, {lanes} lanes; {functions}{}",
+        describe(&node.server, &cores),
+        node.told()
     );
     say(&format!("ready: {status}"));
     service_manager::ready(&status);
-    service_manager::watch(&node, args.stall_limit);
+    service_manager::watch(&node.server, args.stall_limit);
     let timeout = args.server.drain.drain_timeout;
     let tls = args.server.tls.clone();
     let files = NodeFiles {
@@ -69,8 +75,10 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         permissions,
         path: args.script.clone(),
     };
-    let asked = asked_from_afar(&node, &events);
-    serve(node, events, files, &asked, timeout, Server::drain);
+    let asked = asked_from_afar(&node.server, &events);
+    serve(node, events, files, &asked, timeout, |node, timeout| {
+        node.drain(timeout, Server::drain)
+    });
     Ok(())
 }
 
@@ -98,7 +106,7 @@ fn tell_idle(permissions: &Permissions, names: &[String], script: &Path) {
 }
 
 impl Reload for NodeFiles {
-    type Server = Server;
+    type Server = Fronted<Server>;
     type New = (Script, Identity);
 
     fn loader(&self) -> impl FnOnce() -> Result<Self::New, Failure> + Send + 'static {
@@ -111,10 +119,10 @@ impl Reload for NodeFiles {
 
     fn adopt(
         &mut self,
-        node: &mut Server,
+        node: &mut Fronted<Server>,
         (script, identity): Self::New,
     ) -> Result<String, Failure> {
-        let names = node.reload(&script)?;
+        let names = node.server.reload(&script)?;
         node.set_identity(&identity)?;
         self.script.follow(&script);
         tell_idle(&self.permissions, &names, &self.path);

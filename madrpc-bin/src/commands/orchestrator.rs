@@ -6,7 +6,9 @@ use crate::identity;
 use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
-use crate::serving::{Reload, asked_from_afar, check, config, cores, describe, revoke, serve};
+use crate::serving::{
+    Fronted, Reload, asked_from_afar, check, config, cores, describe, http, revoke, serve,
+};
 use crate::signals::Events;
 use madrpc_core::fleet::Routing;
 use madrpc_core::identity::{Identity, Permissions, Role};
@@ -42,32 +44,35 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
         ..common
     };
     let cores = cores(&config)?;
+    let entrance = http::entrance(&args.server.http)?;
     sandbox::enter(&name_servers(args, &discovery));
     let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
     revoke(&orchestrator, &args.server)?;
     if discovery.may_change() {
         orchestrator.discover(discovery)?;
     }
+    let orchestrator = Fronted::new(orchestrator, |server| server, entrance)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let status = format!(
-        "orchestrator {}; nodes: {names}",
-        describe(&orchestrator, &cores)
+        "orchestrator {}; nodes: {names}{}",
+        describe(&orchestrator.server, &cores),
+        orchestrator.told()
     );
     say(&format!("ready: {status}"));
     service_manager::ready(&status);
     // It runs no functions that could hold a core.
-    service_manager::watch(&orchestrator, Duration::ZERO);
+    service_manager::watch(&orchestrator.server, Duration::ZERO);
     let timeout = args.server.drain.drain_timeout;
     let certificates = Certificates(args.server.tls.clone());
-    let asked = asked_from_afar(&orchestrator, &events);
+    let asked = asked_from_afar(&orchestrator.server, &events);
     serve(
         orchestrator,
         events,
         certificates,
         &asked,
         timeout,
-        Server::drain,
+        |server, timeout| server.drain(timeout, Server::drain),
     );
     Ok(())
 }
@@ -95,7 +100,7 @@ fn named(nodes: &[Addresses]) -> String {
 struct Certificates(TlsArgs);
 
 impl Reload for Certificates {
-    type Server = Server;
+    type Server = Fronted<Server>;
     type New = Identity;
 
     fn loader(&self) -> impl FnOnce() -> Result<Identity, Failure> + Send + 'static {
@@ -103,7 +108,11 @@ impl Reload for Certificates {
         move || identity::of_server(&tls, Role::Orchestrator)
     }
 
-    fn adopt(&mut self, orchestrator: &mut Server, new: Identity) -> Result<String, Failure> {
+    fn adopt(
+        &mut self,
+        orchestrator: &mut Fronted<Server>,
+        new: Identity,
+    ) -> Result<String, Failure> {
         orchestrator.set_identity(&new)?;
         Ok("certificates".to_owned())
     }

@@ -2,9 +2,11 @@
 //! time in the foreground.
 
 mod foreground;
+pub(crate) mod http;
 mod script_file;
 
 pub(crate) use foreground::{Reload, asked_from_afar, serve};
+pub(crate) use http::Fronted;
 pub(crate) use script_file::{ScriptFile, functions};
 
 use crate::args::ServerArgs;
@@ -25,6 +27,7 @@ pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Re
     if let Some(path) = &args.revoked {
         RevokedFile::open(path)?;
     }
+    http::check(&args.http)?;
     let told = identity::check_server(&args.tls, role)?;
     say(&format!("{told}; {more}"));
     Ok(())

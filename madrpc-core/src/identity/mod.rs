@@ -263,6 +263,14 @@ impl Identity {
         Role::of(&self.0.leaf)
     }
 
+    /// SHA-256 of the certificate in DER, as [`PeerCertificate::fingerprint`] of its peers.
+    ///
+    /// # Errors
+    /// Where the TLS library fails.
+    pub fn fingerprint(&self) -> Result<[u8; 32], IdentityError> {
+        Ok(boring::sha::sha256(&self.0.leaf.to_der()?))
+    }
+
     /// A secret for one purpose, which a process has again after it was started anew: it follows from the key where that
     /// lies in a file, and from the authority's where the key was made by [`Authority::issue`].
     ///

@@ -1,6 +1,7 @@
 //! Certificates that are no longer to be trusted, by their serial numbers.
 
 use std::collections::HashSet;
+use std::fmt;
 
 /// The longest serial number, in bytes (RFC 5280, section 4.1.2.2).
 const SERIAL_MAX_BYTES: usize = 20;
@@ -48,6 +49,13 @@ impl Revoked {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// How many there are, in words.
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} revoked certificates", self.len())
     }
 }
 

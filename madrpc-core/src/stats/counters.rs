@@ -32,13 +32,17 @@ pub const UNKNOWN: usize = 0;
 /// The number that the functions beyond [`ROWS_MAX`] have together.
 const OTHER: usize = 1;
 
-/// Rows of one part of a snapshot: some hundred microseconds of a shard's time.
-const ROWS_PER_PART: usize = 256;
+/// Rows of one part of a snapshot: 0.1 ms of a shard's time at the most, which its calls wait for.
+const ROWS_PER_PART: usize = 48;
 
 /// Calls of one function at one node.
 #[derive(Debug, Clone, Default)]
 pub struct Counter {
     pub(super) calls: u64,
+    /// All latencies together.
+    pub(super) latency_sum_us: u64,
+    /// Time on the core.
+    pub(super) cpu_us: u64,
     pub(super) errors: [u64; ErrorKind::ALL.len()],
     pub(super) latency: Latency,
 }
@@ -47,6 +51,7 @@ impl Counter {
     /// Counts a call that ended after `microseconds`, with `error` where it had no result.
     pub fn record(&mut self, microseconds: u64, error: Option<ErrorKind>) {
         self.calls += 1;
+        self.latency_sum_us = self.latency_sum_us.saturating_add(microseconds);
         self.latency.record(microseconds);
         if let Some(kind) = error {
             self.errors[usize::from(kind.number()) - 1] += 1;
@@ -55,6 +60,8 @@ impl Counter {
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.calls += other.calls;
+        self.latency_sum_us = self.latency_sum_us.saturating_add(other.latency_sum_us);
+        self.cpu_us = self.cpu_us.saturating_add(other.cpu_us);
         for (sum, count) in self.errors.iter_mut().zip(other.errors) {
             *sum += count;
         }
@@ -209,10 +216,23 @@ impl Counters {
         microseconds: u64,
         error: Option<ErrorKind>,
     ) {
+        self.record_run(function, node, (microseconds, 0), error);
+    }
+
+    /// The same of one that took so long, and so much of it on the core here, both in microseconds.
+    pub fn record_run(
+        &mut self,
+        function: usize,
+        node: usize,
+        (microseconds, cpu_us): (u64, u64),
+        error: Option<ErrorKind>,
+    ) {
         if let Some(row) = self.row(function, node)
             && let Some(tally) = self.tallies.get_mut(row)
         {
-            tally.counter.record(microseconds, error);
+            let counter = &mut tally.counter;
+            counter.record(microseconds, error);
+            counter.cpu_us = counter.cpu_us.saturating_add(cpu_us);
         }
     }
 

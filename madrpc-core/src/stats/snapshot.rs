@@ -21,6 +21,12 @@ pub struct Row {
     pub errors: Vec<(String, u64)>,
     /// Pairs of microseconds and calls: from arrival to reply, as seen by the process that was asked.
     pub latency_us: Vec<(u64, u64)>,
+    /// The latencies of all of them together, in microseconds.
+    #[serde(default)]
+    pub latency_sum_us: u64,
+    /// The time that they had the core, in microseconds; an orchestrator does not count it.
+    #[serde(default)]
+    pub cpu_us: u64,
 }
 
 impl Row {
@@ -35,6 +41,8 @@ impl Row {
                 .map(|(kind, count)| (kind.name().to_owned(), count))
                 .collect(),
             latency_us: counter.latency.buckets(),
+            latency_sum_us: counter.latency_sum_us,
+            cpu_us: counter.cpu_us,
         }
     }
 
@@ -80,7 +88,32 @@ impl Row {
                 })
                 .filter(|&(_, calls)| calls > 0)
                 .collect(),
+            latency_sum_us: self.latency_sum_us.saturating_sub(earlier.latency_sum_us),
+            cpu_us: self.cpu_us.saturating_sub(earlier.cpu_us),
         }
+    }
+}
+
+/// Datagrams, and how they were moved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Datagrams.
+    pub datagrams: u64,
+    /// System calls that moved them.
+    pub batches: u64,
+}
+
+impl Traffic {
+    /// So many were moved by one system call.
+    pub fn note(&mut self, datagrams: usize) {
+        self.datagrams = self.datagrams.saturating_add(datagrams as u64);
+        self.batches = self.batches.saturating_add(1);
+    }
+
+    /// Adds what another has moved.
+    pub fn add(&mut self, other: Self) {
+        self.datagrams = self.datagrams.saturating_add(other.datagrams);
+        self.batches = self.batches.saturating_add(other.batches);
     }
 }
 
@@ -138,6 +171,45 @@ pub struct Snapshot {
     /// Calls of callers that are under way.
     #[serde(default)]
     pub under_way: u64,
+    /// What tells the script of a node from others: the first eight bytes of its SHA-256.
+    #[serde(default)]
+    pub script: u64,
+    /// Calls of a node that wait for a lane.
+    #[serde(default)]
+    pub queued: u64,
+    /// Lanes of a node with a call that has the core, or wants it.
+    #[serde(default)]
+    pub lanes_running: u64,
+    /// Lanes with a call that waits for something.
+    #[serde(default)]
+    pub lanes_waiting: u64,
+    /// Lanes without a call.
+    #[serde(default)]
+    pub lanes_free: u64,
+    /// Pairs of microseconds and calls of a node: from arrival to the first slice.
+    #[serde(default)]
+    pub queue_wait_us: Vec<(u64, u64)>,
+    /// All of that together, in microseconds.
+    #[serde(default)]
+    pub queue_wait_sum_us: u64,
+    /// Handshakes that did not become sessions, and sessions that were refused, by the name of the error.
+    #[serde(default)]
+    pub refused: Vec<(String, u64)>,
+    /// Datagrams received, and system calls that brought some.
+    #[serde(default)]
+    pub received: Traffic,
+    /// Datagrams sent, and system calls that took some.
+    #[serde(default)]
+    pub sent: Traffic,
+    /// Calls of an orchestrator that were put on another node.
+    #[serde(default)]
+    pub call_retries: u64,
+    /// Calls that a second node was asked for while the first was at it.
+    #[serde(default)]
+    pub call_hedges: u64,
+    /// How often a node was left out for a while, for its failures or as it was far slower than the others; each shard counts its own.
+    #[serde(default)]
+    pub ejections: u64,
     /// An orchestrator's nodes.
     pub upstreams: Vec<Upstream>,
     /// A row for each function and node, by node and function: at most [`ROWS_MAX`] of functions by name, and two more for

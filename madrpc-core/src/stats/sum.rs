@@ -1,7 +1,7 @@
 //! The counts of several shards of a process, added up.
 
 use super::counters::{Counter, OTHER_FUNCTIONS, ROWS_MAX, Tally, UNKNOWN_FUNCTIONS};
-use super::{Row, Snapshot};
+use super::{Latency, Row, Snapshot};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ pub const DRAINED: &str = "drained";
 #[derive(Debug, Default)]
 pub struct Sum {
     head: Option<Snapshot>,
+    queue_wait: Latency,
     /// The places of the upstreams in the head.
     upstreams: HashMap<String, usize>,
     counters: HashMap<(Arc<str>, Arc<str>), Counter>,
@@ -40,13 +41,28 @@ impl Sum {
                 sum.memory_used_bytes += head.memory_used_bytes;
                 sum.memory_max_bytes += head.memory_max_bytes;
                 sum.under_way += head.under_way;
+                sum.queued += head.queued;
+                sum.lanes_running += head.lanes_running;
+                sum.lanes_waiting += head.lanes_waiting;
+                sum.lanes_free += head.lanes_free;
+                sum.queue_wait_sum_us += head.queue_wait_sum_us;
+                self.queue_wait.add_buckets(&head.queue_wait_us);
+                add_counts(&mut sum.refused, head.refused);
+                sum.received.add(head.received);
+                sum.sent.add(head.sent);
+                sum.call_retries += head.call_retries;
+                sum.call_hedges += head.call_hedges;
+                sum.ejections += head.ejections;
                 // Shards drain together; one that has calls left speaks for all.
                 if sum.state == DRAINED {
                     sum.state = head.state;
                 }
                 sum
             }
-            None => self.head.insert(head),
+            None => {
+                self.queue_wait.add_buckets(&head.queue_wait_us);
+                self.head.insert(head)
+            }
         };
         for upstream in upstreams {
             match self.upstreams.get(&upstream.node) {
@@ -75,6 +91,7 @@ impl Sum {
     #[must_use]
     pub fn finish(self) -> Option<Snapshot> {
         let mut snapshot = self.head?;
+        snapshot.queue_wait_us = self.queue_wait.buckets();
         let mut counters: Vec<_> = self.counters.into_iter().collect();
         counters.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let mut own = 0;
@@ -101,6 +118,16 @@ impl Sum {
         let rows = rows.map(|((node, function), counter)| Row::new(node, function, counter));
         snapshot.rows = rows.collect();
         Some(snapshot)
+    }
+}
+
+/// Adds counts to those of the same name.
+fn add_counts(to: &mut Vec<(String, u64)>, more: Vec<(String, u64)>) {
+    for (name, count) in more {
+        match to.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += count,
+            None => to.push((name, count)),
+        }
     }
 }
 

@@ -101,7 +101,7 @@ impl NodeShard {
             },
             Rc::clone(&budget),
             (messages, listener),
-            (to_control, Arc::default()),
+            (to_control, Arc::default(), [0; 32]),
             Spin::new(Duration::ZERO),
         );
         Ok(Self {

@@ -5,7 +5,7 @@ use super::endpoint::Endpoint;
 use super::incoming::{CallsOfCallers, Incoming};
 use bytes::Bytes;
 use madrpc_core::call::catalog::Catalog;
-use madrpc_core::stats::{Counters, Upstream};
+use madrpc_core::stats::{Counters, Snapshot, Upstream};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -83,6 +83,9 @@ pub(crate) trait Service: Sized + 'static {
 
     /// What it has counted.
     fn counters(&self) -> &Counters;
+
+    /// Adds what there is to say of it beside that.
+    fn describe(&self, _: &mut Snapshot) {}
 
     /// The upstreams that a snapshot names.
     fn report(&self, _: &Upstreams<Self::Tag>, _: Instant) -> Vec<Upstream> {

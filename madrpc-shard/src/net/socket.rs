@@ -3,6 +3,7 @@
 //!
 //! glommio's own socket always does, and copies it.
 
+use madrpc_core::stats::Traffic;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, Type};
 use std::cell::Cell;
@@ -62,6 +63,9 @@ pub(crate) struct Socket {
     local: SocketAddr,
     /// A system call has failed: the network may have reported a destination.
     has_failed: Cell<bool>,
+    /// What it has moved.
+    pub(crate) received: Cell<Traffic>,
+    pub(crate) sent: Cell<Traffic>,
 }
 
 /// Buffers for one system call while they come full. Only Linux fills several.
@@ -113,6 +117,8 @@ impl Socket {
             socket,
             state,
             has_failed: Cell::new(false),
+            received: Cell::default(),
+            sent: Cell::default(),
         })
     }
 
@@ -147,7 +153,14 @@ impl Socket {
             self.note(&error);
             0
         });
-        let bytes: usize = inbound.metas[..filled].iter().map(|meta| meta.len).sum();
+        let metas = &inbound.metas[..filled];
+        let bytes: usize = metas.iter().map(|meta| meta.len).sum();
+        if filled > 0 {
+            let datagrams = metas
+                .iter()
+                .map(|meta| meta.len.div_ceil(meta.stride.max(1)));
+            note(&self.received, datagrams.sum());
+        }
         inbound.batch = match bytes >= filled.max(1) * LARGE_BYTES {
             true => LARGE_BATCH,
             false => BATCH_SIZE,
@@ -224,11 +237,20 @@ impl Socket {
             src_ip: from,
         };
         match self.state.try_send((&self.socket).into(), &transmit) {
-            Ok(()) => true,
+            Ok(()) => {
+                note(&self.sent, bytes.len().div_ceil(segment.max(1)));
+                true
+            }
             Err(error) => {
                 self.note(&error);
                 error.kind() != io::ErrorKind::WouldBlock
             }
         }
     }
+}
+
+fn note(traffic: &Cell<Traffic>, datagrams: usize) {
+    let mut noted = traffic.get();
+    noted.note(datagrams);
+    traffic.set(noted);
 }

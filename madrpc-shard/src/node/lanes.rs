@@ -146,6 +146,11 @@ impl Lanes {
         Ok(lanes)
     }
 
+    /// Lanes with a call, and those without that may have one at once.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.in_use, self.free.len())
+    }
+
     /// The script that new lanes load.
     pub(super) const fn script(&self) -> &Script {
         &self.script

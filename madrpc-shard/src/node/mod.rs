@@ -51,6 +51,7 @@ pub(crate) mod shared;
 pub(crate) mod slots;
 mod starting;
 mod turns;
+mod waits;
 
 pub use config::{DEFAULT_QUEUE_MAX, DEFAULT_SLICE, LANES_PER_SHARD, NodeConfig};
 pub(crate) use reload::ScriptChange;
@@ -76,7 +77,7 @@ use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::{Announcement, Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, UNKNOWN};
+use madrpc_core::stats::{Counters, Snapshot, UNKNOWN};
 use meter::CallerMeters;
 use packing::Packing;
 use reload::Staged;
@@ -90,6 +91,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use turns::{Turns, UNSLICED};
+use waits::Waits;
 
 /// Whom the calls of calls go through.
 const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
@@ -125,6 +127,7 @@ pub(crate) struct Node {
     staged: Staged,
     changes: Receiver<ScriptChange>,
     counters: Counters,
+    waits: Waits,
     /// Calls that have panicked.
     faults: LogLimit,
     beacon: Arc<Beacon>,
@@ -177,6 +180,7 @@ impl Node {
             staged: Staged::default(),
             changes,
             counters,
+            waits: Waits::default(),
             faults: LogLimit::default(),
             beacon: Arc::clone(&seat.beacon),
             last_number: 0,
@@ -401,5 +405,17 @@ impl Service for Node {
 
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn describe(&self, snapshot: &mut Snapshot) {
+        let rows = &self.calls.rows;
+        let [running, queued] = [rows.running(), rows.queued()].map(|calls| calls as u64);
+        let (in_use, free) = self.lanes.counts();
+        snapshot.script = self.lanes.script().digest();
+        snapshot.queued = queued;
+        snapshot.lanes_running = running;
+        snapshot.lanes_waiting = (in_use as u64).saturating_sub(running);
+        snapshot.lanes_free = free as u64;
+        self.waits.tell(snapshot);
     }
 }

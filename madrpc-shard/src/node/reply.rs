@@ -57,7 +57,9 @@ impl Node {
             Some(_) => {}
         }
         ticket.function.cost.set(cost);
-        self.count(ticket, now, kind);
+        let queued = started.saturating_duration_since(ticket.arrived);
+        self.waits.note(queued.as_micros() as u64);
+        self.count(ticket, now, *cpu, kind);
         let bytes = lane.output_bytes();
         if result.is_ok() {
             let mut size = ticket.function.result_size.get();
@@ -76,7 +78,6 @@ impl Node {
                 let load = self.told.number;
                 if let Some((outbox, is_to_hear)) = io.callers.outbox_for_answer(session, load) {
                     let heap = lane.heap_peak_bytes();
-                    let queued = started.saturating_duration_since(ticket.arrived);
                     let bill = self.bill(queued, *cpu, *slices, heap);
                     match result {
                         Ok(()) => {
@@ -118,7 +119,7 @@ impl Node {
         error: CallError,
         io: &mut Io<'_, Self>,
     ) {
-        self.count(ticket, now, Some(error.kind));
+        self.count(ticket, now, Duration::ZERO, Some(error.kind));
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
@@ -132,10 +133,11 @@ impl Node {
         }
     }
 
-    fn count(&mut self, ticket: &Ticket, now: Instant, error: Option<ErrorKind>) {
-        let latency = now.saturating_duration_since(ticket.arrived).as_micros() as u64;
-        self.counters
-            .record(ticket.function.counter, 0, latency, error);
+    fn count(&mut self, ticket: &Ticket, now: Instant, cpu: Duration, error: Option<ErrorKind>) {
+        let latency = now.saturating_duration_since(ticket.arrived);
+        let [latency, cpu] = [latency, cpu].map(|time| time.as_micros() as u64);
+        let function = ticket.function.counter;
+        self.counters.record_run(function, 0, (latency, cpu), error);
     }
 
     pub(super) fn bill(

@@ -11,6 +11,8 @@ pub mod preflight;
 #[cfg(target_os = "linux")]
 pub(crate) mod beacon;
 #[cfg(target_os = "linux")]
+pub(crate) mod priority;
+#[cfg(target_os = "linux")]
 pub(crate) mod shard_group;
 #[cfg(target_os = "linux")]
 pub(crate) mod text_file;

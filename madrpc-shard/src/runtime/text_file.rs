@@ -1,8 +1,11 @@
 //! Small files of text that people write and servers read again and again.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tracing::{info, warn};
 
 /// More than this is no such file.
 const BYTES_MAX: u64 = 4 << 20;
@@ -31,6 +34,10 @@ impl TextFile {
         }
     }
 
+    #[cfg_attr(
+        not(feature = "discovery"),
+        expect(dead_code, reason = "it is files of nodes that are named by it")
+    )]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -57,6 +64,80 @@ impl TextFile {
         }
         (self.is_new, self.found) = (false, None);
         Ok(Some(self.text.insert(text)))
+    }
+}
+
+/// A list in such a file, which has to be all right from the start: nobody is to believe that it holds where it does not.
+pub(crate) struct ListFile<T> {
+    file: TextFile,
+    parse: Parse<T>,
+    list: Arc<T>,
+    /// What is wrong with it, once that is told.
+    fault: Option<String>,
+}
+
+/// Reads a list; else the number of the first line that is none, and what is wrong with it.
+type Parse<T> = fn(&str) -> Result<T, (usize, String)>;
+
+impl<T> fmt::Debug for ListFile<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ListFile").field(&self.file.path).finish()
+    }
+}
+
+impl<T: Default + PartialEq + fmt::Display> ListFile<T> {
+    /// Reads it for the first time.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or a line of it.
+    pub(crate) fn open(path: &Path, parse: Parse<T>) -> Result<Self, String> {
+        let mut list = Self {
+            file: TextFile::new(path.to_owned()),
+            parse,
+            list: Arc::default(),
+            fault: None,
+        };
+        if let Some(read) = list.read()? {
+            list.list = Arc::new(read);
+        }
+        Ok(list)
+    }
+
+    /// What it says.
+    pub(crate) const fn list(&self) -> &Arc<T> {
+        &self.list
+    }
+
+    /// Reads it again; gives what it says where that is something else. What is wrong with it is told once, and changes nothing.
+    pub(crate) fn look(&mut self) -> Option<&Arc<T>> {
+        match self.read() {
+            Ok(None) => None,
+            Ok(Some(list)) => {
+                self.fault = None;
+                if *self.list == list {
+                    return None;
+                }
+                info!("{} names {list} now", self.file.path.display());
+                self.list = Arc::new(list);
+                Some(&self.list)
+            }
+            Err(fault) => {
+                if self.fault.as_ref() != Some(&fault) {
+                    warn!("{fault}; what it said before holds");
+                }
+                self.fault = Some(fault);
+                None
+            }
+        }
+    }
+
+    /// What it says, where that is news.
+    fn read(&mut self) -> Result<Option<T>, String> {
+        let name = self.file.path.display().to_string();
+        let text = self.file.look();
+        let text = text.map_err(|error| format!("{name}: {error}"))?;
+        let list = text.map(self.parse).transpose();
+        list.map_err(|(line, error)| format!("{name}:{line}: {error}"))
     }
 }
 

@@ -7,6 +7,7 @@ mod snapshots;
 
 use super::heartbeat::{Heartbeat, Pulse, Silent};
 use super::messages::{Caller, Inbox, ToShard};
+use super::observer::Asking;
 use super::remote::{ReloadRequest, Remote, Wish};
 use crate::runtime::beacon::{Beacon, Hold, Holder};
 use madrpc_core::numbers::later;
@@ -32,6 +33,8 @@ const FOR_LONG: Duration = Duration::from_secs(60 * 60);
 pub(crate) enum ToControl {
     /// A caller wants a snapshot of all shards.
     WantSnapshot(Caller),
+    /// So does somebody in this process.
+    Observe(Asking),
     /// An operator wants something done.
     Remote(Wish, Caller),
     /// This is who reloads where an operator asks for it.
@@ -192,6 +195,7 @@ impl Control {
             let wait = next.map_or(FOR_LONG, |next| next.saturating_duration_since(now));
             match from_shards.recv_timeout(wait) {
                 Ok(ToControl::WantSnapshot(caller)) => self.snapshots.want(caller),
+                Ok(ToControl::Observe(asking)) => self.snapshots.observe(asking),
                 Ok(ToControl::Remote(wish, caller)) => self.remote.carry_out(wish, caller),
                 Ok(ToControl::ReloadBy(reload)) => self.remote.set_reload(reload),
                 Ok(ToControl::Counted {
@@ -260,7 +264,7 @@ impl Control {
             let stalls = self.stalls.iter();
             snapshot.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
         }
-        self.snapshots.answer(&collected);
+        self.snapshots.answer(&mut collected);
         if beats {
             self.beat(collected);
         }

@@ -79,6 +79,12 @@ impl Cluster {
         self.orchestrator.address()
     }
 
+    /// The orchestrator.
+    #[must_use]
+    pub fn orchestrator(&self) -> &Server {
+        &self.orchestrator
+    }
+
     /// The nodes.
     #[must_use]
     pub fn nodes(&self) -> &[Server] {

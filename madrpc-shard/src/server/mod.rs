@@ -28,6 +28,7 @@ pub(crate) mod control;
 pub(crate) mod messages;
 #[cfg(feature = "engine")]
 mod node;
+mod observer;
 mod orchestrator;
 mod remote;
 mod reserved;
@@ -36,6 +37,11 @@ pub(crate) mod shard;
 
 pub use crate::net::spin::DEFAULT_SPIN;
 pub use config::{ServerConfig, StartError};
+#[cfg_attr(
+    not(feature = "gateway"),
+    expect(unused_imports, reason = "only HTTP observes")
+)]
+pub(crate) use observer::Observer;
 pub use remote::ReloadRequest;
 pub use revocation::RevokedFile;
 
@@ -56,7 +62,7 @@ use control::{ToControl, tell};
 use core_affinity::CoreId;
 use futures_channel::mpsc::unbounded;
 use heartbeat::Heartbeat;
-use madrpc_core::identity::{Identity, IdentityError};
+use madrpc_core::identity::{Identity, IdentityError, Permissions};
 use madrpc_core::limits::{MEMORY_MIN_BYTES, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
 use messages::{Inbox, ToShard};
@@ -76,6 +82,8 @@ pub struct Server {
     address: SocketAddr,
     name: String,
     steering: Steering,
+    identity: Identity,
+    permissions: Arc<Permissions>,
     /// The way to the scripts of a node.
     #[cfg(feature = "engine")]
     scripts: Option<node::Scripts>,
@@ -161,7 +169,10 @@ impl Server {
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             let (tokens, resets) = (tokens.clone(), resets.clone());
-            let permissions = Arc::clone(&config.permissions);
+            let (permissions, own) = (
+                Arc::clone(&config.permissions),
+                config.identity.fingerprint()?,
+            );
             bodies.push(move |starting: Starting| {
                 let now = Instant::now();
                 let budget = Budget::new(memory_max);
@@ -198,7 +209,7 @@ impl Server {
                             served,
                             budget,
                             inbox,
-                            (control, permissions),
+                            (control, permissions, own),
                             spin,
                         );
                         starting.ready();
@@ -221,6 +232,8 @@ impl Server {
             address,
             name,
             steering,
+            identity: config.identity.clone(),
+            permissions: Arc::clone(&config.permissions),
             #[cfg(feature = "engine")]
             scripts: None,
             running: Some(Running {
@@ -250,6 +263,18 @@ impl Server {
     #[must_use]
     pub fn steering(&self) -> Steering {
         self.steering
+    }
+
+    /// Who it was at its start.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Who may call what.
+    #[must_use]
+    pub fn permissions(&self) -> &Arc<Permissions> {
+        &self.permissions
     }
 
     /// How many shards it has.

@@ -65,6 +65,8 @@ pub(crate) struct Shard<S: Service> {
     /// Who waits for an answer of the control thread.
     askers: Askers,
     permissions: Arc<Permissions>,
+    /// The fingerprint of the server's own certificate.
+    own: [u8; 32],
     spin: Spin,
     stage: Stage,
     /// Whether it takes no new calls until it is told otherwise.
@@ -101,7 +103,7 @@ impl<S: Service> Shard<S> {
         }: Served<S>,
         budget: Rc<Budget>,
         (inbox, listener): (UnboundedReceiver<ToShard>, Listener),
-        (control, permissions): (Sender<ToControl>, Arc<Permissions>),
+        (control, permissions, own): (Sender<ToControl>, Arc<Permissions>, [u8; 32]),
         spin: Spin,
     ) -> Self {
         Self {
@@ -120,6 +122,7 @@ impl<S: Service> Shard<S> {
             control,
             askers: Askers::default(),
             permissions,
+            own,
             spin,
             stage: Stage::Serving,
             is_draining: false,
@@ -311,6 +314,7 @@ impl<S: Service> Shard<S> {
     }
 
     fn identify(&mut self, identity: &Identity) {
+        let own = identity.fingerprint();
         let made = accepting_config(identity).and_then(|accepting| {
             let dialing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
             let announcing = dialing_config(identity, UPSTREAM_IDLE_TIMEOUT)?;
@@ -319,10 +323,12 @@ impl<S: Service> Shard<S> {
                 dialing,
                 announcing,
                 identity.derive_secret(RESET_PURPOSE)?,
+                own?,
             ))
         });
         match made {
-            Ok((accepting, dialing, announcing, reset_key)) => {
+            Ok((accepting, dialing, announcing, reset_key, own)) => {
+                self.own = own;
                 self.callers.set_accepting(accepting, reset_key);
                 self.set_dialing(dialing, announcing);
             }
@@ -404,7 +410,9 @@ impl<S: Service> Shard<S> {
         };
         if let Some(upstreams) = &self.upstreams {
             snapshot.upstreams = self.service.report(upstreams, now);
+            upstreams.count(&mut snapshot);
         }
+        self.service.describe(&mut snapshot);
         self.callers.count(&mut snapshot);
         snapshot
     }

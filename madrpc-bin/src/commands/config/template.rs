@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 21] = [
+const EXAMPLES: [(&str, &[&str]); 23] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -19,6 +19,8 @@ const EXAMPLES: [(&str, &[&str]); 21] = [
     ("allow", &["refund=client:billing,operator:*"]),
     ("join", &["node:web-*", "node:gpu"]),
     ("revoked", &["/etc/madrpc/revoked"]),
+    ("http", &["9180"]),
+    ("http_tokens", &["/etc/madrpc/http-tokens"]),
     ("pool_size", &["16"]),
     ("recycle_after", &["100000"]),
     ("shards", &["4"]),

@@ -5,7 +5,7 @@ mod prompt;
 use crate::args::DevArgs;
 use crate::exit::Failure;
 use crate::output::say;
-use crate::serving::{self, Reload, ScriptFile, serve};
+use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::{Event, Events};
 use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
@@ -27,22 +27,26 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         lane: args.limits.lane(),
         ..NodeConfig::default()
     };
+    let entrance = http::entrance(&args.http)?;
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
+    let cluster = Fronted::new(cluster, Cluster::orchestrator, entrance)?;
     let functions = script.functions().map_err(failed)?;
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let lane = &settings.lane;
     let script = ScriptFile::new(&args.script, &script, lane, true, &events)?;
-    let address = cluster.address();
+    let address = cluster.server.address();
     let nodes: Vec<_> = cluster
+        .server
         .nodes()
         .iter()
         .map(|node| node.address().to_string())
         .collect();
     say(&format!(
-        "ready: orchestrator {address}; nodes: {}; {}",
+        "ready: orchestrator {address}; nodes: {}; {}{}",
         nodes.join(", "),
-        serving::functions(&functions)
+        serving::functions(&functions),
+        cluster.told()
     ));
     if let Some(function) = functions.first() {
         say(&format!(
@@ -60,7 +64,9 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     // Nobody but signals and saved files has it reload.
     let (_sender, asked) = std::sync::mpsc::channel();
     let script = DevScript { script, dir };
-    serve(cluster, events, script, &asked, timeout, Cluster::drain);
+    serve(cluster, events, script, &asked, timeout, |all, timeout| {
+        all.drain(timeout, Cluster::drain)
+    });
     Ok(())
 }
 
@@ -72,7 +78,7 @@ struct DevScript {
 }
 
 impl Reload for DevScript {
-    type Server = Cluster;
+    type Server = Fronted<Cluster>;
     type New = Script;
 
     fn loader(&self) -> impl FnOnce() -> Result<Script, Failure> + Send + 'static {
@@ -80,8 +86,8 @@ impl Reload for DevScript {
         move || load().map_err(|failure| failure.with_code(&dir))
     }
 
-    fn adopt(&mut self, cluster: &mut Cluster, new: Script) -> Result<String, Failure> {
-        let names = cluster.reload(&new)?;
+    fn adopt(&mut self, cluster: &mut Fronted<Cluster>, new: Script) -> Result<String, Failure> {
+        let names = cluster.server.reload(&new)?;
         self.script.follow(&new);
         Ok(serving::functions(&names))
     }

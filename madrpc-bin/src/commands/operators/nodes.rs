@@ -185,6 +185,8 @@ mod tests {
             calls,
             errors: vec![("Internal".into(), errors)],
             latency_us: Vec::new(),
+            latency_sum_us: 0,
+            cpu_us: 0,
         };
         Snapshot {
             role: "orchestrator".into(),

@@ -227,6 +227,8 @@ pub(super) mod tests {
                 .into_iter()
                 .collect(),
             latency_us: latency_us.to_vec(),
+            latency_sum_us: 0,
+            cpu_us: 0,
         }
     }
 

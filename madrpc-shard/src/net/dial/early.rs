@@ -139,6 +139,7 @@ impl<T> Upstreams<T> {
         let Some((place, sequence)) = sent else {
             return self.router.was_not_retried();
         };
+        self.tries.hedges += 1;
         let epoch = self.targets[place.target()].links[place.link()].epoch;
         self.router.begun(&mut second, place.target());
         if let Some(pending) = self.calls.get_mut(key) {

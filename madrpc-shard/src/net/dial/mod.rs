@@ -96,6 +96,7 @@ pub(crate) struct Upstreams<T> {
     copies_max_bytes: usize,
     /// The one that is sent again.
     retried: Vec<u8>,
+    tries: Tries,
     /// What the times in copies count from.
     started: Instant,
     /// The targets with a link that is down, and those with one that is so for a reason that may pass.
@@ -130,6 +131,15 @@ struct Pending<T> {
     /// What it takes to send it again.
     copy: Copied,
     tag: T,
+}
+
+/// How often there was more than one try.
+#[derive(Debug, Default)]
+struct Tries {
+    retries: u64,
+    hedges: u64,
+    /// Targets that got no calls for a while.
+    ejections: u64,
 }
 
 /// The calls of a session that is over, or of which its server has said that it will not run them.
@@ -237,6 +247,7 @@ impl<T> Upstreams<T> {
             copies: Copies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
             retried: Vec::new(),
+            tries: Tries::default(),
             started: now,
             down: Members::default(),
             passing: Members::default(),

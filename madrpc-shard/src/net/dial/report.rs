@@ -2,7 +2,7 @@
 
 use super::Upstreams;
 use super::links::{State, Target};
-use madrpc_core::stats::Upstream;
+use madrpc_core::stats::{Snapshot, Upstream};
 use std::time::Instant;
 
 /// How a target is.
@@ -56,6 +56,14 @@ impl Target {
 }
 
 impl<T> Upstreams<T> {
+    /// Adds what was counted on the way to the targets.
+    pub(crate) fn count(&self, snapshot: &mut Snapshot) {
+        self.wires.endpoint.count(snapshot);
+        snapshot.call_retries += self.tries.retries;
+        snapshot.call_hedges += self.tries.hedges;
+        snapshot.ejections += self.tries.ejections;
+    }
+
     /// What there is to tell of each target.
     pub(crate) fn report(&self, now: Instant) -> Vec<Upstream> {
         let all = self.targets.iter().enumerate();

@@ -24,6 +24,7 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) {
         if let Some(time) = self.router.ended(attempt, target, ending, now) {
+            self.tries.ejections += 1;
             warn!(
                 "{} fails one call after the other; it gets none for {} s",
                 self.targets[target].name(),
@@ -49,6 +50,7 @@ impl<T> Upstreams<T> {
     /// Compares the targets with each other: those far from the others get no calls for a while.
     pub(super) fn sweep(&mut self, now: Instant) {
         for (target, why, time) in self.router.sweep(now) {
+            self.tries.ejections += 1;
             let what = match why {
                 Outlier::Failing => "fails far more calls than the others",
                 Outlier::Slow => "is far slower than the others",
@@ -91,8 +93,9 @@ impl<T> Upstreams<T> {
         bytes.extend_from_slice(self.copies.get(copy));
         let is_sent = self.send_copy(key, &bytes, &mut attempt, ending, now);
         self.retried = bytes;
-        if !is_sent {
-            self.router.was_not_retried();
+        match is_sent {
+            true => self.tries.retries += 1,
+            false => self.router.was_not_retried(),
         }
         is_sent
     }

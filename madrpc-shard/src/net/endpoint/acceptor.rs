@@ -54,6 +54,8 @@ pub(super) struct Acceptor {
     is_validating: bool,
     /// How often a client was asked to.
     pub(super) retries: u64,
+    /// Handshakes that were dropped, as too many were open.
+    pub(super) dropped: u64,
     floods: LogLimit,
     garbage: LogLimit,
     refusals: LogLimit,
@@ -75,6 +77,7 @@ impl Acceptor {
             is_closed: false,
             is_validating: false,
             retries: 0,
+            dropped: 0,
             floods: LogLimit::default(),
             garbage: LogLimit::default(),
             refusals: LogLimit::default(),
@@ -207,6 +210,7 @@ impl Acceptor {
         let is_proved = matches!(proof, Proof::Given(_));
         let has_time = !is_proved || self.admission.has_time_for(from.ip(), now);
         if !has_time || handshaking >= HANDSHAKES_MAX && !(is_proved && give_up()) {
+            self.dropped += 1;
             if let Some(count) = self.refusals.tell(now) {
                 warn!(
                     "dropped a handshake from {from}: {handshaking} are open on this shard ({count} since the last such \

@@ -96,12 +96,15 @@ impl Endpoint {
         snapshot.handshakes += self.sessions.counts.handshaking as u64;
         snapshot.misrouted += self.wire.misrouted;
         snapshot.migrations += self.sessions.migrations;
+        snapshot.received.add(self.wire.socket.received.get());
+        snapshot.sent.add(self.wire.socket.sent.get());
         if let Side::Server(acceptor) = &self.side {
             let budget = self.sessions.budget();
             snapshot.memory_used_bytes += budget.used() as u64;
             snapshot.memory_max_bytes += budget.limit() as u64;
             snapshot.retries += acceptor.retries;
             snapshot.resets += acceptor.resets.sent();
+            snapshot.refused = self.sessions.refused(acceptor.dropped);
         }
         snapshot.relayed += self.wire.relay.relayed();
         snapshot.relay_dropped += self.wire.relay.dropped();

@@ -1,6 +1,7 @@
 //! Which side has opened an endpoint's sessions, and what it keeps of them therefore.
 
 use super::entry::{Phase, SessionKey};
+use super::sessions::Sessions;
 use crate::net::log_limit::LogLimit;
 use madrpc_core::call::{CallError, ErrorKind};
 use std::collections::VecDeque;
@@ -8,18 +9,41 @@ use std::net::SocketAddr;
 use std::time::Instant;
 use tracing::{debug, info, warn};
 
+/// Handshakes that failed and sessions that were refused, by the kind of the error.
+pub(super) type Refused = [u64; ErrorKind::ALL.len()];
+
 /// Which side has opened the sessions.
 pub(super) enum Origin {
     /// The peers, whose failures are logged, and counted until they are asked for.
     Accepted {
         refusals: LogLimit,
         failed_handshakes: usize,
+        /// By the kind of the error.
+        refused: Refused,
     },
     /// We; the driver is told how they end.
     Opened {
         /// Those whose handshake is over, until they are asked for.
         opened: VecDeque<SessionKey>,
     },
+}
+
+impl Sessions {
+    /// What was refused, by the name of the error; so many handshakes were dropped before they were any session's.
+    pub(super) fn refused(&self, dropped: u64) -> Vec<(String, u64)> {
+        let Origin::Accepted { refused, .. } = &self.origin else {
+            return Vec::new();
+        };
+        let counts = ErrorKind::ALL.into_iter().zip(refused);
+        let counts = counts.map(|(kind, count)| match kind {
+            ErrorKind::Overloaded => (kind, *count + dropped),
+            _ => (kind, *count),
+        });
+        counts
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.name().to_owned(), count))
+            .collect()
+    }
 }
 
 /// Sessions by phase.

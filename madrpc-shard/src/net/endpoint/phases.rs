@@ -228,6 +228,7 @@ impl Sessions {
         if let Origin::Accepted {
             refusals,
             failed_handshakes,
+            refused,
         } = &mut self.origin
             && !entry.is_ours
         {
@@ -235,6 +236,9 @@ impl Sessions {
             // One that has run out of time has been counted for as long as any.
             let is_early = entry.opened.elapsed() < HANDSHAKE_TIMEOUT;
             *failed_handshakes += usize::from(!is_open && is_early);
+            if !is_open || error.kind == ErrorKind::Unauthorized {
+                refused[usize::from(error.kind.number()) - 1] += 1;
+            }
             log_end(refusals, entry.peer, &error, is_open);
         }
         if std::mem::take(&mut entry.waits) {

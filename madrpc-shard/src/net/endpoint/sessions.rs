@@ -10,7 +10,7 @@
 use super::acks::Acks;
 use super::certificates::Certificates;
 use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, SessionKey};
-use super::origin::{Counts, Origin};
+use super::origin::{Counts, Origin, Refused};
 use super::parking::Parking;
 use super::peers::PeerIndex;
 use super::postponed::Postponed;
@@ -144,6 +144,7 @@ impl Sessions {
         let origin = Origin::Accepted {
             refusals: LogLimit::default(),
             failed_handshakes: 0,
+            refused: Refused::default(),
         };
         Self::new(origin, budget, now)
     }

@@ -6,6 +6,7 @@
 //! A caller gets what was collected after it asked.
 
 use crate::server::messages::{Caller, Inbox, ToShard};
+use crate::server::observer::Asking;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::numbers::later;
@@ -34,6 +35,8 @@ pub(super) struct Snapshots {
     inboxes: Vec<Inbox>,
     /// In the order in which they asked.
     callers: VecDeque<Caller>,
+    /// In this process, likewise.
+    observers: Vec<Asking>,
     collection: Option<Collection>,
     round: u64,
     /// When a collection for callers may begin.
@@ -46,6 +49,7 @@ struct Collection {
     shards: Vec<Stage>,
     /// The callers that asked before it began.
     callers: usize,
+    observers: Vec<Asking>,
     /// How long it has kept this thread busy.
     work: Duration,
 }
@@ -68,6 +72,7 @@ pub(super) struct Collected {
     /// For each shard, whether it answers.
     pub(super) heard: Vec<bool>,
     callers: usize,
+    observers: Vec<Asking>,
     begun: Instant,
     work: Duration,
 }
@@ -77,6 +82,7 @@ impl Snapshots {
         Self {
             inboxes,
             callers: VecDeque::new(),
+            observers: Vec::new(),
             collection: None,
             round: 0,
             not_before: now,
@@ -97,13 +103,22 @@ impl Snapshots {
     pub(super) fn next_timer(&self) -> Option<Instant> {
         match &self.collection {
             Some(collection) => Some(later(collection.begun, TIMEOUT)),
-            None => (!self.callers.is_empty()).then_some(self.not_before),
+            None => self.is_wanted().then_some(self.not_before),
         }
     }
 
     /// A caller wants a snapshot.
     pub(super) fn want(&mut self, caller: Caller) {
         self.callers.push_back(caller);
+    }
+
+    /// So does somebody in this process.
+    pub(super) fn observe(&mut self, asking: Asking) {
+        self.observers.push(asking);
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.callers.is_empty() || !self.observers.is_empty()
     }
 
     /// Asks all shards, unless that is under way.
@@ -122,6 +137,7 @@ impl Snapshots {
             sum: Sum::default(),
             shards: self.inboxes.iter().map(ask).collect(),
             callers: self.callers.len(),
+            observers: std::mem::take(&mut self.observers),
             work: Duration::ZERO,
         });
     }
@@ -163,7 +179,7 @@ impl Snapshots {
     /// Begins a collection where callers wait for one and it is time; ends it once all shards have said all, or have had
     /// their time.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Collected> {
-        if !self.callers.is_empty() && now >= self.not_before {
+        if self.is_wanted() && now >= self.not_before {
             self.begin(now);
         }
         let collection = self.collection.as_ref()?;
@@ -176,6 +192,7 @@ impl Snapshots {
             sum,
             shards,
             callers,
+            observers,
             work,
         } = self.collection.take()?;
         let finishing = Instant::now();
@@ -189,13 +206,14 @@ impl Snapshots {
             snapshot,
             heard: shards.iter().map(is_heard).collect(),
             callers,
+            observers,
             begun,
             work: work.saturating_add(finishing.elapsed()),
         })
     }
 
     /// Answers the callers who asked before the collection began, and sets the time of the next one.
-    pub(super) fn answer(&mut self, collected: &Collected) {
+    pub(super) fn answer(&mut self, collected: &mut Collected) {
         let encoding = Instant::now();
         if collected.callers > 0 {
             let answer = encode(collected.snapshot.as_ref());
@@ -207,6 +225,18 @@ impl Snapshots {
                     // A shard that has ended has no callers any more.
                     let _ = inbox.send(ToShard::Answer(caller, answer.clone()));
                 }
+            }
+        }
+        let observers = std::mem::take(&mut collected.observers);
+        if let Some(snapshot) = collected
+            .snapshot
+            .as_ref()
+            .filter(|_| !observers.is_empty())
+        {
+            let snapshot = Arc::new(snapshot.clone());
+            for asking in observers {
+                // Whoever asked may not wait for it.
+                let _ = asking.send(Arc::clone(&snapshot));
             }
         }
         let now = Instant::now();

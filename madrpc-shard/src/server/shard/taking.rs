@@ -33,6 +33,7 @@ impl<S: Service> Shard<S> {
             control,
             askers,
             permissions,
+            own,
             stage,
             is_draining,
             ..
@@ -118,7 +119,7 @@ impl<S: Service> Shard<S> {
                 Some(reserved) => check_operator(reserved, function, io.callers.peer(session)),
                 None if *is_draining => Err(not_serving(seat.role, &seat.name, true)),
                 None if permissions.is_empty() => check_name(function),
-                None => check_permissions(permissions, function, io.callers.peer(session)),
+                None => check_permissions(permissions, function, io.callers.peer(session), own),
             };
             if let Err(error) = is_taken {
                 refuse(io.callers, session, id, &error);

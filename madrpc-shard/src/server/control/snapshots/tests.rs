@@ -61,8 +61,8 @@ impl Scene {
         let mut collected = Vec::new();
         loop {
             let asked = self.asked;
-            if let Some(one) = self.snapshots.turn(self.now) {
-                self.snapshots.answer(&one);
+            if let Some(mut one) = self.snapshots.turn(self.now) {
+                self.snapshots.answer(&mut one);
                 collected.push(one);
             }
             for shard in 0..self.shards.len() {
@@ -172,11 +172,11 @@ fn a_shard_that_is_stuck_is_waited_for_and_one_that_has_ended_is_not() {
     scene.on_message(0, message);
     assert!(scene.snapshots.turn(scene.now).is_none());
     assert_eq!(scene.skip(), TIMEOUT);
-    let collected = scene.snapshots.turn(scene.now).unwrap();
+    let mut collected = scene.snapshots.turn(scene.now).unwrap();
     assert_eq!(collected.heard, [true, false, false]);
     assert!(scene.snapshots.is_gone(2) && !scene.snapshots.is_gone(1));
     assert_eq!(collected.snapshot.as_ref().unwrap().silent_shards, 2);
-    scene.snapshots.answer(&collected);
+    scene.snapshots.answer(&mut collected);
     // What it says later belongs to no collection any more.
     let part = scene.counters.part(0);
     scene.snapshots.begin(scene.now);
@@ -193,8 +193,8 @@ fn where_no_shard_is_left_callers_get_an_error() {
     scene.want(1);
     scene.snapshots.turn(scene.now);
     scene.now += TIMEOUT;
-    let collected = scene.snapshots.turn(scene.now).unwrap();
-    scene.snapshots.answer(&collected);
+    let mut collected = scene.snapshots.turn(scene.now).unwrap();
+    scene.snapshots.answer(&mut collected);
     let _ = scene.shards[0].try_recv();
     let Ok(ToShard::Answer(_, Err(error))) = scene.shards[0].try_recv() else {
         panic!("no error");

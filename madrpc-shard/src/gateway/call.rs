@@ -1,0 +1,206 @@
+//! `POST /call/FUNCTION`: the body is the argument as JSON, the answer's the result.
+//!
+//! A call goes the way of any client's: by a session of the process' client thread to the server's own address, over loopback. So a
+//! node runs it and an orchestrator passes it on as it does all others, with the same bounds, deadlines, retries and drain, and
+//! HTTP needs to know nothing of shards. That is a hop more, some 0.05 ms, which nobody notices beside HTTP and JSON; a way of its own into the
+//! shards would be a second kind of caller in each of them.
+
+use super::access::Caller;
+use super::failure::{failure, written};
+use super::routes::Served;
+use super::{Stage, bulk};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::limits::{DEFAULT_TIMEOUT, TIMEOUT_MAX};
+use madrpc_core::value::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The time until the deadline, as `5s`, `200ms`, `500us`, `2m` or `1h`. Default: 30 s.
+const TIMEOUT: &str = "madrpc-timeout";
+
+/// Calls of the same key go to the same node, where the orchestrator balances by keys.
+const KEY: &str = "madrpc-key";
+
+/// What a request says of all its calls.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) timeout: Duration,
+    pub(super) key: Option<Vec<u8>>,
+}
+
+impl Terms {
+    /// # Errors
+    /// `BadArguments`, where the timeout is none.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, CallError> {
+        let timeout = match headers.get(TIMEOUT) {
+            None => DEFAULT_TIMEOUT,
+            Some(text) => text.to_str().ok().and_then(timeout).ok_or_else(|| {
+                let error = "the header Madrpc-Timeout is no time: a whole number and us, ms, s, m or h, as 200ms";
+                CallError::not_run(ErrorKind::BadArguments, error)
+            })?,
+        };
+        let key = headers.get(KEY).map(|key| key.as_bytes().to_vec());
+        Ok(Self { timeout, key })
+    }
+}
+
+/// A time that is written so; at most a day.
+fn timeout(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let each = match unit.trim() {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return None,
+    };
+    let time = Duration::from_micros(number.saturating_mul(each));
+    (!time.is_zero()).then(|| time.min(TIMEOUT_MAX))
+}
+
+/// Calls a function for somebody.
+pub(super) async fn call(
+    served: &Served,
+    caller: &Caller,
+    function: &str,
+    argument: Value,
+    terms: &Terms,
+) -> Result<(Value, Bill<String>), CallError> {
+    if *served.stage.borrow() != Stage::Serving {
+        let error = "this process is stopping and takes no new calls";
+        return Err(CallError::not_run(ErrorKind::Unavailable, error));
+    }
+    if function.starts_with("madrpc.") {
+        let error = format!("`{function}` is not called by HTTP; the command `madrpc` does");
+        return Err(CallError::not_run(ErrorKind::Unauthorized, error));
+    }
+    caller.may_call(function)?;
+    let mut call = caller.client()?.prepare(function).timeout(terms.timeout);
+    if let Some(key) = &terms.key {
+        call = call.key(key);
+    }
+    let reply = call.send(argument).await?;
+    Ok((reply.result, reply.bill))
+}
+
+/// Answers a request.
+pub(super) async fn answer(
+    State(served): State<Served>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let outcome = async {
+        let terms = Terms::of(&headers)?;
+        let argument = parsed(body).await?;
+        call(&served, &caller, &function, argument, &terms).await
+    };
+    match outcome.await {
+        Ok((result, bill)) => {
+            let mut response = match bulk::write(result).await {
+                Ok(text) => written(StatusCode::OK, text),
+                Err(error) => failure(&error),
+            };
+            tell(&bill, response.headers_mut());
+            response
+        }
+        Err(error) => {
+            let mut response = failure(&error);
+            if let Some(bill) = &error.bill {
+                tell(bill, response.headers_mut());
+            }
+            response
+        }
+    }
+}
+
+/// The argument that a body says; none is `undefined`.
+async fn parsed(body: Bytes) -> Result<Value, CallError> {
+    match body.is_empty() {
+        true => Ok(Value::Undefined),
+        false => bulk::parse(body).await.map_err(|error| {
+            let error = format!("the body is no JSON: {error}");
+            CallError::not_run(ErrorKind::BadArguments, error)
+        }),
+    }
+}
+
+/// Says in headers what a call has cost, and where.
+fn tell(bill: &Bill<String>, headers: &mut HeaderMap) {
+    let numbers = [
+        ("madrpc-shard", u64::from(bill.shard)),
+        ("madrpc-queue-us", bill.queue_us),
+        ("madrpc-cpu-us", bill.cpu_us),
+        ("madrpc-slices", bill.slices.into()),
+        ("madrpc-heap-peak-bytes", bill.heap_peak_bytes),
+    ];
+    // Empty where no node has run it.
+    if bill.node.is_empty() {
+        return;
+    }
+    if let Ok(node) = HeaderValue::from_str(&bill.node) {
+        headers.insert("madrpc-node", node);
+    }
+    for (name, number) in numbers {
+        headers.insert(HeaderName::from_static(name), number.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_unit_and_nothing_else_is() {
+        for (text, us) in [
+            ("1us", 1),
+            ("250ms", 250_000),
+            ("5s", 5_000_000),
+            ("2m", 120_000_000),
+            ("1h", 3_600_000_000),
+            ("99999999999999999h", 86_400_000_000),
+            ("18446744073709551615us", 86_400_000_000),
+        ] {
+            assert_eq!(timeout(text), Some(Duration::from_micros(us)), "{text}");
+        }
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "0ms",
+            "1 day",
+            "99999999999999999999s",
+            "1e3s",
+        ] {
+            assert_eq!(timeout(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_bill_of_nobody_is_not_told() {
+        let mut headers = HeaderMap::new();
+        tell(&Bill::default(), &mut headers);
+        assert!(headers.is_empty());
+        let bill = Bill {
+            node: "a:1".to_owned(),
+            cpu_us: 7,
+            ..Bill::default()
+        };
+        tell(&bill, &mut headers);
+        assert_eq!(
+            (&headers["madrpc-node"], &headers["madrpc-cpu-us"]),
+            (&"a:1".parse().unwrap(), &"7".parse().unwrap())
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! HTTP clients that are slow, greedy or no HTTP clients at all: they get an error or lose their place, others are answered, and a
+//! caller by QUIC notices nothing.
+//!
+//! Setup: a node as a process, raw sockets, and `madrpc bench` beside them, of whose calls none may fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use support::http::{connect, get, node, parse, post, raw, request};
+use support::process::{Home, stdout};
+
+/// Connections that a server has at a time.
+const PLACES: usize = 512;
+
+/// Bytes of a body that are taken.
+const BODY_MAX_BYTES: usize = 8 << 20;
+
+/// Calls by QUIC for as long as this test does what it does.
+struct Beside(Child);
+
+impl Beside {
+    fn start(home: &Home, bind: &str) -> Self {
+        let mut command = home.command(&[
+            "bench",
+            bind,
+            "echo",
+            "1",
+            "--rate",
+            "200",
+            "--duration",
+            "4s",
+            "--warm-up",
+            "0s",
+            "--json",
+            "--fail-above",
+            "errors=0",
+        ]);
+        Self(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits for its end: not one call has failed.
+    fn ends_well(self) {
+        let output = self.0.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let told: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert!(told["results"].as_u64().unwrap() > 100, "{told}");
+    }
+}
+
+/// Others are answered. (On a machine that is far too slow, the session of HTTP's own client may have to be opened anew.)
+fn is_well(http: SocketAddr) {
+    assert_eq!(get(http, "/healthz").body, "ok\n");
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut answer = post(http, "/call/add", "[1, 2]");
+    while answer.status == 503 && Instant::now() < end {
+        answer = post(http, "/call/add", "[1, 2]");
+    }
+    assert_eq!(answer.body, "3");
+}
+
+/// Whether the server has ended a connection.
+fn is_over(stream: &mut TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut byte = [0; 1];
+    match stream.read(&mut byte) {
+        Ok(read) => read == 0,
+        Err(error) => error.kind() != ErrorKind::WouldBlock,
+    }
+}
+
+/// More connections than there are places, each with these bytes and no more.
+fn crowd(http: SocketAddr, bytes: &[u8]) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut stream = connect(http);
+        // It may have lost its place already.
+        let _ = stream.write_all(bytes);
+        stream
+    };
+    (0..PLACES + 100).map(open).collect()
+}
+
+#[test]
+fn slow_headers_and_half_bodies_cost_nobody_else_his_place() {
+    let home = Home::new();
+    let (_node, bind, http) = node(&home, &[]);
+    let beside = Beside::start(&home, &bind);
+    let half = format!("POST /call/add HTTP/1.1\r\nHost: {http}\r\nContent-Length: 100\r\n\r\n[1");
+    for bytes in [b"".as_slice(), b"GET /healthz HT", half.as_bytes()] {
+        let mut crowd = crowd(http, bytes);
+        is_well(http);
+        // Those who came first have gone for those who came last.
+        let over = crowd
+            .iter_mut()
+            .filter_map(|stream| is_over(stream).then_some(()))
+            .count();
+        assert!((90..=200).contains(&over), "{over}");
+        assert!(is_over(&mut crowd[0]) && !is_over(crowd.last_mut().unwrap()));
+    }
+    beside.ends_well();
+}
+
+#[test]
+fn a_call_under_way_keeps_its_place_whoever_comes() {
+    let home = Home::new();
+    home.write(
+        "script.js",
+        "madrpc.register('echo', (value) => value); madrpc.register('add', ([a, b]) => a + b);
+         madrpc.register('wait', (ms) => new Promise((done) => setTimeout(done, ms)));",
+    );
+    let (_node, bind, http) = node(&home, &[]);
+    let beside = Beside::start(&home, &bind);
+    let mut under_way = connect(http);
+    let call =
+        format!("POST /call/wait HTTP/1.1\r\nHost: {http}\r\nContent-Length: 5\r\n\r\n20000");
+    under_way.write_all(call.as_bytes()).unwrap();
+    while !get(http, "/metrics")
+        .body
+        .contains("madrpc_calls_under_way 1\n")
+    {}
+    // Ten thousand, of which the test's own limit of descriptors lets some hundred be open at a time.
+    for _ in 0..16 {
+        drop(crowd(http, b"GET / HTTP/1.1\r\n"));
+    }
+    // It is there, with an answer or without.
+    under_way.set_nonblocking(true).unwrap();
+    match under_way.read(&mut [0; 12]) {
+        Ok(read) => assert_eq!(read, 12),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    }
+    drop(under_way);
+    is_well(http);
+    beside.ends_well();
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_read() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let long = format!("X: {}", "a".repeat(100_000));
+    assert_eq!(request(http, "GET /healthz", &[&long], "").status, 431);
+    let many: Vec<String> = (0..100).map(|number| format!("X-{number}: 1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(request(http, "GET /healthz", &many, "").status, 431);
+    let path = format!("GET /{}", "a".repeat(100_000));
+    assert!([414, 431].contains(&request(http, &path, &[], "").status));
+    // By its length, without a byte of it.
+    let said = format!(
+        "POST /call/echo HTTP/1.1\r\nHost: {http}\r\nContent-Length: {}\r\n\r\n",
+        BODY_MAX_BYTES + 1
+    );
+    let answer = parse(&raw(http, said.as_bytes()));
+    assert_eq!(
+        (answer.status, answer.kind().as_str()),
+        (413, "PayloadTooLarge")
+    );
+    // As it comes, and no further.
+    let mut endless = connect(http);
+    let head = format!("POST / HTTP/1.1\r\nHost: {http}\r\nTransfer-Encoding: chunked\r\n\r\n");
+    endless.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "1".repeat(0x10000));
+    let taken = (0..1000)
+        .take_while(|_| endless.write_all(chunk.as_bytes()).is_ok())
+        .count();
+    // What lies in the buffers of two sockets besides.
+    assert!((BODY_MAX_BYTES >> 16..600).contains(&taken), "{taken}");
+    let largest = format!("\"{}\"", "a".repeat(BODY_MAX_BYTES - 2));
+    assert_eq!(post(http, "/call/echo", &largest).body.len(), largest.len());
+    is_well(http);
+}
+
+#[test]
+fn what_is_no_http_is_told_so_and_forgotten() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    for bytes in [
+        b"\r\n\0\0\0\r\n\r\n".as_slice(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET  /healthz\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        &hello,
+        &[0xff; 5000],
+    ] {
+        let mut stream = connect(http);
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut told = Vec::new();
+        let _ = stream.read_to_end(&mut told);
+        let told = String::from_utf8(told).unwrap();
+        assert!(
+            told.is_empty() || told.starts_with("HTTP/1.1 4"),
+            "{told} for {bytes:?}"
+        );
+    }
+    is_well(http);
+}
+
+#[test]
+fn requests_in_one_go_are_answered_in_their_order() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let mut all = String::new();
+    for number in 0..1000 {
+        let body = number.to_string();
+        let close = if number == 999 {
+            "Connection: close\r\n"
+        } else {
+            ""
+        };
+        all += &format!(
+            "POST /call/echo HTTP/1.1\r\nHost: {http}\r\n{close}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+    }
+    let told = raw(http, all.as_bytes());
+    let bodies: Vec<&str> = told
+        .split("HTTP/1.1 200 OK")
+        .skip(1)
+        .map(|one| one.split_once("\r\n\r\n").unwrap().1)
+        .collect();
+    let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    assert_eq!(bodies, expected);
+}
+
+#[test]
+fn answers_that_nobody_takes_are_bounded() {
+    let home = Home::new();
+    let (node, bind, http) = node(&home, &[]);
+    let beside = Beside::start(&home, &bind);
+    let body = format!("\"{}\"", "a".repeat(6 << 20));
+    let head = format!(
+        "POST /call/echo HTTP/1.1\r\nHost: {http}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let unread: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = connect(http);
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(body.as_bytes());
+            stream
+        })
+        .collect();
+    is_well(http);
+    beside.ends_well();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    // 64 MiB of bodies, what a call of 6 MiB takes in the node, and the process itself; 20 of each would be far more.
+    assert!(peak < 500 << 10, "{peak} KiB");
+    drop(unread);
+    // Once they have gone there is room again.
+    let end = Instant::now() + Duration::from_secs(20);
+    while post(http, "/call/echo", &body).status != 200 {
+        assert!(Instant::now() < end, "there is no room");
+    }
+}
