@@ -20,6 +20,22 @@ fn no_call_that_may_run_twice_is_lost_where_a_node_is_killed() {
     );
 }
 
+/// Large arguments have a stream of their own, and are kept in another way.
+#[test]
+fn nor_is_one_with_large_arguments() {
+    let mut fleet = RealFleet::start(3);
+    let load = fleet.load_of(200_000, "twice", 200, "4s");
+    for node in 0..2 {
+        sleep(Duration::from_millis(1_000));
+        fleet.nodes[node].child.kill().unwrap();
+    }
+    let outcome = load.end();
+    assert!(
+        outcome.errors.is_empty() && outcome.results > 400,
+        "{outcome:?}"
+    );
+}
+
 #[test]
 fn others_that_were_on_their_way_are_said_to_have_run_perhaps() {
     let mut fleet = RealFleet::start(3);

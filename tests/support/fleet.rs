@@ -82,6 +82,29 @@ impl RealFleet {
         self.load_at(&self.front, function, rate, time)
     }
 
+    /// The same, with a text of so many bytes.
+    pub fn load_of(&self, bytes: usize, function: &str, rate: u32, time: &str) -> Load {
+        let text = self
+            .home
+            .write("argument", &format!("\"{}\"", "x".repeat(bytes)));
+        let rate = rate.to_string();
+        let args = [
+            "bench",
+            &self.front,
+            function,
+            "-",
+            "--rate",
+            &rate,
+            "-d",
+            time,
+            "--json",
+        ];
+        let mut command = self.home.command(&args);
+        let text = std::fs::File::open(text).unwrap();
+        let command = command.stdin(text).stdout(Stdio::piped());
+        Load(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// The same, to these addresses.
     pub fn load_at(&self, fronts: &str, function: &str, rate: u32, time: &str) -> Load {
         load_at(&self.home, fronts, function, rate, time)

@@ -16,6 +16,7 @@
 mod crowding;
 mod doubles;
 mod early;
+mod large;
 mod links;
 mod membership;
 mod names;
@@ -40,6 +41,7 @@ use super::resolver::Resolver;
 use crowding::Crowding;
 use doubles::Doubles;
 use early::Early;
+use large::LargeBodies;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -92,6 +94,7 @@ pub(crate) struct Upstreams<T> {
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
+    large: LargeBodies,
     /// Memory that copies may take; calls beyond it are sent once.
     copies_max_bytes: usize,
     /// The one that is sent again.
@@ -245,6 +248,7 @@ impl<T> Upstreams<T> {
             early: Early::default(),
             router: Router::new(now),
             copies: Copies::default(),
+            large: LargeBodies::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
             retried: Vec::new(),
             tries: Tries::default(),
@@ -403,7 +407,7 @@ impl<T> Upstreams<T> {
                     self.drop_second(key, now);
                     if let Some(pending) = self.calls.remove(key) {
                         self.sample_ended(key, &pending.attempt, false, now);
-                        self.forget(&pending, Ending::Neutral, None, now);
+                        self.forget(key, &pending, Ending::Neutral, None, now);
                         self.tell_cancelled(&pending, key);
                         let target = pending.place.target();
                         let address = self.targets[target].address();

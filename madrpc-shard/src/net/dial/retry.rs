@@ -7,7 +7,7 @@ use super::links::Place;
 use super::request::Request;
 use super::{Due, Pending, TIME_BYTES, Upstreams};
 use madrpc_core::call::frame::{self, Header};
-use madrpc_core::call::{CallError, CallFields, Fields};
+use madrpc_core::call::{Body, CallError, CallFields, Fields};
 use madrpc_core::fleet::{Attempt, Copied, Ending, Outlier, SWEEP_INTERVAL, Took};
 use madrpc_core::limits::FIELDS_MAX_BYTES;
 use madrpc_core::lists::ItemKey;
@@ -36,12 +36,14 @@ impl<T> Upstreams<T> {
     /// A call has ended so on its target, and is not tried again.
     pub(super) fn forget(
         &mut self,
+        key: ItemKey,
         pending: &Pending<T>,
         ending: Ending,
         took: Option<Took>,
         now: Instant,
     ) {
         self.copies.drop(pending.copy);
+        self.large.drop(key);
         let target = pending.place.target();
         self.router.left(&pending.attempt, target, took, now);
         self.note_ending(target, &pending.attempt, ending, now);
@@ -139,9 +141,10 @@ impl<T> Upstreams<T> {
         if fields.0.len() > FIELDS_MAX_BYTES {
             fields = frame.fields;
         }
+        let large = self.large.get(key);
         let request = Request {
             function,
-            body: frame.body,
+            body: large.as_ref().map_or(frame.body, Body::from),
             deadline,
             depth,
             account,

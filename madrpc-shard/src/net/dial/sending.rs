@@ -5,7 +5,7 @@ use super::request::Request;
 use super::unreachable::why_none;
 use super::{CallId, Due, Pending, Target, Upstreams};
 use crate::net::endpoint::SessionKey;
-use madrpc_core::call::frame::Header;
+use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, Router, Took};
 use madrpc_core::limits::{
@@ -171,10 +171,20 @@ impl<T> Upstreams<T> {
         let start = outbox.small_end();
         outbox.send_with(&header, request.fields, request.body);
         let mut copy = Copied::NONE;
-        if is_kept && !is_large(request) && self.copies.held_bytes() <= self.copies_max_bytes {
+        if is_kept && self.copies.held_bytes() <= self.copies_max_bytes {
             let until = request.deadline.saturating_duration_since(self.started);
             let until = (until.as_micros() as u64).to_le_bytes();
-            copy = self.copies.add(until, outbox.small_from(start));
+            if !is_large(request) {
+                copy = self.copies.add(until, outbox.small_from(start));
+            } else if self
+                .large
+                .keep(id, request.body, self.wires.endpoint.budget())
+            {
+                // As a frame without its body.
+                let mut head = Vec::new();
+                frame::write_head(&mut head, &header, request.fields, 0);
+                copy = self.copies.add(until, &head);
+            }
         }
         let link = &mut target.links[place.link()];
         let mut sequence = 0;
@@ -210,7 +220,7 @@ impl<T> Upstreams<T> {
         self.timers.remove(pending.deadline);
         self.drop_second(key, now);
         self.sample_ended(key, &pending.attempt, took.is_some(), now);
-        self.forget(&pending, ending, took, now);
+        self.forget(key, &pending, ending, took, now);
         Some(pending)
     }
 

@@ -91,6 +91,11 @@ impl Endpoint {
         self.sessions.counts.open
     }
 
+    /// What everything of its shard counts against.
+    pub(crate) fn budget(&self) -> &Rc<Budget> {
+        self.sessions.budget()
+    }
+
     /// Adds what was counted of datagrams and handshakes.
     pub(crate) fn count(&self, snapshot: &mut Snapshot) {
         snapshot.handshakes += self.sessions.counts.handshaking as u64;

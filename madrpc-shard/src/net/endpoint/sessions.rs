@@ -123,7 +123,7 @@ impl Sessions {
         self.budget.limit() / SESSION_WINDOW_BYTES as usize
     }
 
-    pub(super) fn budget(&self) -> &Budget {
+    pub(super) fn budget(&self) -> &Rc<Budget> {
         &self.budget
     }
 
