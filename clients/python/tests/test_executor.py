@@ -29,6 +29,21 @@ def test_futures(client: madrpc.Client) -> None:
         executor.submit("echo", 1)
 
 
+def test_a_client_that_is_closed(cluster: madrpc.Cluster) -> None:
+    client = cluster.connect()
+    executor = madrpc.Executor(client)
+    assert executor.submit("echo", 1).result() == 1
+    slow = executor.submit("sleep", 25_000)
+    while not slow.running():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    client.close()
+    with pytest.raises(madrpc.Error):
+        slow.result(20)
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        executor.submit("echo", 1)
+
+
 def test_one_after_the_other(client: madrpc.Client) -> None:
     with madrpc.Executor(client, concurrency=1) as executor:
         for number in range(20):

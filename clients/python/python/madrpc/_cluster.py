@@ -15,6 +15,7 @@ from typing import Any
 
 from ._client import Client, connect
 
+_START_SECONDS = 60
 #: What is of use at a terminal only.
 _HINT = re.compile(r"madrpc: (try|and): ")
 _READY = re.compile(r"ready: orchestrator (\S+?);")
@@ -59,7 +60,7 @@ class Cluster:
         """Where it can be called."""
         self._reader = threading.Thread(target=self._read, name="madrpc-cluster", daemon=True)
         self._reader.start()
-        self._is_ready.wait()
+        self._is_ready.wait(_START_SECONDS)
         if not self.address:
             self.close()
             raise RuntimeError("the cluster did not start:\n" + "".join(self._last).rstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import queue
 import threading
 from typing import Any
@@ -27,22 +28,30 @@ class Executor(concurrent.futures.Executor):
     def __init__(self, client: Client, concurrency: int = 512) -> None:
         self._client = client
         self._concurrency = bound(concurrency)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._waiting: _native.Thread | None = None
         self._is_shut = False
         self._gives_up = False
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was submitted before a fork is the other process's."""
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._waiting: _native.Thread | None = None
 
     def submit(self, function: str, /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:  # type: ignore[override]
         """Calls a function; arguments and errors are those of `Client.call`."""
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        if self._process != os.getpid():
+            self._forget()
+        calls = self._client._sessions.get().calls
         with self._lock:
             if self._is_shut:
                 raise RuntimeError("cannot submit after shutdown")
             self._jobs.put((future, function, args, kwargs))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="madrpc-executor")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=(calls(),), name="madrpc-executor")
                 self._thread.start()
             waiting = self._waiting
         if waiting is not None:
@@ -51,6 +60,8 @@ class Executor(concurrent.futures.Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more; waits for the calls that were submitted, or cancels those that are not begun."""
+        if self._process != os.getpid():
+            self._forget()
         with self._lock:
             self._is_shut = True
             self._gives_up |= cancel_futures
@@ -60,8 +71,7 @@ class Executor(concurrent.futures.Executor):
         if wait and thread is not None:
             thread.join()
 
-    def _run(self) -> None:
-        calls = self._client._sessions.get().calls()
+    def _run(self, calls: _native.Calls) -> None:
         futures: dict[int, concurrent.futures.Future[Any]] = {}
         number = 0
         with self._lock:

@@ -36,6 +36,8 @@ class Sessions:
 
     def __init__(self, target: Target) -> None:
         self._target = target
+        #: The calls of an event loop.
+        self.pump: Any = None
         self._open(target.open())
 
     def _open(self, native: _native.Client) -> None:

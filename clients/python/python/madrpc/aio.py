@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 
+from . import _native
 from ._client import Reply
 from ._options import Options, Sessions, Target, bound
 from ._progress import Bar
@@ -16,10 +17,10 @@ __all__ = ["Client", "connect"]
 class _Pump:
     """The calls of a client that one loop has under way."""
 
-    def __init__(self, sessions: Sessions, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, native: _native.Client, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.native = sessions.get()
-        self._calls = self.native.calls()
+        self.native = native
+        self._calls = native.calls()
         self._futures: dict[int, asyncio.Future[Reply]] = {}
         self._number = 0
         self._file: int | None = None
@@ -72,13 +73,13 @@ class Client:
     def __init__(self, sessions: Sessions, options: Options) -> None:
         self._sessions = sessions
         self._options = options
-        self._pump: _Pump | None = None
 
     def _of_loop(self) -> _Pump:
         loop, native = asyncio.get_running_loop(), self._sessions.get()
-        if self._pump is None or self._pump.loop is not loop or self._pump.native is not native:
-            self._pump = _Pump(self._sessions, loop)
-        return self._pump
+        pump: _Pump | None = self._sessions.pump
+        if pump is None or pump.loop is not loop or pump.native is not native:
+            pump = self._sessions.pump = _Pump(native, loop)
+        return pump
 
     async def call(self, function: str, /, *args: Any, **kwargs: Any) -> Any:
         """Calls a function; the result is awaited. Arguments and errors are those of `madrpc.Client.call`."""
