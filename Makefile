@@ -89,9 +89,10 @@ build: deps ## the command madrpc, optimised: target/release/madrpc
 
 # The command is in it too: it starts the clusters of notebooks.
 wheel: build ## the Python package, with the command: target/wheels/madrpc-*.whl
-	@environment=$$(clients/python/install --with-python) && cd clients/python && rm -rf madrpc.data && mkdir -p madrpc.data/scripts && \
-	strip -o madrpc.data/scripts/madrpc ../../target/release/madrpc && PATH=$$environment/bin:$$PATH \
-	maturin build $(LOCKED) --quiet --release --strip --target-dir ../../target --out ../../target/wheels && rm -rf madrpc.data
+	@environment=$$(clients/python/install --with-python); cd clients/python; \
+	mkdir -p python/madrpc/bin; trap 'rm -rf python/madrpc/bin' EXIT; \
+	strip -o python/madrpc/bin/madrpc ../../target/release/madrpc; \
+	PATH=$$environment/bin:$$PATH maturin build $(LOCKED) --quiet --release --strip --target-dir ../../target --out ../../target/wheels
 
 deb: build $(CARGO_DEB) ## the Debian package: target/debian/madrpc_*.deb; ARGS="--deb-version 1.2.3-1" and the like
 	@rm -rf target/deb && mkdir -p target/deb

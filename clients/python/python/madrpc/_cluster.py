@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import pathlib
 import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import threading
 from collections import deque
 from typing import Any
@@ -24,8 +24,8 @@ _READY = re.compile(r"ready: orchestrator (\S+?);")
 def command() -> str:
     """The command `madrpc`: what ``MADRPC_COMMAND`` names, that of this package, or the one in ``PATH``."""
     named = os.environ.get("MADRPC_COMMAND")
-    beside = os.path.join(sysconfig.get_path("scripts"), "madrpc")
-    found = named or (beside if os.access(beside, os.X_OK) else shutil.which("madrpc"))
+    ours = pathlib.Path(__file__).with_name("bin") / "madrpc"
+    found = named or (str(ours) if os.access(ours, os.X_OK) else shutil.which("madrpc"))
     if found is None:
         raise FileNotFoundError(
             "there is no command madrpc: install it (make build), and name it in MADRPC_COMMAND or have it in PATH"
