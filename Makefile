@@ -26,10 +26,10 @@ UNLINKED := target/miri/unlinked
 
 SANITIZED := steering calls orchestrator refused_filter
 
-SCRIPTS := .ci/run .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
+SCRIPTS := .ci/run clients/python/install clients/python/test .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
 	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/fuzz/run
 
-.PHONY: help demo test test-deploy check miri sanitize bench soak abuse fuzz build deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy portable doc
+.PHONY: help demo test test-python test-deploy check miri sanitize bench soak abuse fuzz build wheel deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy portable doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,12 @@ test: deps aioquic packages ## every test of the workspace, and their count; ARG
 	@status=0; \
 	cargo test $(LOCKED) --workspace --no-fail-fast $(ARGS) 2>&1 | tee target/test.log || status=$$?; \
 	deploy/test-count.awk target/test.log || [ $$status -ne 0 ] || status=1; \
+	[ -n "$(ARGS)" ] || clients/python/test || status=$$?; \
 	exit $$status
+
+test-python: deps ## the tests of the Python package; ARGS="-k map" for some of them
+	cargo build $(LOCKED) -p madrpc-bin
+	clients/python/test $(ARGS)
 
 test-deploy: ## the package and its units in a Debian that systemd-nspawn boots; needs root; ARGS="NAME" for some of them
 	@setpriv --pdeathsig TERM tests/deploy/run $(ARGS)
@@ -82,6 +87,13 @@ soak: build ## all kinds of load for 10 minutes, and whether a fleet stays as it
 build: deps ## the command madrpc, optimised: target/release/madrpc
 	cargo build $(LOCKED) --release -p madrpc-bin
 
+# The command is in it too: it starts the clusters of notebooks.
+wheel: build ## the Python package, with the command: target/wheels/madrpc-*.whl
+	@environment=$$(clients/python/install --with-python); cd clients/python; \
+	mkdir -p python/madrpc/bin; trap 'rm -rf python/madrpc/bin' EXIT; \
+	strip -o python/madrpc/bin/madrpc ../../target/release/madrpc; \
+	PATH=$$environment/bin:$$PATH maturin build $(LOCKED) --quiet --release --strip --target-dir ../../target --out ../../target/wheels
+
 deb: build $(CARGO_DEB) ## the Debian package: target/debian/madrpc_*.deb; ARGS="--deb-version 1.2.3-1" and the like
 	@rm -rf target/deb && mkdir -p target/deb
 	@target/release/madrpc man target/deb/man
@@ -108,6 +120,7 @@ check-deps:
 fmt: check-deps
 	cargo fmt --all --check
 	cargo fmt --manifest-path benches/systems/Cargo.toml --check
+	cargo fmt --manifest-path clients/python/Cargo.toml --check
 
 shell: check-deps
 	shellcheck --external-sources $(SCRIPTS)
@@ -126,11 +139,13 @@ spelling: $(TYPOS)
 # Without advisories: their database would have to come over the network for each run.
 deny: $(CARGO_DENY)
 	$(CARGO_DENY) $(LOCKED) --all-features check --hide-inclusion-graph licenses bans sources
+	$(CARGO_DENY) $(LOCKED) --manifest-path clients/python/Cargo.toml check --hide-inclusion-graph licenses bans sources
 
-# The second builds its dependencies for itself, as they have fewer features there; boring's switch spares it BoringSSL, in
+# The last builds its dependencies for itself, as they have fewer features there; boring's switch spares it BoringSSL, in
 # a folder of its own, as the first would have to build that again.
 clippy: check-deps
 	cargo clippy $(LOCKED) --workspace --all-targets --all-features -- -D warnings
+	PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 cargo clippy $(LOCKED) --manifest-path clients/python/Cargo.toml --target-dir target -- -D warnings
 	DOCS_RS=1 cargo clippy $(LOCKED) --target-dir target/no-engine -p madrpc-shard --no-default-features -- -D warnings
 
 # At a desk: in CI the time for two more builds of all that it uses is missing. The compiler alone, as nothing can be linked or run here. boring's switch spares it BoringSSL, whose declarations are made from

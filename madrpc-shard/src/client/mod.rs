@@ -14,8 +14,8 @@
 //! thread is started by the first client and lives as long as the process.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod calls;
 pub mod load;
-
 pub(crate) mod pool;
 mod sockets;
 mod thread;
@@ -38,9 +38,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use thread::{Ended, ToPool};
+use thread::{ThreadEnded, ToPool};
 
 pub use crate::net::dial::SESSIONS_MAX;
+pub(crate) use calls::ReplyTo;
+pub use calls::{Calls, Ended};
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -214,6 +216,12 @@ impl Client {
         }
     }
 
+    /// Many calls whose replies come to one place.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        Calls::new(self.clone())
+    }
+
     /// A call with a deadline of its own, untyped, or whose bill is wanted.
     pub fn prepare<'a>(&'a self, function: &'a str) -> Call<'a> {
         Call {
@@ -252,6 +260,29 @@ impl<'a> Call<'a> {
             };
             CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
         })?;
+        let (reply, replied) = oneshot::channel();
+        let pool = &self.client.pool;
+        let number = self.begin(body.into(), ReplyTo::One(reply))?;
+        let waiting = Waiting {
+            number,
+            replied: Some(replied),
+            pool,
+        };
+        let reply = waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))?;
+        let result = Value::decode(&reply.result).map_err(|error| {
+            CallError::may_have_run(
+                ErrorKind::Protocol,
+                format!("the result cannot be decoded: {error}"),
+            )
+        })?;
+        Ok(Reply {
+            result,
+            bill: reply.bill,
+        })
+    }
+
+    /// Hands it to the client's thread; gives its number, by which it can be cancelled.
+    fn begin(&self, body: Bytes, reply: ReplyTo) -> Result<u64, CallError> {
         let mut fields = Vec::new();
         if let Some(key) = self.key {
             if key.len() > KEY_MAX_BYTES {
@@ -267,35 +298,16 @@ impl<'a> Call<'a> {
             };
             named.write(&mut fields);
         }
-        let (reply, replied) = oneshot::channel();
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let command = Command::Call {
+        self.client.pool.send(Command::Call {
             number,
             function: self.function.to_owned(),
-            body: body.into(),
+            body,
             fields,
             deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
             reply,
-        };
-        let pool = &self.client.pool;
-        let ended = |why: Ended| CallError::may_have_run(ErrorKind::Internal, why.to_string());
-        pool.send(command).map_err(ended)?;
-        let waiting = Waiting {
-            number,
-            replied: Some(replied),
-            pool,
-        };
-        let raw = waiting.await.unwrap_or_else(|_| Err(ended(Ended)))?;
-        let result = Value::decode(&raw.body).map_err(|error| {
-            CallError::may_have_run(
-                ErrorKind::Protocol,
-                format!("the result cannot be decoded: {error}"),
-            )
         })?;
-        Ok(Reply {
-            result,
-            bill: raw.bill,
-        })
+        Ok(number)
     }
 
     /// As [`Call::send`], for threads without an async runtime.
@@ -307,22 +319,15 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A reply as it came.
-#[derive(Debug)]
-pub(crate) struct RawReply {
-    body: Bytes,
-    bill: Bill<String>,
-}
-
 /// A call's reply; dropped before it is there, it cancels the call.
 struct Waiting<'a> {
     number: u64,
-    replied: Option<oneshot::Receiver<Result<RawReply, CallError>>>,
+    replied: Option<oneshot::Receiver<Result<Reply<Bytes>, CallError>>>,
     pool: &'a ToPool,
 }
 
 impl Future for Waiting<'_> {
-    type Output = Result<Result<RawReply, CallError>, oneshot::Canceled>;
+    type Output = Result<Result<Reply<Bytes>, CallError>, oneshot::Canceled>;
 
     fn poll(
         mut self: std::pin::Pin<&mut Self>,

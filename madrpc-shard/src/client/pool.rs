@@ -1,6 +1,7 @@
 //! A pool of sessions to a server or several, and the calls of all the clients that share it.
 
-use super::{ClientError, RawReply};
+use super::calls::ReplyTo;
+use super::{ClientError, Reply};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
@@ -42,7 +43,7 @@ pub(crate) enum Command {
         /// What the caller says besides.
         fields: Vec<u8>,
         deadline: Instant,
-        reply: ReplySender,
+        reply: ReplyTo,
     },
     /// Nobody waits for the reply to the call of this number.
     Cancel(u64),
@@ -50,12 +51,10 @@ pub(crate) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-pub(crate) type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
-
 /// A caller of the pool who waits.
 pub(crate) struct Waiting {
     number: u64,
-    reply: ReplySender,
+    reply: ReplyTo,
 }
 
 /// What comes after a turn.
@@ -201,8 +200,7 @@ impl Pool {
                     Ok(call) => {
                         self.sent.insert(number, call);
                     }
-                    // Nobody waits where it cannot be sent.
-                    Err((waiting, error)) => drop(waiting.reply.send(Err(error))),
+                    Err((waiting, error)) => waiting.reply.send(Err(error)),
                 }
             }
             Command::Cancel(number) => {
@@ -219,10 +217,10 @@ impl Pool {
     }
 }
 
-fn settle(reply: ReplySender, outcome: Outcome<'_>) {
+fn settle(reply: ReplyTo, outcome: Outcome<'_>) {
     let result = match outcome {
-        Outcome::Reply { bill, body } => Ok(RawReply {
-            body: body.to_bytes(),
+        Outcome::Reply { bill, body } => Ok(Reply {
+            result: body.to_bytes(),
             bill: bill.to_owned_bill(),
         }),
         Outcome::Failure {
@@ -239,5 +237,5 @@ fn settle(reply: ReplySender, outcome: Outcome<'_>) {
             _ => error,
         }),
     };
-    let _ = reply.send(result);
+    reply.send(result);
 }

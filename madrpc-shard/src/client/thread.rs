@@ -8,6 +8,7 @@ use super::ClientError;
 use super::pool::{Command, Next, Pool, Target};
 use super::sockets::{Sockets, Waker};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::later;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
@@ -45,8 +46,10 @@ struct ToThread {
 }
 
 impl ToThread {
-    fn send(&self, message: Message) -> Result<(), Ended> {
-        self.messages.unbounded_send(message).map_err(|_| Ended)?;
+    fn send(&self, message: Message) -> Result<(), ThreadEnded> {
+        self.messages
+            .unbounded_send(message)
+            .map_err(|_| ThreadEnded)?;
         self.waker.wake();
         Ok(())
     }
@@ -55,11 +58,17 @@ impl ToThread {
 /// The client thread has ended, which only a panic can do.
 #[derive(Debug, thiserror::Error)]
 #[error("the client thread has ended")]
-pub(super) struct Ended;
+pub(super) struct ThreadEnded;
 
-impl From<Ended> for ClientError {
-    fn from(ended: Ended) -> Self {
+impl From<ThreadEnded> for ClientError {
+    fn from(ended: ThreadEnded) -> Self {
         Self::System(ended.to_string())
+    }
+}
+
+impl From<ThreadEnded> for CallError {
+    fn from(ended: ThreadEnded) -> Self {
+        Self::may_have_run(ErrorKind::Internal, ended.to_string())
     }
 }
 
@@ -77,9 +86,11 @@ struct Line {
 }
 
 impl ToPool {
-    pub(super) fn send(&self, command: Command) -> Result<(), Ended> {
+    pub(super) fn send(&self, command: Command) -> Result<(), ThreadEnded> {
         let Self(line) = self;
-        line.commands.unbounded_send(command).map_err(|_| Ended)?;
+        line.commands
+            .unbounded_send(command)
+            .map_err(|_| ThreadEnded)?;
         line.announce();
         Ok(())
     }
@@ -104,10 +115,7 @@ impl Drop for Line {
 
 /// Opens a pool on the client thread, which is started where it does not run yet.
 pub(super) fn open(target: Target) -> Result<ToPool, ClientError> {
-    static THREAD: OnceLock<Result<ToThread, String>> = OnceLock::new();
-    let thread = THREAD.get_or_init(|| start().map_err(|error| error.to_string()));
-    let thread = thread
-        .as_ref()
+    let thread = thread_of_this_process()
         .map_err(|why| ClientError::System(format!("its thread cannot be started: {why}")))?;
     let (to_pool, commands) = unbounded();
     let announced = Arc::new(AtomicBool::new(false));
@@ -119,13 +127,36 @@ pub(super) fn open(target: Target) -> Result<ToPool, ClientError> {
         opened,
     };
     thread.send(Message::Open(Box::new(opening)))?;
-    let pool = outcome.recv().map_err(|_| Ended)??;
+    let pool = outcome.recv().map_err(|_| ThreadEnded)??;
     Ok(ToPool(Arc::new(Line {
         commands: to_pool,
         announced,
         pool,
         thread: thread.clone(),
     })))
+}
+
+/// The thread of a process, and of the process that it was forked into: a thread stays behind in a fork.
+struct Started {
+    process: u32,
+    thread: Result<ToThread, String>,
+    in_fork: Box<OnceLock<Started>>,
+}
+
+fn thread_of_this_process() -> Result<&'static ToThread, &'static String> {
+    static FIRST: OnceLock<Started> = OnceLock::new();
+    let mut started = &FIRST;
+    loop {
+        let known = started.get_or_init(|| Started {
+            process: std::process::id(),
+            thread: start().map_err(|error| error.to_string()),
+            in_fork: Box::default(),
+        });
+        if known.process == std::process::id() {
+            return known.thread.as_ref();
+        }
+        started = &known.in_fork;
+    }
 }
 
 fn start() -> std::io::Result<ToThread> {

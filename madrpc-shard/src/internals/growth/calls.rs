@@ -1,7 +1,8 @@
 //! What finds calls and sessions, without any session.
 
 use super::{FOR_LONG, Failure, Silent};
-use crate::client::pool::{Command, Pool, ReplySender};
+use crate::client::ReplyTo;
+use crate::client::pool::{Command, Pool};
 use crate::net::endpoint::SessionKey;
 use crate::net::endpoint::peers::PeerIndex;
 use crate::net::incoming::CallsOfCallers;
@@ -154,7 +155,8 @@ impl Abandoned {
     /// One more call.
     pub fn call(&mut self) {
         // Who waits is told nothing in here.
-        let (reply, _): (ReplySender, _) = oneshot::channel();
+        let (reply, _) = oneshot::channel();
+        let reply = ReplyTo::One(reply);
         let call = Command::Call {
             number: self.calls,
             function: "echo".into(),

@@ -1,0 +1,105 @@
+"""A cluster of one's own, for notebooks and tests."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import Any
+
+from ._client import Client, connect
+
+_START_SECONDS = 60
+#: What is of use at a terminal only.
+_HINT = re.compile(r"madrpc: (try|and): ")
+_READY = re.compile(r"ready: orchestrator (\S+?);")
+
+
+def command() -> str:
+    """The command `madrpc`: what ``MADRPC_COMMAND`` names, that of this package, or the one in ``PATH``."""
+    named = os.environ.get("MADRPC_COMMAND")
+    ours = pathlib.Path(__file__).with_name("bin") / "madrpc"
+    found = named or (str(ours) if os.access(ours, os.X_OK) else shutil.which("madrpc"))
+    if found is None:
+        raise FileNotFoundError(
+            "there is no command madrpc: install it (make build), and name it in MADRPC_COMMAND or have it in PATH"
+        )
+    return found
+
+
+class Cluster:
+    """An orchestrator and its nodes on this machine, which run a script, until it is closed.
+
+    ``with madrpc.Cluster("script.js") as cluster: cluster.connect().call(…)``. It is `madrpc dev`, a process of its own: what it
+    logs is written to stderr, and a script that is saved is loaded anew. `log=False` keeps the log to itself.
+    """
+
+    def __init__(self, script: str | os.PathLike[str], nodes: int = 1, *, log: bool = True) -> None:
+        self._process = subprocess.Popen(
+            [command(), "dev", os.fspath(script), "--nodes", str(nodes)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            # Ctrl-C is for the program, which closes it.
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+        self._owner = os.getpid()
+        self._log = log
+        self._last: deque[str] = deque(maxlen=20)
+        self._is_ready = threading.Event()
+        self.address = ""
+        """Where it can be called."""
+        self._reader = threading.Thread(target=self._read, name="madrpc-cluster", daemon=True)
+        self._reader.start()
+        self._is_ready.wait(_START_SECONDS)
+        if not self.address:
+            self.close()
+            raise RuntimeError("the cluster did not start:\n" + "".join(self._last).rstrip())
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._last.append(line)
+            ready = _READY.search(line)
+            if ready is not None and not self.address:
+                self.address = ready[1]
+                self._is_ready.set()
+            elif self._log and self.address and not _HINT.match(line):
+                sys.stderr.write(line)
+        self._is_ready.set()
+
+    def connect(self, **options: Any) -> Client:
+        """A client of it; options as those of `madrpc.connect`."""
+        return connect(self.address, **options)
+
+    def close(self) -> None:
+        """Ends it: calls under way have half a second."""
+        atexit.unregister(self.close)
+        self._log = False
+        if self._process.poll() is None and self._owner == os.getpid():
+            self._process.terminate()
+            try:
+                self._process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._owner == os.getpid():
+            self._reader.join()
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<madrpc.Cluster at {self.address}>"

@@ -1,0 +1,106 @@
+"""How calls are made, besides their functions and arguments."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import _native
+
+#: Seconds until the deadline of calls that name none.
+DEFAULT_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Whom a client calls, and as whom."""
+
+    address: str
+    tls_dir: str | os.PathLike[str] | None
+    tls_ca: str | os.PathLike[str] | None
+    tls_cert: str | os.PathLike[str] | None
+    tls_key: str | os.PathLike[str] | None
+    connections: int | None
+
+    def open(self) -> _native.Client:
+        return _native.Client(
+            self.address, self.tls_dir, self.tls_ca, self.tls_cert, self.tls_key, self.connections
+        )
+
+
+class Sessions:
+    """The sessions of a client and all that were made of it. A fork opens its own, at its first call."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        #: The calls of an event loop.
+        self.pump: Any = None
+        self._open(target.open())
+
+    def _open(self, native: _native.Client) -> None:
+        self._native: _native.Client | None = native
+        self._process = os.getpid()
+        _OPEN.add(self)
+
+    def get(self) -> _native.Client:
+        if self._native is None:
+            raise RuntimeError("the client is closed")
+        if self._process != os.getpid():
+            self._open(self._target.open())
+        return self._native
+
+    def close(self) -> None:
+        native, self._native = self._native, None
+        if native is not None and self._process == os.getpid():
+            native.close()
+
+    @property
+    def address(self) -> str:
+        return self._target.address
+
+
+_OPEN: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+@atexit.register
+def _say_goodbye() -> None:
+    for sessions in list(_OPEN):
+        sessions.close()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `with_options` sets."""
+
+    timeout: float = DEFAULT_TIMEOUT
+    key: bytes | None = None
+
+    def changed(self, changes: dict[str, Any]) -> Options:
+        if "timeout" in changes:
+            changes["timeout"] = seconds(changes["timeout"])
+        if isinstance(changes.get("key"), str):
+            changes["key"] = changes["key"].encode()
+        return replace(self, **changes)
+
+    @property
+    def native(self) -> tuple[float, bytes | None]:
+        return self.timeout, self.key
+
+
+def seconds(timeout: float | None) -> float:
+    if timeout is None:
+        return DEFAULT_TIMEOUT
+    if not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout: a number of seconds is wanted, not {type(timeout).__name__}")
+    if not timeout > 0:
+        raise ValueError(f"timeout: {timeout} is no time to wait; give seconds, as in timeout=2.5")
+    return float(timeout)
+
+
+def bound(concurrency: int) -> int:
+    if concurrency < 1:
+        raise ValueError(f"concurrency: {concurrency}; at least 1 call has to be under way")
+    return concurrency

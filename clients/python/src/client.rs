@@ -1,0 +1,190 @@
+//! A client, and the calls that are waited for one by one.
+
+use crate::calls::Calls;
+use crate::decode;
+use crate::encode::arguments;
+use crate::errors::{self, to_py};
+use crate::map::Map;
+use crate::wait::wait;
+use madrpc_core::identity::{Identity, Role};
+use madrpc_core::numbers::seconds;
+use madrpc_shard::client::{ClientConfig, ClientError, Reply};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+
+/// How a call is made, besides its function and its argument.
+#[derive(Clone, FromPyObject)]
+pub(crate) struct Options(f64, Option<Vec<u8>>);
+
+impl Options {
+    pub(crate) fn prepare<'a>(
+        &'a self,
+        client: &'a madrpc_shard::client::Client,
+        function: &'a str,
+    ) -> madrpc_shard::client::Call<'a> {
+        let call = client.prepare(function).timeout(seconds(self.0));
+        match &self.1 {
+            Some(key) => call.key(key),
+            None => call,
+        }
+    }
+}
+
+/// Calls that only their process has: dropped in a fork, they are none of its business.
+pub(crate) struct OfProcess<T> {
+    pub(crate) process: u32,
+    inner: ManuallyDrop<T>,
+}
+
+impl<T> OfProcess<T> {
+    pub(crate) fn new(inner: T) -> Self {
+        let process = std::process::id();
+        let inner = ManuallyDrop::new(inner);
+        Self { process, inner }
+    }
+
+    pub(crate) fn get(&self) -> PyResult<&T> {
+        crate::wait::same_process(self.process)?;
+        Ok(&self.inner)
+    }
+
+    pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
+        crate::wait::same_process(self.process)?;
+        Ok(&mut self.inner)
+    }
+}
+
+impl<T> Drop for OfProcess<T> {
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            // SAFETY: it is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
+}
+
+#[pyclass(frozen, module = "madrpc._native")]
+pub(crate) struct Client(OfProcess<madrpc_shard::client::Client>);
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (address, tls_dir, tls_ca, tls_cert, tls_key, connections))]
+    fn new(
+        py: Python<'_>,
+        address: &str,
+        tls_dir: Option<PathBuf>,
+        tls_ca: Option<PathBuf>,
+        tls_cert: Option<PathBuf>,
+        tls_key: Option<PathBuf>,
+        connections: Option<usize>,
+    ) -> PyResult<Self> {
+        let files = (
+            tls_dir.as_deref(),
+            tls_ca.as_deref(),
+            tls_cert.as_deref(),
+            tls_key.as_deref(),
+        );
+        let identity = identity(files)?;
+        let config = ClientConfig {
+            connections,
+            ..ClientConfig::with_identity(address, identity)
+        };
+        // Names are resolved.
+        let client = py.detach(|| madrpc_shard::client::Client::new(&config));
+        Ok(Self(OfProcess::new(client.map_err(refused)?)))
+    }
+
+    /// Calls a function and waits for its result, or for it and its bill.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        function: &str,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+        options: Options,
+        with_bill: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let client = self.0.get()?;
+        let body = arguments(args, kwargs)?;
+        let mut calls = client.calls();
+        let begun = calls.begin(0, &options.prepare(client, function), body);
+        begun.map_err(|error| to_py(py, &error))?;
+        // Dropped for a signal, they are cancelled.
+        let ended = wait(py, &mut calls, None, false)?.pop();
+        let ended = ended.ok_or_else(|| PyRuntimeError::new_err("the call is gone"))?;
+        let Reply { result, bill } = ended.result.map_err(|error| to_py(py, &error))?;
+        let value = decode::value(py, &result)?;
+        match with_bill {
+            false => Ok(value),
+            true => Ok((value, errors::bill(py, &bill)?)
+                .into_pyobject(py)?
+                .into_any()),
+        }
+    }
+
+    /// A place for many calls.
+    fn calls(&self) -> PyResult<Calls> {
+        Ok(Calls::new(self.0.get()?.clone()))
+    }
+
+    /// A call for each item of an iterator; of none, where items are pushed.
+    fn map(
+        &self,
+        function: String,
+        input: Option<Py<PyAny>>,
+        options: Options,
+        concurrency: usize,
+        ordered: bool,
+        return_exceptions: bool,
+    ) -> PyResult<Map> {
+        let client = self.0.get()?.clone();
+        let bound = (concurrency, ordered);
+        Ok(Map::new(
+            client,
+            function,
+            input,
+            options,
+            bound,
+            return_exceptions,
+        ))
+    }
+
+    /// Says goodbye to the servers.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let client = self.0.get()?.clone();
+        py.detach(|| client.close_blocking());
+        Ok(())
+    }
+}
+
+type Files<'a> = (
+    Option<&'a Path>,
+    Option<&'a Path>,
+    Option<&'a Path>,
+    Option<&'a Path>,
+);
+
+fn identity(files: Files<'_>) -> PyResult<Identity> {
+    let identity = match files {
+        (None, None, None, None) => Identity::of_this_user(Role::Client),
+        (Some(dir), None, None, None) => Identity::from_dir(dir),
+        (None, Some(ca), Some(cert), Some(key)) => Identity::from_files(ca, cert, key),
+        _ => {
+            let why = "give tls_dir, or tls_ca, tls_cert and tls_key together, or none of them";
+            return Err(PyValueError::new_err(why));
+        }
+    };
+    identity.map_err(|error| PyOSError::new_err(error.to_string()))
+}
+
+fn refused(error: ClientError) -> PyErr {
+    let why = error.to_string();
+    match error {
+        ClientError::Address(_) => PyValueError::new_err(why),
+        _ => PyOSError::new_err(why),
+    }
+}

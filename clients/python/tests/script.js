@@ -1,0 +1,16 @@
+const sleep = (ms) => new Promise((then) => setTimeout(then, ms));
+madrpc.register("echo", (value) => value);
+madrpc.register("kind", (value) => value === null ? "null" : Object.prototype.toString.call(value).slice(8, -1));
+madrpc.register("add", ({ a, b }) => a + b);
+madrpc.register("sleep", async (ms) => { await sleep(ms); return ms; });
+madrpc.register("forever", () => { for (;;); }, { cpuMs: 50 });
+madrpc.register("fill", () => { const all = []; for (;;) all.push(new Array(1000).fill(1)); }, { memoryMb: 8 });
+madrpc.register("recurse", function recurse() { return recurse() + 1; });
+madrpc.register("big", () => "x".repeat(2000), { bodyKb: 1 });
+madrpc.register("dates", () => [new Date(0), new Date(NaN)]);
+madrpc.register("far", () => new Date(8.64e15));
+madrpc.register("arrays", () => [new Uint8ClampedArray([1, 2]), new Float16Array([0.5]), new BigUint64Array([2n ** 63n])]);
+madrpc.register("fail", ({ code }) => { throw Object.assign(new RangeError("out of range"), { code }); });
+madrpc.register("odd", (n) => { if (n % 2 === 0) throw new Error(`${n} is even`); return n; });
+madrpc.register("random", (ms) => sleep(Math.random() * ms).then(() => ms));
+madrpc.register("one", async (ms) => { await sleep(ms); return ms; }, { maxConcurrent: 1, queue: 1 });
