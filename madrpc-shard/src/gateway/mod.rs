@@ -10,7 +10,7 @@
 //!           ▼
 //!         requests      who it is (access, tokens), the body, within bounds of time and memory
 //!           ▼
-//!         routes        health · metrics · call · rpc · openapi
+//!         routes        health · metrics · call · rpc · openapi · page · status
 //! ```
 //!
 //! HTTP/1.1 only: every client speaks it, and one connection has one request at a time, which is what bounds it.
@@ -21,13 +21,16 @@ mod bulk;
 mod call;
 mod connections;
 mod failure;
+mod functions;
 mod health;
 mod metrics;
 mod openapi;
+mod page;
 mod patient;
 mod requests;
 mod routes;
 mod rpc;
+mod status;
 mod tls;
 mod tokens;
 

@@ -60,11 +60,7 @@ async fn admit(
     mut app: Router,
     served: &Served,
 ) -> Response<Body> {
-    let need = match parts.uri.path() {
-        "/healthz" | "/readyz" => Need::Nothing,
-        "/metrics" => Need::Operator,
-        _ => Need::Caller,
-    };
+    let need = need(&parts.method, parts.uri.path());
     let admitted = served
         .access
         .borrow()
@@ -92,6 +88,19 @@ async fn admit(
         response.headers_mut().insert(header::CONNECTION, close);
     }
     response
+}
+
+/// What somebody has to be who asks for this.
+fn need(method: &Method, path: &str) -> Need {
+    let is_get = matches!(*method, Method::GET | Method::HEAD);
+    match path {
+        "/healthz" | "/readyz" => Need::Nothing,
+        // A browser asks for the page before it has a token, and its files say nothing of this server.
+        "/" if is_get => Need::Nothing,
+        _ if is_get && path.starts_with("/page/") => Need::Nothing,
+        "/metrics" | "/status.json" => Need::Operator,
+        _ => Need::Caller,
+    }
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {

@@ -4,7 +4,7 @@ use super::access::Access;
 use super::failure::failure;
 use super::metrics::Requests;
 use super::requests::BODIES_MAX_BYTES;
-use super::{Stage, call, health, metrics, openapi, rpc};
+use super::{Stage, call, health, metrics, openapi, page, rpc, status};
 use crate::server::Observer;
 use axum::Router;
 use axum::body::Body;
@@ -49,7 +49,9 @@ pub(super) fn router(served: Served) -> Router {
         .route("/metrics", get(metrics::answer))
         .route("/openapi.json", get(openapi::answer))
         .route("/call/{*function}", post(call::answer))
-        .route("/", post(rpc::answer))
+        .route("/", get(page::page).post(rpc::answer))
+        .route("/page/{file}", get(page::file))
+        .route("/status.json", get(status::answer))
         .fallback(nothing_there)
         // Bodies are read, and bounded, before.
         .layer(DefaultBodyLimit::disable())
@@ -58,8 +60,8 @@ pub(super) fn router(served: Served) -> Router {
 
 async fn nothing_there(uri: Uri) -> Response<Body> {
     let error = format!(
-        "there is nothing at {}; there are POST /call/FUNCTION, POST / (JSON-RPC 2.0), and GET /openapi.json, /metrics, /healthz \
-         and /readyz",
+        "there is nothing at {}; there are POST /call/FUNCTION, POST / (JSON-RPC 2.0), and GET / (a page), /status.json, /openapi.json, \
+         /metrics, /healthz and /readyz",
         uri.path()
     );
     failure(&CallError::not_run(ErrorKind::NoSuchFunction, error))

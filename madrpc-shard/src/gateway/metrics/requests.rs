@@ -7,13 +7,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// Where requests can go; all other paths count as one.
-const ROUTES: [&str; 6] = [
+const ROUTES: [&str; 8] = [
     "/",
     "/call/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/openapi.json",
+    "/status.json",
+    "/page/",
 ];
 
 /// Requests that were answered, and connections that are open.
@@ -27,7 +29,7 @@ impl Requests {
     /// A request for this path was answered with this status.
     pub(in crate::gateway) fn answered(&self, path: &str, status: u16) {
         let route = ROUTES.iter().find(|route| match **route {
-            "/call/" => path.starts_with("/call/"),
+            "/call/" | "/page/" => path.starts_with(**route),
             route => path == route,
         });
         let route = route.copied().unwrap_or("(other)");

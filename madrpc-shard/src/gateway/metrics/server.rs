@@ -1,8 +1,9 @@
 //! The metrics of a server's snapshot.
 
 use super::families::{Durations, Families, Labels, Number};
+use crate::gateway::functions::by_function;
 use madrpc_core::call::ErrorKind;
-use madrpc_core::stats::{Row, Snapshot};
+use madrpc_core::stats::Snapshot;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use std::collections::BTreeMap;
@@ -36,37 +37,6 @@ const REASONS: [ErrorKind; 4] = [
 /// What the shards of a server have counted.
 #[derive(Debug)]
 pub(super) struct Server(pub(super) Arc<Snapshot>);
-
-/// The calls of a function, at all nodes.
-#[derive(Default)]
-struct Calls<'a> {
-    calls: u64,
-    latencies: BTreeMap<u64, u64>,
-    latency_sum_us: u64,
-    cpu_us: u64,
-    errors: BTreeMap<&'a str, u64>,
-}
-
-impl<'a> Calls<'a> {
-    fn add(&mut self, row: &'a Row) {
-        self.calls = self.calls.saturating_add(row.calls);
-        self.latency_sum_us = self.latency_sum_us.saturating_add(row.latency_sum_us);
-        self.cpu_us = self.cpu_us.saturating_add(row.cpu_us);
-        for (us, count) in &row.latency_us {
-            let sum = self.latencies.entry(*us).or_default();
-            *sum = sum.saturating_add(*count);
-        }
-        for (kind, count) in &row.errors {
-            let sum = self.errors.entry(kind).or_default();
-            *sum = sum.saturating_add(*count);
-        }
-    }
-
-    fn results(&self) -> u64 {
-        let errors = self.errors.values().copied().fold(0, u64::saturating_add);
-        self.calls.saturating_sub(errors)
-    }
-}
 
 impl Collector for Server {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -150,10 +120,7 @@ fn whole(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
 }
 
 fn calls(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
-    let mut functions: BTreeMap<&str, Calls<'_>> = BTreeMap::new();
-    for row in &snapshot.rows {
-        functions.entry(&row.function).or_default().add(row);
-    }
+    let functions = by_function(&snapshot.rows);
     let mut lines: Vec<([(&str, &str); 3], u64)> = Vec::new();
     for (name, calls) in &functions {
         let label = |outcome, kind| {
@@ -400,7 +367,7 @@ fn numbers<'a, const N: usize>(
 mod tests {
     use super::super::{Requests, write};
     use super::*;
-    use madrpc_core::stats::Upstream;
+    use madrpc_core::stats::{Row, Upstream};
 
     fn row(node: &str, function: &str) -> Row {
         Row {

@@ -1,0 +1,317 @@
+"use strict";
+// Names, reasons and errors are those of scripts and callers: they become text nodes, and nothing else.
+
+const PERIOD_MS = 1000;
+const PATIENCE_MS = 10000;
+const POINTS = 60;
+const RESULT_MAX = 200000;
+const byId = (id) => document.getElementById(id);
+const latencies = new Map(); // function -> p99 of the last polls, NaN where it had no calls
+const lastErrors = new Map(); // function and kind -> when it was last seen to grow
+let before = null;
+let timer = 0;
+let polling = false;
+
+function token() { return sessionStorage.getItem("token") || ""; }
+
+function headers() { return token() ? { Authorization: `Bearer ${token()}` } : {}; }
+
+function element(tag, text, kind) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function count(number) {
+  if (number >= 1e9) return `${(number / 1e9).toFixed(1)}G`;
+  if (number >= 1e6) return `${(number / 1e6).toFixed(1)}M`;
+  if (number >= 1e4) return `${(number / 1e3).toFixed(1)}k`;
+  return Number.isInteger(number) ? String(number) : number.toFixed(number < 10 ? 1 : 0);
+}
+
+function bytes(number) {
+  for (const unit of ["B", "KiB", "MiB"]) {
+    if (number < 1024) return `${number.toFixed(unit === "B" ? 0 : 1)} ${unit}`;
+    number /= 1024;
+  }
+  return `${number.toFixed(1)} GiB`;
+}
+
+function time(us) {
+  if (!Number.isFinite(us)) return "–";
+  if (us < 1000) return `${us} µs`;
+  if (us < 1e6) return `${(us / 1000).toFixed(1)} ms`;
+  return `${(us / 1e6).toFixed(1)} s`;
+}
+
+function span(ms) {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86400)} d`;
+}
+
+function sum(numbers) { return numbers.reduce((all, one) => all + one, 0); }
+
+// Buckets that came between two documents, and a quantile of them.
+function between(now, earlier) {
+  const known = new Map(earlier);
+  return now.map(([us, calls]) => [us, calls - (known.get(us) || 0)]).filter(([, calls]) => calls > 0);
+}
+
+function quantile(buckets, share) {
+  let left = sum(buckets.map(([, calls]) => calls)) * share;
+  for (const [us, calls] of buckets) {
+    left -= calls;
+    if (left <= 0) return us;
+  }
+  return NaN;
+}
+
+function sparkline(points) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", `0 0 ${POINTS - 1} 20`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const most = Math.max(1, ...points.filter(Number.isFinite));
+  const first = POINTS - points.length;
+  let run = [];
+  const draw = () => {
+    if (run.length === 1) run.push(run[0].map((at, axis) => (axis === 0 ? at + 0.7 : at)));
+    if (run.length === 0) return;
+    const line = document.createElementNS(space, "polyline");
+    line.setAttribute("points", run.map((point) => point.join(",")).join(" "));
+    svg.append(line);
+    run = [];
+  };
+  points.forEach((us, place) => {
+    if (Number.isFinite(us)) run.push([first + place, 19 - (18 * us) / most]);
+    else draw();
+  });
+  draw();
+  return svg;
+}
+
+function row(cells) {
+  const made = element("tr");
+  made.append(...cells);
+  return made;
+}
+
+function empty(columns, text) {
+  const cell = element("td", text, "dim");
+  cell.colSpan = columns;
+  return row([cell]);
+}
+
+function rates(now, earlier) {
+  const seconds = earlier ? Math.max(0.001, (now.uptime_ms - earlier.uptime_ms) / 1000) : 0;
+  const known = new Map(earlier ? earlier.functions.map((one) => [one.name, one]) : []);
+  return now.functions.map((one) => {
+    const old = known.get(one.name) || { calls: 0, errors: {}, latency_us: [] };
+    const errors = sum(Object.values(one.errors));
+    const per = (number) => (seconds ? Math.max(0, number) / seconds : 0);
+    const recent = seconds ? between(one.latency_us, old.latency_us) : [];
+    if (seconds) {
+      for (const [kind, number] of Object.entries(one.errors)) {
+        if (number > (old.errors[kind] || 0)) lastErrors.set(JSON.stringify([one.name, kind]), Date.now());
+      }
+    }
+    const points = latencies.get(one.name) || [];
+    if (seconds) points.push(quantile(recent, 0.99));
+    latencies.set(one.name, points.slice(-POINTS));
+    const shown = recent.length ? recent : one.latency_us;
+    return {
+      name: one.name, calls: one.calls, perSecond: per(one.calls - old.calls),
+      errors: per(errors - sum(Object.values(old.errors))),
+      p50: quantile(shown, 0.5), p99: quantile(shown, 0.99), isRecent: recent.length > 0,
+    };
+  });
+}
+
+function showTotals(now, functions) {
+  const all = [
+    ["calls/s", count(sum(functions.map((one) => one.perSecond)))],
+    ["errors/s", count(sum(functions.map((one) => one.errors)))],
+    ["under way", count(now.under_way)],
+    ["sessions", count(now.sessions)],
+    ["memory", `${bytes(now.memory_used_bytes)} of ${bytes(now.memory_max_bytes)}`],
+    ["up for", span(now.uptime_ms)],
+  ];
+  if (now.role === "node") all.splice(3, 0, ["queued", count(now.queued)], ["lanes busy", `${now.lanes_running + now.lanes_waiting} of ${now.lanes_running + now.lanes_waiting + now.lanes_free}`]);
+  byId("totals").replaceChildren(...all.map(([name, text]) => {
+    const cell = element("div");
+    cell.append(element("span", name), element("b", text));
+    return cell;
+  }));
+}
+
+// The share of time that a shard's thread had a core and was not merely looking for work.
+function showCores(now, earlier) {
+  const cores = now.cores || [];
+  const known = new Map(earlier && earlier.cores ? earlier.cores.map((one) => [one.shard, one]) : []);
+  const us = earlier ? (now.uptime_ms - earlier.uptime_ms) * 1000 : 0;
+  const cells = cores.map((core) => {
+    const old = known.get(core.shard);
+    const used = old && us > 0 ? (core.cpu_us - old.cpu_us - (core.spinning_us - old.spinning_us)) / us : NaN;
+    const busy = Math.min(1, Math.max(0, used));
+    const cell = element("div", Number.isFinite(busy) ? `${Math.round(busy * 100)} %` : "–");
+    cell.append(element("small", `${core.shard}`));
+    cell.style.setProperty("--busy", Number.isFinite(busy) ? busy : 0);
+    cell.title = `shard ${core.shard}: ${core.under_way} calls under way`;
+    return cell;
+  });
+  const silent = now.silent_shards ? `; ${now.silent_shards} do not answer` : "";
+  if (!cells.length || silent) cells.push(element("p", `${now.shards} shards${silent}`, silent ? "bad" : "dim"));
+  byId("cores").replaceChildren(...cells);
+}
+
+function showFunctions(functions) {
+  functions.sort((one, other) => other.perSecond - one.perSecond || other.calls - one.calls);
+  const rows = functions.map((one) => {
+    const kind = one.isRecent ? "n" : "n dim";
+    const line = element("td");
+    line.append(sparkline(latencies.get(one.name) || []));
+    return row([
+      element("td", one.name), element("td", count(one.perSecond), "n"), element("td", time(one.p50), kind),
+      element("td", time(one.p99), kind), element("td", count(one.errors), one.errors > 0 ? "n bad" : "n"), line,
+    ]);
+  });
+  byId("functions").replaceChildren(...(rows.length ? rows : [empty(6, "no calls yet")]));
+}
+
+function showErrors(now) {
+  const all = now.functions.flatMap((one) => Object.entries(one.errors).map(([kind, number]) => ({
+    name: one.name, kind, number, last: lastErrors.get(JSON.stringify([one.name, kind])) || 0,
+  })));
+  all.sort((one, other) => other.last - one.last || other.number - one.number);
+  const rows = all.slice(0, 12).map((one) => row([
+    element("td", one.name), element("td", one.kind, "bad"), element("td", count(one.number), "n"),
+    element("td", one.last ? `${span(Date.now() - one.last)} ago` : "before", "n dim"),
+  ]));
+  byId("errors").replaceChildren(...(rows.length ? rows : [empty(4, "none")]));
+}
+
+function showMembers(now) {
+  byId("members-section").hidden = now.role === "node";
+  const rows = now.members.map((one) => row([
+    element("td", one.node), element("td", one.state, one.state === "up" ? "good" : "bad"),
+    element("td", one.reason, "why"), element("td", count(one.under_way), "n"),
+  ]));
+  const all = sum(Object.values(now.members_by_state));
+  if (all > rows.length) rows.push(empty(4, `and ${all - rows.length} more`));
+  byId("members").replaceChildren(...(rows.length ? rows : [empty(4, "none")]));
+}
+
+function show(now) {
+  // A server that has begun anew counts from 0.
+  if (before && (before.name !== now.name || now.uptime_ms <= before.uptime_ms)) {
+    before = null;
+    latencies.clear();
+    lastErrors.clear();
+  }
+  byId("who").textContent = `${now.role} ${now.name} · version ${now.version}`;
+  document.title = `${now.name} · madrpc`;
+  const state = byId("state");
+  state.hidden = false;
+  state.textContent = now.state;
+  state.className = now.state === "serving" ? "good" : "bad";
+  const functions = rates(now, before);
+  for (const name of latencies.keys()) {
+    if (!functions.some((one) => one.name === name)) latencies.delete(name);
+  }
+  showTotals(now, functions);
+  showCores(now, before);
+  showFunctions(functions);
+  showErrors(now);
+  showMembers(now);
+  byId("names").replaceChildren(...functions.filter((one) => !one.name.startsWith("(")).map((one) => {
+    const option = element("option");
+    option.value = one.name;
+    return option;
+  }));
+  before = now;
+}
+
+function notice(text) {
+  const place = byId("notice");
+  if (place.textContent !== text) place.textContent = text;
+  place.hidden = !text;
+}
+
+async function poll() {
+  clearTimeout(timer);
+  if (polling || document.hidden) return;
+  polling = true;
+  let again = true;
+  try {
+    const answer = await fetch("/status.json", { headers: headers(), cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (answer.ok) {
+      show(await answer.json());
+      notice("");
+      byId("token-form").hidden = true;
+    } else if (answer.status === 401) {
+      again = false;
+      notice(token() ? "The token is wrong." : "A token is needed.");
+      byId("token-form").hidden = false;
+    } else {
+      const { error } = await answer.json();
+      again = answer.status !== 403;
+      notice(answer.status === 403 ? `Calls only: ${error.message}` : error.message);
+      byId("token-form").hidden = again;
+    }
+  } catch (error) {
+    notice("The server is away; what is shown is what it said last. Asking again each second.");
+  }
+  polling = false;
+  if (again) timer = setTimeout(poll, PERIOD_MS);
+}
+
+async function call(event) {
+  event.preventDefault();
+  const [send, bill, result] = [byId("send"), byId("bill"), byId("result")];
+  const name = byId("function").value;
+  send.disabled = true;
+  result.hidden = true;
+  bill.textContent = "calling …";
+  const say = (text, kind) => {
+    result.textContent = text.length > RESULT_MAX ? `${text.slice(0, RESULT_MAX)} …` : text;
+    result.className = kind;
+    result.hidden = false;
+  };
+  try {
+    const answer = await fetch(`/call/${encodeURIComponent(name)}`, {
+      method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: byId("argument").value.trim(),
+    });
+    const said = (header) => answer.headers.get(`madrpc-${header}`);
+    bill.textContent = said("node")
+      ? `${said("node")}, shard ${said("shard")}: ${time(Number(said("queue-us")))} queued, ${time(Number(said("cpu-us")))} CPU in ${said("slices")} slices, ${bytes(Number(said("heap-peak-bytes")))} heap`
+      : "";
+    const text = await answer.text();
+    if (answer.ok) {
+      say(text, "");
+    } else {
+      const { error } = JSON.parse(text);
+      const ran = error.may_have_run ? "may have run" : "has not run";
+      say(`${error.kind} (${ran}): ${error.message}${error.stack ? `\n${error.stack}` : ""}`, "bad");
+      if (answer.status === 401) byId("token-form").hidden = false;
+    }
+  } catch (error) {
+    bill.textContent = "";
+    say("There was no answer; the call may have run.", "bad");
+  }
+  send.disabled = false;
+}
+
+byId("call").addEventListener("submit", call);
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", byId("token").value.trim());
+  byId("token").value = "";
+  poll();
+});
+document.addEventListener("visibilitychange", poll);
+poll();
