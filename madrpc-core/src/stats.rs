@@ -7,12 +7,14 @@
 //! Whatever callers do, all of it is bounded: the rows, the memory that each takes, what a shard does at a time for a
 //! snapshot, and the snapshot itself.
 
+mod cores;
 mod counters;
 mod latency;
 mod snapshot;
 mod sum;
 mod upstream;
 
+pub use cores::Core;
 pub use counters::{
     Counter, Counters, GONE_NODES, OTHER_FUNCTIONS, Part, ROWS_MAX, Tally, UNKNOWN,
     UNKNOWN_FUNCTIONS,

@@ -1,7 +1,7 @@
 //! What `madrpc top` shows: all shards' counts together.
 
 use super::counters::Counter;
-use super::{Latency, Upstream};
+use super::{Core, Latency, Upstream};
 #[cfg(doc)]
 use super::{OTHER_FUNCTIONS, ROWS_MAX, UNKNOWN_FUNCTIONS};
 use crate::call::ErrorKind;
@@ -210,6 +210,9 @@ pub struct Snapshot {
     /// How often a node was left out for a while, for its failures or as it was far slower than the others; each shard counts its own.
     #[serde(default)]
     pub ejections: u64,
+    /// Its shards, in their order, without those that did not answer.
+    #[serde(default)]
+    pub cores: Vec<Core>,
     /// An orchestrator's nodes.
     pub upstreams: Vec<Upstream>,
     /// A row for each function and node, by node and function: at most [`ROWS_MAX`] of functions by name, and two more for

@@ -53,6 +53,7 @@ impl Sum {
                 sum.call_retries += head.call_retries;
                 sum.call_hedges += head.call_hedges;
                 sum.ejections += head.ejections;
+                sum.cores.extend(head.cores);
                 // Shards drain together; one that has calls left speaks for all.
                 if sum.state == DRAINED {
                     sum.state = head.state;
@@ -91,6 +92,7 @@ impl Sum {
     #[must_use]
     pub fn finish(self) -> Option<Snapshot> {
         let mut snapshot = self.head?;
+        snapshot.cores.sort_unstable_by_key(|core| core.shard);
         snapshot.queue_wait_us = self.queue_wait.buckets();
         let mut counters: Vec<_> = self.counters.into_iter().collect();
         counters.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
@@ -133,7 +135,7 @@ fn add_counts(to: &mut Vec<(String, u64)>, more: Vec<(String, u64)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Counters, UNKNOWN, Upstream};
+    use super::super::{Core, Counters, UNKNOWN, Upstream};
     use super::*;
     use crate::call::ErrorKind;
 
@@ -157,6 +159,23 @@ mod tests {
             }
             assert_eq!(sum.finish().unwrap().state, "draining");
         }
+    }
+
+    #[test]
+    fn shards_are_told_apart_in_their_order() {
+        let mut sum = Sum::default();
+        let core = |shard| Core {
+            shard,
+            cpu_us: 10 + u64::from(shard),
+            ..Core::default()
+        };
+        for shard in [2, 0, 1] {
+            sum.add(Snapshot {
+                cores: vec![core(shard)],
+                ..head()
+            });
+        }
+        assert_eq!(sum.finish().unwrap().cores, [0, 1, 2].map(core));
     }
 
     fn head() -> Snapshot {

@@ -26,6 +26,9 @@ pub(crate) struct Spin {
     /// Average of the gaps between things to do, none counted as more than a few times the longest look.
     gap: Duration,
     idle_since: Option<Instant>,
+    /// Of the looks without a sleep in between, the last one.
+    last_look: Option<Instant>,
+    spent: Duration,
 }
 
 impl Spin {
@@ -35,12 +38,15 @@ impl Spin {
             longest,
             gap: longest,
             idle_since: None,
+            last_look: None,
+            spent: Duration::ZERO,
         }
     }
 
     /// There was something to do.
     pub(crate) fn on_work(&mut self, now: Instant) {
         if let Some(since) = self.idle_since.take() {
+            self.has_looked(now);
             let gap = now.duration_since(since).min(self.longest * WEIGHT);
             self.gap = (self.gap * (WEIGHT - 1) + gap) / WEIGHT;
         }
@@ -54,7 +60,9 @@ impl Spin {
     /// There was nothing to do: whether to look again at once. Whoever else wants this core has had it before.
     pub(crate) fn looks_again(&mut self, now: Instant) -> bool {
         let looks = self.is_worth_a_look(now);
+        self.has_looked(now);
         if looks {
+            self.last_look = Some(now);
             let before = Instant::now();
             std::thread::yield_now();
             if before.elapsed() >= CONTENDED {
@@ -62,6 +70,18 @@ impl Spin {
             }
         }
         looks
+    }
+
+    /// The last look was over at this time.
+    fn has_looked(&mut self, now: Instant) {
+        if let Some(begun) = self.last_look.take() {
+            self.spent = self.spent.saturating_add(now.duration_since(begun));
+        }
+    }
+
+    /// How long it has looked without finding anything, in all.
+    pub(crate) const fn spent(&self) -> Duration {
+        self.spent
     }
 
     fn is_worth_a_look(&mut self, now: Instant) -> bool {
@@ -111,5 +131,26 @@ mod tests {
         let mut now = Instant::now();
         let mut spin = Spin::new(Duration::ZERO);
         assert_eq!(looks(&mut spin, &mut now, Duration::from_nanos(1), 100), 0);
+    }
+
+    #[test]
+    fn time_is_spent_looking_and_not_asleep() {
+        let mut spin = Spin::new(LONGEST);
+        let mut now = Instant::now();
+        spin.gap = Duration::ZERO;
+        // On a busy machine the first look ends the looking.
+        while spin.looks_again(now) {
+            now += LONGEST / 4;
+        }
+        let spent = spin.spent();
+        assert!(!spent.is_zero() && spent <= LONGEST, "{spent:?}");
+        assert!(!spin.looks_again(now + LONGEST));
+        spin.on_work(now + LONGEST * 3);
+        assert_eq!(spin.spent(), spent);
+        spin.gap = Duration::ZERO;
+        now += LONGEST * 4;
+        assert!(spin.looks_again(now));
+        spin.on_work(now + LONGEST / 2);
+        assert_eq!(spin.spent(), spent + LONGEST / 2);
     }
 }

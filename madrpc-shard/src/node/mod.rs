@@ -413,6 +413,10 @@ impl Service for Node {
         let (in_use, free) = self.lanes.counts();
         snapshot.script = self.lanes.script().digest();
         snapshot.queued = queued;
+        for core in &mut snapshot.cores {
+            core.queued = queued;
+            core.calls_us = self.turns.held.as_micros() as u64;
+        }
         snapshot.lanes_running = running;
         snapshot.lanes_waiting = (in_use as u64).saturating_sub(running);
         snapshot.lanes_free = free as u64;

@@ -224,6 +224,7 @@ impl Node {
             asked.answers.set(0);
         }
         let time = now.duration_since(begun);
+        self.turns.held += time;
         if running.key.is_some() || !matches!(progress, Progress::Done(_)) {
             self.rate.note(time);
         }

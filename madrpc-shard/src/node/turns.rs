@@ -31,6 +31,8 @@ pub(super) enum Slice {
 pub(super) struct Turns {
     pub(super) slice: Duration,
     pub(super) slices_given: u64,
+    /// How long calls have had the core, all together.
+    pub(super) held: Duration,
     last_call: Instant,
     /// Calls that have come since the last slice of a running one.
     pub(super) new_calls: u32,
@@ -53,6 +55,7 @@ impl Turns {
         Self {
             slice,
             slices_given: 0,
+            held: Duration::ZERO,
             last_call: now,
             new_calls: 0,
             next_slice: now,

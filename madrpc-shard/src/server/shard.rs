@@ -32,13 +32,14 @@ use madrpc_core::limits::{
 };
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
-use madrpc_core::stats::Snapshot;
+use madrpc_core::stats::{Core, Snapshot};
+use nix::time::{ClockId, clock_gettime};
 use std::iter::once;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
@@ -406,6 +407,7 @@ impl<S: Service> Shard<S> {
             steering: self.seat.steering.name().to_owned(),
             state: self.state().to_owned(),
             under_way: self.calls.count() as u64,
+            cores: vec![self.core()],
             ..Snapshot::default()
         };
         if let Some(upstreams) = &self.upstreams {
@@ -415,6 +417,20 @@ impl<S: Service> Shard<S> {
         self.service.describe(&mut snapshot);
         self.callers.count(&mut snapshot);
         snapshot
+    }
+
+    /// What its core was busy with; the service adds what it knows of it.
+    fn core(&self) -> Core {
+        // It is asked on its own thread. A system without this clock is one without these times.
+        let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        Core {
+            shard: self.seat.shard,
+            cpu_us: cpu.map_or(0, |time| Duration::from(time).as_micros() as u64),
+            spinning_us: self.spin.spent().as_micros() as u64,
+            sessions: self.callers.session_count() as u64,
+            under_way: self.calls.count() as u64,
+            ..Core::default()
+        }
     }
 
     /// Sleeps until a datagram, a message or a timer.

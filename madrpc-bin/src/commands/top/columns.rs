@@ -1,12 +1,12 @@
 //! The columns of the live table: which of them fit, how wide they are, and what stands in them.
 
 use super::model::Line;
+use super::sheet::{cells, padded};
 use super::text;
 use crate::output::figures::latency;
 use crate::output::printable;
-use ratatui::style::Stylize;
-use ratatui::text::{Line as TextLine, Span};
-use ratatui::widgets::Cell;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Span;
 
 /// Between two columns.
 pub(super) const GAP: u16 = 2;
@@ -22,6 +22,7 @@ pub(super) enum Column {
     CallsRate,
     Errors,
     ErrorsRate,
+    Cpu,
     P50,
     P90,
     P99,
@@ -29,13 +30,14 @@ pub(super) enum Column {
 }
 
 impl Column {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Node,
         Self::Function,
         Self::Calls,
         Self::CallsRate,
         Self::Errors,
         Self::ErrorsRate,
+        Self::Cpu,
         Self::P50,
         Self::P90,
         Self::P99,
@@ -43,12 +45,13 @@ impl Column {
     ];
 
     /// What a narrow terminal does without, the first one first.
-    const DISPENSABLE: [Self; 8] = [
+    const DISPENSABLE: [Self; 9] = [
         Self::Max,
         Self::P90,
         Self::Errors,
         Self::Calls,
         Self::P50,
+        Self::Cpu,
         Self::ErrorsRate,
         Self::P99,
         Self::Node,
@@ -62,6 +65,7 @@ impl Column {
             Self::CallsRate => "CALLS/S",
             Self::Errors => "ERRORS",
             Self::ErrorsRate => "ERRORS/S",
+            Self::Cpu => "CPU",
             Self::P50 => "P50",
             Self::P90 => "P90",
             Self::P99 => "P99",
@@ -78,15 +82,20 @@ impl Column {
         match self {
             Self::Node | Self::Function => 8,
             Self::Calls => 11,
-            Self::CallsRate | Self::Errors | Self::ErrorsRate => 8,
-            Self::P50 | Self::P90 | Self::P99 | Self::Max => 7,
+            Self::CallsRate | Self::Errors => 8,
+            Self::ErrorsRate => 9,
+            Self::Cpu | Self::P50 | Self::P90 | Self::P99 | Self::Max => 7,
         }
     }
 
     /// Cells for the longest of its texts; for names, up to [`NAME_WIDTH`].
-    pub(super) fn width(self, lines: &[Line], all: &Line) -> u16 {
-        let texts = lines.iter().chain([all]).map(|line| self.text(line));
-        let longest = texts.map(|text| Span::raw(text).width()).max();
+    pub(super) fn width(self, lines: &[&Line], all: &Line) -> u16 {
+        let texts = lines
+            .iter()
+            .copied()
+            .chain([all])
+            .map(|line| self.text(line));
+        let longest = texts.map(|text| cells(&text)).max();
         let longest = longest
             .and_then(|width| u16::try_from(width).ok())
             .unwrap_or(0);
@@ -108,6 +117,11 @@ impl Column {
             Self::CallsRate => rate(line.rates.map(|rates| rates.calls)),
             Self::Errors => line.errors.to_string(),
             Self::ErrorsRate => rate(line.rates.map(|rates| rates.errors)),
+            // Of a core. Who runs nothing does not know.
+            Self::Cpu if line.cpu_us == 0 => "-".to_owned(),
+            Self::Cpu => line
+                .rates
+                .map_or_else(|| "-".to_owned(), |rates| text::share(rates.cores)),
             Self::P50 => latency(line.latency.map(|latency| latency.p50_us)),
             Self::P90 => latency(line.latency.map(|latency| latency.p90_us)),
             Self::P99 => latency(line.latency.map(|latency| latency.p99_us)),
@@ -115,17 +129,16 @@ impl Column {
         }
     }
 
-    pub(super) fn cell(self, line: &Line, width: u16) -> Cell<'static> {
-        let text = self.text(line);
-        if self.is_name() {
-            return Cell::new(shortened(text, width));
-        }
-        let cell = Cell::new(TextLine::from(text).right_aligned());
-        match self {
-            Self::Errors if line.errors > 0 => cell.yellow(),
-            Self::ErrorsRate if line.rates.is_some_and(|rates| rates.errors > 0.0) => cell.red(),
-            _ => cell,
-        }
+    pub(super) fn cell(self, line: &Line, width: u16) -> Span<'static> {
+        let text = padded(&self.text(line), width.into(), !self.is_name());
+        let style = match self {
+            Self::Errors if line.errors > 0 => Style::new().fg(Color::Yellow),
+            Self::ErrorsRate if line.rates.is_some_and(|rates| rates.errors > 0.0) => {
+                Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)
+            }
+            _ => Style::new(),
+        };
+        Span::styled(text, style)
     }
 }
 
@@ -159,25 +172,12 @@ pub(super) fn that_fit(width: u16, need: impl Fn(Column) -> u16) -> Vec<(Column,
     columns
 }
 
-/// A name's end, where it is too long: nodes differ in their ports, functions in their last part.
-fn shortened(name: String, width: u16) -> String {
-    let fits = |text: &str| Span::raw(text).width() <= usize::from(width);
-    if fits(&name) {
-        return name;
-    }
-    let ends = name
-        .char_indices()
-        .skip(1)
-        .map(|(at, _)| format!("…{}", &name[at..]));
-    ends.into_iter().find(|end| fits(end)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn names_drive_out_columns_and_are_shortened_at_their_start() {
+    fn names_drive_out_columns() {
         let widths = |width, name| {
             let need = |column: Column| {
                 if column.is_name() {
@@ -191,14 +191,10 @@ mod tests {
                 .map(|(column, width)| (column.title(), width))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(widths(113, 16).len(), 10);
-        assert_eq!(widths(112, 16).len(), 9);
+        assert_eq!(widths(123, 16).len(), 11);
+        assert_eq!(widths(122, 16).len(), 10);
         let three = [("NODE", 16), ("FUNCTION", 17), ("CALLS/S", 8)];
         assert_eq!(widths(45, 16), three);
         assert_eq!(widths(20, 16), [("FUNCTION", 10), ("CALLS/S", 8)]);
-        assert_eq!(shortened("127.0.0.1:9001".into(), 14), "127.0.0.1:9001");
-        assert_eq!(shortened("127.0.0.1:9001".into(), 7), "…1:9001");
-        assert_eq!(shortened("🦀🦀🦀".into(), 4), "…🦀");
-        assert_eq!(shortened("abc".into(), 0), "");
     }
 }

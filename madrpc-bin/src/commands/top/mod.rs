@@ -1,15 +1,20 @@
 //! `madrpc top`: calls, errors and latency as they happen.
 //!
 //! ```text
-//! server ─ snapshots ─▶ model ─ lines ─▶ view (terminal) or report (text, JSON)
+//! server ─ snapshots ─▶ model ─▶ panes ─ sheets ─▶ view (terminal)
+//!                         └────▶ report (text, JSON)           ◀─ screen ─ keys
 //! ```
 //!
 //! Here is the loop: one thread asks the server, one reads keys, one waits for signals, and this one draws what they
 //! send it.
 
 mod columns;
+mod failures;
 mod model;
+mod panes;
 mod report;
+mod screen;
+mod sheet;
 mod text;
 mod view;
 
@@ -17,7 +22,7 @@ use crate::args::TopArgs;
 use crate::exit::{Failure, Reason};
 use crate::signals::Events;
 use crate::{identity, output};
-use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{self, Event, KeyEvent, KeyEventKind};
 use madrpc_core::call::CallError;
 use madrpc_core::identity::Role;
 use madrpc_core::numbers::later;
@@ -26,10 +31,10 @@ use madrpc_core::stats::Snapshot;
 use madrpc_shard::client::{Client, ClientConfig};
 use model::Model;
 use ratatui::DefaultTerminal;
+use screen::Screen;
 use std::io::{self, IsTerminal};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
-use view::Screen;
 
 /// How long a server may take to say what it has counted.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,7 +88,7 @@ fn live(
     let mut screen = Screen::new(&args.address, args.interval);
     loop {
         terminal
-            .draw(|frame| screen.draw(frame, &model, Instant::now()))
+            .draw(|frame| view::draw(&mut screen, frame, &model, Instant::now()))
             .map_err(failed)?;
         let Ok(first) = messages.recv() else {
             return Ok(());
@@ -93,20 +98,12 @@ fn live(
             match message {
                 Message::Sample(Ok(snapshot)) => model.succeeded(*snapshot),
                 Message::Sample(Err(error)) => model.failed(&error, Instant::now()),
-                Message::Key(key) if leaves(&key) => return Ok(()),
-                Message::Key(key) => screen.on_key(key.code),
+                Message::Key(key) if screen.on_key(&key, &model) => return Ok(()),
+                Message::Key(_) => {}
                 Message::Resized => {}
                 Message::Leave => return Ok(()),
             }
         }
-    }
-}
-
-fn leaves(key: &KeyEvent) -> bool {
-    match key.code {
-        KeyCode::Char('q') | KeyCode::Esc => true,
-        KeyCode::Char('c') => key.modifiers.contains(KeyModifiers::CONTROL),
-        _ => false,
     }
 }
 

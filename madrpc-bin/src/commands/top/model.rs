@@ -1,17 +1,25 @@
 //! What the table shows: lines made of snapshots. No clock, no terminal, no network.
 
+use super::failures::Failures;
 use madrpc_core::call::CallError;
-use madrpc_core::stats::{Latency, Row, Snapshot};
+use madrpc_core::stats::{Core, Latency, Row, Snapshot};
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 /// Rates and percentiles are over this time at least: over a single interval they would jump.
 pub(super) const WINDOW_MS: u64 = 1000;
 
+/// Looks whose rate of calls is kept: more than a terminal is wide.
+const HISTORY_MAX: usize = 600;
+
 /// The recent snapshots, and how the server is to be reached.
+#[derive(Clone)]
 pub(super) struct Model {
     /// The oldest first: at least [`WINDOW_MS`] old where the server has been watched for so long.
     snapshots: VecDeque<Snapshot>,
+    /// Calls a second between two looks, the latest last.
+    history: VecDeque<u64>,
+    failures: Failures,
     outage: Option<Outage>,
 }
 
@@ -33,6 +41,8 @@ pub(super) struct Line {
     pub(super) errors: u64,
     /// Over the window; none before there are two snapshots.
     pub(super) rates: Option<Rates>,
+    /// Time on the core since the server's start, in microseconds; 0 where it is not known.
+    pub(super) cpu_us: u64,
     /// None where no call ended.
     pub(super) latency: Option<Percentiles>,
 }
@@ -42,6 +52,8 @@ pub(super) struct Line {
 pub(super) struct Rates {
     pub(super) calls: f64,
     pub(super) errors: f64,
+    /// Cores that were busy with it.
+    pub(super) cores: f64,
 }
 
 /// Latency in microseconds.
@@ -60,6 +72,87 @@ impl Model {
         self.snapshots.back()
     }
 
+    /// The oldest snapshot of the window; the same as the latest where there is but one.
+    pub(super) fn earlier(&self) -> Option<&Snapshot> {
+        self.snapshots.front()
+    }
+
+    /// The time from the oldest snapshot of the window to the latest.
+    pub(super) fn window_ms(&self) -> u64 {
+        match (self.latest(), self.earlier()) {
+            (Some(latest), Some(earlier)) => latest.uptime_ms.saturating_sub(earlier.uptime_ms),
+            _ => 0,
+        }
+    }
+
+    /// Something that was counted so often in the window, for each second; none before there are two snapshots.
+    pub(super) fn rate(&self, count: impl Fn(&Snapshot) -> u64) -> Option<f64> {
+        let (latest, earlier) = (self.latest()?, self.earlier()?);
+        let elapsed_ms = self.window_ms();
+        (elapsed_ms > 0)
+            .then(|| each_second(count(latest).saturating_sub(count(earlier)), elapsed_ms))
+    }
+
+    /// What each row of the latest snapshot has counted in the window.
+    fn recent(&self) -> Vec<Row> {
+        let (Some(latest), Some(earlier)) = (self.latest(), self.earlier()) else {
+            return Vec::new();
+        };
+        let before = earlier.rows.iter();
+        let before = before.map(|row| ((&row.node, &row.function), row));
+        let before: HashMap<_, _> = before.collect();
+        let rows = latest.rows.iter();
+        rows.map(|row| match before.get(&(&row.node, &row.function)) {
+            Some(earlier) => row.since(earlier),
+            None => row.clone(),
+        })
+        .collect()
+    }
+
+    /// The latency of each node in the window, all functions together; none before there are two snapshots.
+    pub(super) fn latency_by_node(&self) -> HashMap<String, Percentiles> {
+        if self.window_ms() == 0 {
+            return HashMap::new();
+        }
+        let recent = self.recent();
+        let mut nodes: HashMap<&String, Vec<&Row>> = HashMap::new();
+        for row in &recent {
+            nodes.entry(&row.node).or_default().push(row);
+        }
+        let nodes = nodes.into_iter();
+        nodes
+            .filter_map(|(node, rows)| Some((node.clone(), Percentiles::of(rows)?)))
+            .collect()
+    }
+
+    /// The server's shards, and where their time went in the window.
+    pub(super) fn cores(&self) -> Vec<(Core, Option<Shares>)> {
+        let (Some(latest), Some(earlier)) = (self.latest(), self.earlier()) else {
+            return Vec::new();
+        };
+        let before: HashMap<u16, Core> = earlier
+            .cores
+            .iter()
+            .map(|core| (core.shard, *core))
+            .collect();
+        let elapsed_us = self.window_ms().saturating_mul(1000);
+        let shares = |core: &Core| {
+            let before = before.get(&core.shard)?;
+            (elapsed_us > 0).then(|| Shares::of(core.since(*before), elapsed_us))
+        };
+        let cores = latest.cores.iter();
+        cores.map(|core| (*core, shares(core))).collect()
+    }
+
+    /// Calls a second between two looks, the latest last.
+    pub(super) fn history(&self) -> impl DoubleEndedIterator<Item = u64> + '_ {
+        self.history.iter().copied()
+    }
+
+    pub(super) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
     /// Since when the server does not answer, and why.
     pub(super) fn outage(&self) -> Option<&Outage> {
         self.outage.as_ref()
@@ -67,23 +160,10 @@ impl Model {
 
     /// A line for each node and function, in their order, with rates and latency over the window; and all together.
     pub(super) fn lines(&self) -> (Vec<Line>, Line) {
-        let (Some(latest), Some(earlier)) = (self.snapshots.back(), self.snapshots.front()) else {
+        let Some(latest) = self.latest() else {
             return Default::default();
         };
-        let elapsed_ms = latest.uptime_ms - earlier.uptime_ms;
-        let before: HashMap<_, _> = earlier
-            .rows
-            .iter()
-            .map(|row| ((&row.node, &row.function), row))
-            .collect();
-        let recent: Vec<Row> = latest
-            .rows
-            .iter()
-            .map(|row| match before.get(&(&row.node, &row.function)) {
-                Some(earlier) => row.since(earlier),
-                None => row.clone(),
-            })
-            .collect();
+        let (elapsed_ms, recent) = (self.window_ms(), self.recent());
         let lines = latest.rows.iter().zip(&recent);
         let lines = lines.map(|(total, recent)| match elapsed_ms {
             // What a first snapshot holds may be long ago.
@@ -107,6 +187,8 @@ impl Model {
     pub(super) fn new() -> Self {
         Self {
             snapshots: VecDeque::new(),
+            history: VecDeque::new(),
+            failures: Failures::default(),
             outage: None,
         }
     }
@@ -119,7 +201,19 @@ impl Model {
         });
         if restarted {
             self.snapshots.clear();
+            self.history.clear();
+            self.failures = Failures::default();
         }
+        if let Some(latest) = self.snapshots.back() {
+            let calls = calls(&snapshot).saturating_sub(calls(latest));
+            let elapsed_ms = snapshot.uptime_ms.saturating_sub(latest.uptime_ms).max(1);
+            self.history
+                .push_back(each_second(calls, elapsed_ms).round() as u64);
+            if self.history.len() > HISTORY_MAX {
+                self.history.pop_front();
+            }
+        }
+        self.failures.look(self.snapshots.back(), &snapshot);
         let start = snapshot.uptime_ms.saturating_sub(WINDOW_MS);
         self.snapshots.push_back(snapshot);
         while self
@@ -140,6 +234,48 @@ impl Model {
     }
 }
 
+/// Where a core's time went, as shares of the window; together 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Shares {
+    pub(super) calls: f64,
+    /// Sessions and datagrams, and all else that a shard does.
+    pub(super) network: f64,
+    pub(super) spinning: f64,
+    pub(super) idle: f64,
+}
+
+impl Shares {
+    /// What calls had and what was spun is measured by the clock: another thread may have had the core meanwhile.
+    fn of(core: Core, elapsed_us: u64) -> Self {
+        let total = elapsed_us.max(core.calls_us).max(core.cpu_us);
+        let calls = core.calls_us;
+        let spinning = core.spinning_us.min(total - calls);
+        let network = core.cpu_us.saturating_sub(calls.saturating_add(spinning));
+        let idle = total - calls - spinning - network;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share is shown to a hundredth"
+        )]
+        let share = |us: u64| us as f64 / total.max(1) as f64;
+        Self {
+            calls: share(calls),
+            network: share(network),
+            spinning: share(spinning),
+            idle: share(idle),
+        }
+    }
+}
+
+fn calls(snapshot: &Snapshot) -> u64 {
+    let calls = snapshot.rows.iter().map(|row| row.calls);
+    calls.fold(0, u64::saturating_add)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count comes near 2^53")]
+fn each_second(count: u64, elapsed_ms: u64) -> f64 {
+    count as f64 * 1000.0 / elapsed_ms as f64
+}
+
 /// The lines of a single snapshot, with latency since the server's start; and all together.
 pub(super) fn totals(snapshot: &Snapshot) -> (Vec<Line>, Line) {
     let lines = snapshot
@@ -153,15 +289,18 @@ pub(super) fn totals(snapshot: &Snapshot) -> (Vec<Line>, Line) {
 }
 
 /// Counts and rates together; percentiles cannot be added up.
-fn sum(lines: &[Line]) -> Line {
-    let rates: Option<Vec<Rates>> = lines.iter().map(|line| line.rates).collect();
+pub(super) fn sum<'a>(lines: impl IntoIterator<Item = &'a Line> + Clone) -> Line {
+    let lines = || lines.clone().into_iter();
+    let rates: Option<Vec<Rates>> = lines().map(|line| line.rates).collect();
     let rates = rates.filter(|rates| !rates.is_empty()).map(|rates| Rates {
         calls: rates.iter().map(|rates| rates.calls).sum(),
         errors: rates.iter().map(|rates| rates.errors).sum(),
+        cores: rates.iter().map(|rates| rates.cores).sum(),
     });
     Line {
-        calls: lines.iter().map(|line| line.calls).sum(),
-        errors: lines.iter().map(|line| line.errors).sum(),
+        calls: lines().fold(0, |sum, line| sum.saturating_add(line.calls)),
+        errors: lines().fold(0, |sum, line| sum.saturating_add(line.errors)),
+        cpu_us: lines().fold(0, |sum, line| sum.saturating_add(line.cpu_us)),
         rates,
         ..Line::default()
     }
@@ -175,18 +314,18 @@ impl Line {
             calls: row.calls,
             errors: row.error_count(),
             rates: None,
+            cpu_us: row.cpu_us,
             latency,
         }
     }
 }
 
 impl Rates {
-    #[expect(clippy::cast_precision_loss, reason = "no count comes near 2^53")]
     fn of(recent: &Row, elapsed_ms: u64) -> Self {
-        let each_second = |count: u64| count as f64 * 1000.0 / elapsed_ms as f64;
         Self {
-            calls: each_second(recent.calls),
-            errors: each_second(recent.error_count()),
+            calls: each_second(recent.calls, elapsed_ms),
+            errors: each_second(recent.error_count(), elapsed_ms),
+            cores: each_second(recent.cpu_us, elapsed_ms) / 1e6,
         }
     }
 }
@@ -275,7 +414,8 @@ pub(super) mod tests {
             lines[0].rates,
             Some(Rates {
                 calls: 230.0,
-                errors: 23.0
+                errors: 23.0,
+                cores: 0.0
             })
         );
         let latency = lines[0].latency.unwrap();
@@ -306,7 +446,8 @@ pub(super) mod tests {
             lines[1].rates,
             Some(Rates {
                 calls: 2.0,
-                errors: 0.5
+                errors: 0.5,
+                cores: 0.0
             })
         );
         assert_eq!(all.calls, 9);
@@ -336,6 +477,76 @@ pub(super) mod tests {
         );
         model.succeeded(snapshot(1, vec![]));
         assert!(model.outage().is_none());
+    }
+
+    #[test]
+    fn a_core_was_busy_with_calls_and_its_sessions_spun_or_was_idle() {
+        let mut model = Model::new();
+        for (at, [cpu_us, calls_us, spinning_us]) in
+            [(1000, [5, 3, 1]), (2000, [600_005, 250_003, 100_001])]
+        {
+            let core = Core {
+                shard: 3,
+                cpu_us,
+                calls_us,
+                spinning_us,
+                queued: at,
+                ..Core::default()
+            };
+            let cores = vec![core];
+            model.succeeded(Snapshot {
+                cores,
+                ..snapshot(at, vec![])
+            });
+        }
+        let (core, shares) = model.cores()[0];
+        let expected = Shares {
+            calls: 0.25,
+            network: 0.25,
+            spinning: 0.1,
+            idle: 0.4,
+        };
+        assert_eq!((core.shard, core.queued, shares), (3, 2000, Some(expected)));
+        // Whatever a server says, they are no more than all of it.
+        for odd in [
+            [0, u64::MAX, u64::MAX],
+            [u64::MAX, 0, 9],
+            [0, 7, u64::MAX],
+            [0, 0, 0],
+        ] {
+            let [cpu_us, calls_us, spinning_us] = odd;
+            let core = Core {
+                cpu_us,
+                calls_us,
+                spinning_us,
+                ..Core::default()
+            };
+            let Shares {
+                calls,
+                network,
+                spinning,
+                idle,
+            } = Shares::of(core, 1000);
+            assert!(
+                (calls + network + spinning + idle - 1.0).abs() < 1e-9,
+                "{odd:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_history_is_of_each_look_and_bounded() {
+        let mut model = Model::new();
+        for at in 1..1000 {
+            model.succeeded(snapshot(
+                250 * at,
+                vec![row("a:1", "add", &[(10, 5 * at)], 0)],
+            ));
+        }
+        assert_eq!(model.history().count(), HISTORY_MAX);
+        assert!(model.history().all(|rate| rate == 20));
+        model.succeeded(snapshot(1, vec![]));
+        assert_eq!(model.history().count(), 0);
     }
 
     #[test]

@@ -13,6 +13,11 @@ pub(super) fn rate(each_second: f64) -> String {
     }
 }
 
+/// A share as a percentage: of a core, or of a memory.
+pub(super) fn share(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
 /// A time of hours or days.
 pub(super) fn uptime(ms: u64) -> String {
     let seconds = ms / 1000;
@@ -26,12 +31,43 @@ pub(super) fn uptime(ms: u64) -> String {
 
 /// Who the server is and how it does, in a few parts.
 pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
-    let mut parts = vec![
+    let mut parts = identity(snapshot);
+    parts.extend(events(snapshot));
+    if snapshot.memory_max_bytes > 0 {
+        parts.push(memory(snapshot));
+    }
+    parts.extend(stalls(snapshot));
+    parts
+}
+
+/// Who the server is.
+pub(super) fn identity(snapshot: &Snapshot) -> Vec<String> {
+    vec![
         format!("{} {}", snapshot.role, snapshot.name),
         format!("up {}", uptime(snapshot.uptime_ms)),
         plural(u64::from(snapshot.shards), "shard"),
         plural(snapshot.sessions, "session"),
-    ];
+    ]
+}
+
+/// What the bytes are that it holds.
+pub(super) fn memory(snapshot: &Snapshot) -> String {
+    let [used, max] = [snapshot.memory_used_bytes, snapshot.memory_max_bytes].map(mebibytes);
+    format!("holds {used} of {max} MiB")
+}
+
+/// How often its cores were stuck, and by whom, if they were.
+pub(super) fn stalls(snapshot: &Snapshot) -> Option<String> {
+    let counts = snapshot.stalls.iter().map(|(_, count)| *count);
+    let stalls = plural(counts.fold(0, u64::saturating_add), "stall");
+    let holders = snapshot.stalls.iter().map(|(name, _)| name.as_str());
+    let holders: Vec<&str> = holders.collect();
+    (!holders.is_empty()).then(|| format!("{stalls} of a core by {}", holders.join(", ")))
+}
+
+/// What does not happen to sessions and datagrams where all is well, as far as it has.
+pub(super) fn events(snapshot: &Snapshot) -> Vec<String> {
+    let mut parts = Vec::new();
     if snapshot.misrouted > 0 {
         let misrouted = plural(snapshot.misrouted, "datagram");
         parts.push(match (snapshot.relayed, snapshot.relay_dropped) {
@@ -59,20 +95,6 @@ pub(super) fn server(snapshot: &Snapshot) -> Vec<String> {
             "{} reset",
             plural(snapshot.resets, "unknown session")
         ));
-    }
-    if snapshot.memory_max_bytes > 0 {
-        let [used, max] = [snapshot.memory_used_bytes, snapshot.memory_max_bytes].map(mebibytes);
-        parts.push(format!("holds {used} of {max} MiB"));
-    }
-    if !snapshot.stalls.is_empty() {
-        let stalls = snapshot.stalls.iter().map(|(_, count)| count).sum();
-        let holders: Vec<&str> = snapshot
-            .stalls
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
-        let stalls = plural(stalls, "stall");
-        parts.push(format!("{stalls} of a core by {}", holders.join(", ")));
     }
     parts
 }
@@ -129,7 +151,7 @@ pub(super) fn flow(parts: &[String], separator: &str, width: usize) -> Vec<Strin
     lines
 }
 
-fn plural(count: u64, noun: &str) -> String {
+pub(super) fn plural(count: u64, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),
