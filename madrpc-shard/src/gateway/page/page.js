@@ -165,7 +165,7 @@ function showCores(now, earlier) {
     return cell;
   });
   const silent = now.silent_shards ? `; ${now.silent_shards} do not answer` : "";
-  if (!cells.length || silent) cells.push(element("p", `${now.shards} shards${silent}`, silent ? "bad" : "dim"));
+  if (!cells.length || silent) cells.push(element("p", `${now.shards} ${now.shards === 1 ? "shard" : "shards"}${silent}`, silent ? "bad" : "dim"));
   byId("cores").replaceChildren(...cells);
 }
 
@@ -208,7 +208,7 @@ function showMembers(now) {
 
 function show(now) {
   // A server that has begun anew counts from 0.
-  if (before && (before.name !== now.name || now.uptime_ms <= before.uptime_ms)) {
+  if (before && (before.name !== now.name || now.uptime_ms < before.uptime_ms)) {
     before = null;
     latencies.clear();
     lastErrors.clear();
@@ -219,12 +219,14 @@ function show(now) {
   state.hidden = false;
   state.textContent = now.state;
   state.className = now.state === "serving" ? "good" : "bad";
-  const functions = rates(now, before);
+  // What a shard that was silent has counted would come all at once.
+  const earlier = before && before.silent_shards === now.silent_shards ? before : null;
+  const functions = rates(now, earlier);
   for (const name of latencies.keys()) {
     if (!functions.some((one) => one.name === name)) latencies.delete(name);
   }
   showTotals(now, functions);
-  showCores(now, before);
+  showCores(now, earlier);
   showFunctions(functions);
   showErrors(now);
   showMembers(now);
