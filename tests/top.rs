@@ -30,8 +30,9 @@ fn top_shows_its_panes_and_survives_a_lost_server() {
     home.call(&[&address, "fail"]);
     top.type_in("4");
     top.wait_for("LAST SEEN");
-    top.type_in("/zz");
+    top.type_in("/");
     top.wait_for("Enter keeps it");
+    top.type_in("zz");
     top.wait_for("no error has the filter");
     top.type_in("\r");
     node.signal(Signal::SIGKILL);
