@@ -8,13 +8,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use nix::pty::{Winsize, openpty};
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 use support::process::Home;
+use support::terminal::Terminal;
 
 const SCRIPT: &str = "madrpc.register('hello', (who) => {
   console.log('greeting', who);
@@ -24,79 +19,12 @@ madrpc.register('boom', () => {
   throw new TypeError('no');
 });";
 
-/// A command, and the terminal that it is at.
-struct Terminal {
-    child: Child,
-    keys: File,
-    shown: Receiver<Vec<u8>>,
-    seen: String,
-}
-
-impl Terminal {
-    fn start(home: &Home, args: &[&str]) -> Self {
-        let size = Winsize {
-            ws_row: 40,
-            ws_col: 200,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        let pty = openpty(Some(&size), None).unwrap();
-        let side = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut command = home.command(args);
-        command
-            .env("TERM", "xterm")
-            .env("XDG_STATE_HOME", home.path("state"));
-        let child = command.stdin(side()).stdout(side()).stderr(side()).spawn();
-        let mut screen = File::from(pty.master.try_clone().unwrap());
-        let (sender, shown) = channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            // It fails once nobody has the terminal open any more.
-            while let Ok(length) = screen.read(&mut bytes)
-                && sender.send(bytes[..length].to_vec()).is_ok()
-            {}
-        });
-        Self {
-            child: child.unwrap(),
-            keys: pty.master.into(),
-            shown,
-            seen: String::new(),
-        }
-    }
-
-    fn type_in(&mut self, text: &str) {
-        self.keys.write_all(text.as_bytes()).unwrap();
-    }
-
-    /// Waits until the terminal has shown this, after what was waited for before.
-    fn wait_for(&mut self, words: &str) {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(at) = self.seen.find(words) {
-                self.seen.drain(..at + words.len());
-                return;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            match self.shown.recv_timeout(left) {
-                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
-                Err(_) => panic!("no `{words}` in:\n{}", self.seen),
-            }
-        }
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     let home = Home::new();
     home.write("script.js", SCRIPT);
-    let mut terminal = Terminal::start(&home, &["dev", "script.js", "--nodes", "1"]);
+    let mut terminal =
+        Terminal::start(&home, &["dev", "script.js", "--nodes", "1"], (200, 40), &[]);
     terminal.wait_for(".help says what else");
     terminal.wait_for("> ");
     // The name is completed.
@@ -125,10 +53,10 @@ fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     terminal.wait_for("all calls have ended");
     assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
     // The lines are kept for the next time.
-    let mut again = Terminal::start(&home, &["dev", "script.js", "--nodes", "1"]);
+    let mut again = Terminal::start(&home, &["dev", "script.js", "--nodes", "1"], (200, 40), &[]);
     again.wait_for("error: script script.js:2:");
     home.write("script.js", SCRIPT);
-    let mut again = Terminal::start(&home, &["dev", "script.js", "--nodes", "1"]);
+    let mut again = Terminal::start(&home, &["dev", "script.js", "--nodes", "1"], (200, 40), &[]);
     again.wait_for("> ");
     // Up, twice: before .exit came the call.
     again.type_in("\u{1b}[A\u{1b}[A\r");

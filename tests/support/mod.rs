@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod http;
 pub mod process;
 pub mod seccomp;
+pub mod terminal;
 
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Identity, Role};

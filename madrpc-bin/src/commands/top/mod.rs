@@ -14,6 +14,7 @@ mod model;
 mod panes;
 mod report;
 mod screen;
+mod shares;
 mod sheet;
 mod text;
 mod view;

@@ -93,7 +93,7 @@ pub(super) fn sheet(model: &Model, screen: &Screen, width: usize) -> Sheet {
     // Percentiles cannot be added up: those of all are no use for some.
     let mut sum = match shown.len() == lines.len() {
         true => all,
-        false => sum(shown.iter().copied()),
+        false => sum(&shown),
     };
     sum.function = "all".to_owned();
     let width = u16::try_from(width).unwrap_or(u16::MAX);

@@ -1,6 +1,7 @@
 //! The shards of the server: what each core was busy with.
 
-use crate::commands::top::model::{Model, Shares};
+use crate::commands::top::model::Model;
+use crate::commands::top::shares::Shares;
 use crate::commands::top::sheet::{Cell, Column, Sheet, bar};
 use crate::commands::top::text::share;
 use ratatui::text::Line as TextLine;
