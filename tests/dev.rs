@@ -28,7 +28,7 @@ fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     terminal.wait_for(".help says what else");
     terminal.wait_for("> ");
     // The name is completed.
-    terminal.type_in("hel\t\"you\"\r");
+    terminal.type_in("hell\t\"you\"\r");
     terminal.wait_for("\"hello you\"");
     terminal.wait_for("of the core of 127.0.0.1:");
     terminal.type_in("boom\r");

@@ -339,7 +339,7 @@ fn a_rule_of_a_function_that_no_node_has_is_told_once() {
         "free=*:*",
     ]);
     assert!(!node.seen.contains("--allow"), "{}", node.seen);
-    home.write("other.js", "madrpc.register('fre', () => 1);");
+    home.write("other.js", "madrpc.register('other', () => 1);");
     node.signal(Signal::SIGHUP);
     node.wait_for("--allow 'free=*:*': other.js has no such function");
 }
