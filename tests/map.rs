@@ -328,7 +328,7 @@ fn what_does_not_fit_is_refused_before_the_first_call() {
     refused(
         &node.map(&to("results"), "9\n2\n"),
         2,
-        &["stdin begins with another line"],
+        &["stdin begins in another way"],
     );
     refused(
         &node.map(&to("results"), "1\n"),
@@ -350,7 +350,7 @@ fn what_does_not_fit_is_refused_before_the_first_call() {
     refused(
         &node.map(&to("others"), "1\n2\n"),
         2,
-        &["--output others: it has 0 bytes"],
+        &["--output others: it is another file"],
     );
     node.home.write("state", "{}");
     refused(
@@ -384,4 +384,171 @@ fn what_does_not_fit_is_refused_before_the_first_call() {
         (stdout(&empty), stderr(&empty)),
         (String::new(), String::new())
     );
+}
+
+/// The lines of an input may go on growing, and come by a pipe in pieces of any size.
+#[test]
+fn an_input_that_grows_is_gone_on_with_and_another_is_not() {
+    let node = Node::start(&[]);
+    let args = [
+        "once",
+        "-q",
+        "--numbered",
+        "--checkpoint",
+        "state",
+        "-o",
+        "results",
+    ];
+    let results = || fs::read_to_string(node.home.path("results")).unwrap();
+    let line = |number: u32, value: u32| format!("{{\"line\":{number},\"result\":{value}}}\n");
+    // The last line has no end at first.
+    assert!(node.map(&args, "1\n2").status.success());
+    assert!(node.map(&args, "1\n2\n3\n").status.success());
+    assert_eq!(results(), line(1, 1) + &line(2, 2) + &line(3, 3));
+    assert!(node.map(&args, "1\n2\n3\n4").status.success());
+    refused(&node.map(&args, "1\n2\n3\n45\n"), 2, &["has become longer"]);
+    // A blank line at the beginning tells inputs from each other, too.
+    refused(
+        &node.map(&args, "\n7\n8\n9\n"),
+        2,
+        &["stdin begins in another way"],
+    );
+    for pieces in [vec!["1", "1\n", "2\n3\n"], vec!["11\n2", "\n3\n4\n"]] {
+        let args = ["once", "-q", "--checkpoint", "piped", "-o", "by_pipe"];
+        let mut command = node
+            .home
+            .command(&[&["map", &node.address], &args[..]].concat());
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        for piece in pieces {
+            stdin.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+    let by_pipe = fs::read_to_string(node.home.path("by_pipe")).unwrap();
+    assert_eq!(by_pipe, "11\n2\n3\n4\n");
+}
+
+#[test]
+fn files_are_each_another_and_one_run_has_them_at_a_time() {
+    let node = Node::start(&[]);
+    node.home.write("precious", "precious\n");
+    let same = |args: &[&str]| {
+        let output = node.map(&[&["once", "-q"], args].concat(), "1\n");
+        refused(&output, 2, &["are the same file"]);
+        assert_eq!(fs::read_to_string(node.home.path("input")).unwrap(), "1\n");
+    };
+    same(&["-o", "a", "--errors", "a"]);
+    same(&["-o", "a", "--checkpoint", "a"]);
+    same(&["-o", "a.new", "--checkpoint", "a"]);
+    same(&["-o", "input"]);
+    same(&["--errors", "./input"]);
+    same(&["-o", "results", "--checkpoint", "input"]);
+    // What was no file of the run before has to be empty.
+    let args = [
+        "no_fifties",
+        "-q",
+        "--keep-going",
+        "-o",
+        "results",
+        "--checkpoint",
+        "state",
+    ];
+    assert!(node.map(&args, "1\n").status.success());
+    let with = |errors: &'static str| [&args[..], &["--errors", errors]].concat();
+    refused(
+        &node.map(&with("precious"), "1\n50\n"),
+        2,
+        &["--errors precious: it has something in it"],
+    );
+    assert_eq!(
+        fs::read_to_string(node.home.path("precious")).unwrap(),
+        "precious\n"
+    );
+    assert_eq!(node.map(&with("errors"), "1\n50\n").status.code(), Some(3));
+    refused(&node.map(&args, "1\n50\n"), 2, &["name it by --errors"]);
+    refused(
+        &node.map(&with("others"), "1\n50\n"),
+        2,
+        &["--errors others: it is another file"],
+    );
+    let errors = fs::read_to_string(node.home.path("errors")).unwrap();
+    assert_eq!(errors.lines().count(), 1);
+    // Another run with the same files, while the first one has them.
+    let args = ["after", "-q", "-o", "slow", "--checkpoint", "of_slow"];
+    node.home.write("input", "3000\n");
+    let mut first = node.command(&args).spawn().unwrap();
+    eventually("the first run has its file", || {
+        node.home.path("of_slow").exists()
+    });
+    refused(
+        &node.map(&args, "3000\n"),
+        2,
+        &["--output slow: another run writes to it"],
+    );
+    assert!(first.wait().unwrap().success());
+    assert_eq!(
+        fs::read_to_string(node.home.path("slow")).unwrap(),
+        "3000\n"
+    );
+    refused(
+        &node.map(
+            &["once", "-q", "-o", "/dev/null", "--checkpoint", "none"],
+            "1\n",
+        ),
+        2,
+        &["needs a file"],
+    );
+}
+
+/// While nobody can run them, no more lines are held than calls may be under way.
+#[test]
+fn the_input_is_not_taken_in_while_servers_are_away() {
+    let node = Node::start(&[]);
+    let line = format!("\"{}\"\n", "x".repeat(100_000));
+    node.home.write("input", &line.repeat(5000));
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let args = ["once", "-q", "-c", "64", "--retry-for", "10s"];
+    let mut map = command(&node.home, &nobody, &args)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    let status = fs::read_to_string(format!("/proc/{}/status", map.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    assert!(kib.is_some_and(|kib| kib < 150_000), "{kib:?} KiB");
+    map.kill().unwrap();
+    map.wait().unwrap();
+}
+
+/// The function is known to be idempotent only once its node is there.
+#[test]
+fn what_may_have_run_is_tried_again_where_that_is_allowed() {
+    for (function, code) in [("double", 0), ("once", 6)] {
+        let mut fleet = RealFleet::start(1);
+        fleet.home.write(
+            "fleet.js",
+            &SCRIPT.replace(
+                "(x) => x);",
+                "async (x) => { await new Promise((done) => setTimeout(done, 2)); return x; });",
+            ),
+        );
+        let node = format!("127.0.0.1:{}", fleet.ports[0]);
+        assert!(fleet.home.run(&["reload", &node]).status.success());
+        fleet.home.write("input", &numbers(20_000));
+        let args = [function, "-q", "-o", "results", "-c", "64"];
+        let mut map = command(&fleet.home, &node, &args).spawn().unwrap();
+        wait_for_bytes(&fleet.home.path("results"), 5_000, &mut map);
+        fleet.nodes[0].signal(Signal::SIGKILL);
+        fleet.nodes[0].end();
+        fleet.restart(0);
+        assert_eq!(map.wait().unwrap().code(), Some(code), "{function}");
+        if code == 0 {
+            let results = fs::read_to_string(fleet.home.path("results")).unwrap();
+            assert!(results == doubled(20_000), "{} bytes", results.len());
+        }
+    }
 }
