@@ -4,6 +4,9 @@ use super::checkpoint::{Checkpoint, Kept, beside};
 use super::input::Input;
 use crate::args::MapArgs;
 use crate::exit::{Failure, Reason};
+use madrpc_core::call::CallError;
+use madrpc_core::value::Value;
+use madrpc_core::value::json::to_json;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -267,4 +270,21 @@ impl Out {
 
 fn unwritable(name: &str, error: &io::Error) -> Failure {
     Failure::new(Reason::Other, format!("{name}: cannot be written: {error}"))
+}
+
+/// A failed line, as it goes to the file of those.
+pub(super) fn failed_line(number: u64, args: &str, error: &CallError) -> String {
+    let exception = error.exception.as_ref();
+    let stack = exception.map_or("", |exception| &exception.stack);
+    format!(
+        r#"{{"line":{number},"args":{args},"error":{{"kind":"{}","message":{},"stack":{},"may_have_run":{}}}}}"#,
+        error.kind,
+        json(&error.message),
+        json(stack),
+        error.may_have_run
+    )
+}
+
+pub(super) fn json(text: &str) -> String {
+    to_json(&Value::from(text))
 }

@@ -12,6 +12,7 @@ mod files;
 mod input;
 mod limit;
 mod progress;
+mod retry;
 mod run;
 mod window;
 

@@ -1,10 +1,11 @@
 //! The calls: so many under way, refused ones again, and what becomes of each.
 
 use super::checkpoint::Checkpoint;
-use super::files::Files;
+use super::files::{Files, failed_line, json};
 use super::input::{Batch, Content, Line};
 use super::limit::Limit;
 use super::progress::{Progress, Told};
+use super::retry::{are_idempotent, pause};
 use super::window::{Position, Window};
 use crate::args::MapArgs;
 use crate::exit::{Failure, Reason};
@@ -12,11 +13,11 @@ use crate::output::say;
 use bytes::Bytes;
 use futures_channel::mpsc::Receiver;
 use futures_util::stream::StreamExt;
-use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
+use madrpc_core::call::catalog::FUNCTIONS;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::later;
+use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
-use madrpc_core::value::{Value, from_value};
 use madrpc_shard::client::{Call, Calls, Client, Ended, decode_result, encode_args};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
@@ -30,10 +31,6 @@ const FLUSH_EACH: Duration = Duration::from_millis(100);
 
 /// How much is done again at most after a crash.
 const CHECKPOINT_EACH: Duration = Duration::from_millis(500);
-
-/// The pause before another try, which doubles with each, where the server has no other wish.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes of the arguments of lines that have begun and are not done, but for a single one.
 const ARGUMENTS_MAX_BYTES: usize = 256 << 20;
@@ -354,12 +351,7 @@ impl<'a> Run<'a> {
 
     /// All servers that have the function have said whether it is idempotent, or it is not known who has it.
     fn answered(&mut self, answer: Option<Value>) {
-        let catalog = answer.and_then(|answer| from_value::<Catalog>(answer).ok());
-        let functions = catalog.into_iter().flat_map(|catalog| catalog.functions);
-        let named = functions.filter(|one| one.name == self.args.function);
-        self.may_repeat = named
-            .map(|one| one.options.idempotent)
-            .reduce(|all, one| all && one);
+        self.may_repeat = answer.and_then(|answer| are_idempotent(answer, &self.args.function));
         if self.may_repeat.is_none() {
             self.ask_at = Some(later(Instant::now(), ASK_AGAIN));
         }
@@ -391,7 +383,7 @@ impl<'a> Run<'a> {
             return;
         }
         let written = match &mut self.files.errors {
-            Some(errors) => errors.line(document(number, &args(), &error).as_bytes()),
+            Some(errors) => errors.line(failed_line(number, &args(), &error).as_bytes()),
             None => {
                 if self.failed <= SAID_MAX {
                     say(&format!("line {number}: {error}"));
@@ -511,28 +503,4 @@ impl<'a> Run<'a> {
             None => Ok(()),
         }
     }
-}
-
-/// How long to wait before a call is tried again that has failed so. Not all of them at the same time.
-fn pause(error: &CallError, tries: u32) -> Duration {
-    let doubled = PAUSE_MIN.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX));
-    let half = error.retry_after.unwrap_or(doubled).min(PAUSE_MAX) / 2;
-    half.saturating_add(half.saturating_mul(fastrand::u32(..=64)) / 64)
-}
-
-/// A failed line, as it goes to the file of those.
-fn document(number: u64, args: &str, error: &CallError) -> String {
-    let exception = error.exception.as_ref();
-    let stack = exception.map_or("", |exception| &exception.stack);
-    format!(
-        r#"{{"line":{number},"args":{args},"error":{{"kind":"{}","message":{},"stack":{},"may_have_run":{}}}}}"#,
-        error.kind,
-        json(&error.message),
-        json(stack),
-        error.may_have_run
-    )
-}
-
-fn json(text: &str) -> String {
-    to_json(&Value::from(text))
 }
