@@ -369,9 +369,7 @@ impl<'a> Run<'a> {
                 written = results.line(line);
             }
         });
-        if let Err(failure) = written {
-            self.break_off(failure);
-        }
+        self.breaks_off(written);
     }
 
     /// A line has failed. Where that is the end, it is not done.
@@ -394,9 +392,7 @@ impl<'a> Run<'a> {
                 Ok(())
             }
         };
-        if let Err(failure) = written {
-            self.break_off(failure);
-        }
+        self.breaks_off(written);
         self.note_failure(number, error);
         self.done = self.done.saturating_add(1);
         self.finish(number, None);
@@ -469,6 +465,7 @@ impl<'a> Run<'a> {
     fn end(mut self, is_signalled: bool) -> Result<(), Failure> {
         self.save();
         self.progress.end(&self.told(), Instant::now());
+        let is_done = self.is_done();
         if let Some(failure) = self.broken {
             return Err(failure);
         }
@@ -481,9 +478,7 @@ impl<'a> Run<'a> {
                 error.kind.into(),
                 format!("line {number}: {error}{go_on}"),
             )),
-            _ if is_signalled
-                && !(self.is_read && self.lines.is_empty() && self.again.is_empty()) =>
-            {
+            _ if is_signalled && !is_done => {
                 let why = format!("ended by a signal after {} lines{go_on}", self.done);
                 Err(Failure::new(Reason::Other, why))
             }
