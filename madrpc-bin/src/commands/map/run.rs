@@ -447,10 +447,8 @@ impl<'a> Run<'a> {
             return self.breaks_off(flushed);
         };
         checkpoint.note(&self.window);
-        checkpoint.failed = match self.args.keep_going {
-            true => self.failed,
-            false => 0,
-        };
+        // The line that ends a run is not done.
+        checkpoint.failed = if self.args.keep_going { self.failed } else { 0 };
         let noted = self.files.note(checkpoint);
         let noted = noted.and_then(|()| checkpoint.write(path));
         self.breaks_off(noted);
