@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
@@ -19,6 +20,7 @@ _START_SECONDS = 60
 #: What is of use at a terminal only.
 _HINT = re.compile(r"madrpc: (try|and): ")
 _READY = re.compile(r"ready: orchestrator (\S+?);")
+_STARTED: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
 
 def command() -> str:
@@ -37,13 +39,15 @@ class Cluster:
     """An orchestrator and its nodes on this machine, which run a script, until it is closed.
 
     ``with madrpc.Cluster("script.js") as cluster: cluster.connect().call(…)``. It is `madrpc dev`, a process of its own: what it
-    logs is written to stderr, and a script that is saved is loaded anew. `log=False` keeps the log to itself.
+    logs is written to stderr, and a script that is saved is loaded anew. `log=False` keeps the log to itself. Should the program be
+    killed, it ends too.
     """
 
     def __init__(self, script: str | os.PathLike[str], nodes: int = 1, *, log: bool = True) -> None:
         self._process = subprocess.Popen(
-            [command(), "dev", os.fspath(script), "--nodes", str(nodes)],
-            stdin=subprocess.DEVNULL,
+            [command(), "dev", os.fspath(script), "--nodes", str(nodes), "--until-stdin-ends"],
+            # It ends with this program, however that ends.
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -52,6 +56,7 @@ class Cluster:
             start_new_session=True,
         )
         atexit.register(self.close)
+        _STARTED.add(self)
         self._owner = os.getpid()
         self._log = log
         self._last: deque[str] = deque(maxlen=20)
@@ -77,6 +82,10 @@ class Cluster:
                 sys.stderr.write(line)
         self._is_ready.set()
 
+    def _let_go(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def connect(self, **options: Any) -> Client:
         """A client of it; options as those of `madrpc.connect`."""
         return connect(self.address, **options)
@@ -93,6 +102,7 @@ class Cluster:
                 self._process.kill()
                 self._process.wait()
         if self._owner == os.getpid():
+            self._let_go()
             self._reader.join()
 
     def __enter__(self) -> Cluster:
@@ -103,3 +113,12 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"<madrpc.Cluster at {self.address}>"
+
+
+def _in_fork() -> None:
+    """A fork that outlives the program holds no cluster of it."""
+    for cluster in list(_STARTED):
+        cluster._let_go()
+
+
+os.register_at_fork(after_in_child=_in_fork)

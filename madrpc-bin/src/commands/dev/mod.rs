@@ -3,15 +3,15 @@
 mod prompt;
 
 use crate::args::DevArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, Reason};
 use crate::output::say;
 use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::{Event, Events};
 use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::local_cluster::Cluster;
-use signal_hook::consts::SIGINT;
-use std::io::{IsTerminal, stderr, stdin};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -55,8 +55,10 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ));
     }
     say(&format!("and: madrpc top {address}"));
+    if args.until_stdin_ends {
+        when_stdin_ends(events.teller(Event::Stop(SIGTERM)))?;
     // Not in the background, where it would be stopped for reading the terminal.
-    if stdin().is_terminal() && stderr().is_terminal() {
+    } else if stdin().is_terminal() && stderr().is_terminal() {
         say("or type NAME JSON here to call a function; .help says what else");
         prompt::start(address, &args.script, events.teller(Event::Stop(SIGINT)))?;
     }
@@ -68,6 +70,18 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         all.drain(timeout, Cluster::drain)
     });
     Ok(())
+}
+
+/// Reads stdin to its end, on a thread of its own.
+fn when_stdin_ends(mut then: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    let run = move || {
+        // One that cannot be read has ended too.
+        let _ = io::copy(&mut stdin().lock(), &mut io::sink());
+        then();
+    };
+    let thread = std::thread::Builder::new().name("stdin".into()).spawn(run);
+    let failed = |error| Failure::new(Reason::Other, format!("the thread of stdin: {error}"));
+    thread.map(drop).map_err(failed)
 }
 
 /// What a cluster reads anew.
