@@ -152,8 +152,8 @@ clippy: check-deps
 # headers that fit: Linux's own for macOS, MinGW's for Windows.
 portable: check-deps ## the client for macOS and Windows, as far as the compiler can tell; says what it had to leave out
 	@check() { \
-		if ! timeout 120 rustup target add $$1 >/dev/null 2>&1; then \
-			echo "portable: $$1 is left out: there is no standard library for it"; \
+		if ! rustup target list --installed | grep -x "$$1" >/dev/null; then \
+			echo "portable: $$1 is left out: its standard library is not installed (rustup target add $$1)"; \
 		elif [ ! -d $$2 ]; then \
 			echo "portable: $$1 is left out: there are no headers in $$2 (apt-get install mingw-w64-x86-64-dev)"; \
 		else \
