@@ -1,15 +1,15 @@
 //! A client, and the calls that are waited for one by one.
 
-use crate::calls::Calls;
+use crate::calls::{Batch, Calls};
 use crate::decode;
 use crate::encode::arguments;
 use crate::errors::{self, to_py};
-use crate::map::Map;
+use crate::map::{Map, Mapping};
 use crate::wait::wait;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::numbers::seconds;
 use madrpc_shard::client::{ClientConfig, ClientError, Reply};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::mem::ManuallyDrop;
@@ -33,9 +33,9 @@ impl Options {
     }
 }
 
-/// Calls that only their process has: dropped in a fork, they are none of its business.
+/// What only its process has: dropped in a fork, it is none of its business. Each look at it is a system call.
 pub(crate) struct OfProcess<T> {
-    pub(crate) process: u32,
+    process: u32,
     inner: ManuallyDrop<T>,
 }
 
@@ -47,13 +47,23 @@ impl<T> OfProcess<T> {
     }
 
     pub(crate) fn get(&self) -> PyResult<&T> {
-        crate::wait::same_process(self.process)?;
+        self.check()?;
         Ok(&self.inner)
     }
 
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
-        crate::wait::same_process(self.process)?;
+        self.check()?;
         Ok(&mut self.inner)
+    }
+
+    /// What was begun in one process cannot go on in its fork, which has no thread that would.
+    fn check(&self) -> PyResult<()> {
+        match self.process == std::process::id() {
+            true => Ok(()),
+            false => Err(PyRuntimeError::new_err(
+                "it was begun in another process, before a fork: begin it anew",
+            )),
+        }
     }
 }
 
@@ -80,7 +90,7 @@ impl Client {
         tls_ca: Option<PathBuf>,
         tls_cert: Option<PathBuf>,
         tls_key: Option<PathBuf>,
-        connections: Option<usize>,
+        connections: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let files = (
             tls_dir.as_deref(),
@@ -90,7 +100,7 @@ impl Client {
         );
         let identity = identity(files)?;
         let config = ClientConfig {
-            connections,
+            connections: connections.map(count).transpose()?,
             ..ClientConfig::with_identity(address, identity)
         };
         // Names are resolved.
@@ -128,7 +138,7 @@ impl Client {
 
     /// A place for many calls.
     fn calls(&self) -> PyResult<Calls> {
-        Ok(Calls::new(self.0.get()?.clone()))
+        Ok(Calls(OfProcess::new(Batch::new(self.0.get()?.clone()))))
     }
 
     /// A call for each item of an iterator; of none, where items are pushed.
@@ -143,14 +153,8 @@ impl Client {
     ) -> PyResult<Map> {
         let client = self.0.get()?.clone();
         let bound = (concurrency, ordered);
-        Ok(Map::new(
-            client,
-            function,
-            input,
-            options,
-            bound,
-            return_exceptions,
-        ))
+        let mapping = Mapping::new(client, function, input, options, bound, return_exceptions);
+        Ok(Map(OfProcess::new(mapping)))
     }
 
     /// Says goodbye to the servers.
@@ -181,10 +185,18 @@ fn identity(files: Files<'_>) -> PyResult<Identity> {
     identity.map_err(|error| PyOSError::new_err(error.to_string()))
 }
 
+/// A number that no bound allows where it is too large or negative.
+fn count(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match given.extract::<usize>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => Ok(usize::MAX),
+        given => given,
+    }
+}
+
 fn refused(error: ClientError) -> PyErr {
     let why = error.to_string();
     match error {
-        ClientError::Address(_) => PyValueError::new_err(why),
+        ClientError::Address(_) | ClientError::Connections => PyValueError::new_err(why),
         _ => PyOSError::new_err(why),
     }
 }

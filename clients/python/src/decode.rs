@@ -3,7 +3,7 @@
 use crate::errors::protocol;
 use madrpc_core::value::wire::{Build, DecodeError, decode};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
-use pyo3::exceptions::{PyImportError, PyValueError};
+use pyo3::exceptions::{PyImportError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString};
@@ -84,7 +84,12 @@ impl<'py> Build for Builder<'py> {
         let py = self.0;
         let load = || Ok::<_, PyErr>(py.import("madrpc._dates")?.getattr("from_ms")?.unbind());
         let of_date = OF_DATE.get_or_try_init(py, load)?;
-        of_date.bind(py).call1((ms,)).map_err(|_| {
+        of_date.bind(py).call1((ms,)).map_err(|error| {
+            let is_of_date = error.is_instance_of::<PyOverflowError>(py)
+                || error.is_instance_of::<PyValueError>(py);
+            if !is_of_date {
+                return error;
+            }
             let why = format!("a date came back that datetime has not: {ms} ms after 1970");
             PyValueError::new_err(why)
         })

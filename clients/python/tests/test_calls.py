@@ -92,6 +92,16 @@ def test_an_address_that_is_none(authority: None) -> None:
         madrpc.connect("nowhere")
 
 
+def test_connections_that_are_too_many(cluster: madrpc.Cluster) -> None:
+    for wrong in (0, -1, 10_001, 2**70):
+        with pytest.raises(ValueError, match="connections: from 1 to 10000 with each server"):
+            cluster.connect(connections=wrong)
+    with pytest.raises(TypeError):
+        cluster.connect(connections=1.5)
+    with cluster.connect(connections=3) as client:
+        assert client.call("echo", 1) == 1
+
+
 def test_certificates(cluster: madrpc.Cluster, tmp_path: object) -> None:
     ca, out = f"{tmp_path}/ca", f"{tmp_path}/out"
     subprocess.run([command(), "tls", "init", ca, "--name", "another fleet"], check=True, capture_output=True)
