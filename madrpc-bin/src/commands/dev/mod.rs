@@ -4,14 +4,14 @@ mod prompt;
 
 use crate::args::DevArgs;
 use crate::exit::{Failure, Reason};
-use crate::output::say;
+use crate::output::{print_through, say};
 use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::{Event, Events};
 use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::local_cluster::Cluster;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io::{self, IsTerminal, stderr, stdin};
+use std::io::{self, stdin};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -57,16 +57,21 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     say(&format!("and: madrpc top {address}"));
     if args.until_stdin_ends {
         when_stdin_ends(events.teller(Event::Stop(SIGTERM)))?;
-    // Not in the background, where it would be stopped for reading the terminal.
-    } else if stdin().is_terminal() && stderr().is_terminal() {
-        say("or type NAME JSON here to call a function; .help says what else");
-        prompt::start(address, &args.script, events.teller(Event::Stop(SIGINT)))?;
+    } else if prompt::has_terminal() {
+        let ended = events.teller(Event::Stop(SIGINT));
+        match prompt::start(address, &args.script, ended) {
+            Ok(()) => say("or type NAME JSON here to call a function; .help says what else"),
+            // As at a terminal that has no cursor. The cluster is what was asked for.
+            Err(error) => say(&format!("there is no prompt: {}", error.reason())),
+        }
     }
     let timeout = args.drain.drain_timeout;
     // Nobody but signals and saved files has it reload.
     let (_sender, asked) = std::sync::mpsc::channel();
     let script = DevScript { script, dir };
     serve(cluster, events, script, &asked, timeout, |all, timeout| {
+        // The prompt may end with the process, and with it what it was given to print.
+        print_through(None);
         all.drain(timeout, Cluster::drain)
     });
     Ok(())
