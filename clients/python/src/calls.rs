@@ -1,6 +1,6 @@
 //! Many calls of one thread or one event loop, each known by a number of its own.
 
-use crate::client::{OfProcess, Options};
+use crate::client::{OfProcess, Options, text};
 use crate::decode;
 use crate::encode::arguments;
 use crate::errors::{self, apart, to_py};
@@ -53,14 +53,18 @@ impl Calls {
         &mut self,
         py: Python<'_>,
         tag: u64,
-        function: &str,
+        function: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
         options: Options,
     ) -> PyResult<()> {
         let Batch { client, calls, .. } = self.0.get_mut()?;
         let body = arguments(args, kwargs)?;
-        let begun = calls.begin(tag, &options.prepare(client, function), body);
+        let begun = calls.begin(
+            tag,
+            &options.prepare(client, text(function, "function")?),
+            body,
+        );
         begun.map_err(|error| to_py(py, &error))
     }
 

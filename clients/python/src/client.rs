@@ -9,9 +9,9 @@ use crate::wait::wait;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::numbers::seconds;
 use madrpc_shard::client::{ClientConfig, ClientError, Reply};
-use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
@@ -85,7 +85,7 @@ impl Client {
     #[pyo3(signature = (address, tls_dir, tls_ca, tls_cert, tls_key, connections))]
     fn new(
         py: Python<'_>,
-        address: &str,
+        address: &Bound<'_, PyAny>,
         tls_dir: Option<PathBuf>,
         tls_ca: Option<PathBuf>,
         tls_cert: Option<PathBuf>,
@@ -101,7 +101,7 @@ impl Client {
         let identity = identity(files)?;
         let config = ClientConfig {
             connections: connections.map(count).transpose()?,
-            ..ClientConfig::with_identity(address, identity)
+            ..ClientConfig::with_identity(text(address, "address")?, identity)
         };
         // Names are resolved.
         let client = py.detach(|| madrpc_shard::client::Client::new(&config));
@@ -112,7 +112,7 @@ impl Client {
     fn call<'py>(
         &self,
         py: Python<'py>,
-        function: &str,
+        function: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
         options: Options,
@@ -121,7 +121,11 @@ impl Client {
         let client = self.0.get()?;
         let body = arguments(args, kwargs)?;
         let mut calls = client.calls();
-        let begun = calls.begin(0, &options.prepare(client, function), body);
+        let begun = calls.begin(
+            0,
+            &options.prepare(client, text(function, "function")?),
+            body,
+        );
         begun.map_err(|error| to_py(py, &error))?;
         // Dropped for a signal, they are cancelled.
         let ended = wait(py, &mut calls, None, false)?.pop();
@@ -144,7 +148,7 @@ impl Client {
     /// A call for each item of an iterator; of none, where items are pushed.
     fn map(
         &self,
-        function: String,
+        function: &Bound<'_, PyAny>,
         input: Option<Py<PyAny>>,
         options: Options,
         concurrency: usize,
@@ -152,6 +156,7 @@ impl Client {
         return_exceptions: bool,
     ) -> PyResult<Map> {
         let client = self.0.get()?.clone();
+        let function = text(function, "function")?.to_owned();
         let bound = (concurrency, ordered);
         let mapping = Mapping::new(client, function, input, options, bound, return_exceptions);
         Ok(Map(OfProcess::new(mapping)))
@@ -183,6 +188,18 @@ fn identity(files: Files<'_>) -> PyResult<Identity> {
         }
     };
     identity.map_err(|error| PyOSError::new_err(error.to_string()))
+}
+
+/// What has to be a str; `name` is what errors call it.
+pub(crate) fn text<'a>(given: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
+    match given.cast::<PyString>() {
+        Ok(given) => given.to_str(),
+        Err(_) => {
+            let kind = given.get_type().name()?;
+            let why = format!("{name}: a str is wanted, not {kind}");
+            Err(PyTypeError::new_err(why))
+        }
+    }
 }
 
 /// A number that no bound allows where it is too large or negative.

@@ -10,7 +10,9 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyBytes, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
+};
 
 /// The whole numbers between these bounds are the same in JavaScript; those beyond travel as big integers.
 const EXACT: std::ops::RangeInclusive<i64> = -(1 << 53)..=1 << 53;
@@ -266,7 +268,7 @@ fn why_not_as_it_is(
 fn cannot_travel(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
     let kind = value.get_type();
     let hint = match kind.name()?.to_str()? {
-        "set" | "frozenset" | "range" => ": give a list",
+        "set" | "frozenset" => ": give a list",
         "date" => ": give a datetime, or its isoformat()",
         "time" => ": give its isoformat()",
         "timedelta" => ": give its total_seconds()",
@@ -280,6 +282,8 @@ fn cannot_travel(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
         }
         _ if value.hasattr("__dataclass_fields__")? => ": give its dataclasses.asdict()",
         _ if value.hasattr("__next__")? => ": give a list, or use map",
+        // Of a class it is that of its instances.
+        _ if value.hasattr("__iter__")? && !value.is_instance_of::<PyType>() => ": give a list",
         _ => "",
     };
     let name = kind.fully_qualified_name()?;

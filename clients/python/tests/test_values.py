@@ -9,7 +9,7 @@ import math
 import pathlib
 import subprocess
 import sys
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, deque, namedtuple
 from decimal import Decimal
 from typing import Any
 
@@ -139,6 +139,8 @@ def test_a_large_array_comes_back(client: madrpc.Client) -> None:
         (np.longdouble(1), "args: a numpy.longdouble cannot travel: give numpy.asarray() of it, converted"),
         (np.complex64(1), "args: a complex cannot travel: give a list of its real and its imag"),
         (np.float64, "args: a type cannot travel"),
+        (range(3), "args: a range cannot travel: give a list"),
+        (deque([1]), "args: a collections.deque cannot travel: give a list"),
         (pathlib.Path("/"), "args: a pathlib.PosixPath cannot travel: give its str()"),
         ({(1,) * 1000: 1}, f"args: the key {str((1,) * 1000)[:200]}… is of the type tuple, and keys are str"),
         (Decimal(1), "args: a decimal.Decimal cannot travel: give a float or a str"),
@@ -225,11 +227,14 @@ def test_dates(client: madrpc.Client) -> None:
 def test_without_numpy(cluster: madrpc.Cluster) -> None:
     text = f"""
 import sys; sys.modules["numpy"] = None
-import array, madrpc
+import array, madrpc, pickle
 c = madrpc.connect({cluster.address!r})
-back = c.call("echo", array.array("f", [1, 2]))
-assert isinstance(back, memoryview) and back.format == "f" and list(back) == [1, 2], back
-assert isinstance(c.call("echo", bytearray(b"x")), memoryview)
+for format in "bBhHiIfdqQ":
+    sent = array.array(format, [1, 2])
+    back = c.call("echo", sent)
+    assert type(back) is array.array and back.typecode == format and back == sent, back
+    assert pickle.loads(pickle.dumps(back)) == back
+assert c.call("echo", bytearray(b"x")) == array.array("B", b"x")
 try: c.call("arrays")
 except ImportError as error: assert "Float16Array" in str(error)
 else: assert False

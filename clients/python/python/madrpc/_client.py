@@ -58,7 +58,7 @@ class Client:
         it, unless `return_exceptions` gives errors in the place of results. Left early, it cancels what is under way.
         `progress` shows a bar, where tqdm is installed.
         """
-        bound(concurrency)
+        concurrency = bound(concurrency)
         return self._map(function, items, concurrency, ordered, progress, return_exceptions)
 
     def _map(

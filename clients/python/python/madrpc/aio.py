@@ -102,7 +102,7 @@ class Client:
         return_exceptions: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """As `madrpc.Client.map`, for ``async for``; the items may come asynchronously too."""
-        bound(concurrency)
+        concurrency = bound(concurrency)
         pushed = aiter(items) if isinstance(items, AsyncIterable) else None
         given = None if isinstance(items, AsyncIterable) else iter(items)
         native = self._sessions.get().map(
