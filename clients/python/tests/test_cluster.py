@@ -28,6 +28,8 @@ def test_it_ends_with_its_block(authority: None, tmp_path: pathlib.Path, capfd: 
         assert "doubles 21" in seen
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+    # Python warns of those that are left open.
+    assert all(pipe is None or pipe.closed for pipe in (cluster._process.stdin, cluster._process.stderr))
 
 
 @pytest.mark.parametrize("forks", [False, True])
@@ -75,3 +77,9 @@ def test_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FileNotFoundError, match="there is no command madrpc"):
         command()
+
+
+def test_a_command_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MADRPC_COMMAND", "/bin/false")
+    with pytest.raises(RuntimeError, match="the cluster did not start:\nit said nothing, and ended with 1"):
+        madrpc.Cluster("script.js")

@@ -68,18 +68,20 @@ class Cluster:
         self._is_ready.wait(_START_SECONDS)
         if not self.address:
             self.close()
-            raise RuntimeError("the cluster did not start:\n" + "".join(self._last).rstrip())
+            last = "".join(self._last).rstrip() or f"it said nothing, and ended with {self._process.returncode}"
+            raise RuntimeError("the cluster did not start:\n" + last)
 
     def _read(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._last.append(line)
-            ready = _READY.search(line)
-            if ready is not None and not self.address:
-                self.address = ready[1]
-                self._is_ready.set()
-            elif self._log and self.address and not _HINT.match(line):
-                sys.stderr.write(line)
+        with self._process.stderr as lines:
+            for line in lines:
+                self._last.append(line)
+                ready = _READY.search(line)
+                if ready is not None and not self.address:
+                    self.address = ready[1]
+                    self._is_ready.set()
+                elif self._log and self.address and not _HINT.match(line):
+                    sys.stderr.write(line)
         self._is_ready.set()
 
     def _let_go(self) -> None:
