@@ -148,12 +148,13 @@ clippy: check-deps
 	PYO3_NO_PYTHON=1 PYO3_BUILD_EXTENSION_MODULE=1 cargo clippy $(LOCKED) --manifest-path clients/python/Cargo.toml --target-dir target -- -D warnings
 	DOCS_RS=1 cargo clippy $(LOCKED) --target-dir target/no-engine -p madrpc-shard --no-default-features -- -D warnings
 
-# At a desk: in CI the time for two more builds of all that it uses is missing. The compiler alone, as nothing can be linked or run here. boring's switch spares it BoringSSL, whose declarations are made from
-# headers that fit: Linux's own for macOS, MinGW's for Windows.
+# At a desk: in CI the time for two more builds of all that it uses is missing. The compiler alone, as nothing can be linked or run
+# here. boring's switch spares it BoringSSL, whose declarations are made from headers that fit: Linux's own for macOS, MinGW's for
+# Windows.
 portable: check-deps ## the client for macOS and Windows, as far as the compiler can tell; says what it had to leave out
 	@check() { \
-		if ! timeout 120 rustup target add $$1 >/dev/null 2>&1; then \
-			echo "portable: $$1 is left out: there is no standard library for it"; \
+		if ! rustup target list --installed | grep -x "$$1" >/dev/null; then \
+			echo "portable: $$1 is left out: its standard library is not installed (rustup target add $$1)"; \
 		elif [ ! -d $$2 ]; then \
 			echo "portable: $$1 is left out: there are no headers in $$2 (apt-get install mingw-w64-x86-64-dev)"; \
 		else \

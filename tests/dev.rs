@@ -111,6 +111,18 @@ fn where_there_can_be_no_prompt_the_cluster_serves() {
 }
 
 #[test]
+fn it_ends_with_the_program_that_started_it() {
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let mut command = home.command(&["dev", "script.js", "--until-stdin-ends"]);
+    let mut dev = support::process::Served::start(command.stdin(std::process::Stdio::piped()));
+    dev.wait_for("and: madrpc top");
+    drop(dev.child.stdin.take());
+    dev.wait_for("all calls have ended");
+    assert_eq!(dev.end().code(), Some(0));
+}
+
+#[test]
 fn without_a_terminal_there_is_no_prompt() {
     let home = Home::new();
     home.write("script.js", SCRIPT);

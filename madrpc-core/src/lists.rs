@@ -139,6 +139,13 @@ impl<T> Lists<T> {
         (item.generation == key.generation).then_some(&mut item.value)
     }
 
+    /// The list that an item is in.
+    #[must_use]
+    pub fn list_of(&self, key: ItemKey) -> Option<ListKey> {
+        let item = self.items.get(key.slot as usize)?;
+        (item.generation == key.generation).then_some(ListKey(item.list))
+    }
+
     /// The first item of a list, and its key.
     #[must_use]
     pub fn front(&self, list: ListKey) -> Option<(ItemKey, &T)> {
@@ -274,12 +281,14 @@ mod tests {
                 4 if !model.is_empty() => {
                     let moved = model.remove((chance >> 16) as usize % model.len()).unwrap();
                     let to = (chance >> 32) as usize % 3;
+                    assert_eq!(lists.list_of(moved.0), Some(list));
                     lists.move_to(moved.0, keys[to]);
+                    assert_eq!(lists.list_of(moved.0), Some(keys[to]));
                     models[to].push_back(moved);
                 }
                 _ => {
                     if let Some(&key) = gone.get((chance >> 16) as usize % gone.len().max(1)) {
-                        assert_eq!(lists.get(key), None);
+                        assert_eq!((lists.get(key), lists.list_of(key)), (None, None));
                         assert_eq!(lists.remove(key), None);
                     }
                 }

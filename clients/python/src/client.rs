@@ -1,17 +1,17 @@
 //! A client, and the calls that are waited for one by one.
 
-use crate::calls::Calls;
+use crate::calls::{Batch, Calls};
 use crate::decode;
 use crate::encode::arguments;
 use crate::errors::{self, to_py};
-use crate::map::Map;
+use crate::map::{Map, Mapping};
 use crate::wait::wait;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::numbers::seconds;
 use madrpc_shard::client::{ClientConfig, ClientError, Reply};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
@@ -33,9 +33,9 @@ impl Options {
     }
 }
 
-/// Calls that only their process has: dropped in a fork, they are none of its business.
+/// What only its process has: dropped in a fork, it is none of its business. Each look at it is a system call.
 pub(crate) struct OfProcess<T> {
-    pub(crate) process: u32,
+    process: u32,
     inner: ManuallyDrop<T>,
 }
 
@@ -47,13 +47,23 @@ impl<T> OfProcess<T> {
     }
 
     pub(crate) fn get(&self) -> PyResult<&T> {
-        crate::wait::same_process(self.process)?;
+        self.check()?;
         Ok(&self.inner)
     }
 
     pub(crate) fn get_mut(&mut self) -> PyResult<&mut T> {
-        crate::wait::same_process(self.process)?;
+        self.check()?;
         Ok(&mut self.inner)
+    }
+
+    /// What was begun in one process cannot go on in its fork, which has no thread that would.
+    fn check(&self) -> PyResult<()> {
+        match self.process == std::process::id() {
+            true => Ok(()),
+            false => Err(PyRuntimeError::new_err(
+                "it was begun in another process, before a fork: begin it anew",
+            )),
+        }
     }
 }
 
@@ -75,12 +85,12 @@ impl Client {
     #[pyo3(signature = (address, tls_dir, tls_ca, tls_cert, tls_key, connections))]
     fn new(
         py: Python<'_>,
-        address: &str,
+        address: &Bound<'_, PyAny>,
         tls_dir: Option<PathBuf>,
         tls_ca: Option<PathBuf>,
         tls_cert: Option<PathBuf>,
         tls_key: Option<PathBuf>,
-        connections: Option<usize>,
+        connections: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let files = (
             tls_dir.as_deref(),
@@ -90,8 +100,8 @@ impl Client {
         );
         let identity = identity(files)?;
         let config = ClientConfig {
-            connections,
-            ..ClientConfig::with_identity(address, identity)
+            connections: connections.map(count).transpose()?,
+            ..ClientConfig::with_identity(text(address, "address")?, identity)
         };
         // Names are resolved.
         let client = py.detach(|| madrpc_shard::client::Client::new(&config));
@@ -102,7 +112,7 @@ impl Client {
     fn call<'py>(
         &self,
         py: Python<'py>,
-        function: &str,
+        function: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
         options: Options,
@@ -111,7 +121,11 @@ impl Client {
         let client = self.0.get()?;
         let body = arguments(args, kwargs)?;
         let mut calls = client.calls();
-        let begun = calls.begin(0, &options.prepare(client, function), body);
+        let begun = calls.begin(
+            0,
+            &options.prepare(client, text(function, "function")?),
+            body,
+        );
         begun.map_err(|error| to_py(py, &error))?;
         // Dropped for a signal, they are cancelled.
         let ended = wait(py, &mut calls, None, false)?.pop();
@@ -128,13 +142,13 @@ impl Client {
 
     /// A place for many calls.
     fn calls(&self) -> PyResult<Calls> {
-        Ok(Calls::new(self.0.get()?.clone()))
+        Ok(Calls(OfProcess::new(Batch::new(self.0.get()?.clone()))))
     }
 
     /// A call for each item of an iterator; of none, where items are pushed.
     fn map(
         &self,
-        function: String,
+        function: &Bound<'_, PyAny>,
         input: Option<Py<PyAny>>,
         options: Options,
         concurrency: usize,
@@ -142,15 +156,10 @@ impl Client {
         return_exceptions: bool,
     ) -> PyResult<Map> {
         let client = self.0.get()?.clone();
+        let function = text(function, "function")?.to_owned();
         let bound = (concurrency, ordered);
-        Ok(Map::new(
-            client,
-            function,
-            input,
-            options,
-            bound,
-            return_exceptions,
-        ))
+        let mapping = Mapping::new(client, function, input, options, bound, return_exceptions);
+        Ok(Map(OfProcess::new(mapping)))
     }
 
     /// Says goodbye to the servers.
@@ -181,10 +190,30 @@ fn identity(files: Files<'_>) -> PyResult<Identity> {
     identity.map_err(|error| PyOSError::new_err(error.to_string()))
 }
 
+/// What has to be a str; `name` is what errors call it.
+pub(crate) fn text<'a>(given: &'a Bound<'_, PyAny>, name: &str) -> PyResult<&'a str> {
+    match given.cast::<PyString>() {
+        Ok(given) => given.to_str(),
+        Err(_) => {
+            let kind = given.get_type().name()?;
+            let why = format!("{name}: a str is wanted, not {kind}");
+            Err(PyTypeError::new_err(why))
+        }
+    }
+}
+
+/// A number that no bound allows where it is too large or negative.
+fn count(given: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match given.extract::<usize>() {
+        Err(error) if error.is_instance_of::<PyOverflowError>(given.py()) => Ok(usize::MAX),
+        given => given,
+    }
+}
+
 fn refused(error: ClientError) -> PyErr {
     let why = error.to_string();
     match error {
-        ClientError::Address(_) => PyValueError::new_err(why),
+        ClientError::Address(_) | ClientError::Connections => PyValueError::new_err(why),
         _ => PyOSError::new_err(why),
     }
 }

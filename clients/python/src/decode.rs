@@ -3,10 +3,10 @@
 use crate::errors::protocol;
 use madrpc_core::value::wire::{Build, DecodeError, decode};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
-use pyo3::exceptions::{PyImportError, PyValueError};
+use pyo3::exceptions::{PyImportError, PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyMemoryView, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyInt, PyList, PyString};
 
 /// The value that these bytes hold.
 pub(crate) fn value<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
@@ -64,16 +64,17 @@ impl<'py> Build for Builder<'py> {
     }
 
     fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> PyResult<Self::Value> {
-        // The one copy: what is made of it looks at the same bytes, and can be written to.
-        let bytes = PyByteArray::new(self.0, bytes);
-        if let Some(frombuffer) = frombuffer(self.0)? {
-            return frombuffer.call1((bytes, dtype(kind)));
+        let py = self.0;
+        if let Some(frombuffer) = frombuffer(py)? {
+            // The one copy: what is made of it looks at the same bytes, and can be written to.
+            return frombuffer.call1((PyByteArray::new(py, bytes), dtype(kind)));
         }
         let Some(format) = format(kind) else {
             let why = "a Float16Array came back, which nothing but numpy can hold";
             return Err(PyImportError::new_err(why));
         };
-        PyMemoryView::from(&bytes)?.call_method1("cast", (format,))
+        let array = py.import("array")?.getattr("array")?;
+        array.call1((format, PyBytes::new(py, bytes)))
     }
 
     fn date(&mut self, ms: f64) -> PyResult<Self::Value> {
@@ -84,7 +85,12 @@ impl<'py> Build for Builder<'py> {
         let py = self.0;
         let load = || Ok::<_, PyErr>(py.import("madrpc._dates")?.getattr("from_ms")?.unbind());
         let of_date = OF_DATE.get_or_try_init(py, load)?;
-        of_date.bind(py).call1((ms,)).map_err(|_| {
+        of_date.bind(py).call1((ms,)).map_err(|error| {
+            let is_of_date = error.is_instance_of::<PyOverflowError>(py)
+                || error.is_instance_of::<PyValueError>(py);
+            if !is_of_date {
+                return error;
+            }
             let why = format!("a date came back that datetime has not: {ms} ms after 1970");
             PyValueError::new_err(why)
         })
@@ -143,7 +149,7 @@ fn dtype(kind: TypedArrayKind) -> &'static str {
     }
 }
 
-/// As the module struct names it.
+/// As the module array names it.
 fn format(kind: TypedArrayKind) -> Option<&'static str> {
     Some(match kind {
         TypedArrayKind::Int8 => "b",

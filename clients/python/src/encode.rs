@@ -7,15 +7,17 @@ use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::value::wire::{EncodeError, Encoder, MAX_DEPTH};
 use madrpc_core::value::{BigInteger, TypedArrayKind, Value};
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyBytes, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType,
+};
 
 /// The whole numbers between these bounds are the same in JavaScript; those beyond travel as big integers.
 const EXACT: std::ops::RangeInclusive<i64> = -(1 << 53)..=1 << 53;
 
-/// A path is said up to here.
+/// A path is said up to here, and so is a key.
 const PATH_MAX: usize = 200;
 
 /// The argument of a call: keywords are an object, one argument is itself, and nothing is `undefined`.
@@ -109,6 +111,14 @@ impl From<PyErr> for Fault {
 }
 
 fn write(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
+    match write_own(out, value)? {
+        true => Ok(()),
+        false => write_other(out, value),
+    }
+}
+
+/// Python's own types. Whether it is of one of them.
+fn write_own(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<bool, Fault> {
     if value.is_none() {
         out.null()?;
     } else if let Ok(text) = value.cast::<PyString>() {
@@ -131,9 +141,9 @@ fn write(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
     } else if let Ok(date) = value.cast::<PyDateTime>() {
         out.date(milliseconds(date)?)?;
     } else {
-        write_other(out, value)?;
+        return Ok(false);
     }
-    Ok(())
+    Ok(true)
 }
 
 fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Result<&'a str, Fault> {
@@ -169,8 +179,11 @@ fn write_dict(out: &mut Encoder<'_>, dict: &Bound<'_, PyDict>) -> Result<(), Fau
     for item in items.iter() {
         let (key, value) = item.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
         let Ok(key) = key.cast::<PyString>() else {
-            let (key, kind) = (key.repr()?, key.get_type().name()?);
-            let why = format!("the key {key} is of the type {kind}, and keys are str");
+            let (said, kind) = (key.repr()?, key.get_type().name()?);
+            let said = said.to_string_lossy();
+            let start: String = said.chars().take(PATH_MAX).collect();
+            let rest = if said.len() > start.len() { "…" } else { "" };
+            let why = format!("the key {start}{rest} is of the type {kind}, and keys are str");
             return Err(Fault::new(why));
         };
         let key = utf8(key)?;
@@ -203,35 +216,78 @@ fn milliseconds(date: &Bound<'_, PyDateTime>) -> Result<f64, Fault> {
 
 /// Buffers, numpy's scalars, and what cannot travel.
 fn write_other(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
-    let kind = value.get_type();
-    if is_scalar(value)? {
-        let item = value.call_method0("item")?;
-        // numpy gives the same where Python has no such number.
-        if !item.get_type().is(&kind) {
-            return write(out, &item);
+    if let Some(dtype) = value.getattr_opt("dtype")? {
+        if let Some(why) = why_not_as_it_is(value, &dtype)? {
+            return Err(Fault::new(why));
+        }
+        if is_scalar(value)? {
+            let item = value.call_method0("item")?;
+            // Asked once: items of items might have no end.
+            return match write_own(out, &item)? {
+                true => Ok(()),
+                false => Err(cannot_travel(&item)?),
+            };
         }
     }
-    if let Ok(buffer) = PyUntypedBuffer::get(value) {
-        return write_buffer(out, &buffer);
+    match PyUntypedBuffer::get(value) {
+        Ok(buffer) => write_buffer(out, &buffer),
+        // As of a memoryview that was released.
+        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => Err(error.into()),
+        Err(_) => Err(cannot_travel(value)?),
     }
-    let hint = match kind.name()?.to_str()? {
-        "set" | "frozenset" => ": give a list",
-        "date" => ": give a datetime, or its isoformat()",
-        "Decimal" => ": give a float or a str",
-        "Series" | "DataFrame" | "Index" => ": give its to_numpy()",
-        "datetime64" => ": give its tolist()",
-        _ if value.hasattr("dtype")? => ": no typed array has elements of its dtype",
-        _ if value.hasattr("__dataclass_fields__")? => ": give its dataclasses.asdict()",
-        _ if value.hasattr("__next__")? => ": give a list, or use map",
-        _ => "",
-    };
-    let name = kind.fully_qualified_name()?;
-    Err(Fault::new(format!("a {name} cannot travel{hint}")))
 }
 
 /// One of numpy's, or an array of no dimension.
 fn is_scalar(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(value.hasattr("dtype")? && value.getattr("ndim")?.extract::<usize>()? == 0)
+    let dimensions = value.getattr_opt("ndim")?;
+    Ok(dimensions.is_some_and(|dimensions| matches!(dimensions.extract(), Ok(0))))
+}
+
+/// What would travel as numbers that say something else.
+fn why_not_as_it_is(
+    value: &Bound<'_, PyAny>,
+    dtype: &Bound<'_, PyAny>,
+) -> PyResult<Option<&'static str>> {
+    // A class has attributes that are no values.
+    let kind = dtype.getattr_opt("kind")?;
+    Ok(match kind.and_then(|kind| kind.extract::<char>().ok()) {
+        Some('M') => Some(
+            "a numpy datetime64 cannot travel: give milliseconds since 1970, as by .astype('M8[ms]').astype(float)",
+        ),
+        Some('m') => Some(
+            "a numpy timedelta64 cannot travel: give milliseconds, as by .astype('m8[ms]').astype(float)",
+        ),
+        _ if value.hasattr("mask")? && value.hasattr("filled")? => {
+            Some("a masked array cannot travel: give its filled(), or its tolist()")
+        }
+        _ => None,
+    })
+}
+
+/// Says what to give instead.
+fn cannot_travel(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
+    let kind = value.get_type();
+    let hint = match kind.name()?.to_str()? {
+        "set" | "frozenset" => ": give a list",
+        "date" => ": give a datetime, or its isoformat()",
+        "time" => ": give its isoformat()",
+        "timedelta" => ": give its total_seconds()",
+        "Decimal" | "Fraction" => ": give a float or a str",
+        "complex" => ": give a list of its real and its imag",
+        "UUID" => ": give its str()",
+        "Series" | "DataFrame" | "Index" => ": give its to_numpy()",
+        _ if value.hasattr("__fspath__")? => ": give its str()",
+        _ if value.hasattr("__array__")? => {
+            ": give numpy.asarray() of it, converted as by .astype(float)"
+        }
+        _ if value.hasattr("__dataclass_fields__")? => ": give its dataclasses.asdict()",
+        _ if value.hasattr("__next__")? => ": give a list, or use map",
+        // Of a class it is that of its instances.
+        _ if value.hasattr("__iter__")? && !value.is_instance_of::<PyType>() => ": give a list",
+        _ => "",
+    };
+    let name = kind.fully_qualified_name()?;
+    Ok(Fault::new(format!("a {name} cannot travel{hint}")))
 }
 
 fn write_buffer(out: &mut Encoder<'_>, buffer: &PyUntypedBuffer) -> Result<(), Fault> {
@@ -239,7 +295,7 @@ fn write_buffer(out: &mut Encoder<'_>, buffer: &PyUntypedBuffer) -> Result<(), F
     let Some(kind) = kind(format, size) else {
         let format = String::from_utf8_lossy(format);
         let why = format!(
-            "an array of elements {format:?} of {size} bytes, which no typed array has: convert it, as by .astype(float)"
+            "an array of elements {format:?} of {size} bytes, which no typed array has: give its tolist(), or convert it, as by .astype(float)"
         );
         return Err(Fault::new(why));
     };

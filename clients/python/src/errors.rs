@@ -2,6 +2,7 @@
 
 use crate::decode;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -27,12 +28,22 @@ pub(crate) fn bill<'py>(py: Python<'py>, bill: &Bill<String>) -> PyResult<Bound<
     ))
 }
 
+/// Keeps what is no `Exception` apart: `KeyboardInterrupt` and its like are about the program or the task, whatever was done when
+/// they came. They go up at once, and are nobody's result.
+pub(crate) fn apart<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<PyResult<T>> {
+    match result {
+        Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+        result => Ok(result),
+    }
+}
+
 /// The exception, as an object.
 pub(crate) fn exception<'py>(py: Python<'py>, error: &CallError) -> PyResult<Bound<'py, PyAny>> {
     static OF_CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let thrown = error.exception.as_deref();
     // What cannot be decoded is left out: the error matters more.
-    let data = thrown.and_then(|thrown| decode::value(py, &thrown.value).ok());
+    let data = thrown.map(|thrown| apart(py, decode::value(py, &thrown.value)));
+    let data = data.transpose()?.and_then(Result::ok);
     let bill = error.bill.as_deref().map(|bill| self::bill(py, bill));
     python(py, &OF_CALL, "of_call")?.call1((
         error.kind.name(),

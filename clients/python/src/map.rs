@@ -3,7 +3,7 @@
 use crate::client::{OfProcess, Options};
 use crate::decode;
 use crate::encode::argument;
-use crate::errors::to_py;
+use crate::errors::{apart, to_py};
 use crate::wait::{Bell, take, this_thread_waker, wait};
 use bytes::Bytes;
 use madrpc_core::numbers::later;
@@ -27,9 +27,11 @@ enum Slot {
 }
 
 #[pyclass(module = "madrpc._native")]
-pub(crate) struct Map {
-    client: OfProcess<madrpc_shard::client::Client>,
-    calls: OfProcess<madrpc_shard::client::Calls>,
+pub(crate) struct Map(pub(crate) OfProcess<Mapping>);
+
+pub(crate) struct Mapping {
+    client: madrpc_shard::client::Client,
+    calls: madrpc_shard::client::Calls,
     function: String,
     options: Options,
     /// The items; `None` where they have ended.
@@ -51,7 +53,7 @@ pub(crate) struct Map {
     bell: Option<Bell>,
 }
 
-impl Map {
+impl Mapping {
     pub(crate) fn new(
         client: madrpc_shard::client::Client,
         function: String,
@@ -61,8 +63,8 @@ impl Map {
         returns_exceptions: bool,
     ) -> Self {
         Self {
-            calls: OfProcess::new(client.calls()),
-            client: OfProcess::new(client),
+            calls: client.calls(),
+            client,
             function,
             options,
             is_pushed: input.is_none(),
@@ -79,23 +81,23 @@ impl Map {
         }
     }
 
-    fn room(&self) -> PyResult<usize> {
-        let under_way = self.concurrency.saturating_sub(self.calls.get()?.len());
+    fn room(&self) -> usize {
+        let under_way = self.concurrency.saturating_sub(self.calls.len());
         let held = self.concurrency.saturating_mul(HELD_PER_CALL);
         let room = under_way.min(held.saturating_sub(self.slots.len()));
-        Ok(if self.failed.is_some() { 0 } else { room })
+        if self.failed.is_some() { 0 } else { room }
     }
 
     /// Takes items and begins their calls, for a bounded time. Whether no more can be begun for now.
     fn fill(&mut self, py: Python<'_>) -> PyResult<bool> {
         let until = later(Instant::now(), FILL_TIME);
         while let Some(input) = &self.input {
-            if self.room()? == 0 {
+            if self.room() == 0 {
                 return Ok(true);
             }
             // It is one, as `iter` has made it.
             let mut items = input.bind(py).cast::<PyIterator>()?.clone();
-            match items.next() {
+            match items.next().map(|item| apart(py, item)).transpose()? {
                 None => self.end(),
                 Some(Err(error)) => {
                     self.end();
@@ -119,15 +121,15 @@ impl Map {
         let (py, number) = (item.py(), self.number);
         let body = argument(item, "args").map_err(|error| in_item(py, number, error));
         let begun = body.and_then(|body: Bytes| {
-            let call = self.options.prepare(self.client.get()?, &self.function);
-            let begun = self.calls.get_mut()?.begin(number, &call, body);
+            let call = self.options.prepare(&self.client, &self.function);
+            let begun = self.calls.begin(number, &call, body);
             begun.map_err(|error| to_py(py, &error))
         });
         self.number = number.saturating_add(1);
         if self.is_ordered {
             self.slots.push_back(Slot::UnderWay);
         }
-        if let Err(error) = begun {
+        if let Err(error) = apart(py, begun)? {
             let result = self.returned(py, error);
             self.settle(py, Some(number), result);
         }
@@ -142,13 +144,13 @@ impl Map {
         }
     }
 
-    fn on_ended(&mut self, py: Python<'_>, ended: Vec<Ended>) {
+    fn on_ended(&mut self, py: Python<'_>, ended: Vec<Ended>) -> PyResult<()> {
         for Ended { tag, result } in ended {
             let result = match result {
                 Ok(reply) => decode::value(py, &reply.result).map(Bound::unbind),
                 Err(error) => Err(to_py(py, &error)),
             };
-            let result = result.or_else(|error| self.returned(py, error));
+            let result = apart(py, result)?.or_else(|error| self.returned(py, error));
             self.settle(py, Some(tag), result);
         }
         while self.is_ordered
@@ -164,6 +166,7 @@ impl Map {
                 Slot::UnderWay => {}
             }
         }
+        Ok(())
     }
 
     /// What has become of this item; without a number, of the next one, which could not be had.
@@ -198,16 +201,16 @@ impl Map {
             Some(error) => {
                 self.slots.clear();
                 self.end();
-                self.calls = OfProcess::new(self.client.get()?.calls());
+                self.calls = self.client.calls();
                 Err(error)
             }
             None => Ok(None),
         }
     }
 
-    fn is_over(&self) -> PyResult<bool> {
-        let is_waited_for = !self.calls.get()?.is_empty() || !self.slots.is_empty();
-        Ok(!is_waited_for && self.input.is_none() && !self.is_pushed)
+    fn is_over(&self) -> bool {
+        let is_waited_for = !self.calls.is_empty() || !self.slots.is_empty();
+        !is_waited_for && self.input.is_none() && !self.is_pushed
     }
 }
 
@@ -215,23 +218,24 @@ impl Map {
 impl Map {
     /// The next results, waited for; `None` at the end.
     fn next_batch(&mut self, py: Python<'_>) -> PyResult<Option<Vec<Py<PyAny>>>> {
+        let map = self.0.get_mut()?;
         let waker = this_thread_waker();
         loop {
             let mut ended = Vec::new();
-            take(self.calls.get_mut()?, &waker, &mut ended);
-            self.on_ended(py, ended);
-            let is_full = self.fill(py)?;
+            take(&mut map.calls, &waker, &mut ended);
+            map.on_ended(py, ended)?;
+            let is_full = map.fill(py)?;
             // What could not be begun.
-            self.on_ended(py, Vec::new());
-            if let Some(results) = self.results()? {
+            map.on_ended(py, Vec::new())?;
+            if let Some(results) = map.results()? {
                 return Ok(Some(results));
             }
-            if self.is_over()? {
+            if map.is_over() {
                 return Ok(None);
             }
             if is_full {
-                let ended = wait(py, self.calls.get_mut()?, None, false)?;
-                self.on_ended(py, ended);
+                let ended = wait(py, &mut map.calls, None, false)?;
+                map.on_ended(py, ended)?;
             }
             py.check_signals()?;
         }
@@ -239,68 +243,70 @@ impl Map {
 
     /// A descriptor that can be read when `poll` has something to tell.
     fn fileno(&mut self) -> PyResult<i32> {
-        self.calls.get()?;
-        if self.bell.is_none() {
-            self.bell = Some(Bell::new()?);
-        }
-        Ok(self.bell.as_ref().map_or(-1, Bell::fileno))
+        Bell::fileno_of(&mut self.0.get_mut()?.bell)
     }
 
     /// The results that there are, and whether there may be more without waiting; `None` at the end.
     fn poll(&mut self, py: Python<'_>) -> PyResult<Option<(Vec<Py<PyAny>>, bool)>> {
-        let Some(bell) = &self.bell else {
+        let map = self.0.get_mut()?;
+        let Some(bell) = &map.bell else {
             return Ok(None);
         };
         bell.silence();
         let mut ended = Vec::new();
-        take(self.calls.get_mut()?, bell.waker(), &mut ended);
-        self.on_ended(py, ended);
-        let is_full = self.fill(py)?;
+        take(&mut map.calls, bell.waker(), &mut ended);
+        map.on_ended(py, ended)?;
+        let is_full = map.fill(py)?;
         // It hears of what was begun since.
         let mut ended = Vec::new();
-        if let Some(bell) = &self.bell {
-            take(self.calls.get_mut()?, bell.waker(), &mut ended);
+        if let Some(bell) = &map.bell {
+            take(&mut map.calls, bell.waker(), &mut ended);
         }
-        self.on_ended(py, ended);
-        match self.results()? {
+        map.on_ended(py, ended)?;
+        match map.results()? {
             Some(results) => Ok(Some((results, true))),
-            None if self.is_over()? => Ok(None),
+            None if map.is_over() => Ok(None),
             None => Ok(Some((Vec::new(), !is_full))),
         }
     }
 
     /// How many items can be pushed.
     fn wants(&self) -> PyResult<usize> {
-        match self.is_pushed {
-            true => self.room(),
-            false => Ok(0),
-        }
+        let map = self.0.get()?;
+        Ok(if map.is_pushed { map.room() } else { 0 })
     }
 
     /// Begins the call of an item.
     fn push(&mut self, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.begin(item)
+        self.0.get_mut()?.begin(item)
     }
 
-    /// There are no more items; an exception of theirs comes after the results before it.
+    /// There are no more items. An exception of theirs comes after the results before it, or at once where it is no `Exception`.
     #[pyo3(signature = (error=None))]
-    fn finish(&mut self, py: Python<'_>, error: Option<Py<PyAny>>) {
-        self.end();
-        if let Some(error) = error {
-            let error = PyErr::from_value(error.into_bound(py));
-            self.settle(py, None, Err(error));
+    fn finish(&mut self, py: Python<'_>, error: Option<Py<PyAny>>) -> PyResult<()> {
+        let map = self.0.get_mut()?;
+        map.end();
+        let error = error.map(|error| PyErr::from_value(error.into_bound(py)));
+        match error.map(|error| apart(py, Err(error))) {
+            Some(Ok(error)) => map.settle(py, None, error),
+            Some(Err(error)) => {
+                map.out.clear();
+                map.failed = Some(error);
+            }
+            None => {}
         }
+        Ok(())
     }
 
     /// Gives up what is under way.
     fn cancel(&mut self) {
-        self.end();
-        self.slots.clear();
-        self.out.clear();
-        self.failed = None;
-        // In a fork they are another's.
-        if let Ok(client) = self.client.get() {
-            self.calls = OfProcess::new(client.calls());
+        // In a fork it is another's.
+        if let Ok(map) = self.0.get_mut() {
+            map.end();
+            map.slots.clear();
+            map.out.clear();
+            map.failed = None;
+            map.calls = map.client.calls();
         }
     }
 }

@@ -3,7 +3,6 @@
 use futures_lite::Stream;
 use madrpc_core::numbers::later;
 use madrpc_shard::client::{Calls, Ended};
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Calls that are taken at once: each is made into Python's objects while the GIL is held.
 const TAKEN_MAX: usize = 1024;
 
-/// How soon a signal is noticed by a thread that waits. Python only notes it, and wakes nobody.
+/// How soon a signal is noticed by the main thread, whose handlers are run there alone. Python only notes it, and wakes nobody.
 const SIGNAL_CHECK: Duration = Duration::from_millis(50);
 
 struct Unpark(std::thread::Thread);
@@ -72,46 +71,44 @@ pub(crate) fn wait(
 ) -> PyResult<Vec<Ended>> {
     let waker = this_thread_waker();
     let mut ended = Vec::new();
+    let mut look = SIGNAL_CHECK;
     loop {
         if !take(calls, &waker, &mut ended) && !returns_when_woken || !ended.is_empty() {
             return Ok(ended);
         }
         let now = Instant::now();
-        let rest = until.map_or(SIGNAL_CHECK, |until| until.saturating_duration_since(now));
+        let rest = until.map_or(look, |until| until.saturating_duration_since(now));
         if rest.is_zero() {
             return Ok(ended);
         }
-        let rest = rest.min(SIGNAL_CHECK);
+        let rest = rest.min(look);
         py.detach(|| std::thread::park_timeout(rest));
         py.check_signals()?;
         if returns_when_woken && Instant::now() < later(now, rest) {
             take(calls, &waker, &mut ended);
             return Ok(ended);
         }
+        // Looked for late, as most calls have ended by then.
+        if look == SIGNAL_CHECK && !is_main_thread(py)? {
+            look = Duration::MAX;
+        }
     }
 }
 
-/// What was begun in one process cannot go on in its fork, which has no thread that would.
-pub(crate) fn same_process(process: u32) -> PyResult<()> {
-    match process == std::process::id() {
-        true => Ok(()),
-        false => Err(PyRuntimeError::new_err(
-            "it was begun in another process, before a fork: begin it anew",
-        )),
-    }
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    main.eq(threading.call_method0("get_ident")?)
 }
 
 /// Rings on a socket, where an event loop hears it.
-#[cfg(unix)]
 pub(crate) struct Bell {
     waker: Waker,
     heard: std::os::unix::net::UnixStream,
 }
 
-#[cfg(unix)]
 struct Ring(std::os::unix::net::UnixStream);
 
-#[cfg(unix)]
 impl Wake for Ring {
     fn wake(self: Arc<Self>) {
         // It fails where it rings already.
@@ -119,9 +116,8 @@ impl Wake for Ring {
     }
 }
 
-#[cfg(unix)]
 impl Bell {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    fn new() -> std::io::Result<Self> {
         let (ring, heard) = std::os::unix::net::UnixStream::pair()?;
         ring.set_nonblocking(true)?;
         heard.set_nonblocking(true)?;
@@ -133,8 +129,13 @@ impl Bell {
         &self.waker
     }
 
-    pub(crate) fn fileno(&self) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&self.heard)
+    /// The descriptor of the one there, which is made where there is none.
+    pub(crate) fn fileno_of(bell: &mut Option<Self>) -> PyResult<i32> {
+        let bell = match bell {
+            Some(bell) => bell,
+            None => bell.insert(Self::new()?),
+        };
+        Ok(std::os::fd::AsRawFd::as_raw_fd(&bell.heard))
     }
 
     /// It has been heard.

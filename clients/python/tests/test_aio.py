@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -86,6 +87,40 @@ def test_map(cluster: madrpc.Cluster, ordered: bool) -> None:
                 pass
         both = [result async for result in client.map("odd", [1, 2], return_exceptions=True)]
         assert [type(result) for result in both] == [int, madrpc.JavaScriptError]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_source_that_was_cancelled_ends_its_map(cluster: madrpc.Cluster, ordered: bool) -> None:
+    async def source() -> AsyncIterator[int]:
+        yield 1
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async def main() -> None:
+        client = await madrpc.aio.connect(cluster.address)
+        begun = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(20):
+                async for _ in client.map("echo", source(), ordered=ordered):
+                    pass
+        assert time.monotonic() - begun < 15
+        assert await client.call("echo", 1) == 1
+
+    asyncio.run(main())
+
+
+def test_a_call_that_cannot_begin_leaves_nothing_on_the_loop(cluster: madrpc.Cluster) -> None:
+    async def main() -> None:
+        client = await madrpc.aio.connect(cluster.address)
+        loop = asyncio.get_running_loop()
+        readers: list[Any] = []
+        loop.add_reader = lambda *reader: readers.append(reader)  # type: ignore[method-assign]
+        with pytest.raises(TypeError):
+            await client.call("echo", {1})
+        assert readers == []
 
     asyncio.run(main())
 

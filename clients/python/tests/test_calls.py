@@ -7,7 +7,9 @@ import socket
 import subprocess
 import threading
 import time
+from typing import Any
 
+import numpy as np
 import pytest
 
 import madrpc
@@ -34,10 +36,33 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
             client.with_options(timeout=wrong)
     with pytest.raises(TypeError, match="timeout: a number of seconds"):
         client.with_options(timeout="1")
-    with pytest.raises(TypeError, match="retries"):
+    with pytest.raises(TypeError, match="with_options: there is no option retries; there are timeout and key"):
         client.with_options(retries=1)
+    with pytest.raises(TypeError, match="key: a str is wanted, not int"):
+        client.with_options(key=7)
+    for long in (float("inf"), 10**400, np.int64(60), np.float32(60)):
+        assert client.with_options(timeout=long, key=b"7").call("echo", 1) == 1
     with pytest.raises(madrpc.BadArguments, match="the key has 257 bytes"):
         client.with_options(key="x" * 257).call("echo", 1)
+
+
+def test_names_and_numbers_that_are_none(client: madrpc.Client) -> None:
+    wrong: Any = 7
+    for call in (client.call, client.call_with_bill, lambda name: list(client.map(name, [1]))):
+        with pytest.raises(TypeError, match="function: a str is wanted, not int"):
+            call(wrong)
+    with madrpc.Executor(client) as executor, pytest.raises(TypeError, match="function: a str is wanted"):
+        executor.submit(wrong).result()
+    with pytest.raises(TypeError, match="address: a str is wanted, not int"):
+        madrpc.connect(wrong)
+    wrong = 1.5
+    with pytest.raises(TypeError, match="concurrency: a whole number is wanted, not float"):
+        client.map("echo", [1], concurrency=wrong)
+    with pytest.raises(ValueError, match="concurrency: 0"):
+        client.map("echo", [1], concurrency=0)
+    many: Any
+    for many in (10**30, np.int64(7)):
+        assert list(client.map("echo", [1], concurrency=many)) == [1]
 
 
 def test_what_javascript_throws(client: madrpc.Client) -> None:
@@ -82,13 +107,24 @@ def test_nobody_there(authority: None) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         client = madrpc.connect(f"127.0.0.1:{silent.getsockname()[1]}", timeout=0.3)
-        with pytest.raises((madrpc.DeadlineExceeded, madrpc.Unavailable)):
+        with pytest.raises((madrpc.DeadlineExceeded, madrpc.Unavailable)) as raised:
             client.call("echo", 1)
+        assert not raised.value.may_have_run
 
 
 def test_an_address_that_is_none(authority: None) -> None:
     with pytest.raises(ValueError, match="nowhere"):
         madrpc.connect("nowhere")
+
+
+def test_connections_that_are_too_many(cluster: madrpc.Cluster) -> None:
+    for wrong in (0, -1, 10_001, 2**70):
+        with pytest.raises(ValueError, match="connections: from 1 to 10000 with each server"):
+            cluster.connect(connections=wrong)
+    with pytest.raises(TypeError):
+        cluster.connect(connections=1.5)
+    with cluster.connect(connections=3) as client:
+        assert client.call("echo", 1) == 1
 
 
 def test_certificates(cluster: madrpc.Cluster, tmp_path: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,27 @@ def test_items_that_cannot_travel_or_be_had(client: madrpc.Client, ordered: bool
     with pytest.raises(ValueError, match="concurrency: 0"):
         client.map("echo", [], concurrency=0)
     assert client.call("echo", 1) == 1
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("where", ["items", "item"])
+def test_an_interrupt_is_no_result_and_waits_for_none(client: madrpc.Client, ordered: bool, where: str) -> None:
+    class Scalar:
+        dtype, ndim = 1, 0
+
+        def item(self) -> int:
+            raise KeyboardInterrupt
+
+    def items() -> Iterator[Any]:
+        yield 25_000
+        if where == "items":
+            raise KeyboardInterrupt
+        yield Scalar()
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(client.map("sleep", items(), ordered=ordered, return_exceptions=True))
+    assert time.monotonic() - begun < 20
 
 
 def test_one_that_is_left_early_cancels(client: madrpc.Client) -> None:

@@ -39,6 +39,27 @@ def test_ctrl_c_ends_the_wait(program: Any, wait: str) -> None:
     assert time.monotonic() - begun < 15
 
 
+def test_threads_that_wait_sleep(program: Any) -> None:
+    text = """
+        def wakes():
+            statuses = [open(f"/proc/self/task/{thread.native_id}/status").read() for thread in threads]
+            return sum(int(status.split("\\nvoluntary_ctxt_switches:")[1].split()[0]) for status in statuses)
+        def wait():
+            # It is lost at the end.
+            try: c.call("sleep", 25_000)
+            except madrpc.Error: pass
+        c.call("echo", 1)
+        threads = [threading.Thread(target=wait, daemon=True) for _ in range(20)]
+        for thread in threads: thread.start()
+        time.sleep(1)
+        before = wakes()
+        time.sleep(1)
+        woken = wakes() - before
+        print("asleep" if woken < 20 else woken)
+    """
+    assert program.run(text) == (0, "asleep\n", "")
+
+
 def test_a_handler_that_raises_nothing_does_not_end_it(program: Any) -> None:
     text = """
         import signal

@@ -6,9 +6,10 @@ import array
 import datetime
 import enum
 import math
+import pathlib
 import subprocess
 import sys
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, deque, namedtuple
 from decimal import Decimal
 from typing import Any
 
@@ -53,6 +54,8 @@ EAST = datetime.timezone(datetime.timedelta(hours=2))
         (np.float32(0.5), 0.5),
         (np.int64(2**60), 2**60),
         (np.bool_(True), True),
+        (np.array(1.5), 1.5),
+        (np.array({"a": np.array([1], "O")[0]}), {"a": 1}),
         (3.0, 3),
         (datetime.datetime(1970, 1, 1, 2, tzinfo=EAST), datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)),
     ],
@@ -125,7 +128,21 @@ def test_a_large_array_comes_back(client: madrpc.Client) -> None:
         (np.zeros(2, ">f8"), 'args: an array of elements ">d"'),
         (np.zeros(2, "c16"), 'args: an array of elements "Zd"'),
         (np.array([None]), 'args: an array of elements "O"'),
-        (np.zeros(2, "M8[s]"), "args: a numpy.ndarray cannot travel: no typed array has elements of its dtype"),
+        (np.array(["a"]), 'args: an array of elements "1w" of 4 bytes, which no typed array has: give its tolist()'),
+        *(
+            (date, f"args: a numpy {kind}64 cannot travel: give milliseconds")
+            for kind in ("datetime", "timedelta") for unit in ("D", "s", "ns")
+            for date in (np.zeros(2, f"{kind}64[{unit}]"), np.array(1, f"{kind}64[{unit}]"), np.ones(1, f"{kind}64[{unit}]")[0])
+        ),
+        (np.ma.array([1, 2], mask=[False, True]), "args: a masked array cannot travel: give its filled()"),
+        ([np.ma.masked], "args[0]: a masked array cannot travel"),
+        (np.longdouble(1), "args: a numpy.longdouble cannot travel: give numpy.asarray() of it, converted"),
+        (np.complex64(1), "args: a complex cannot travel: give a list of its real and its imag"),
+        (np.float64, "args: a type cannot travel"),
+        (range(3), "args: a range cannot travel: give a list"),
+        (deque([1]), "args: a collections.deque cannot travel: give a list"),
+        (pathlib.Path("/"), "args: a pathlib.PosixPath cannot travel: give its str()"),
+        ({(1,) * 1000: 1}, f"args: the key {str((1,) * 1000)[:200]}… is of the type tuple, and keys are str"),
         (Decimal(1), "args: a decimal.Decimal cannot travel: give a float or a str"),
         (datetime.date(2024, 1, 1), "args: a datetime.date cannot travel: give a datetime"),
         (datetime.datetime(2024, 1, 1), "args: a datetime without a time zone"),
@@ -140,6 +157,42 @@ def test_what_cannot_travel_is_told_with_the_way_to_it(client: madrpc.Client, va
         client.call("echo", value)
     assert str(raised.value).startswith(why)
     assert client.call("echo", 1) == 1
+
+
+class Itself:
+    """As a scalar of numpy's."""
+
+    dtype, ndim = 1, 0
+
+    def item(self) -> Any:
+        return self
+
+
+class Endless(Itself):
+    def item(self) -> Any:
+        return AlsoEndless()
+
+
+class AlsoEndless(Itself):
+    def item(self) -> Any:
+        return Endless()
+
+
+@pytest.mark.parametrize("value", [Itself(), Endless()])
+def test_a_scalar_is_asked_once_for_what_is_inside(client: madrpc.Client, value: Any) -> None:
+    with pytest.raises(TypeError, match=r"args: a \S*(Itself|Endless) cannot travel"):
+        client.call("echo", value)
+    inside = np.array(None)
+    inside[()] = [inside]
+    with pytest.raises(TypeError, match="more than 128 lists and dicts are inside each other"):
+        client.call("echo", inside)
+
+
+def test_a_memoryview_that_was_released(client: madrpc.Client) -> None:
+    view = memoryview(b"x")
+    view.release()
+    with pytest.raises(ValueError, match="released memoryview"):
+        client.call("echo", view)
 
 
 def test_what_is_too_deep_or_too_large(client: madrpc.Client) -> None:
@@ -174,11 +227,14 @@ def test_dates(client: madrpc.Client) -> None:
 def test_without_numpy(cluster: madrpc.Cluster) -> None:
     text = f"""
 import sys; sys.modules["numpy"] = None
-import array, madrpc
+import array, madrpc, pickle
 c = madrpc.connect({cluster.address!r})
-back = c.call("echo", array.array("f", [1, 2]))
-assert isinstance(back, memoryview) and back.format == "f" and list(back) == [1, 2], back
-assert isinstance(c.call("echo", bytearray(b"x")), memoryview)
+for format in "bBhHiIfdqQ":
+    sent = array.array(format, [1, 2])
+    back = c.call("echo", sent)
+    assert type(back) is array.array and back.typecode == format and back == sent, back
+    assert pickle.loads(pickle.dumps(back)) == back
+assert c.call("echo", bytearray(b"x")) == array.array("B", b"x")
 try: c.call("arrays")
 except ImportError as error: assert "Float16Array" in str(error)
 else: assert False

@@ -4,6 +4,7 @@ use super::fail_above::Bound;
 use super::help;
 use super::parse::{count, count_to, span, targets, timeout};
 use super::tls::TlsArgs;
+use madrpc_shard::client::CONNECTIONS_MAX;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +16,6 @@ const RATE_MIN: f64 = 1.0 / (24.0 * 60.0 * 60.0);
 
 /// Some 300 MB of them.
 const IN_FLIGHT_MAX: usize = 1_000_000;
-
-/// Some 300 MB of them too.
-const CONNECTIONS_MAX: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::BENCH)]

@@ -204,6 +204,10 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "TIME", default_value = "500us", value_parser = at_least(SLICE_MIN))]
     pub(crate) slice: Duration,
 
+    /// End when stdin does: a pipe from the program that started it ends with that program, however that ends
+    #[arg(long)]
+    pub(crate) until_stdin_ends: bool,
+
     #[command(flatten)]
     pub(crate) limits: CallLimitArgs,
 

@@ -3,6 +3,7 @@
 //! For callers with thousands of calls under way: one channel for all of them, and neither a future nor a wake-up for each.
 
 use super::pool::Command;
+use super::thread::ThreadEnded;
 use super::{Call, Client, Reply};
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
@@ -16,10 +17,34 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub(crate) enum ReplyTo {
     One(oneshot::Sender<Result<Reply<Bytes>, CallError>>),
-    Many {
-        tag: u64,
-        ended: mpsc::UnboundedSender<Ended>,
-    },
+    Many(OneOfMany),
+}
+
+/// The end of one of many calls. Where the thread that has it ends, it is told like any other: the channel is that of all, and
+/// stays open.
+#[derive(Debug)]
+pub(crate) struct OneOfMany {
+    tag: u64,
+    /// `None` once it was told, or is not to be.
+    ended: Option<mpsc::UnboundedSender<Ended>>,
+}
+
+impl OneOfMany {
+    fn tell(&mut self, result: Result<Reply<Bytes>, CallError>) {
+        if let Some(ended) = self.ended.take() {
+            let tag = self.tag;
+            // It goes nowhere where nobody waits any more.
+            let _ = ended.unbounded_send(Ended { tag, result });
+        }
+    }
+}
+
+impl Drop for OneOfMany {
+    fn drop(&mut self) {
+        if self.ended.is_some() {
+            self.tell(Err(ThreadEnded.into()));
+        }
+    }
 }
 
 impl ReplyTo {
@@ -27,7 +52,14 @@ impl ReplyTo {
     pub(super) fn send(self, result: Result<Reply<Bytes>, CallError>) {
         match self {
             Self::One(reply) => drop(reply.send(result)),
-            Self::Many { tag, ended } => drop(ended.unbounded_send(Ended { tag, result })),
+            Self::Many(mut one) => one.tell(result),
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn forget(self) {
+        if let Self::Many(mut one) = self {
+            one.ended = None;
         }
     }
 }
@@ -72,11 +104,12 @@ impl Calls {
     /// # Errors
     /// Where the call cannot be sent, as of a key that is too long.
     pub fn begin(&mut self, tag: u64, call: &Call<'_>, args: Bytes) -> Result<(), CallError> {
-        let reply = ReplyTo::Many {
+        let fields = call.fields()?;
+        let reply = ReplyTo::Many(OneOfMany {
             tag,
-            ended: self.ended.clone(),
-        };
-        let number = call.begin(args, reply)?;
+            ended: Some(self.ended.clone()),
+        });
+        let number = call.begin(args, fields, reply)?;
         self.under_way.insert(tag, number);
         Ok(())
     }
@@ -123,5 +156,39 @@ impl Drop for Calls {
         for (_, number) in self.under_way.drain() {
             let _ = self.client.pool.send(Command::Cancel(number));
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "that is how a test fails")]
+mod tests {
+    use super::*;
+    use madrpc_core::call::ErrorKind;
+
+    /// What a panic does to calls that the thread has, and to those that it has not taken yet.
+    #[test]
+    fn a_call_that_nobody_will_answer_ends() {
+        let (ended, mut replies) = mpsc::unbounded();
+        let one = |tag| {
+            let ended = Some(ended.clone());
+            ReplyTo::Many(OneOfMany { tag, ended })
+        };
+        drop(one(7));
+        let Ended { tag, result } = replies.try_recv().unwrap();
+        let error = result.unwrap_err();
+        assert_eq!((tag, error.kind), (7, ErrorKind::Internal));
+        assert!(error.may_have_run, "{error}");
+        let unknown = CallError::not_run(ErrorKind::NoSuchFunction, "f");
+        one(8).send(Err(unknown));
+        let Ended { tag, result } = replies.try_recv().unwrap();
+        assert_eq!(
+            (tag, result.unwrap_err().kind),
+            (8, ErrorKind::NoSuchFunction)
+        );
+        one(9).forget();
+        assert!(
+            replies.try_recv().is_err(),
+            "one was told twice, or for nothing"
+        );
     }
 }

@@ -44,6 +44,9 @@ pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
 
+/// Sessions with each server, where their number is given. Some 300 MB of them, which the thread of all clients opens at once.
+pub const CONNECTIONS_MAX: usize = 10_000;
+
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -53,6 +56,9 @@ pub enum ClientError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The number of sessions is out of bounds.
+    #[error("client: connections: from 1 to {CONNECTIONS_MAX} with each server")]
+    Connections,
     /// Sessions cannot be opened from this machine.
     #[error("client: {0}")]
     Transport(#[from] TransportError),
@@ -69,8 +75,9 @@ pub struct ClientConfig {
     pub address: String,
     /// Who calls.
     pub identity: Identity,
-    /// Sessions to open; a call takes the one with the fewest calls in flight. Default: one to each of the server's
-    /// shards, but at most [`SESSIONS_MAX`]; the first call opens one, and the rest once the server has told its shards.
+    /// Sessions to open with each server, from 1 to [`CONNECTIONS_MAX`]; a call takes the one with the fewest calls in flight.
+    /// Default: one to each of the server's shards, but at most [`SESSIONS_MAX`]; the first call opens one, and the rest once the
+    /// server has told its shards.
     pub connections: Option<usize>,
     /// The deadline of calls that name none. Default: 30 s.
     pub timeout: Duration,
@@ -156,6 +163,7 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub fn new(config: &ClientConfig) -> Result<Self, ClientError> {
+        let sessions = sessions(config.connections)?;
         let servers = resolve_list(&config.address)?;
         let server_name = config
             .expect
@@ -165,10 +173,7 @@ impl Client {
             servers,
             one_at_a_time: config.one_at_a_time,
             identity: config.identity.clone(),
-            sessions: match config.connections {
-                Some(connections) => Sessions::Fixed(connections),
-                None => Sessions::PerShard { callers: 1 },
-            },
+            sessions,
             server_name,
         })?;
         Ok(Self {
@@ -255,7 +260,7 @@ impl<'a> Call<'a> {
         let body = encode_args(&args)?;
         let (reply, replied) = oneshot::channel();
         let pool = &self.client.pool;
-        let number = self.begin(body, ReplyTo::One(reply))?;
+        let number = self.begin(body, self.fields()?, ReplyTo::One(reply))?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
@@ -268,8 +273,8 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Hands it to the client's thread; gives its number, by which it can be cancelled.
-    fn begin(&self, body: Bytes, reply: ReplyTo) -> Result<u64, CallError> {
+    /// What is said besides function and argument, encoded.
+    fn fields(&self) -> Result<Vec<u8>, CallError> {
         let mut fields = Vec::new();
         if let Some(key) = self.key {
             if key.len() > KEY_MAX_BYTES {
@@ -285,6 +290,11 @@ impl<'a> Call<'a> {
             };
             named.write(&mut fields);
         }
+        Ok(fields)
+    }
+
+    /// Hands it to the client's thread; gives its number, by which it can be cancelled.
+    fn begin(&self, body: Bytes, fields: Vec<u8>, reply: ReplyTo) -> Result<u64, ThreadEnded> {
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         self.client.pool.send(Command::Call {
             number,
@@ -369,6 +379,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
+fn sessions(connections: Option<usize>) -> Result<Sessions, ClientError> {
+    match connections {
+        None => Ok(Sessions::PerShard { callers: 1 }),
+        Some(given @ 1..=CONNECTIONS_MAX) => Ok(Sessions::Fixed(given)),
+        Some(_) => Err(ClientError::Connections),
+    }
+}
+
 fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {
     to_value(args).map_err(|error| {
         CallError::not_run(
@@ -385,4 +403,20 @@ fn from_result<R: DeserializeOwned>(result: Value) -> Result<R, CallError> {
             format!("the result is not what was asked for: {error}"),
         )
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "that is how a test fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_connections_has_bounds() {
+        for given in [0, CONNECTIONS_MAX + 1, usize::MAX] {
+            assert!(sessions(Some(given)).is_err(), "{given}");
+        }
+        for given in [1, CONNECTIONS_MAX] {
+            assert_eq!(sessions(Some(given)).unwrap(), Sessions::Fixed(given));
+        }
+    }
 }

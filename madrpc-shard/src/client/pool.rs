@@ -204,8 +204,10 @@ impl Pool {
                 }
             }
             Command::Cancel(number) => {
-                if let Some(call) = self.sent.remove(&number) {
-                    self.upstreams.cancel(call);
+                if let Some(call) = self.sent.remove(&number)
+                    && let Some(waiting) = self.upstreams.cancel(call)
+                {
+                    waiting.reply.forget();
                 }
             }
             Command::Close(closed) => {

@@ -58,7 +58,7 @@ class Client:
         it, unless `return_exceptions` gives errors in the place of results. Left early, it cancels what is under way.
         `progress` shows a bar, where tqdm is installed.
         """
-        bound(concurrency)
+        concurrency = bound(concurrency)
         return self._map(function, items, concurrency, ordered, progress, return_exceptions)
 
     def _map(
@@ -114,8 +114,8 @@ def connect(
 
     It calls as this user, or with the certificates in `tls_dir` (``ca.pem``, ``cert.pem``, ``key.pem``) or in the files `tls_ca`,
     `tls_cert` and `tls_key`. `timeout` is the time until the deadline of calls, in seconds, 30 by default; `connections` how many
-    sessions there are, by default one for each shard of the server. The first call opens them: whether anybody is there is not
-    known before.
+    sessions there are with each server, from 1 to 10,000, by default one for each shard of the server. The first call opens them:
+    whether anybody is there is not known before.
     """
     target = Target(address, tls_dir, tls_ca, tls_cert, tls_key, connections)
     return Client(Sessions(target), Options().changed({"timeout": timeout}))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
 from typing import Any
 
@@ -19,6 +20,7 @@ _START_SECONDS = 60
 #: What is of use at a terminal only.
 _HINT = re.compile(r"madrpc: (try|and): ")
 _READY = re.compile(r"ready: orchestrator (\S+?);")
+_STARTED: weakref.WeakSet[Cluster] = weakref.WeakSet()
 
 
 def command() -> str:
@@ -37,13 +39,15 @@ class Cluster:
     """An orchestrator and its nodes on this machine, which run a script, until it is closed.
 
     ``with madrpc.Cluster("script.js") as cluster: cluster.connect().call(…)``. It is `madrpc dev`, a process of its own: what it
-    logs is written to stderr, and a script that is saved is loaded anew. `log=False` keeps the log to itself.
+    logs is written to stderr, and a script that is saved is loaded anew. `log=False` keeps the log to itself. Should the program be
+    killed, it ends too.
     """
 
     def __init__(self, script: str | os.PathLike[str], nodes: int = 1, *, log: bool = True) -> None:
         self._process = subprocess.Popen(
-            [command(), "dev", os.fspath(script), "--nodes", str(nodes)],
-            stdin=subprocess.DEVNULL,
+            [command(), "dev", os.fspath(script), "--nodes", str(nodes), "--until-stdin-ends"],
+            # It ends with this program, however that ends.
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             encoding="utf-8",
@@ -52,6 +56,7 @@ class Cluster:
             start_new_session=True,
         )
         atexit.register(self.close)
+        _STARTED.add(self)
         self._owner = os.getpid()
         self._log = log
         self._last: deque[str] = deque(maxlen=20)
@@ -63,19 +68,25 @@ class Cluster:
         self._is_ready.wait(_START_SECONDS)
         if not self.address:
             self.close()
-            raise RuntimeError("the cluster did not start:\n" + "".join(self._last).rstrip())
+            last = "".join(self._last).rstrip() or f"it said nothing, and ended with {self._process.returncode}"
+            raise RuntimeError("the cluster did not start:\n" + last)
 
     def _read(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._last.append(line)
-            ready = _READY.search(line)
-            if ready is not None and not self.address:
-                self.address = ready[1]
-                self._is_ready.set()
-            elif self._log and self.address and not _HINT.match(line):
-                sys.stderr.write(line)
+        with self._process.stderr as lines:
+            for line in lines:
+                self._last.append(line)
+                ready = _READY.search(line)
+                if ready is not None and not self.address:
+                    self.address = ready[1]
+                    self._is_ready.set()
+                elif self._log and self.address and not _HINT.match(line):
+                    sys.stderr.write(line)
         self._is_ready.set()
+
+    def _let_go(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def connect(self, **options: Any) -> Client:
         """A client of it; options as those of `madrpc.connect`."""
@@ -93,6 +104,7 @@ class Cluster:
                 self._process.kill()
                 self._process.wait()
         if self._owner == os.getpid():
+            self._let_go()
             self._reader.join()
 
     def __enter__(self) -> Cluster:
@@ -103,3 +115,12 @@ class Cluster:
 
     def __repr__(self) -> str:
         return f"<madrpc.Cluster at {self.address}>"
+
+
+def _in_fork() -> None:
+    """A fork that outlives the program holds no cluster of it."""
+    for cluster in list(_STARTED):
+        cluster._let_go()
+
+
+os.register_at_fork(after_in_child=_in_fork)

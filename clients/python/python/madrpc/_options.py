@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import math
+import numbers
 import os
+import sys
 import weakref
 from dataclasses import dataclass, replace
 from typing import Any
@@ -79,10 +82,12 @@ class Options:
     key: bytes | None = None
 
     def changed(self, changes: dict[str, Any]) -> Options:
+        for name in changes.keys() - {"timeout", "key"}:
+            raise TypeError(f"with_options: there is no option {name}; there are timeout and key")
         if "timeout" in changes:
             changes["timeout"] = seconds(changes["timeout"])
-        if isinstance(changes.get("key"), str):
-            changes["key"] = changes["key"].encode()
+        if "key" in changes:
+            changes["key"] = key(changes["key"])
         return replace(self, **changes)
 
     @property
@@ -93,14 +98,27 @@ class Options:
 def seconds(timeout: float | None) -> float:
     if timeout is None:
         return DEFAULT_TIMEOUT
-    if not isinstance(timeout, (int, float)):
+    if not isinstance(timeout, numbers.Real):
         raise TypeError(f"timeout: a number of seconds is wanted, not {type(timeout).__name__}")
     if not timeout > 0:
         raise ValueError(f"timeout: {timeout} is no time to wait; give seconds, as in timeout=2.5")
-    return float(timeout)
+    try:
+        return float(timeout)
+    except OverflowError:
+        return math.inf
+
+
+def key(key: str | bytes | None) -> bytes | None:
+    if isinstance(key, str):
+        return key.encode()
+    if key is None or isinstance(key, bytes):
+        return key
+    raise TypeError(f"key: a str is wanted, not {type(key).__name__}")
 
 
 def bound(concurrency: int) -> int:
+    if not isinstance(concurrency, numbers.Integral):
+        raise TypeError(f"concurrency: a whole number is wanted, not {type(concurrency).__name__}")
     if concurrency < 1:
         raise ValueError(f"concurrency: {concurrency}; at least 1 call has to be under way")
-    return concurrency
+    return min(int(concurrency), sys.maxsize)

@@ -29,16 +29,17 @@ class _Pump:
         self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], options: Options
     ) -> Reply:
         number = self._number = self._number + 1
-        if self._file is None:
-            self._file = self._calls.fileno()
-            self.loop.add_reader(self._file, self._deliver)
         self._calls.begin(number, function, args, kwargs, options.native)
         future: asyncio.Future[Reply] = self.loop.create_future()
         self._futures[number] = future
-        # The descriptor tells of what was looked for before.
-        if len(self._futures) == 1:
-            self._deliver()
         try:
+            if self._file is None:
+                file = self._calls.fileno()
+                self.loop.add_reader(file, self._deliver)
+                self._file = file
+            # The descriptor tells of what was looked for before.
+            if len(self._futures) == 1:
+                self._deliver()
             return await future
         finally:
             if self._futures.pop(number, None) is not None:
@@ -101,7 +102,7 @@ class Client:
         return_exceptions: bool = False,
     ) -> AsyncGenerator[Any, None]:
         """As `madrpc.Client.map`, for ``async for``; the items may come asynchronously too."""
-        bound(concurrency)
+        concurrency = bound(concurrency)
         pushed = aiter(items) if isinstance(items, AsyncIterable) else None
         given = None if isinstance(items, AsyncIterable) else iter(items)
         native = self._sessions.get().map(
@@ -124,7 +125,12 @@ class Client:
                 native.finish()
             except Exception as error:
                 native.finish(error)
-            heard.set()
+            except BaseException as error:
+                # As CancelledError, which is the source's own where nobody has cancelled this task.
+                native.finish(error)
+                raise
+            finally:
+                heard.set()
 
         try:
             if pushed is not None:

@@ -3,14 +3,15 @@
 mod prompt;
 
 use crate::args::DevArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, Reason};
 use crate::output::{print_through, say};
 use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::{Event, Events};
 use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::local_cluster::Cluster;
-use signal_hook::consts::SIGINT;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::{self, stdin};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -54,7 +55,9 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ));
     }
     say(&format!("and: madrpc top {address}"));
-    if prompt::has_terminal() {
+    if args.until_stdin_ends {
+        when_stdin_ends(events.teller(Event::Stop(SIGTERM)))?;
+    } else if prompt::has_terminal() {
         let ended = events.teller(Event::Stop(SIGINT));
         // It fails as at a terminal that has no cursor. The cluster is what was asked for.
         if let Err(error) = prompt::start(address, &args.script, ended) {
@@ -71,6 +74,18 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         all.drain(timeout, Cluster::drain)
     });
     Ok(())
+}
+
+/// Reads stdin to its end, on a thread of its own.
+fn when_stdin_ends(mut then: impl FnMut() + Send + 'static) -> Result<(), Failure> {
+    let run = move || {
+        // One that cannot be read has ended too.
+        let _ = io::copy(&mut stdin().lock(), &mut io::sink());
+        then();
+    };
+    let thread = std::thread::Builder::new().name("stdin".into()).spawn(run);
+    let failed = |error| Failure::new(Reason::Other, format!("the thread of stdin: {error}"));
+    thread.map(drop).map_err(failed)
 }
 
 /// What a cluster reads anew.

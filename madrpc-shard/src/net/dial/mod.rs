@@ -404,6 +404,7 @@ impl<T> Upstreams<T> {
                 Due::Sweep => self.sweep(now),
                 Due::Deadline(key) if self.is_early(key, now) => {}
                 Due::Deadline(key) => {
+                    let is_unsent = self.is_unsent(key);
                     self.drop_second(key, now);
                     if let Some(pending) = self.calls.remove(key) {
                         self.sample_ended(key, &pending.attempt, false, now);
@@ -412,7 +413,8 @@ impl<T> Upstreams<T> {
                         let target = pending.place.target();
                         let address = self.targets[target].address();
                         let error = format!("{address} did not answer by the deadline");
-                        let error = CallError::may_have_run(ErrorKind::DeadlineExceeded, error);
+                        let mut error = CallError::may_have_run(ErrorKind::DeadlineExceeded, error);
+                        error.may_have_run = !is_unsent;
                         return Some((pending.tag, target, error));
                     }
                 }

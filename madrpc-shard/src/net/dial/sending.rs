@@ -1,6 +1,6 @@
 //! A call is sent, is taken out again, or is given up.
 
-use super::links::Place;
+use super::links::{Place, State};
 use super::request::Request;
 use super::unreachable::why_none;
 use super::{CallId, Due, Pending, Target, Upstreams};
@@ -206,6 +206,20 @@ impl<T> Upstreams<T> {
         let pending = self.take(key, Ending::Neutral, None, self.started)?;
         self.tell_cancelled(&pending, key);
         Some(pending.tag)
+    }
+
+    /// Whether a call has been sent to nobody: it still waits for its first session.
+    pub(super) fn is_unsent(&self, key: ItemKey) -> bool {
+        let Some(Pending { place, attempt, .. }) = self.calls.get(key) else {
+            return false;
+        };
+        let link = self.targets.get(place.target());
+        let link = link.and_then(|target| target.links.get(place.link()));
+        link.is_some_and(|link| {
+            // One that was lost with the session before is on a list of its own.
+            let waits = self.calls.list_of(key) == Some(link.calls);
+            waits && matches!(link.state, State::Connecting(_)) && !attempt.may_have_run()
+        })
     }
 
     /// Takes a call out that has ended so, and took so long at its target.
