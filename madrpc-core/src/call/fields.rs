@@ -23,6 +23,7 @@ mod call {
     pub(super) const TRACE: u32 = 3;
     pub(super) const CALLER: u32 = 4;
     pub(super) const KEY: u32 = 5;
+    pub(super) const CREDIT: u32 = 6;
 }
 
 /// The numbers of a reply's fields, and of a failure's.
@@ -45,6 +46,8 @@ pub struct CallFields<'a> {
     pub caller: Option<&'a str>,
     /// Calls of the same key go to the same node, where the orchestrator balances by keys.
     pub key: Option<&'a [u8]>,
+    /// Frames of items that the caller takes where the function streams; without any it is none that takes items.
+    pub credit: u32,
 }
 
 /// What an answer may say beside its header.
@@ -112,6 +115,17 @@ impl<'a> Fields<'a> {
                 .bytes(call::CALLER)
                 .and_then(|bytes| std::str::from_utf8(bytes).ok()),
             key: self.bytes(call::KEY),
+            credit: self.credit(),
+        }
+    }
+
+    /// How many frames of items a call takes.
+    #[must_use]
+    #[inline]
+    pub fn credit(self) -> u32 {
+        match self.is_empty() {
+            true => 0,
+            false => self.read(call::CREDIT).unwrap_or_default(),
         }
     }
 
@@ -146,6 +160,9 @@ impl CallFields<'_> {
         }
         if let Some(key) = self.key {
             raw(out, call::KEY, key);
+        }
+        if self.credit > 0 {
+            field(out, call::CREDIT, &self.credit);
         }
     }
 }
@@ -192,6 +209,7 @@ mod tests {
         }),
         caller: Some("somebody"),
         key: Some(b"user 7"),
+        credit: 256,
     };
 
     #[test]

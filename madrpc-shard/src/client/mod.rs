@@ -18,6 +18,7 @@ pub mod load;
 
 pub(crate) mod pool;
 mod sockets;
+mod stream;
 mod thread;
 
 use crate::net::address::AddressError;
@@ -25,22 +26,26 @@ use crate::net::dial::Sessions;
 use crate::net::named::resolve_list;
 use crate::net::transport::TransportError;
 use bytes::Bytes;
-use futures_channel::oneshot;
+use futures_channel::{mpsc, oneshot};
 use futures_lite::future::block_on;
 use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, TIMEOUT_MAX};
+use madrpc_core::limits::{
+    BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX,
+};
 use madrpc_core::numbers::later;
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
-use pool::Command;
+use pool::{Command, ReplyTo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use stream::Receiving;
 use thread::{Ended, ToPool};
 
 pub use crate::net::dial::SESSIONS_MAX;
+pub use stream::ItemStream;
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -203,6 +208,16 @@ impl Client {
         block_on(self.call(function, args))
     }
 
+    /// Calls a function that streams, a generator, and gives what it yields, as a [`Stream`](futures_lite::Stream): see
+    /// [`Call::stream`].
+    pub fn stream<A, R>(&self, function: &str, args: &A) -> ItemStream<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        self.prepare(function).open(to_args(args), from_result)
+    }
+
     /// Says goodbye to the server, and waits until that is sent. Calls of clones that are under way are lost.
     ///
     /// For a process that is about to end: without it the server holds the sessions until they time out.
@@ -244,6 +259,46 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
+        let (reply, replied) = oneshot::channel();
+        let number = self.post(&args, 0, ReplyTo::Once(reply))?;
+        let waiting = Waiting {
+            number,
+            replied: Some(replied),
+            pool: &self.client.pool,
+        };
+        let ended = |_| Err(Ended.into());
+        waiting.await.unwrap_or_else(ended)?.read()
+    }
+
+    /// Sends the call of a function that streams, a generator, and gives what it yields, item by item, as a
+    /// [`Stream`](futures_lite::Stream). Of any other function it gives none, and then its result, see [`ItemStream::reply`].
+    ///
+    /// The function goes on as its items are taken, and some 250 small ones before they are, of large ones 4 MiB: a
+    /// reader that stops has it wait. The deadline is that of all of it. No item is lost while there is no error, and none
+    /// comes twice: after the first the call is not sent again.
+    ///
+    /// # Errors
+    /// Its last item, as of [`Client::call`].
+    pub fn stream(self, args: Value) -> ItemStream<Value> {
+        self.open(Ok(args), Ok)
+    }
+
+    fn open<T>(
+        self,
+        args: Result<Value, CallError>,
+        read: fn(Value) -> Result<T, CallError>,
+    ) -> ItemStream<T> {
+        let (to_reader, events) = mpsc::unbounded();
+        let receiving = Box::new(Receiving::new(to_reader));
+        let opened = args.and_then(|args| {
+            let number = self.post(&args, STREAM_WINDOW, ReplyTo::Items(receiving))?;
+            Ok((number, self.client.pool.clone()))
+        });
+        ItemStream::new(opened, events, read)
+    }
+
+    /// Has the call sent; gives its number.
+    fn post(&self, args: &Value, credit: u32, reply: ReplyTo) -> Result<u64, CallError> {
         let mut body = Vec::new();
         args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
             let kind = match error {
@@ -252,22 +307,19 @@ impl<'a> Call<'a> {
             };
             CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
         })?;
-        let mut fields = Vec::new();
-        if let Some(key) = self.key {
-            if key.len() > KEY_MAX_BYTES {
-                let bytes = key.len();
-                let error =
-                    format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
-                return Err(CallError::not_run(ErrorKind::BadArguments, error));
-            }
-            let key = Some(key);
-            let named = CallFields {
-                key,
-                ..CallFields::default()
-            };
-            named.write(&mut fields);
+        if let Some(key) = self.key.filter(|key| key.len() > KEY_MAX_BYTES) {
+            let bytes = key.len();
+            let error =
+                format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
+            return Err(CallError::not_run(ErrorKind::BadArguments, error));
         }
-        let (reply, replied) = oneshot::channel();
+        let mut fields = Vec::new();
+        let said = CallFields {
+            key: self.key,
+            credit,
+            ..CallFields::default()
+        };
+        said.write(&mut fields);
         let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
         let command = Command::Call {
             number,
@@ -277,25 +329,8 @@ impl<'a> Call<'a> {
             deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
             reply,
         };
-        let pool = &self.client.pool;
-        let ended = |why: Ended| CallError::may_have_run(ErrorKind::Internal, why.to_string());
-        pool.send(command).map_err(ended)?;
-        let waiting = Waiting {
-            number,
-            replied: Some(replied),
-            pool,
-        };
-        let raw = waiting.await.unwrap_or_else(|_| Err(ended(Ended)))?;
-        let result = Value::decode(&raw.body).map_err(|error| {
-            CallError::may_have_run(
-                ErrorKind::Protocol,
-                format!("the result cannot be decoded: {error}"),
-            )
-        })?;
-        Ok(Reply {
-            result,
-            bill: raw.bill,
-        })
+        self.client.pool.send(command)?;
+        Ok(number)
     }
 
     /// As [`Call::send`], for threads without an async runtime.
@@ -312,6 +347,22 @@ impl<'a> Call<'a> {
 pub(crate) struct RawReply {
     body: Bytes,
     bill: Bill<String>,
+}
+
+impl RawReply {
+    fn read(self) -> Result<Reply<Value>, CallError> {
+        Ok(Reply {
+            result: decoded(&self.body)?,
+            bill: self.bill,
+        })
+    }
+}
+
+fn decoded(body: &[u8]) -> Result<Value, CallError> {
+    Value::decode(body).map_err(|error| {
+        let error = format!("the result cannot be decoded: {error}");
+        CallError::may_have_run(ErrorKind::Protocol, error)
+    })
 }
 
 /// A call's reply; dropped before it is there, it cancels the call.

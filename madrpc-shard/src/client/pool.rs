@@ -1,9 +1,10 @@
 //! A pool of sessions to a server or several, and the calls of all the clients that share it.
 
+use super::stream::Receiving;
 use super::{ClientError, RawReply};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
-use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
+use crate::net::dial::{CallId, Item, Keep, Outcome, Request, Sessions, Upstreams};
 use crate::net::named::{Named, as_one, distinct};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use crate::net::transport::dialing_endpoint;
@@ -42,20 +43,38 @@ pub(crate) enum Command {
         /// What the caller says besides.
         fields: Vec<u8>,
         deadline: Instant,
-        reply: ReplySender,
+        reply: ReplyTo,
     },
+    /// The reader of the stream of this number lets so many more frames come.
+    Grant { number: u64, frames: u32 },
     /// Nobody waits for the reply to the call of this number.
     Cancel(u64),
     /// End the sessions now, and say so.
     Close(oneshot::Sender<()>),
 }
 
-pub(crate) type ReplySender = oneshot::Sender<Result<RawReply, CallError>>;
+/// Where the reply goes.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    Once(oneshot::Sender<Result<RawReply, CallError>>),
+    /// With items before it.
+    Items(Box<Receiving>),
+}
+
+impl ReplyTo {
+    fn send(self, result: Result<RawReply, CallError>) {
+        match self {
+            // Who waited may be gone.
+            Self::Once(reply) => drop(reply.send(result)),
+            Self::Items(receiving) => receiving.end(result),
+        }
+    }
+}
 
 /// A caller of the pool who waits.
 pub(crate) struct Waiting {
     number: u64,
-    reply: ReplySender,
+    reply: ReplyTo,
 }
 
 /// What comes after a turn.
@@ -167,6 +186,8 @@ impl Pool {
             if let Some((waiting, _, outcome)) = upstreams.on_frame(session, &event, now) {
                 sent.remove(&waiting.number);
                 settle(waiting.reply, outcome);
+            } else if let (Some(call), Some(item)) = (upstreams.take_item(), Item::of(&event)) {
+                take_item(upstreams, sent, call, item);
             }
         }
         for _ in 0..ENDINGS_PER_TURN {
@@ -202,7 +223,15 @@ impl Pool {
                         self.sent.insert(number, call);
                     }
                     // Nobody waits where it cannot be sent.
-                    Err((waiting, error)) => drop(waiting.reply.send(Err(error))),
+                    Err((waiting, error)) => waiting.reply.send(Err(error)),
+                }
+            }
+            Command::Grant { number, frames } => {
+                if let Some(&call) = self.sent.get(&number) {
+                    if let Some(receiving) = receiving(&mut self.upstreams, call) {
+                        receiving.grant(frames);
+                    }
+                    self.upstreams.grant(call, frames);
                 }
             }
             Command::Cancel(number) => {
@@ -219,7 +248,37 @@ impl Pool {
     }
 }
 
-fn settle(reply: ReplySender, outcome: Outcome<'_>) {
+/// The stream that a call is.
+fn receiving(upstreams: &mut Upstreams<Waiting>, call: CallId) -> Option<&mut Receiving> {
+    match &mut upstreams.tag_mut(call)?.reply {
+        ReplyTo::Items(receiving) => Some(receiving),
+        ReplyTo::Once(_) => None,
+    }
+}
+
+/// Hands an item on, where its call is a stream.
+fn take_item(
+    upstreams: &mut Upstreams<Waiting>,
+    sent: &mut HashMap<u64, CallId>,
+    call: CallId,
+    item: Item<'_>,
+) {
+    let Some(receiving) = receiving(upstreams, call) else {
+        return;
+    };
+    match receiving.take(item) {
+        Ok(0) => {}
+        Ok(frames) => upstreams.grant(call, frames),
+        Err(error) => {
+            if let Some(waiting) = upstreams.cancel(call) {
+                sent.remove(&waiting.number);
+                waiting.reply.send(Err(error));
+            }
+        }
+    }
+}
+
+fn settle(reply: ReplyTo, outcome: Outcome<'_>) {
     let result = match outcome {
         Outcome::Reply { bill, body } => Ok(RawReply {
             body: body.to_bytes(),
@@ -239,5 +298,5 @@ fn settle(reply: ReplySender, outcome: Outcome<'_>) {
             _ => error,
         }),
     };
-    let _ = reply.send(result);
+    reply.send(result);
 }

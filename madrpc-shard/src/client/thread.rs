@@ -8,6 +8,7 @@ use super::ClientError;
 use super::pool::{Command, Next, Pool, Target};
 use super::sockets::{Sockets, Waker};
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::later;
 use slab::Slab;
 use std::collections::{BTreeSet, VecDeque};
@@ -56,6 +57,12 @@ impl ToThread {
 #[derive(Debug, thiserror::Error)]
 #[error("the client thread has ended")]
 pub(super) struct Ended;
+
+impl From<Ended> for CallError {
+    fn from(ended: Ended) -> Self {
+        Self::may_have_run(ErrorKind::Internal, ended.to_string())
+    }
+}
 
 impl From<Ended> for ClientError {
     fn from(ended: Ended) -> Self {

@@ -1,7 +1,7 @@
 //! What finds calls and sessions, without any session.
 
 use super::{FOR_LONG, Failure, Silent};
-use crate::client::pool::{Command, Pool, ReplySender};
+use crate::client::pool::{Command, Pool, ReplyTo};
 use crate::net::endpoint::SessionKey;
 use crate::net::endpoint::peers::PeerIndex;
 use crate::net::incoming::CallsOfCallers;
@@ -154,14 +154,14 @@ impl Abandoned {
     /// One more call.
     pub fn call(&mut self) {
         // Who waits is told nothing in here.
-        let (reply, _): (ReplySender, _) = oneshot::channel();
+        let (reply, _) = oneshot::channel();
         let call = Command::Call {
             number: self.calls,
             function: "echo".into(),
             body: Bytes::new(),
             fields: Vec::new(),
             deadline: self.now + FOR_LONG,
-            reply,
+            reply: ReplyTo::Once(reply),
         };
         self.pool.on_command(call, self.now);
         self.calls += 1;
