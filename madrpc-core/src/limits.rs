@@ -29,6 +29,15 @@ pub const THROWN_MAX_BYTES: usize = 16 * KIB;
 /// The largest arguments and the largest result.
 pub const BODY_MAX_BYTES: usize = 64 * MIB;
 
+/// What of an item travels in one frame. Items are on the channel, one after the other; small calls wait for no more of a large one.
+pub const ITEM_FRAME_MAX_BYTES: usize = 16 * KIB;
+
+/// Frames of items that the reader of a stream may have granted and not got.
+pub const STREAM_WINDOW: u32 = 256;
+
+/// Small frames waiting for the network on a session, above which the functions that stream to it wait.
+pub const STREAM_BACKLOG_BYTES: usize = 256 * KIB;
+
 /// Bodies that a peer may have on their way to us at the same time, each on its own stream.
 pub const BODY_STREAMS_MAX: u64 = 16;
 
@@ -222,6 +231,9 @@ const _: () = assert!(FUNCTION_NAME_MAX_BYTES + FIELDS_MAX_BYTES + 96 <= HEADER_
 const _: () = assert!(INLINE_FRAME_MAX_BYTES as u64 <= CHANNEL_WINDOW_BYTES);
 const _: () = assert!(INLINE_FRAME_MAX_BYTES <= READ_PER_TURN_BYTES);
 const _: () = assert!(INLINE_BODY_MAX_BYTES < BODY_MAX_BYTES);
+const _: () = assert!(ITEM_FRAME_MAX_BYTES <= INLINE_BODY_MAX_BYTES);
+// What one reader may be sent without reading does not keep its session from being read.
+const _: () = assert!(STREAM_WINDOW as usize * ITEM_FRAME_MAX_BYTES <= OUTBOX_HIGH_BYTES);
 const _: () = assert!(CHANNEL_WINDOW_BYTES < SESSION_WINDOW_BYTES);
 const _: () = assert!(BODY_WINDOW_BYTES <= SESSION_WINDOW_BYTES);
 const _: () = assert!(SESSION_WINDOW_BYTES < SESSION_WINDOW_MAX_BYTES);

@@ -1,4 +1,4 @@
-//! `madrpc call`: one call, its result to stdout.
+//! `madrpc call`: one call, its result to stdout; of a function that streams its items, each as it comes.
 
 use super::argument::argument;
 use crate::args::CallArgs;
@@ -23,18 +23,38 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     if let Some(key) = &args.key {
         call = call.key(key.as_bytes());
     }
-    let outcome = call.send_blocking(argument);
+    let mut items = call.stream(argument);
+    let mut failed = None;
+    while let Some(item) = items.next_blocking() {
+        match item {
+            // Nobody reads on: the function is not to go on either.
+            Ok(item) if !output::one_of_several(&to_json(&item))? => {
+                drop(items);
+                client.close_blocking();
+                return Ok(());
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    }
     let elapsed = begun.elapsed();
     client.close_blocking();
-    let bill = match &outcome {
-        Ok(reply) => Some(&reply.bill),
-        Err(error) => error.bill.as_deref(),
+    let reply = items.reply();
+    let bill = match &failed {
+        Some(error) => error.bill.as_deref(),
+        None => reply.map(|reply| &reply.bill),
     };
     if let Some(bill) = bill.filter(|_| args.verbose) {
         say(&describe(bill, elapsed));
     }
-    let reply = outcome?;
-    Ok(output::result(&to_json(&reply.result))?)
+    match (failed, reply) {
+        (Some(error), _) => Err(error.into()),
+        // What a generator returns is none of its items.
+        (None, Some(reply)) if !items.has_streamed() => {
+            Ok(output::result(&to_json(&reply.result))?)
+        }
+        (None, _) => Ok(()),
+    }
 }
 
 fn describe(bill: &Bill<String>, whole: Duration) -> String {

@@ -27,11 +27,20 @@ pub(crate) struct StdoutError(io::Error);
 /// # Errors
 /// Where it cannot be written.
 pub(crate) fn result(text: &str) -> Result<(), StdoutError> {
+    one_of_several(text).map(|_| ())
+}
+
+/// Writes one of several results and a line's end to stdout; says whether there is still somebody who reads.
+///
+/// # Errors
+/// Where it cannot be written.
+pub(crate) fn one_of_several(text: &str) -> Result<bool, StdoutError> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     match written {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(StdoutError(error)),
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(StdoutError(error)),
     }
 }
 

@@ -22,6 +22,7 @@ mod call {
     pub(super) const MAY_REPEAT: u32 = 2;
     pub(super) const TRACE: u32 = 3;
     pub(super) const KEY: u32 = 5;
+    pub(super) const CREDIT: u32 = 6;
 }
 
 /// The numbers of a reply's fields, and of a failure's.
@@ -42,6 +43,8 @@ pub struct CallFields<'a> {
     pub trace: Option<Trace>,
     /// Calls of the same key go to the same node, where the orchestrator balances by keys.
     pub key: Option<&'a [u8]>,
+    /// Frames of items that the caller takes where the function streams; without any it is none that takes items.
+    pub credit: u32,
 }
 
 /// What an answer may say beside its header.
@@ -106,6 +109,17 @@ impl<'a> Fields<'a> {
             may_repeat: self.read(call::MAY_REPEAT).unwrap_or_default(),
             trace: self.bytes(call::TRACE).and_then(Trace::from_bytes),
             key: self.bytes(call::KEY),
+            credit: self.credit(),
+        }
+    }
+
+    /// How many frames of items a call takes.
+    #[must_use]
+    #[inline]
+    pub fn credit(self) -> u32 {
+        match self.is_empty() {
+            true => 0,
+            false => self.read(call::CREDIT).unwrap_or_default(),
         }
     }
 
@@ -137,6 +151,9 @@ impl CallFields<'_> {
         }
         if let Some(key) = self.key {
             raw(out, call::KEY, key);
+        }
+        if self.credit > 0 {
+            field(out, call::CREDIT, &self.credit);
         }
     }
 }
@@ -182,6 +199,7 @@ mod tests {
             flags: 1,
         }),
         key: Some(b"user 7"),
+        credit: 256,
     };
 
     #[test]

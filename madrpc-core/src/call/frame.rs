@@ -103,13 +103,41 @@ pub enum Header<'a> {
         /// Whether it takes none.
         is_draining: bool,
     },
+    /// A part of what a call has yielded that streams; the body holds the next bytes of it. The frames of a call come in their
+    /// order, before its reply, and only as many as were granted.
+    Item {
+        /// The call's number.
+        id: u64,
+        /// Which frame of the call it is, the first being 0.
+        number: u64,
+        /// What ends with it.
+        part: Part,
+    },
+    /// Of a caller: so many further frames of items may be sent.
+    Credit {
+        /// The call's number.
+        id: u64,
+        /// How many.
+        frames: u32,
+    },
     /// A frame of a kind that came later than this. It is never written.
     #[serde(skip)]
     Unknown,
 }
 
 /// The number of the last kind of frame that is known here.
-const LAST_KIND: u32 = 8;
+const LAST_KIND: u32 = 10;
+
+/// What ends with a frame of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Nothing: the next frame goes on.
+    More,
+    /// An item.
+    Item,
+    /// What the function has returned. The reply that follows has the bill, and nothing in its body.
+    Result,
+}
 
 /// A caller whose calls come by way of others, for fair parts and `--caller-rate` at nodes: its name would take more than the seven
 /// bytes that this adds to a call. It is believed to orchestrators and nodes only.
@@ -397,7 +425,7 @@ mod tests {
             assert_eq!(read_header(&bytes), Ok(Header::Unknown));
         }
         let mut bytes = Vec::new();
-        write(&mut bytes, &Header::Draining { is_draining: true }, b"");
+        write(&mut bytes, &Header::Credit { id: 1, frames: 1 }, b"");
         assert_eq!(u32::from(bytes[PREFIX_BYTES]), LAST_KIND);
     }
 

@@ -3,6 +3,7 @@
 //! For callers with thousands of calls under way: one channel for all of them, and neither a future nor a wake-up for each.
 
 use super::pool::Command;
+use super::stream::Receiving;
 use super::thread::ThreadEnded;
 use super::{Call, Client, Reply};
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use std::task::{Context, Poll};
 pub(crate) enum ReplyTo {
     One(oneshot::Sender<Result<Reply<Bytes>, CallError>>),
     Many(OneOfMany),
+    /// With items before it.
+    Items(Box<Receiving>),
 }
 
 /// The end of one of many calls. Where the thread that has it ends, it is told like any other: the channel is that of all, and
@@ -53,6 +56,7 @@ impl ReplyTo {
         match self {
             Self::One(reply) => drop(reply.send(result)),
             Self::Many(mut one) => one.tell(result),
+            Self::Items(receiving) => receiving.end(result),
         }
     }
 
@@ -104,7 +108,7 @@ impl Calls {
     /// # Errors
     /// Where the call cannot be sent, as of a key that is too long.
     pub fn begin(&mut self, tag: u64, call: &Call<'_>, args: Bytes) -> Result<(), CallError> {
-        let fields = call.fields()?;
+        let fields = call.fields(0)?;
         let reply = ReplyTo::Many(OneOfMany {
             tag,
             ended: Some(self.ended.clone()),

@@ -18,6 +18,7 @@ mod calls;
 pub mod load;
 pub(crate) mod pool;
 mod sockets;
+mod stream;
 mod thread;
 
 use crate::net::address::AddressError;
@@ -25,11 +26,13 @@ use crate::net::dial::Sessions;
 use crate::net::named::resolve_list;
 use crate::net::transport::TransportError;
 use bytes::Bytes;
-use futures_channel::oneshot;
+use futures_channel::{mpsc, oneshot};
 use futures_lite::future::block_on;
 use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, TIMEOUT_MAX};
+use madrpc_core::limits::{
+    BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX,
+};
 use madrpc_core::numbers::later;
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
@@ -38,11 +41,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use stream::Receiving;
 use thread::{ThreadEnded, ToPool};
 
 pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
+pub use stream::ItemStream;
 
 /// Sessions with each server, where their number is given. Some 300 MB of them, which the thread of all clients opens at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -210,6 +215,16 @@ impl Client {
         block_on(self.call(function, args))
     }
 
+    /// Calls a function that streams, a generator, and gives what it yields, as a [`Stream`](futures_lite::Stream): see
+    /// [`Call::stream`].
+    pub fn stream<A, R>(&self, function: &str, args: &A) -> ItemStream<R>
+    where
+        A: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        self.prepare(function).open(to_args(args), from_result)
+    }
+
     /// Says goodbye to the server, and waits until that is sent. Calls of clones that are under way are lost.
     ///
     /// For a process that is about to end: without it the server holds the sessions until they time out.
@@ -259,37 +274,59 @@ impl<'a> Call<'a> {
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
         let body = encode_args(&args)?;
         let (reply, replied) = oneshot::channel();
-        let pool = &self.client.pool;
-        let number = self.begin(body, self.fields()?, ReplyTo::One(reply))?;
+        let number = self.begin(body, self.fields(0)?, ReplyTo::One(reply))?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
-            pool,
+            pool: &self.client.pool,
         };
         let reply = waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))?;
-        Ok(Reply {
-            result: decode_result(&reply.result)?,
-            bill: reply.bill,
-        })
+        decoded(reply)
     }
 
-    /// What is said besides function and argument, encoded.
-    fn fields(&self) -> Result<Vec<u8>, CallError> {
-        let mut fields = Vec::new();
-        if let Some(key) = self.key {
-            if key.len() > KEY_MAX_BYTES {
-                let bytes = key.len();
-                let error =
-                    format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
-                return Err(CallError::not_run(ErrorKind::BadArguments, error));
-            }
-            let key = Some(key);
-            let named = CallFields {
-                key,
-                ..CallFields::default()
-            };
-            named.write(&mut fields);
+    /// Sends the call of a function that streams, a generator, and gives what it yields, item by item, as a
+    /// [`Stream`](futures_lite::Stream). Of any other function it gives none, and then its result, see [`ItemStream::reply`].
+    ///
+    /// The function goes on as its items are taken, and some 250 small ones before they are, of large ones 4 MiB: a
+    /// reader that stops has it wait. The deadline is that of all of it. No item is lost while there is no error, and none
+    /// comes twice: after the first the call is not sent again.
+    ///
+    /// # Errors
+    /// Its last item, as of [`Client::call`].
+    pub fn stream(self, args: Value) -> ItemStream<Value> {
+        self.open(Ok(args), Ok)
+    }
+
+    fn open<T>(
+        self,
+        args: Result<Value, CallError>,
+        read: fn(Value) -> Result<T, CallError>,
+    ) -> ItemStream<T> {
+        let (to_reader, events) = mpsc::unbounded();
+        let receiving = Box::new(Receiving::new(to_reader));
+        let opened = args.and_then(|args| {
+            let (body, fields) = (encode_args(&args)?, self.fields(STREAM_WINDOW)?);
+            let number = self.begin(body, fields, ReplyTo::Items(receiving))?;
+            Ok((number, self.client.pool.clone()))
+        });
+        ItemStream::new(opened, events, read)
+    }
+
+    /// What is said besides function and argument, encoded; with so many frames of items that are taken, where any are.
+    fn fields(&self, credit: u32) -> Result<Vec<u8>, CallError> {
+        if let Some(key) = self.key.filter(|key| key.len() > KEY_MAX_BYTES) {
+            let bytes = key.len();
+            let error =
+                format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
+            return Err(CallError::not_run(ErrorKind::BadArguments, error));
         }
+        let mut fields = Vec::new();
+        let said = CallFields {
+            key: self.key,
+            credit,
+            ..CallFields::default()
+        };
+        said.write(&mut fields);
         Ok(fields)
     }
 
@@ -341,6 +378,13 @@ pub fn decode_result(result: &[u8]) -> Result<Value, CallError> {
     Value::decode(result).map_err(|error| {
         let error = format!("the result cannot be decoded: {error}");
         CallError::may_have_run(ErrorKind::Protocol, error)
+    })
+}
+
+fn decoded(reply: Reply<Bytes>) -> Result<Reply<Value>, CallError> {
+    Ok(Reply {
+        result: decode_result(&reply.result)?,
+        bill: reply.bill,
     })
 }
 

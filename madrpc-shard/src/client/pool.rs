@@ -1,10 +1,11 @@
 //! A pool of sessions to a server or several, and the calls of all the clients that share it.
 
 use super::calls::ReplyTo;
+use super::stream::Receiving;
 use super::{ClientError, Reply};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
-use crate::net::dial::{CallId, Keep, Outcome, Request, Sessions, Upstreams};
+use crate::net::dial::{CallId, Item, Keep, Outcome, Request, Sessions, Upstreams};
 use crate::net::named::{Named, as_one, distinct};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use crate::net::transport::dialing_endpoint;
@@ -45,6 +46,8 @@ pub(crate) enum Command {
         deadline: Instant,
         reply: ReplyTo,
     },
+    /// The reader of the stream of this number lets so many more frames come.
+    Grant { number: u64, frames: u32 },
     /// Nobody waits for the reply to the call of this number.
     Cancel(u64),
     /// End the sessions now, and say so.
@@ -166,6 +169,8 @@ impl Pool {
             if let Some((waiting, _, outcome)) = upstreams.on_frame(session, &event, now) {
                 sent.remove(&waiting.number);
                 settle(waiting.reply, outcome);
+            } else if let (Some(call), Some(item)) = (upstreams.take_item(), Item::of(&event)) {
+                take_item(upstreams, sent, call, item);
             }
         }
         for _ in 0..ENDINGS_PER_TURN {
@@ -200,7 +205,16 @@ impl Pool {
                     Ok(call) => {
                         self.sent.insert(number, call);
                     }
+                    // Nobody waits where it cannot be sent.
                     Err((waiting, error)) => waiting.reply.send(Err(error)),
+                }
+            }
+            Command::Grant { number, frames } => {
+                if let Some(&call) = self.sent.get(&number) {
+                    if let Some(receiving) = receiving(&mut self.upstreams, call) {
+                        receiving.grant(frames);
+                    }
+                    self.upstreams.grant(call, frames);
                 }
             }
             Command::Cancel(number) => {
@@ -214,6 +228,36 @@ impl Pool {
                 self.say_goodbye(now);
                 // The client that asked may not wait for it.
                 let _ = closed.send(());
+            }
+        }
+    }
+}
+
+/// The stream that a call is.
+fn receiving(upstreams: &mut Upstreams<Waiting>, call: CallId) -> Option<&mut Receiving> {
+    match &mut upstreams.tag_mut(call)?.reply {
+        ReplyTo::Items(receiving) => Some(receiving),
+        ReplyTo::One(_) | ReplyTo::Many(_) => None,
+    }
+}
+
+/// Hands an item on, where its call is a stream.
+fn take_item(
+    upstreams: &mut Upstreams<Waiting>,
+    sent: &mut HashMap<u64, CallId>,
+    call: CallId,
+    item: Item<'_>,
+) {
+    let Some(receiving) = receiving(upstreams, call) else {
+        return;
+    };
+    match receiving.take(item) {
+        Ok(0) => {}
+        Ok(frames) => upstreams.grant(call, frames),
+        Err(error) => {
+            if let Some(waiting) = upstreams.cancel(call) {
+                sent.remove(&waiting.number);
+                waiting.reply.send(Err(error));
             }
         }
     }

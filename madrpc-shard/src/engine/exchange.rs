@@ -7,6 +7,7 @@ use super::heap::Heap;
 use super::limits::{LaneConfig, Meter, Mib};
 use super::preempt::Stoppable;
 use super::random::Randomness;
+use super::stream::Stream;
 use super::{Registration, ScriptError};
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -90,6 +91,8 @@ pub(super) struct Exchange {
     pub(super) lost_timers: Cell<u32>,
     /// When a waiting call wants to go on at the latest.
     pub(super) wake_at: Cell<Option<Instant>>,
+    /// What it yields, where it streams.
+    pub(super) stream: Stream,
     child_calls: RefCell<Vec<ChildCall>>,
     answers: RefCell<VecDeque<(u32, Answer)>>,
     /// The bytes of the arguments of those without an answer, by their tokens.
@@ -147,6 +150,7 @@ impl Exchange {
             is_touched: Cell::new(false),
             lost_timers: Cell::new(0),
             wake_at: Cell::new(None),
+            stream: Stream::default(),
             child_calls: RefCell::default(),
             answers: RefCell::default(),
             open_child_calls: RefCell::default(),
@@ -348,7 +352,7 @@ impl Exchange {
     /// Bytes of the call's arguments and result that are on their way to or from its heap. The lane does not run, so what it has
     /// lent out lies still.
     pub(super) fn buffered_bytes(&self) -> usize {
-        let mut bytes = 0;
+        let mut bytes = self.stream.held_bytes();
         for buffer in [&self.input, &self.output] {
             let held = buffer.take();
             bytes += held.as_ref().map_or(0, |held| held.capacity());

@@ -20,6 +20,7 @@ use super::limits::{CallLimits, LaneConfig};
 use super::packing::Packed;
 use super::preempt;
 use super::stack::{give_back_below, used_stack};
+use super::stream::Stream;
 use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
@@ -236,6 +237,11 @@ impl Lane {
     /// Brings the answer to a child call; a waiting lane has to be resumed for it.
     pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
         self.exchange.answer(token, answer);
+    }
+
+    /// What its call yields, where it streams.
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.exchange.stream
     }
 
     /// Bytes of the result of the call that is done; 0 where it has none.

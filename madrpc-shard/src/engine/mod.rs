@@ -29,6 +29,7 @@ mod program;
 mod random;
 mod script;
 mod stack;
+mod stream;
 mod values;
 
 pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall, Outcome};

@@ -2,6 +2,8 @@
 //!
 //! Everything here runs on the lane's stack.
 
+mod streaming;
+
 use super::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
@@ -239,6 +241,10 @@ impl<'js> Program<'js> {
         let output = emptied(exchange.output.take());
         let (output, written) = lend(&exchange.written, output, write);
         exchange.output.set(Some(output));
+        let written = match written {
+            Ok(()) => Ok(()),
+            Err(error) => self.stream(exchange, &result, error),
+        };
         preempt::stoppable(|| drop(result));
         written
     }

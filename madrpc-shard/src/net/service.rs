@@ -1,6 +1,6 @@
 //! What a shard does with calls. A node runs them, an orchestrator passes them on; nothing else differs.
 
-use super::dial::{Outcome, Upstreams};
+use super::dial::{CallId, Item, Outcome, Upstreams};
 use super::endpoint::Endpoint;
 use super::incoming::{CallsOfCallers, Incoming};
 use bytes::Bytes;
@@ -45,6 +45,12 @@ pub(crate) trait Service: Sized + 'static {
         outcome: Outcome<'_>,
         io: &mut Io<'_, Self>,
     );
+
+    /// The reader of a call that streams takes so many more frames of items.
+    fn on_credit(&mut self, call: Self::Call, frames: u32, io: &mut Io<'_, Self>);
+
+    /// A frame of an item has come for a call that was sent to an upstream.
+    fn on_item(&mut self, _: CallId, _: Item<'_>, _: &mut Io<'_, Self>) {}
 
     /// There are further upstreams, with these numbers and names; some of those before may be gone.
     fn on_targets(&mut self, _: &[(usize, String)]) {}

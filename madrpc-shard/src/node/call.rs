@@ -50,6 +50,8 @@ pub(super) struct Ticket {
     pub(super) deadline: Instant,
     /// How many calls are above it.
     pub(super) depth: u8,
+    /// Frames of items that its caller takes at first, where it takes any.
+    pub(super) credit: u32,
     /// Of which family it is, where it is a call of a call, or has made one.
     pub(super) member: Option<Member>,
     /// That of its function, where that has a limit; it is given back with the ticket, whatever becomes of the call.

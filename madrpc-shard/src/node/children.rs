@@ -158,6 +158,7 @@ impl Node {
             arrived: io.now,
             deadline: function.deadline(io.now, deadline),
             depth,
+            credit: 0,
             member: Some(member),
             slot,
         };

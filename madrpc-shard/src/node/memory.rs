@@ -116,7 +116,7 @@ impl Node {
     /// When it is to be looked at those that are set aside, where there are any: what they wait for has no timer of theirs.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let set_aside = [Row::Starved, Row::Held].map(|row| self.calls.rows.length(row));
-        let is_any = set_aside != [0, 0] || self.turns.is_stuck;
+        let is_any = set_aside != [0, 0] || self.turns.is_stuck || !self.blocked.is_empty();
         is_any.then(|| self.turns.last_look + LOOK_INTERVAL)
     }
 }

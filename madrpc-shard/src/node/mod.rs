@@ -50,6 +50,7 @@ mod schedule;
 pub(crate) mod shared;
 pub(crate) mod slots;
 mod starting;
+mod streaming;
 mod turns;
 mod waits;
 
@@ -90,6 +91,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
+use streaming::Blocked;
 use turns::{Turns, UNSLICED};
 use waits::Waits;
 
@@ -121,6 +123,7 @@ pub(crate) struct Node {
     started: Instant,
     lanes: Lanes,
     packing: Packing,
+    blocked: Blocked,
     /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
     pool: usize,
     turns: Turns,
@@ -175,6 +178,7 @@ impl Node {
             started: seat.started,
             lanes,
             packing: Packing::default(),
+            blocked: Blocked::default(),
             pool,
             turns: Turns::new(config.slice.unwrap_or(UNSLICED), now),
             staged: Staged::default(),
@@ -256,6 +260,7 @@ impl Service for Node {
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
+            credit: call.request.fields.credit(),
             member: None,
             slot: None,
         };
@@ -328,6 +333,13 @@ impl Service for Node {
         self.give_up(call, io);
     }
 
+    fn on_credit(&mut self, call: CallKey, frames: u32, io: &mut Io<'_, Self>) {
+        if let Some(caller) = self.calls.caller_of(call) {
+            io.callers.work_for_guest(caller, true, Instant::now());
+        }
+        self.grant(call, frames, io);
+    }
+
     fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {
         let answer = match outcome {
             Outcome::Reply { body, .. } => Ok(body.to_bytes()),
@@ -347,6 +359,7 @@ impl Service for Node {
         self.look_at_load(io.now);
         self.look_after_held(io);
         self.look_after_starved(io);
+        self.look_after_blocked(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
         self.has_slots_left = self.calls.give_slots();

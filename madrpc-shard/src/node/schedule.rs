@@ -182,6 +182,7 @@ impl Node {
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
         lane.set_call_number(self.last_number);
+        lane.stream().prepare(ticket.credit);
         if let Some(member) = &ticket.member {
             member.hold(0);
             member.set_busy(true);
@@ -249,12 +250,14 @@ impl Node {
         }
         match progress {
             Progress::Running => {
-                self.set_aside(running, None, io);
+                let key = self.set_aside(running, None, io);
+                self.send_items(key, io);
             }
             Progress::Waiting => {
                 let until = running.lane.wakes_at();
                 let key = self.set_aside(running, Some(until), io);
-                match self.send_child_calls(key, io) {
+                let is_answered = self.send_child_calls(key, io);
+                match self.send_items(key, io) || is_answered {
                     true => self.calls.wake(key),
                     false => self.note_waiting(key, now),
                 }

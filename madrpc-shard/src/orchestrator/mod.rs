@@ -9,7 +9,7 @@ mod results;
 mod rules;
 
 use crate::net::address::Addresses;
-use crate::net::dial::{CallId, Keep, Outcome, Request, Upstreams};
+use crate::net::dial::{CallId, Item, Keep, Outcome, Request, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, not_taken, number_taken};
 use crate::net::seat::Seat;
@@ -149,6 +149,18 @@ impl Orchestrator {
         self.counters.record(function, node, latency, error);
     }
 
+    /// Ends a call that was passed on, unless it has just ended.
+    fn give_up(&mut self, sent: CallId, error: &CallError, io: &mut Io<'_, Self>) {
+        if let Some(upstreams) = &mut io.upstreams
+            && let Some(Tag::Call(waiting)) = upstreams.cancel(sent)
+        {
+            self.passed_on -= 1;
+            io.calls.remove(waiting.session, waiting.id);
+            io.callers.forget_result(waiting.session, waiting.expected);
+            self.fail(&waiting, error, io);
+        }
+    }
+
     fn fail(&mut self, waiting: &Waiting, error: &CallError, io: &mut Io<'_, Self>) {
         self.count(waiting, NOBODY, io.now, Some(error.kind));
         if let Some(outbox) = io.callers.outbox(waiting.session) {
@@ -215,19 +227,36 @@ impl Service for Orchestrator {
     fn on_cancel(&mut self, call: Call, io: &mut Io<'_, Self>) {
         match call {
             Call::PassedOn(sent) => {
-                // It may have ended just before its caller did.
-                if let Some(upstreams) = &mut io.upstreams
-                    && let Some(Tag::Call(waiting)) = upstreams.cancel(sent)
-                {
-                    self.passed_on -= 1;
-                    io.calls.remove(waiting.session, waiting.id);
-                    io.callers.forget_result(waiting.session, waiting.expected);
-                    let error = "the caller has given the call up";
-                    let error = CallError::may_have_run(ErrorKind::Cancelled, error);
-                    self.fail(&waiting, &error, io);
-                }
+                let error = "the caller has given the call up";
+                let error = CallError::may_have_run(ErrorKind::Cancelled, error);
+                self.give_up(sent, &error, io);
             }
             Call::Inquiry(number) => self.inquiries.forget(number, io),
+        }
+    }
+
+    fn on_credit(&mut self, call: Call, frames: u32, io: &mut Io<'_, Self>) {
+        if let (Call::PassedOn(sent), Some(upstreams)) = (call, &mut io.upstreams) {
+            upstreams.grant(sent, frames);
+        }
+    }
+
+    fn on_item(&mut self, call: CallId, item: Item<'_>, io: &mut Io<'_, Self>) {
+        let Some(upstreams) = &mut io.upstreams else {
+            return;
+        };
+        let Some(Tag::Call(Waiting { session, id, .. })) = upstreams.tag_mut(call) else {
+            return;
+        };
+        let (session, id) = (*session, *id);
+        io.callers.work_for(session);
+        // One who grants much and takes nothing; those who grant what they have room for never come to that.
+        if io.callers.is_behind(session, false) {
+            return self.give_up(call, &not_taken(), io);
+        }
+        if let Some(outbox) = io.callers.outbox(session) {
+            let Item { number, part, body } = item;
+            outbox.send(&Header::Item { id, number, part }, body);
         }
     }
 

@@ -13,7 +13,7 @@ use super::control::ToControl;
 use super::messages::ToShard;
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
-use crate::net::dial::{Outcome, Upstreams};
+use crate::net::dial::{Item, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
 use crate::net::incoming::CallsOfCallers;
 use crate::net::seat::Seat;
@@ -223,6 +223,14 @@ impl<S: Service> Shard<S> {
                     upstreams: Some(upstreams),
                 };
                 service.on_outcome(tag, target, outcome, &mut io);
+            } else if let (Some(call), Some(item)) = (upstreams.take_item(), Item::of(&event)) {
+                let mut io = Io {
+                    now,
+                    callers,
+                    calls,
+                    upstreams: Some(upstreams),
+                };
+                service.on_item(call, item, &mut io);
             }
         }
         callers.rest();

@@ -2,7 +2,7 @@
 
 use crate::fleet::{CLIENT, NODE};
 use arbitrary::{Result, Unstructured};
-use madrpc_core::call::frame::{self, FrameError, Header};
+use madrpc_core::call::frame::{self, FrameError, Header, Part};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::{HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES};
@@ -367,7 +367,7 @@ fn some_bytes(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 /// A frame, of which the end may be missing.
 fn some_frame(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let id = input.arbitrary()?;
-    let header = match input.int_in_range(0..=6)? {
+    let header = match input.int_in_range(0..=9)? {
         0 => Header::Call {
             id,
             function: &"f".repeat(input.int_in_range(0..=300)?),
@@ -394,6 +394,15 @@ fn some_frame(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
         },
         6 => Header::Functions {
             script: input.arbitrary()?,
+        },
+        7 => Header::Item {
+            id,
+            number: input.arbitrary()?,
+            part: *input.choose(&[Part::More, Part::Item, Part::Result])?,
+        },
+        8 => Header::Credit {
+            id,
+            frames: input.arbitrary()?,
         },
         _ => Header::Taken {
             frames: input.arbitrary()?,

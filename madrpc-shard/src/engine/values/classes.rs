@@ -100,6 +100,11 @@ pub(super) fn words(ctx: &Ctx<'_>, class: u32) -> String {
     format!("{article} {name}{hint}")
 }
 
+/// Whether it is that of generators, or of async ones. No script can make an object of them that is none.
+pub(super) fn is_generator(ctx: &Ctx<'_>, class: u32) -> bool {
+    matches!(name_of(ctx, class).as_str(), "Generator" | "AsyncGenerator")
+}
+
 fn name_of(ctx: &Ctx<'_>, class: u32) -> String {
     let ctx = pointer(ctx);
     // SAFETY: the context is alive; the name that the engine gives is counted for us, and freed. The text is the engine's

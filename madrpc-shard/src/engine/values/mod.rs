@@ -170,6 +170,8 @@ fn unreadable(ctx: &Ctx<'_>, error: DecodeError<rquickjs::Error>) -> CallError {
 pub(super) enum Whole {
     Result,
     Argument,
+    /// It is yielded.
+    Item,
     /// It goes with an error, where it can.
     Thrown,
 }
@@ -179,6 +181,7 @@ impl Whole {
         match self {
             Self::Result => "result",
             Self::Argument => "argument",
+            Self::Item => "item",
             Self::Thrown => "error",
         }
     }
@@ -225,7 +228,7 @@ fn unsendable<'js>(
     unfit: Unfit,
 ) -> CallError {
     let kind = match whole {
-        Whole::Result | Whole::Thrown => ErrorKind::JavaScript,
+        Whole::Result | Whole::Item | Whole::Thrown => ErrorKind::JavaScript,
         // It is the caller's mistake, not an exception of the function.
         Whole::Argument => ErrorKind::BadArguments,
     };
@@ -252,6 +255,13 @@ fn unsendable<'js>(
         // The caller of this knows why.
         Unfit::Stopped => CallError::may_have_run(ErrorKind::Cancelled, "the call has to end"),
     }
+}
+
+/// Whether this is what a generator gives, or an async one.
+#[cold]
+pub(super) fn is_generator(ctx: &Ctx<'_>, value: &Value<'_>) -> bool {
+    let view = View::of(value);
+    matches!(view.kind(), Kind::Object) && classes::is_generator(ctx, view.class())
 }
 
 /// The promise that the value is, or of what it will be where it has a `then`.

@@ -163,7 +163,7 @@ impl Abandoned {
             body: Bytes::new(),
             fields: Vec::new(),
             deadline: self.now + FOR_LONG,
-            reply,
+            reply: ReplyTo::Once(reply),
         };
         self.pool.on_command(call, self.now);
         self.calls += 1;

@@ -28,12 +28,13 @@ mod request;
 mod retry;
 mod sending;
 mod silence;
+mod streams;
 mod unreachable;
 mod upkeep;
 
 pub use links::SESSIONS_MAX;
 pub(crate) use links::{Keep, Place, Sessions, State};
-pub(crate) use request::{Outcome, Request};
+pub(crate) use request::{Item, Outcome, Request};
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
@@ -115,6 +116,8 @@ pub(crate) struct Upstreams<T> {
     /// How many of them in this turn.
     dials_left: usize,
     crowding: Crowding,
+    /// The call that an item has just come for, until that is asked.
+    item: Option<CallId>,
     /// Whether a target has been lost, until that is asked.
     has_lost: bool,
     /// Why no target can be called, where that was asked since the last change.
@@ -262,6 +265,7 @@ impl<T> Upstreams<T> {
             due: VecDeque::new(),
             dials_left: DIALS_PER_TURN,
             crowding: Crowding::default(),
+            item: None,
             has_lost: false,
             unreachable: None,
         };

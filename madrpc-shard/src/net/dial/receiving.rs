@@ -94,8 +94,15 @@ impl<T> Upstreams<T> {
                     }
                     return None;
                 }
+                Header::Item { id, .. } => {
+                    self.on_item(session, id, now);
+                    return None;
+                }
                 // Those are a caller's, and we are the caller here.
-                Header::Call { .. } | Header::Cancel { .. } | Header::Unknown => return None,
+                Header::Call { .. }
+                | Header::Cancel { .. }
+                | Header::Credit { .. }
+                | Header::Unknown => return None,
             },
             Event::TooLarge { header, bytes } => (answered(&header)?, Outcome::too_large(bytes)),
             Event::NoRoom { header, bytes } => (answered(&header)?, Outcome::no_room(bytes)),

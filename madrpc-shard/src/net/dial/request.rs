@@ -1,8 +1,9 @@
 //! A call as it is sent, and what becomes of it.
 
-use madrpc_core::call::frame::{Account, Header};
+use madrpc_core::call::frame::{Account, Frame, Header, Part};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Ending, Took, is_passing};
+use madrpc_core::session::Event;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -18,6 +19,32 @@ pub(crate) struct Request<'a> {
     pub(crate) account: Option<Account>,
     /// What its caller says besides.
     pub(crate) fields: Fields<'a>,
+}
+
+/// A frame of an item, see [`Header::Item`].
+#[derive(Clone, Copy)]
+pub(crate) struct Item<'a> {
+    pub(crate) number: u64,
+    pub(crate) part: Part,
+    pub(crate) body: Body<'a>,
+}
+
+impl<'a> Item<'a> {
+    /// That of an event, where it is one.
+    pub(crate) fn of(event: &Event<'a>) -> Option<Self> {
+        match event {
+            Event::Frame(Frame {
+                header: Header::Item { number, part, .. },
+                body,
+                ..
+            }) => Some(Self {
+                number: *number,
+                part: *part,
+                body: *body,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What became of a call.

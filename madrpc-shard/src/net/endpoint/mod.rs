@@ -154,10 +154,6 @@ impl Endpoint {
 
     /// Whether this session's peer takes so little of its replies that its further calls are not started: those with large
     /// results, or any.
-    #[cfg_attr(
-        not(feature = "engine"),
-        expect(dead_code, reason = "only a node has a queue")
-    )]
     pub(crate) fn is_behind(&self, key: SessionKey, is_large: bool) -> bool {
         let entry = self.sessions.get(key);
         entry.is_some_and(|entry| match is_large {

@@ -3,7 +3,7 @@
 
 use super::Shard;
 use super::leaving::Stage;
-use crate::net::dial::{Request, Upstreams};
+use crate::net::dial::{Item, Request, Upstreams};
 use crate::net::endpoint::SessionKey;
 use crate::net::incoming::Incoming;
 use crate::net::service::{Io, Service};
@@ -82,8 +82,15 @@ impl<S: Service> Shard<S> {
                     }
                     continue;
                 }
+                Header::Credit { id, frames } => {
+                    if let Some(call) = io.calls.get(session, id) {
+                        service.on_credit(call, frames, &mut io);
+                    }
+                    continue;
+                }
                 // A server's: of one that announces itself, or has done so.
                 Header::GoAway { .. }
+                | Header::Item { .. }
                 | Header::Reply { .. }
                 | Header::Failure { .. }
                 | Header::Welcome { .. }
@@ -169,9 +176,12 @@ fn take_servers_frame<S: Service>(
     if let Some(joined) = upstreams.take_joined() {
         service.on_targets(&joined);
     }
-    if let Some(key) = key
-        && let Some((tag, target, outcome)) = upstreams.on_frame(key, event, io.now)
-    {
+    let Some(key) = key else {
+        return;
+    };
+    if let Some((tag, target, outcome)) = upstreams.on_frame(key, event, io.now) {
         service.on_outcome(tag, target, outcome, io);
+    } else if let (Some(call), Some(item)) = (upstreams.take_item(), Item::of(event)) {
+        service.on_item(call, item, io);
     }
 }
