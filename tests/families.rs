@@ -17,7 +17,6 @@ use madrpc_shard::client::Client;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::Fleet;
 
@@ -47,19 +46,18 @@ struct Stage {
 
 /// A node, whose calls of calls stay or go through an orchestrator.
 fn stage(fleet: &Fleet, is_forwarded: bool) -> Stage {
-    let mut config = fleet.config(Role::Node, 1);
-    let mut settings = NodeConfig::default();
-    let orchestrator = is_forwarded.then(|| {
-        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address: SocketAddr = free.local_addr().unwrap();
-        drop(free);
-        config.bind = address;
-        fleet.orchestrator(&[address])
-    });
-    let fronts = orchestrator.iter().map(|server| server.address().into());
-    settings.orchestrators = fronts.collect();
     let script = Script::new("families.js", SCRIPT);
-    let node = Server::node(&config, &script, &settings).unwrap();
+    let (node, orchestrator) = match is_forwarded {
+        true => {
+            let (node, orchestrator) = fleet.node_with_orchestrator(&script);
+            (node, Some(orchestrator))
+        }
+        false => {
+            let config = fleet.config(Role::Node, 1);
+            let node = Server::node(&config, &script, &NodeConfig::default());
+            (node.unwrap(), None)
+        }
+    };
     Stage {
         client: fleet.client(node.address()),
         other: fleet.client(node.address()),

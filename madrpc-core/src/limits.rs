@@ -35,6 +35,9 @@ pub const ITEM_FRAME_MAX_BYTES: usize = 16 * KIB;
 /// Frames of items that the reader of a stream may have granted and not got.
 pub const STREAM_WINDOW: u32 = 256;
 
+/// The same of a script that reads one: half a megabyte of items that it has not taken.
+pub const SCRIPT_STREAM_WINDOW: u32 = 32;
+
 /// Small frames waiting for the network on a session, above which the functions that stream to it wait.
 pub const STREAM_BACKLOG_BYTES: usize = 256 * KIB;
 

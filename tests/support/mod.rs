@@ -23,7 +23,7 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::{Server, ServerConfig};
 use std::fmt::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// An authority that exists for one test.
@@ -65,6 +65,21 @@ impl Fleet {
 
     pub fn orchestrator(&self, nodes: &[SocketAddr]) -> Server {
         Server::orchestrator(&self.config(Role::Orchestrator, 1), nodes).unwrap()
+    }
+
+    /// A node whose calls of calls come back to it by way of an orchestrator, and that.
+    pub fn node_with_orchestrator(&self, script: &Script) -> (Server, Server) {
+        let mut config = self.config(Role::Node, 1);
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        config.bind = free.local_addr().unwrap();
+        drop(free);
+        let orchestrator = self.orchestrator(&[config.bind]);
+        let settings = NodeConfig {
+            orchestrators: vec![orchestrator.address().into()],
+            ..NodeConfig::default()
+        };
+        let node = Server::node(&config, script, &settings).unwrap();
+        (node, orchestrator)
     }
 
     /// A client that may ask for statistics, too.

@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod control;
 pub mod frame;
+pub mod items;
 
 mod announcement;
 mod bill;

@@ -8,15 +8,12 @@ use bytes::Bytes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures_lite::Stream;
 use futures_lite::future::block_on;
-use madrpc_core::call::frame::Part;
-use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::limits::{BODY_MAX_BYTES, STREAM_WINDOW};
+use madrpc_core::call::CallError;
+use madrpc_core::call::items::{Came, Items, broken_off};
+use madrpc_core::limits::STREAM_WINDOW;
 use madrpc_core::value::Value;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-
-/// After so many frames that were taken the server is told that it may send as many more.
-const GRANTED_AT_ONCE: u32 = STREAM_WINDOW / 2;
 
 /// What the pool tells the reader.
 #[derive(Debug)]
@@ -158,7 +155,7 @@ impl<T> Stream for ItemStream<T> {
 impl Open {
     fn took(&mut self, frames: u32) {
         self.taken = self.taken.saturating_add(frames);
-        if self.taken >= GRANTED_AT_ONCE {
+        if self.taken >= Items::granted_at_once(STREAM_WINDOW) {
             let frames = std::mem::take(&mut self.taken);
             let number = self.number;
             // Where the client thread has ended, the stream says so next.
@@ -171,13 +168,7 @@ impl Open {
 #[derive(Debug)]
 pub(crate) struct Receiving {
     to_reader: UnboundedSender<Event>,
-    /// The number of the next frame.
-    number: u64,
-    /// Frames that may still come.
-    credit: u32,
-    /// What has come of the next item, and in how many frames that were not granted again.
-    partial: Vec<u8>,
-    frames: u32,
+    items: Items,
     result: Option<Bytes>,
 }
 
@@ -185,60 +176,28 @@ impl Receiving {
     pub(super) fn new(to_reader: UnboundedSender<Event>) -> Self {
         Self {
             to_reader,
-            number: 0,
-            credit: STREAM_WINDOW,
-            partial: Vec::new(),
-            frames: 0,
+            items: Items::new(STREAM_WINDOW),
             result: None,
         }
     }
 
     /// So many more frames may come.
     pub(super) fn grant(&mut self, frames: u32) {
-        self.credit = self.credit.saturating_add(frames);
+        self.items.grant(frames);
     }
 
     /// A frame has come; gives how many more are to be granted at once.
     ///
     /// # Errors
-    /// Where the server does not keep to the protocol, or an item is larger than we take.
+    /// As [`Items::take`].
     pub(super) fn take(&mut self, item: Item<'_>) -> Result<u32, CallError> {
-        let Item { number, part, body } = item;
-        if number != self.number || self.result.is_some() || self.credit == 0 {
-            let error = "the frames of a stream do not come one after the other, or more than were asked for";
-            return Err(CallError::may_have_run(ErrorKind::Protocol, error));
-        }
-        if body.len() > BODY_MAX_BYTES.saturating_sub(self.partial.len()) {
-            let error = format!("an item has more than {BODY_MAX_BYTES} bytes");
-            return Err(CallError::may_have_run(ErrorKind::PayloadTooLarge, error));
-        }
-        self.number = self.number.wrapping_add(1);
-        self.credit = self.credit.saturating_sub(1);
-        self.frames = self.frames.saturating_add(1);
-        if part == Part::More {
-            self.partial.extend_from_slice(&body);
-            // The rest of one that was begun has to come, whatever the reader takes.
-            if self.frames < GRANTED_AT_ONCE {
-                return Ok(0);
-            }
-            let frames = std::mem::take(&mut self.frames);
-            self.grant(frames);
-            return Ok(frames);
-        }
-        let body = match self.partial.is_empty() {
-            true => body.to_bytes(),
-            false => {
-                self.partial.extend_from_slice(&body);
-                std::mem::take(&mut self.partial).into()
-            }
-        };
-        match part {
-            Part::Result => self.result = Some(body),
-            Part::Item | Part::More => {
-                let frames = std::mem::take(&mut self.frames);
+        match self.items.take(item.number, item.part, item.body)? {
+            Came::Piece { frames } => return Ok(frames),
+            Came::Item { body, frames } => {
                 // The reader may be gone, and its cancel on the way.
                 let _ = self.to_reader.unbounded_send(Event::Item { body, frames });
             }
+            Came::Result(body) => self.result = Some(body),
         }
         Ok(0)
     }
@@ -249,9 +208,8 @@ impl Receiving {
         let end = outcome.and_then(|mut reply| {
             if let Some(result) = self.result {
                 reply.result = result;
-            } else if self.number > 0 || reply.result.is_empty() {
-                let error = "the stream has ended without its last frames: is a server on the way of an earlier version?";
-                return Err(CallError::may_have_run(ErrorKind::Protocol, error));
+            } else if self.items.has_begun() || reply.result.is_empty() {
+                return Err(broken_off());
             }
             Ok(End {
                 reply,
@@ -259,50 +217,5 @@ impl Receiving {
             })
         });
         let _ = self.to_reader.unbounded_send(Event::End(end));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_channel::mpsc::unbounded;
-
-    fn item(number: u64, part: Part, body: &[u8]) -> Item<'_> {
-        let body = body.into();
-        Item { number, part, body }
-    }
-
-    #[test]
-    fn pieces_are_put_together_and_granted_while_they_come() {
-        let (to_reader, mut events) = unbounded();
-        let mut receiving = Receiving::new(to_reader);
-        let mut granted = 0;
-        let last = u64::from(2 * STREAM_WINDOW);
-        for number in 0..last {
-            granted += receiving.take(item(number, Part::More, &[1])).unwrap();
-        }
-        receiving.take(item(last, Part::Item, &[2])).unwrap();
-        let Ok(Event::Item { body, frames }) = events.try_recv() else {
-            panic!("no item");
-        };
-        assert_eq!(body.len() as u64, last + 1);
-        assert_eq!(u64::from(granted + frames), last + 1);
-    }
-
-    #[test]
-    fn what_does_not_come_in_order_or_unasked_for_is_refused() {
-        let (to_reader, _events) = unbounded();
-        let mut receiving = Receiving::new(to_reader);
-        for number in 0..u64::from(STREAM_WINDOW) {
-            receiving.take(item(number, Part::Item, &[1])).unwrap();
-        }
-        let next = u64::from(STREAM_WINDOW);
-        assert!(receiving.take(item(next, Part::Item, &[1])).is_err());
-        receiving.grant(1);
-        assert!(receiving.take(item(next - 1, Part::Item, &[1])).is_err());
-        assert!(receiving.take(item(next + 1, Part::Item, &[1])).is_err());
-        assert_eq!(receiving.take(item(next, Part::Result, &[1])), Ok(0));
-        receiving.grant(1);
-        assert!(receiving.take(item(next + 1, Part::Item, &[1])).is_err());
     }
 }

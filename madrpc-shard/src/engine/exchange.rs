@@ -3,8 +3,9 @@
 //! Both are on one thread and never run at the same time. The lane finds its call here and leaves its result, and asks
 //! here for calls to others, whose answers are brought here.
 
+use super::child_calls::ChildCalls;
 use super::heap::Heap;
-use super::limits::{LaneConfig, Meter, Mib};
+use super::limits::{LaneConfig, Meter};
 use super::preempt::Stoppable;
 use super::random::Randomness;
 use super::stream::Stream;
@@ -14,12 +15,9 @@ use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_core::numbers::later;
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ptr::null;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// Calls that one call may have under way at the same time.
-pub(crate) const CHILDREN_MAX: usize = 16_384;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// What a lane keeps of its buffers between calls; the largest bodies are a thousand times that.
 const BUFFER_KEPT_BYTES: usize = 64 << 10;
@@ -43,20 +41,6 @@ pub(crate) type Outcome = Result<(), Box<CallError>>;
 
 /// Bytes of a call's arguments or result, which go from hand to hand likewise.
 pub(super) type Buffer = Box<Vec<u8>>;
-
-/// A call that a call makes.
-pub(crate) struct ChildCall {
-    /// The lane's number for it.
-    pub(crate) token: u32,
-    pub(crate) function: String,
-    /// The encoded arguments.
-    pub(crate) body: Bytes,
-    /// The time it may take, where the script says so.
-    pub(crate) timeout: Option<Duration>,
-}
-
-/// What came of such a call: the encoded result, or why there is none.
-pub(crate) type Answer = Result<Bytes, CallError>;
 
 pub(super) struct Exchange {
     pub(super) lane: Stoppable,
@@ -93,13 +77,7 @@ pub(super) struct Exchange {
     pub(super) wake_at: Cell<Option<Instant>>,
     /// What it yields, where it streams.
     pub(super) stream: Stream,
-    child_calls: RefCell<Vec<ChildCall>>,
-    answers: RefCell<VecDeque<(u32, Answer)>>,
-    /// The bytes of the arguments of those without an answer, by their tokens.
-    open_child_calls: RefCell<HashMap<u32, usize, foldhash::fast::RandomState>>,
-    /// What those take, and answers that the call has not seen.
-    child_bytes: Cell<usize>,
-    last_token: Cell<u32>,
+    pub(super) child_calls: ChildCalls,
     rejections: RefCell<Rejections>,
 }
 
@@ -151,11 +129,7 @@ impl Exchange {
             lost_timers: Cell::new(0),
             wake_at: Cell::new(None),
             stream: Stream::default(),
-            child_calls: RefCell::default(),
-            answers: RefCell::default(),
-            open_child_calls: RefCell::default(),
-            child_bytes: Cell::new(0),
-            last_token: Cell::new(0),
+            child_calls: ChildCalls::default(),
             rejections: RefCell::default(),
         }
     }
@@ -228,87 +202,6 @@ impl Exchange {
             .saturating_duration_since(Instant::now());
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.map_or(0.0, |now| now.saturating_add(left).as_secs_f64() * 1000.0)
-    }
-
-    /// Asks for a call, and gives its token.
-    ///
-    /// # Errors
-    /// In words, where too many are under way, or they hold too much.
-    pub(super) fn ask(
-        &self,
-        function: String,
-        body: Bytes,
-        timeout: Option<Duration>,
-    ) -> Result<u32, String> {
-        let mut open = self.open_child_calls.borrow_mut();
-        if open.len() >= CHILDREN_MAX {
-            return Err(format!(
-                "{CHILDREN_MAX} calls of this call are under way already"
-            ));
-        }
-        let (held, limit) = (self.child_bytes.get(), self.meter.limits().memory_bytes);
-        if body.len() > limit.saturating_sub(held) {
-            return Err(format!(
-                "calls of this call hold {} already, and this one wants {} more: together no more than {} \
-                 (--memory-limit, or memoryMb at register)",
-                Mib(held),
-                Mib(body.len()),
-                Mib(limit)
-            ));
-        }
-        self.is_touched.set(true);
-        let token = self.last_token.get().wrapping_add(1);
-        self.last_token.set(token);
-        self.child_bytes.set(held + body.len());
-        open.insert(token, body.len());
-        self.child_calls.borrow_mut().push(ChildCall {
-            token,
-            function,
-            body,
-            timeout,
-        });
-        Ok(token)
-    }
-
-    /// Whether there are calls asked for since the last time.
-    pub(super) fn has_asked(&self) -> bool {
-        !self.child_calls.borrow().is_empty()
-    }
-
-    /// The calls asked for since the last time.
-    pub(super) fn take_child_calls(&self) -> Vec<ChildCall> {
-        self.child_calls.take()
-    }
-
-    /// Brings an answer.
-    pub(super) fn answer(&self, token: u32, answer: Answer) {
-        let asked = self.open_child_calls.borrow_mut().remove(&token);
-        let held = self.child_bytes.get() + bytes_of(&answer);
-        self.child_bytes
-            .set(held.saturating_sub(asked.unwrap_or_default()));
-        self.answers.borrow_mut().push_back((token, answer));
-    }
-
-    pub(super) fn next_answer(&self) -> Option<(u32, Answer)> {
-        let next = self.answers.borrow_mut().pop_front();
-        self.seen(next)
-    }
-
-    pub(super) fn answer_to(&self, token: u32) -> Option<Answer> {
-        let mut answers = self.answers.borrow_mut();
-        let at = answers.iter().position(|(of, _)| *of == token)?;
-        self.seen(answers.remove(at)).map(|(_, answer)| answer)
-    }
-
-    fn seen(&self, answer: Option<(u32, Answer)>) -> Option<(u32, Answer)> {
-        let bytes = answer.as_ref().map_or(0, |(_, answer)| bytes_of(answer));
-        self.child_bytes
-            .set(self.child_bytes.get().saturating_sub(bytes));
-        answer
-    }
-
-    pub(super) fn has_open_child_calls(&self) -> bool {
-        !self.open_child_calls.borrow().is_empty()
     }
 
     /// A promise is rejected, for this `reason`.
@@ -387,10 +280,7 @@ impl Exchange {
         self.stop.set(None);
         self.wake_at.set(None);
         if self.is_touched.take() {
-            self.child_calls.borrow_mut().clear();
-            self.answers.borrow_mut().clear();
-            self.open_child_calls.borrow_mut().clear();
-            self.child_bytes.set(0);
+            self.child_calls.clear();
         }
         if self.has_rejections() {
             self.rejections.take();
@@ -435,10 +325,6 @@ unsafe fn each<T>(list: *const Lent<T>, mut see: impl FnMut(*mut T)) {
         see(place);
         next = before;
     }
-}
-
-fn bytes_of(answer: &Answer) -> usize {
-    answer.as_ref().map_or(0, Bytes::len)
 }
 
 /// A buffer that is not used any more, without what is much of it: no limit of a call counts what a lane keeps beside its heap.

@@ -2,6 +2,7 @@
 //!
 //! They hold the exchange and no JavaScript value: a value held outside of the engine's sight could never be collected.
 
+use super::child_calls::Order;
 use super::exchange::{Buffer, Exchange, Yield, lend};
 use super::faults::caught;
 use super::globals::embedded::{LOCALE, OPTIONS};
@@ -25,12 +26,19 @@ pub(super) fn object<'js>(
     let host = Object::new(ctx.clone())?;
     let of = || Rc::clone(exchange);
     let exchange = of();
-    let send =
-        move |ctx, tools, name, args, timeout| send(&exchange, &ctx, &tools, &name, &args, timeout);
+    let send = move |ctx, tools, name, args, timeout, streams| {
+        send(&exchange, &ctx, &tools, &name, &args, timeout, streams)
+    };
     host.set("send", function(ctx, &of(), send)?)?;
     let exchange = of();
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
     host.set("wait", function(ctx, &of(), wait)?)?;
+    let exchange = of();
+    let grant = move |token, frames| exchange.child_calls.order(token, Order::Grant(frames));
+    host.set("grant", function(ctx, &of(), grant)?)?;
+    let exchange = of();
+    let give_up = move |token| exchange.child_calls.order(token, Order::GiveUp);
+    host.set("giveUp", function(ctx, &of(), give_up)?)?;
     let exchange = of();
     let touch = move || exchange.is_touched.set(true);
     host.set("touch", getter(ctx, &of(), touch)?)?;
@@ -128,7 +136,7 @@ fn interrupted(ctx: &Ctx<'_>, exchange: &Exchange) -> rquickjs::Error {
     }
 }
 
-/// `host.send(tools, name, args, timeoutMs)`: asks for a call and gives its token.
+/// `host.send(tools, name, args, timeoutMs, streams)`: asks for a call, and its items where it streams, and gives its token.
 fn send<'js>(
     exchange: &Rc<Exchange>,
     ctx: &Ctx<'js>,
@@ -136,6 +144,7 @@ fn send<'js>(
     name: &rquickjs::String<'js>,
     args: &Value<'js>,
     timeout_ms: Option<f64>,
+    streams: bool,
 ) -> rquickjs::Result<u32> {
     if !exchange.is_serving.get() {
         return Err(Exception::throw_type(
@@ -162,12 +171,15 @@ fn send<'js>(
         throw(ctx, &builtins, tools, &error)
     })?;
     let timeout = timeout_ms.map(milliseconds);
-    exchange
-        .ask(name, (*body).into(), timeout)
-        .map_err(|error| {
-            let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
-            throw(ctx, &builtins, tools, &error)
-        })
+    exchange.is_touched.set(true);
+    let limit = exchange.meter.limits().memory_bytes;
+    let asked = exchange
+        .child_calls
+        .ask(name, (*body).into(), timeout, streams, limit);
+    asked.map_err(|error| {
+        let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
+        throw(ctx, &builtins, tools, &error)
+    })
 }
 
 /// `host.wait(tools, token)`: suspends the lane until the answer is there, and gives the result.
@@ -178,7 +190,7 @@ fn wait<'js>(
     token: u32,
 ) -> rquickjs::Result<Value<'js>> {
     loop {
-        if let Some(answer) = exchange.answer_to(token) {
+        if let Some(answer) = exchange.child_calls.answer_to(token) {
             let builtins = Builtins::new(ctx, exchange, tools)?;
             return match answer {
                 Ok(body) => result(ctx, exchange, &builtins, tools, body),

@@ -12,7 +12,8 @@ mod loading;
 
 pub(crate) use loading::{Loaded, Loading};
 
-use super::exchange::{Answer, ChildCall, Exchange, Outcome, Yield, emptied};
+use super::child_calls::{Answer, ChildCall, Order};
+use super::exchange::{Exchange, Outcome, Yield, emptied};
 use super::faults::on_lane;
 use super::image::Image;
 use super::life::fault;
@@ -24,6 +25,7 @@ use super::stream::Stream;
 use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
+use madrpc_core::call::frame::Part;
 use madrpc_core::call::{Body, CallError, ErrorKind};
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use madrpc_core::numbers::later;
@@ -226,17 +228,37 @@ impl Lane {
 
     /// Whether the call has asked for calls since the last time.
     pub(crate) fn has_asked(&self) -> bool {
-        self.exchange.has_asked()
+        self.exchange.child_calls.has_asked()
     }
 
     /// The calls that the call has asked for since the last time.
     pub(crate) fn take_child_calls(&mut self) -> Vec<ChildCall> {
-        self.exchange.take_child_calls()
+        self.exchange.child_calls.take_asked()
+    }
+
+    /// What it has to say of such calls, since the last time.
+    pub(crate) fn take_orders(&mut self) -> Vec<(u32, Order)> {
+        self.exchange.child_calls.take_orders()
+    }
+
+    /// Brings a frame of an item of a child call; gives how many more are to be granted at once, and whether the lane has something
+    /// to see, for which a waiting one has to be resumed.
+    ///
+    /// # Errors
+    /// The stream cannot go on.
+    pub(crate) fn take_item(
+        &mut self,
+        token: u32,
+        (number, part, body): (u64, Part, Body<'_>),
+    ) -> Result<(u32, bool), CallError> {
+        let limit = self.exchange.meter.limits().memory_bytes;
+        let child_calls = &self.exchange.child_calls;
+        child_calls.take_item(token, number, part, body, limit)
     }
 
     /// Brings the answer to a child call; a waiting lane has to be resumed for it.
     pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
-        self.exchange.answer(token, answer);
+        self.exchange.child_calls.answer(token, answer);
     }
 
     /// What its call yields, where it streams.

@@ -10,6 +10,7 @@
 //! one runtime. Nothing here knows sessions or shards.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod child_calls;
 mod exception;
 mod exchange;
 mod faults;
@@ -32,7 +33,8 @@ mod stack;
 mod stream;
 mod values;
 
-pub(crate) use exchange::{Answer, CHILDREN_MAX, ChildCall, Outcome};
+pub(crate) use child_calls::{Answer, CHILDREN_MAX, ChildCall, Order};
+pub(crate) use exchange::Outcome;
 pub(crate) use heap::LARGE_BLOCKS_MAX;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};

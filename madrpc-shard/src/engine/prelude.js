@@ -129,14 +129,55 @@
     if (typeof timeoutMs !== "number" || !(timeoutMs > 0)) throw new RangeError("madrpc.call: timeoutMs must be a number above 0");
     return timeoutMs;
   };
-  const send = (name, args, options) => {
+  const send = (name, args, options, streams = false) => {
     if (typeof name !== "string") throw new TypeError("madrpc.call: the name must be a string");
-    return host.send(tools, name, args, timeoutOf(options));
+    return host.send(tools, name, args, timeoutOf(options), streams);
   };
   const call = (name, args, options) => new Promise((resolve, reject) => {
     promises.set(send(name, args, options), [resolve, reject]);
   });
   const callSync = (name, args, options) => host.wait(tools, send(name, args, options));
+  // Calls whose items are taken one after the other: what has come of each, who waits for more, and how it ended.
+  const streams = new Map();
+  const take = (token, [value, frames], resolve) => {
+    host.grant(token, frames);
+    resolve({ value, done: false });
+  };
+  // What ends it is told once.
+  const conclude = (stream, [resolve, reject]) => {
+    const { isResult, value } = stream.end;
+    stream.end = { isResult: true, value: undefined };
+    if (isResult) resolve({ value, done: true });
+    else reject(value);
+  };
+  const endStream = (token, stream, isResult, value) => {
+    streams.delete(token);
+    host.giveUp(token);
+    stream.end ??= { isResult, value };
+    for (const one of stream.waiting) conclude(stream, one);
+    stream.waiting = [];
+  };
+  const stream = (name, args, options) => {
+    const token = send(name, args, options, true);
+    const stream = { items: [], waiting: [], result: undefined, end: undefined };
+    streams.set(token, stream);
+    return {
+      next() {
+        return new P((resolve, reject) => {
+          if (stream.items.length > 0) take(token, stream.items.shift(), resolve);
+          else if (stream.end !== undefined) conclude(stream, [resolve, reject]);
+          else stream.waiting.push([resolve, reject]);
+        });
+      },
+      return(value) {
+        stream.items = [];
+        stream.end = { isResult: true, value: undefined };
+        endStream(token, stream);
+        return resolved({ value, done: true });
+      },
+      [Symbol.asyncIterator]() { return this; },
+    };
+  };
   // Calls for all that an iterable gives, so many at a time. After the first failure none is begun.
   const map = async (name, list, options) => {
     timeoutOf(options);
@@ -228,7 +269,7 @@
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   }
 
-  const madrpc = { register, call, callSync, map };
+  const madrpc = { register, call, callSync, stream, map };
   Object.defineProperty(madrpc, "deadline", { get: () => host.deadline(), enumerable: true });
   Object.defineProperty(madrpc, "cancelled", { get: () => host.cancelled(), enumerable: true });
   Object.defineProperty(madrpc, "node", { get: () => host.node(), enumerable: true });
@@ -326,8 +367,18 @@
       }
       return error;
     },
-    // Settles the promise of a call.
+    // An item has come, or, where nothing is to be granted for it, what its function has returned.
+    item(token, value, frames) {
+      const stream = streams.get(token);
+      if (stream === undefined) return;
+      if (frames === 0) stream.result = value;
+      else if (stream.waiting.length > 0) take(token, [value, frames], stream.waiting.shift()[0]);
+      else stream.items.push([value, frames]);
+    },
+    // Settles the promise of a call, or ends the items of one.
     settle(token, isResult, value) {
+      const stream = streams.get(token);
+      if (stream !== undefined) return endStream(token, stream, isResult, value ?? stream.result);
       const promise = promises.get(token);
       if (promise === undefined) return;
       promises.delete(token);
@@ -350,6 +401,7 @@
     reset() {
       ofThisCall = {};
       promises.clear();
+      streams.clear();
       timers = [];
     },
   };

@@ -4,6 +4,7 @@
 
 mod streaming;
 
+use super::child_calls::News;
 use super::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
@@ -40,6 +41,7 @@ struct Prelude<'js> {
     builtins: Builtins<'js>,
     poll: Function<'js>,
     settle: Function<'js>,
+    item: Function<'js>,
     reset: Function<'js>,
 }
 
@@ -53,6 +55,7 @@ impl<'js> Prelude<'js> {
             builtins: Builtins::new(ctx, exchange, &tools)?,
             poll: tools.get("poll")?,
             settle: tools.get("settle")?,
+            item: tools.get("item")?,
             reset: tools.get("reset")?,
             tools,
         })
@@ -273,7 +276,7 @@ impl<'js> Program<'js> {
             let Some(wait) = waits else {
                 continue;
             };
-            if wait == NO_TIMER && !exchange.has_open_child_calls() {
+            if wait == NO_TIMER && !exchange.child_calls.has_open() {
                 let error = "the function returned a promise that nothing is left to settle";
                 return Err(CallError::may_have_run(ErrorKind::JavaScript, error).into());
             }
@@ -299,7 +302,7 @@ impl<'js> Program<'js> {
         })
     }
 
-    /// Hands over the next answer, or runs the next timer that is due; where there is neither, gives the milliseconds
+    /// Hands over what has come next of a call, or runs the next timer that is due; where there is neither, gives the milliseconds
     /// until the next timer, or [`NO_TIMER`].
     fn go_on(&self, exchange: &Exchange) -> rquickjs::Result<Option<f64>> {
         let Prelude {
@@ -307,21 +310,33 @@ impl<'js> Program<'js> {
             builtins,
             poll,
             settle,
+            item,
             ..
         } = &self.prelude;
-        if let Some((token, answer)) = exchange.next_answer() {
-            let (is_result, value) = match answer {
-                Ok(body) => match host::result(&self.ctx, exchange, builtins, tools, body) {
+        if let Some((token, news)) = exchange.child_calls.next_news() {
+            let (body, frames) = match news {
+                News::Item(body, frames) => (Some(Ok(body)), Some(frames)),
+                News::Result(body) => (Some(Ok(body)), Some(0)),
+                News::End(answer) => (Some(answer), None),
+                News::Over => (None, None),
+            };
+            let (is_result, value) = match body {
+                None => (true, Value::new_undefined(self.ctx.clone())),
+                Some(Ok(body)) => match host::result(&self.ctx, exchange, builtins, tools, body) {
                     Ok(value) => (true, value),
                     Err(rquickjs::Error::Exception) => (false, self.ctx.catch()),
                     Err(error) => return Err(error),
                 },
-                Err(error) => {
+                Some(Err(error)) => {
                     let error = host::make_error(&self.ctx, builtins, tools, &error)?;
                     (false, error)
                 }
             };
-            preempt::stoppable(|| settle.call::<_, ()>((token, is_result, value)))?;
+            preempt::stoppable(|| match frames {
+                Some(frames) if is_result => item.call::<_, ()>((token, value, frames)),
+                // An item that cannot be read ends its stream.
+                Some(_) | None => settle.call::<_, ()>((token, is_result, value)),
+            })?;
             return Ok(None);
         }
         let wait: f64 = preempt::stoppable(|| poll.call(()))?;

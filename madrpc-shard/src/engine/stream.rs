@@ -4,9 +4,8 @@
 //! slices.
 
 use super::exchange::Buffer;
-use madrpc_core::call::frame::{Header, Part};
+use madrpc_core::call::frame::Part;
 use madrpc_core::limits::{ITEM_FRAME_MAX_BYTES, STREAM_BACKLOG_BYTES, STREAM_WINDOW};
-use madrpc_core::session::Outbox;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
@@ -117,38 +116,37 @@ impl Stream {
         self.credit.set(credit.min(STREAM_WINDOW));
     }
 
-    /// Sends what the reader and its session take, as the call of this number; says whether the session takes less than there is.
-    pub(crate) fn send(&self, id: u64, outbox: &mut Outbox) -> bool {
+    /// Has the next frame sent, of its number and with what ends with it, where there is one and the reader takes it; says whether
+    /// there was.
+    pub(crate) fn send_one(&self, send: impl FnOnce(u64, Part, &[u8])) -> bool {
         let mut items = self.items.borrow_mut();
-        while let Some((item, ends)) = items.front()
-            && self.credit.get() > 0
-            && outbox.waiting_small_bytes() < STREAM_BACKLOG_BYTES
-        {
-            let rest = item.get(self.sent_bytes.get()..).unwrap_or_default();
-            let piece = rest.get(..ITEM_FRAME_MAX_BYTES).unwrap_or(rest);
-            let is_last = piece.len() == rest.len();
-            let header = Header::Item {
-                id,
-                number: self.number.get(),
-                part: if is_last { *ends } else { Part::More },
-            };
-            outbox.send(&header, piece);
-            self.number.set(self.number.get().wrapping_add(1));
-            self.credit.set(self.credit.get() - 1);
-            self.left_bytes.set(self.left_bytes.get() - piece.len());
-            self.left_frames
-                .set(self.left_frames.get().saturating_sub(1));
-            match is_last {
-                true => {
-                    self.sent_bytes.set(0);
-                    items.pop_front();
-                }
-                false => self.sent_bytes.set(self.sent_bytes.get() + piece.len()),
+        let Some((item, ends)) = items.front().filter(|_| self.credit.get() > 0) else {
+            return false;
+        };
+        let rest = item.get(self.sent_bytes.get()..).unwrap_or_default();
+        let piece = rest.get(..ITEM_FRAME_MAX_BYTES).unwrap_or(rest);
+        let is_last = piece.len() == rest.len();
+        let part = if is_last { *ends } else { Part::More };
+        send(self.number.get(), part, piece);
+        self.number.set(self.number.get().wrapping_add(1));
+        self.credit.set(self.credit.get() - 1);
+        self.left_bytes.set(self.left_bytes.get() - piece.len());
+        self.left_frames
+            .set(self.left_frames.get().saturating_sub(1));
+        match is_last {
+            true => {
+                self.sent_bytes.set(0);
+                items.pop_front();
             }
+            false => self.sent_bytes.set(self.sent_bytes.get() + piece.len()),
         }
-        let room = STREAM_BACKLOG_BYTES.saturating_sub(outbox.waiting_small_bytes());
-        self.room_bytes.set(room);
-        room == 0 && self.credit.get() > 0
+        true
+    }
+
+    /// Its session takes so many more bytes. Says whether that is why no more is sent.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.room_bytes.set(bytes);
+        bytes > 0 || self.credit.get() == 0
     }
 
     /// Whether the lane waits for what is there now.

@@ -10,7 +10,7 @@ use crate::net::service::Io;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::Account;
-use madrpc_core::call::{CallError, ErrorKind, Fields};
+use madrpc_core::call::{CallError, CallFields, ErrorKind, Fields};
 use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
 use std::collections::hash_map::IntoValues;
 use std::collections::{HashMap, VecDeque};
@@ -132,13 +132,20 @@ impl Node {
                 root: Some(member.root()),
                 ..account
             });
+            let mut fields = Vec::new();
+            let credit = child.credit;
+            let said = CallFields {
+                credit,
+                ..CallFields::default()
+            };
+            said.write(&mut fields);
             let request = Request {
                 function: &child.function,
                 body: body.into(),
                 deadline,
                 depth,
                 account,
-                fields: Fields::NONE,
+                fields: Fields(&fields),
             };
             let sent = upstreams.call(io.now, &request, parent);
             return sent.map(Child::Sent).map_err(|(_, error)| error);
@@ -158,7 +165,7 @@ impl Node {
             arrived: io.now,
             deadline: function.deadline(io.now, deadline),
             depth,
-            credit: 0,
+            credit: child.credit,
             member: Some(member),
             slot,
         };

@@ -60,7 +60,7 @@ pub(crate) use reload::ScriptChange;
 use crate::engine::{Script, ScriptError};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
-use crate::net::dial::{Keep, Outcome, Upstreams};
+use crate::net::dial::{CallId, Item, Keep, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
 use crate::net::incoming::{Incoming, number_taken};
 use crate::net::log_limit::LogLimit;
@@ -338,6 +338,10 @@ impl Service for Node {
             io.callers.work_for_guest(caller, true, Instant::now());
         }
         self.grant(call, frames, io);
+    }
+
+    fn on_item(&mut self, call: CallId, item: Item<'_>, io: &mut Io<'_, Self>) {
+        self.take_sent_item(call, item, io);
     }
 
     fn on_outcome(&mut self, parent: Parent, _: usize, outcome: Outcome<'_>, _: &mut Io<'_, Self>) {

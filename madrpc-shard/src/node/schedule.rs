@@ -257,6 +257,7 @@ impl Node {
                 let until = running.lane.wakes_at();
                 let key = self.set_aside(running, Some(until), io);
                 let is_answered = self.send_child_calls(key, io);
+                self.obey(key, io);
                 match self.send_items(key, io) || is_answered {
                     true => self.calls.wake(key),
                     false => self.note_waiting(key, now),

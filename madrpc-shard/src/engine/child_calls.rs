@@ -1,0 +1,256 @@
+//! The calls that a call makes: what it asks for, what it has to say of those whose items it takes, and what has come of them.
+
+use super::limits::Mib;
+use bytes::Bytes;
+use madrpc_core::call::frame::Part;
+use madrpc_core::call::items::{Came, Items, broken_off};
+use madrpc_core::call::{Body, CallError, ErrorKind};
+use madrpc_core::limits::SCRIPT_STREAM_WINDOW;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Calls that one call may have under way at the same time.
+pub(crate) const CHILDREN_MAX: usize = 16_384;
+
+/// A call that a call makes.
+pub(crate) struct ChildCall {
+    /// The lane's number for it.
+    pub(crate) token: u32,
+    pub(crate) function: String,
+    /// The encoded arguments.
+    pub(crate) body: Bytes,
+    /// The time it may take, where the script says so.
+    pub(crate) timeout: Option<Duration>,
+    /// Frames of items that it takes at first, where it takes any.
+    pub(crate) credit: u32,
+}
+
+/// What came of such a call: the encoded result, or why there is none.
+pub(crate) type Answer = Result<Bytes, CallError>;
+
+/// What a call has to say of one that it has made, whose items it takes.
+#[derive(Clone, Copy)]
+pub(crate) enum Order {
+    /// So many more frames of them.
+    Grant(u32),
+    /// No more, and it is to end.
+    GiveUp,
+}
+
+/// What has come of a call that a call has made.
+pub(super) enum News {
+    /// An item; so many frames are to be granted once the script has taken it.
+    Item(Bytes, u32),
+    /// What it has returned, after its items.
+    Result(Bytes),
+    End(Answer),
+    /// As well, and its result has come before.
+    Over,
+}
+
+impl News {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Item(body, _) | Self::Result(body) | Self::End(Ok(body)) => body.len(),
+            Self::End(Err(_)) | Self::Over => 0,
+        }
+    }
+}
+
+/// A call that a call has made and that has not ended.
+struct OpenChildCall {
+    /// Its arguments, and the pieces of an item that is not whole.
+    bytes: usize,
+    /// Where its items are taken.
+    items: Option<Box<Items>>,
+}
+
+/// Between the lane and its node, see [`Exchange`](super::exchange::Exchange).
+#[derive(Default)]
+pub(super) struct ChildCalls {
+    asked: RefCell<Vec<ChildCall>>,
+    orders: RefCell<Vec<(u32, Order)>>,
+    news: RefCell<VecDeque<(u32, News)>>,
+    /// Those that have not ended, by their tokens.
+    open: RefCell<HashMap<u32, OpenChildCall, foldhash::fast::RandomState>>,
+    /// What those take, and what the call has not seen.
+    bytes: Cell<usize>,
+    last_token: Cell<u32>,
+}
+
+impl ChildCalls {
+    /// Asks for a call, and gives its token; where it `streams`, for its items too. All that is asked for, and has come for it, holds no
+    /// more than `limit` bytes.
+    ///
+    /// # Errors
+    /// In words, where too many are under way, or they hold too much.
+    pub(super) fn ask(
+        &self,
+        function: String,
+        body: Bytes,
+        timeout: Option<Duration>,
+        streams: bool,
+        limit: usize,
+    ) -> Result<u32, String> {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= CHILDREN_MAX {
+            return Err(format!(
+                "{CHILDREN_MAX} calls of this call are under way already"
+            ));
+        }
+        let held = self.bytes.get();
+        if body.len() > limit.saturating_sub(held) {
+            return Err(format!(
+                "calls of this call hold {} already, and this one wants {} more: together no more than {} \
+                 (--memory-limit, or memoryMb at register)",
+                Mib(held),
+                Mib(body.len()),
+                Mib(limit)
+            ));
+        }
+        let token = self.last_token.get().wrapping_add(1);
+        self.last_token.set(token);
+        self.bytes.set(held + body.len());
+        let credit = if streams { SCRIPT_STREAM_WINDOW } else { 0 };
+        let asked = OpenChildCall {
+            bytes: body.len(),
+            items: streams.then(|| Box::new(Items::new(credit))),
+        };
+        open.insert(token, asked);
+        self.asked.borrow_mut().push(ChildCall {
+            token,
+            function,
+            body,
+            timeout,
+            credit,
+        });
+        Ok(token)
+    }
+
+    /// Whether there are calls asked for, or something to say of others, since the last time.
+    pub(super) fn has_asked(&self) -> bool {
+        !self.asked.borrow().is_empty() || !self.orders.borrow().is_empty()
+    }
+
+    /// The calls asked for since the last time.
+    pub(super) fn take_asked(&self) -> Vec<ChildCall> {
+        self.asked.take()
+    }
+
+    /// Has something said of a call whose items are taken, unless that has ended.
+    pub(super) fn order(&self, token: u32, order: Order) {
+        let mut open = self.open.borrow_mut();
+        let Some(asked) = open.get_mut(&token) else {
+            return;
+        };
+        match (order, &mut asked.items) {
+            (Order::Grant(frames), Some(items)) => items.grant(frames),
+            (Order::Grant(_), None) => return,
+            (Order::GiveUp, _) => {
+                let held = self.bytes.get().saturating_sub(asked.bytes);
+                self.bytes.set(held);
+                open.remove(&token);
+            }
+        }
+        self.orders.borrow_mut().push((token, order));
+    }
+
+    /// What is to be said since the last time.
+    pub(super) fn take_orders(&self) -> Vec<(u32, Order)> {
+        self.orders.take()
+    }
+
+    /// Brings a frame of an item; gives how many more are to be granted at once, and whether the lane has something to see.
+    ///
+    /// # Errors
+    /// The stream cannot go on, as [`Items::take`] says, or as the call would hold more than it may.
+    pub(super) fn take_item(
+        &self,
+        token: u32,
+        number: u64,
+        part: Part,
+        body: Body<'_>,
+        limit: usize,
+    ) -> Result<(u32, bool), CallError> {
+        let mut open = self.open.borrow_mut();
+        let Some(OpenChildCall {
+            bytes,
+            items: Some(items),
+        }) = open.get_mut(&token)
+        else {
+            // It was given up, or asked for none, which its server was not told then.
+            return Ok((0, false));
+        };
+        let held = self.bytes.get();
+        if body.len() > limit.saturating_sub(held) {
+            let error = format!(
+                "madrpc.stream: what has come for this call and it has not taken is more than {} (--memory-limit, or memoryMb at register)",
+                Mib(limit)
+            );
+            return Err(CallError::may_have_run(ErrorKind::MemoryLimit, error));
+        }
+        let came = items.take(number, part, body)?;
+        self.bytes.set(held + body.len());
+        *bytes += body.len();
+        let news = match came {
+            Came::Piece { frames } => return Ok((frames, false)),
+            Came::Item { body, frames } => News::Item(body, frames),
+            Came::Result(body) => News::Result(body),
+        };
+        *bytes = bytes.saturating_sub(news.bytes());
+        self.news.borrow_mut().push_back((token, news));
+        Ok((0, true))
+    }
+
+    /// Brings an answer.
+    pub(super) fn answer(&self, token: u32, answer: Answer) {
+        let asked = self.open.borrow_mut().remove(&token);
+        let items = asked.as_ref().and_then(|asked| asked.items.as_ref());
+        let news = match (items, answer) {
+            (Some(items), Ok(_)) if items.is_over() => News::Over,
+            (Some(items), Ok(_)) if items.has_begun() => News::End(Err(broken_off())),
+            (_, answer) => News::End(answer),
+        };
+        let held = self.bytes.get() + news.bytes();
+        let asked = asked.map_or(0, |asked| asked.bytes);
+        self.bytes.set(held.saturating_sub(asked));
+        self.news.borrow_mut().push_back((token, news));
+    }
+
+    pub(super) fn next_news(&self) -> Option<(u32, News)> {
+        let next = self.news.borrow_mut().pop_front()?;
+        self.seen(&next.1);
+        Some(next)
+    }
+
+    pub(super) fn answer_to(&self, token: u32) -> Option<Answer> {
+        let mut news = self.news.borrow_mut();
+        let is_its_end = |(of, news): &(u32, News)| *of == token && matches!(news, News::End(_));
+        let at = news.iter().position(is_its_end)?;
+        let (_, answer) = news.remove(at)?;
+        self.seen(&answer);
+        match answer {
+            News::End(answer) => Some(answer),
+            News::Item(..) | News::Result(_) | News::Over => None,
+        }
+    }
+
+    fn seen(&self, news: &News) {
+        let held = self.bytes.get().saturating_sub(news.bytes());
+        self.bytes.set(held);
+    }
+
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.borrow().is_empty()
+    }
+
+    /// The next call of the lane has asked for nothing yet.
+    pub(super) fn clear(&self) {
+        self.asked.borrow_mut().clear();
+        self.orders.borrow_mut().clear();
+        self.news.borrow_mut().clear();
+        self.open.borrow_mut().clear();
+        self.bytes.set(0);
+    }
+}
