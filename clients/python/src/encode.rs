@@ -232,7 +232,11 @@ fn write_other(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fa
     match PyUntypedBuffer::get(value) {
         Ok(buffer) => write_buffer(out, &buffer),
         // As of a memoryview that was released.
-        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => Err(error.into()),
+        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => {
+            let name = value.get_type().fully_qualified_name()?;
+            let why = error.value(value.py());
+            Err(Fault::new(format!("a {name} cannot travel: {why}")))
+        }
         Err(_) => Err(cannot_travel(value)?),
     }
 }
@@ -271,11 +275,12 @@ fn cannot_travel(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
         "set" | "frozenset" => ": give a list",
         "date" => ": give a datetime, or its isoformat()",
         "time" => ": give its isoformat()",
-        "timedelta" => ": give its total_seconds()",
+        "timedelta" | "Timedelta" => ": give its total_seconds()",
         "Decimal" | "Fraction" => ": give a float or a str",
         "complex" => ": give a list of its real and its imag",
         "UUID" => ": give its str()",
-        "Series" | "DataFrame" | "Index" => ": give its to_numpy()",
+        "Series" | "Index" => ": give its to_numpy()",
+        "DataFrame" => ": give its to_dict('list')",
         _ if value.hasattr("__fspath__")? => ": give its str()",
         _ if value.hasattr("__array__")? => {
             ": give numpy.asarray() of it, converted as by .astype(float)"
