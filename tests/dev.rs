@@ -61,7 +61,8 @@ fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     // Up, twice: before .exit came the call.
     again.type_in("\u{1b}[A\u{1b}[A\r");
     again.wait_for("\"hello them\"");
-    // Ctrl-D.
+    // Ctrl-D is a key only where lines are edited: what comes in between is lost.
+    again.wait_for("> ");
     again.type_in("\u{4}");
     again.wait_for("all calls have ended");
     assert_eq!(again.child.wait().unwrap().code(), Some(0));

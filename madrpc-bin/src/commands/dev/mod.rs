@@ -59,10 +59,9 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         when_stdin_ends(events.teller(Event::Stop(SIGTERM)))?;
     } else if prompt::has_terminal() {
         let ended = events.teller(Event::Stop(SIGINT));
-        match prompt::start(address, &args.script, ended) {
-            Ok(()) => say("or type NAME JSON here to call a function; .help says what else"),
-            // As at a terminal that has no cursor. The cluster is what was asked for.
-            Err(error) => say(&format!("there is no prompt: {}", error.reason())),
+        // It fails as at a terminal that has no cursor. The cluster is what was asked for.
+        if let Err(error) = prompt::start(address, &args.script, ended) {
+            say(&format!("there is no prompt: {}", error.reason()));
         }
     }
     let timeout = args.drain.drain_timeout;

@@ -72,11 +72,13 @@ pub(super) fn start(
         dir,
     };
     editor.set_helper(Some(Names(prompt.names.0.clone())));
+    // Lines of the log do not tear the one that is being typed apart. Before the prompt is there: what is being printed then by
+    // another way would come after it.
+    print_through(Some(Box::new(move |text| {
+        printer.print(text.to_owned()).is_ok()
+    })));
+    say("or type NAME JSON here to call a function; .help says what else");
     let run = move || {
-        // Lines of the log do not tear the one that is being typed apart.
-        print_through(Some(Box::new(move |text| {
-            printer.print(text.to_owned()).is_ok()
-        })));
         let mut has_ended = false;
         while !has_ended && let Ok(typed) = editor.readline("> ") {
             // Several may be pasted at a time.
@@ -97,8 +99,10 @@ pub(super) fn start(
         ended();
     };
     let thread = std::thread::Builder::new().name("prompt".into()).spawn(run);
-    thread.map_err(|error| failed(error.into()))?;
-    Ok(())
+    thread.map(drop).map_err(|error| {
+        print_through(None);
+        failed(error.into())
+    })
 }
 
 struct Prompt {
