@@ -8,6 +8,7 @@ use madrpc_core::value::wire::{EncodeError, Encoder, MAX_DEPTH};
 use madrpc_core::value::{BigInteger, TypedArrayKind, Value};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
@@ -216,12 +217,12 @@ fn milliseconds(date: &Bound<'_, PyDateTime>) -> Result<f64, Fault> {
 
 /// Buffers, numpy's scalars, and what cannot travel.
 fn write_other(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fault> {
-    if let Some(dtype) = value.getattr_opt("dtype")? {
+    if let Some(dtype) = value.getattr_opt(intern!(value.py(), "dtype"))? {
         if let Some(why) = why_not_as_it_is(value, &dtype)? {
             return Err(Fault::new(why));
         }
         if is_scalar(value)? {
-            let item = value.call_method0("item")?;
+            let item = value.call_method0(intern!(value.py(), "item"))?;
             // Asked once: items of items might have no end.
             return match write_own(out, &item)? {
                 true => Ok(()),
@@ -232,14 +233,18 @@ fn write_other(out: &mut Encoder<'_>, value: &Bound<'_, PyAny>) -> Result<(), Fa
     match PyUntypedBuffer::get(value) {
         Ok(buffer) => write_buffer(out, &buffer),
         // As of a memoryview that was released.
-        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => Err(error.into()),
+        Err(error) if error.is_instance_of::<PyValueError>(value.py()) => {
+            let name = value.get_type().fully_qualified_name()?;
+            let why = error.value(value.py());
+            Err(Fault::new(format!("a {name} cannot travel: {why}")))
+        }
         Err(_) => Err(cannot_travel(value)?),
     }
 }
 
 /// One of numpy's, or an array of no dimension.
 fn is_scalar(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let dimensions = value.getattr_opt("ndim")?;
+    let dimensions = value.getattr_opt(intern!(value.py(), "ndim"))?;
     Ok(dimensions.is_some_and(|dimensions| matches!(dimensions.extract(), Ok(0))))
 }
 
@@ -249,7 +254,7 @@ fn why_not_as_it_is(
     dtype: &Bound<'_, PyAny>,
 ) -> PyResult<Option<&'static str>> {
     // A class has attributes that are no values.
-    let kind = dtype.getattr_opt("kind")?;
+    let kind = dtype.getattr_opt(intern!(value.py(), "kind"))?;
     Ok(match kind.and_then(|kind| kind.extract::<char>().ok()) {
         Some('M') => Some(
             "a numpy datetime64 cannot travel: give milliseconds since 1970, as by .astype('M8[ms]').astype(float)",
@@ -257,11 +262,38 @@ fn why_not_as_it_is(
         Some('m') => Some(
             "a numpy timedelta64 cannot travel: give milliseconds, as by .astype('m8[ms]').astype(float)",
         ),
-        _ if value.hasattr("mask")? && value.hasattr("filled")? => {
+        _ if is_masked(value)? => {
             Some("a masked array cannot travel: give its filled(), or its tolist()")
         }
         _ => None,
     })
+}
+
+/// Where nobody has imported that module, there is none. To ask for attributes that are not there would cost a scalar as much as
+/// all else.
+fn is_masked(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static MODULES: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    static MASKED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    if let Some(class) = MASKED.get(py) {
+        return value.is_instance(class.bind(py));
+    }
+    let modules = || {
+        let modules = py.import("sys")?.getattr("modules")?;
+        Ok::<_, PyErr>(modules.cast_into::<PyDict>()?.unbind())
+    };
+    let modules = MODULES.get_or_try_init(py, modules)?.bind(py);
+    let Some(module) = modules.get_item(intern!(py, "numpy.ma"))? else {
+        return Ok(false);
+    };
+    // While it is being imported it has none.
+    let Some(class) = module.getattr_opt("MaskedArray")? else {
+        return Ok(false);
+    };
+    let is_masked = value.is_instance(&class);
+    // Another thread may have been first.
+    let _ = MASKED.set(py, class.unbind());
+    is_masked
 }
 
 /// Says what to give instead.
@@ -271,11 +303,12 @@ fn cannot_travel(value: &Bound<'_, PyAny>) -> PyResult<Fault> {
         "set" | "frozenset" => ": give a list",
         "date" => ": give a datetime, or its isoformat()",
         "time" => ": give its isoformat()",
-        "timedelta" => ": give its total_seconds()",
+        "timedelta" | "Timedelta" => ": give its total_seconds()",
         "Decimal" | "Fraction" => ": give a float or a str",
         "complex" => ": give a list of its real and its imag",
         "UUID" => ": give its str()",
-        "Series" | "DataFrame" | "Index" => ": give its to_numpy()",
+        "Series" | "Index" => ": give its to_numpy()",
+        "DataFrame" => ": give its to_dict('list')",
         _ if value.hasattr("__fspath__")? => ": give its str()",
         _ if value.hasattr("__array__")? => {
             ": give numpy.asarray() of it, converted as by .astype(float)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pathlib
 import signal
@@ -30,6 +31,21 @@ def test_it_ends_with_its_block(authority: None, tmp_path: pathlib.Path, capfd: 
         os.kill(process, 0)
     # Python warns of those that are left open.
     assert all(pipe is None or pipe.closed for pipe in (cluster._process.stdin, cluster._process.stderr))
+
+
+def test_its_log_is_read_where_stderr_is_closed(authority: None, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "script.js"
+    script.write_text("madrpc.register('say', (n) => { console.log('says', n); return n; });")
+    with madrpc.Cluster(script) as cluster:
+        closed = io.StringIO()
+        closed.close()
+        monkeypatch.setattr("sys.stderr", closed)
+        for n in (1, 2):
+            cluster.connect().call("say", n)
+        until = time.monotonic() + 20
+        while not any("says 2" in line for line in list(cluster._last)):
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("forks", [False, True])

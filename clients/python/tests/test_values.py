@@ -40,6 +40,8 @@ class Color(enum.IntEnum):
 
 
 Point = namedtuple("Point", "x y")
+RELEASED = memoryview(b"x")
+RELEASED.release()
 EAST = datetime.timezone(datetime.timedelta(hours=2))
 
 
@@ -146,6 +148,7 @@ def test_a_large_array_comes_back(client: madrpc.Client) -> None:
         (Decimal(1), "args: a decimal.Decimal cannot travel: give a float or a str"),
         (datetime.date(2024, 1, 1), "args: a datetime.date cannot travel: give a datetime"),
         (datetime.datetime(2024, 1, 1), "args: a datetime without a time zone"),
+        ({"a": RELEASED}, "args.a: a memoryview cannot travel: operation forbidden on released memoryview object"),
         (iter([]), "args: a list_iterator cannot travel: give a list, or use map"),
         ("\ud800", "args: a str with half of a surrogate pair"),
         ({"\ud800": 1}, "args: a str with half of a surrogate pair"),
@@ -186,13 +189,6 @@ def test_a_scalar_is_asked_once_for_what_is_inside(client: madrpc.Client, value:
     inside[()] = [inside]
     with pytest.raises(TypeError, match="more than 128 lists and dicts are inside each other"):
         client.call("echo", inside)
-
-
-def test_a_memoryview_that_was_released(client: madrpc.Client) -> None:
-    view = memoryview(b"x")
-    view.release()
-    with pytest.raises(ValueError, match="released memoryview"):
-        client.call("echo", view)
 
 
 def test_what_is_too_deep_or_too_large(client: madrpc.Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import pathlib
 import re
@@ -81,7 +82,9 @@ class Cluster:
                     self.address = ready[1]
                     self._is_ready.set()
                 elif self._log and self.address and not _HINT.match(line):
-                    sys.stderr.write(line)
+                    # One that is closed takes nothing. The cluster goes on, and would wait for who reads its log.
+                    with contextlib.suppress(OSError, ValueError):
+                        sys.stderr.write(line)
         self._is_ready.set()
 
     def _let_go(self) -> None:
