@@ -330,6 +330,7 @@ impl<T> Upstreams<T> {
     /// Takes in what has come; gives the datagrams received.
     pub(crate) fn receive(&mut self, now: Instant) -> usize {
         let received = self.wires.endpoint.receive(now);
+        self.large.make_room(self.wires.endpoint.budget());
         self.dials_left = DIALS_PER_TURN;
         if self.keep == Keep::Always && !self.due.is_empty() {
             self.dial(now);

@@ -128,6 +128,11 @@ impl<T> Upstreams<T> {
         if now >= deadline {
             return None;
         }
+        let large = self.large.get(key);
+        // Its arguments have been given up: this is only their head.
+        if large.is_none() && self.calls.get(key)?.sequence == 0 {
+            return None;
+        }
         attempt.set_function(self.router.find(function));
         // Of a field that is there twice the first counts.
         let mut fields = Vec::new();
@@ -141,7 +146,6 @@ impl<T> Upstreams<T> {
         if fields.0.len() > FIELDS_MAX_BYTES {
             fields = frame.fields;
         }
-        let large = self.large.get(key);
         let request = Request {
             function,
             body: large.as_ref().map_or(frame.body, Body::from),
