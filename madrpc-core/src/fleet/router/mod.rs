@@ -439,6 +439,9 @@ impl Router {
                 return false;
             }
         }
+        if attempt.is_unsent() {
+            return !attempt.is_unsent_too_often();
+        }
         usize::from(attempt.tries) < TRIES_MAX && self.budget.take(now)
     }
 
@@ -465,9 +468,11 @@ impl Router {
         }
     }
 
-    /// A call that might have been put on another has not been, as there is none.
-    pub fn was_not_retried(&mut self) {
-        self.budget.give_back();
+    /// A call that had this behind it, and might have been put on another member, has not been, as there is none.
+    pub fn was_not_retried(&mut self, attempt: &Attempt) {
+        if !attempt.is_unsent() {
+            self.budget.give_back();
+        }
     }
 }
 

@@ -380,7 +380,7 @@ impl<T> Upstreams<T> {
             if lost.is_unsent
                 && let Some(pending) = self.calls.get_mut(key)
             {
-                pending.attempt.was_not_sent();
+                pending.attempt.was_not_sent(target);
             }
             if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;
