@@ -286,17 +286,13 @@ impl Router {
         Some((member.functions.as_ref()?.len(), member.script))
     }
 
-    /// The busiest shard of a member that has said in the last second what it has to do.
-    #[must_use]
-    pub fn load(&self, number: usize, now: Instant) -> Option<Load> {
-        self.members.get(number)?.as_ref()?.load.reported(now)
-    }
-
-    /// One of so many shards of a member, as far as there are sessions to them, says what it has to do.
+    /// One of so many shards of a member, as far as there are sessions to them, says with the outcome of a call what it has to do.
     pub fn set_load(&mut self, number: usize, shards: usize, load: Load, now: Instant) {
         if let Some(Some(member)) = self.members.get_mut(number) {
-            let others_us = member.load.report(load, shards, now);
-            self.others_us.note(others_us);
+            member.load.report(load, shards, now);
+            if let Some(us) = member.load.others_us_of_interval(now) {
+                self.others_us.note(us);
+            }
         }
     }
 
