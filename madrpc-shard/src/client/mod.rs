@@ -252,31 +252,18 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
-        let mut body = Vec::new();
-        args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
-            let kind = match error {
-                EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
-                _ => ErrorKind::BadArguments,
-            };
-            CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
-        })?;
+        let body = encode_args(&args)?;
         let (reply, replied) = oneshot::channel();
         let pool = &self.client.pool;
-        let number = self.begin(body.into(), ReplyTo::One(reply))?;
+        let number = self.begin(body, ReplyTo::One(reply))?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
             pool,
         };
         let reply = waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))?;
-        let result = Value::decode(&reply.result).map_err(|error| {
-            CallError::may_have_run(
-                ErrorKind::Protocol,
-                format!("the result cannot be decoded: {error}"),
-            )
-        })?;
         Ok(Reply {
-            result,
+            result: decode_result(&reply.result)?,
             bill: reply.bill,
         })
     }
@@ -317,6 +304,34 @@ impl<'a> Call<'a> {
     pub fn send_blocking(self, args: Value) -> Result<Reply<Value>, CallError> {
         block_on(self.send(args))
     }
+}
+
+/// Arguments, as [`Calls::begin`] takes them.
+///
+/// # Errors
+/// `PayloadTooLarge` and `BadArguments`.
+pub fn encode_args(args: &Value) -> Result<Bytes, CallError> {
+    let mut body = Vec::new();
+    let encoded = args.encode(&mut body, BODY_MAX_BYTES);
+    encoded.map_err(|error| {
+        let kind = match error {
+            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
+            _ => ErrorKind::BadArguments,
+        };
+        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
+    })?;
+    Ok(body.into())
+}
+
+/// A result, as [`Calls`] gives it.
+///
+/// # Errors
+/// `Protocol`, where it is none.
+pub fn decode_result(result: &[u8]) -> Result<Value, CallError> {
+    Value::decode(result).map_err(|error| {
+        let error = format!("the result cannot be decoded: {error}");
+        CallError::may_have_run(ErrorKind::Protocol, error)
+    })
 }
 
 /// A call's reply; dropped before it is there, it cancels the call.
