@@ -121,3 +121,34 @@ impl<T> Upstreams<T> {
         there.filter(is_shown).map(one).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::Link;
+    use super::*;
+    use madrpc_core::lists::Lists;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn the_busiest_shard_is_not_the_one_that_spoke_last() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut lists = Lists::<()>::default();
+        let mut target = Target::new(address.into());
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        for (expected_us, said_at) in [(9, at(0)), (7, at(500)), (1, at(900))] {
+            let mut link = Link::new(address, 0, lists.add_list());
+            let load = Load {
+                expected_us,
+                ..Load::default()
+            };
+            link.load = Some((load, said_at));
+            target.add(link);
+        }
+        let busiest = |ms| target.busiest(at(ms)).map(|load| load.expected_us);
+        assert_eq!(
+            [900, 1100, 1600, 1900].map(busiest),
+            [Some(9), Some(7), Some(1), None]
+        );
+    }
+}
