@@ -131,6 +131,8 @@ tidy:
 		|| { echo "tidy: an issue is the place for open ends; a path of one machine fits no other"; exit 1; }
 	@find . -name target -prune -o -name '*.rs' -print0 | xargs -0 wc -l \
 		| awk '$$1 > 500 && $$2 != "total" { print "tidy: over 500 lines: " $$2; long = 1 } END { exit long }'
+	@! grep -rnE '(\.name|thread|thread_name|spawn)\("[^"]{16,}"' --include='*.rs' --exclude-dir=target . \
+		|| { echo "tidy: Linux cuts a thread's name after 15 bytes"; exit 1; }
 	@.ci/layers.awk .ci/layers.txt
 
 spelling: $(TYPOS)

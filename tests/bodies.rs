@@ -10,15 +10,20 @@
 mod support;
 
 use madrpc_core::call::ErrorKind;
+use madrpc_core::identity::Role;
+use madrpc_core::stats::{STATS, Snapshot};
 use madrpc_core::value::Value;
 use madrpc_shard::client::Client;
+use madrpc_shard::server::Server;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use support::Fleet;
+use support::{Fleet, eventually};
 
 const SCRIPT: &str = r#"
 madrpc.register("echo", (value) => value);
+madrpc.register("late", () => new Promise((done) => setTimeout(done, 100_000)), { memoryMb: 512 });
+madrpc.register("size", (bytes) => bytes.byteLength, { memoryMb: 512 });
 madrpc.register("length", (value) => value.length, { memoryMb: 512 });
 madrpc.register("text", (length) => "é".repeat(length), { memoryMb: 512 });
 madrpc.register("isText", ([text, part]) => text === part.repeat(text.length / part.length), { memoryMb: 512 });
@@ -131,6 +136,55 @@ fn small_calls_are_answered_beside_large_results_of_their_own_caller() {
         let text: String = client.call_blocking("text", &CHARACTERS).unwrap();
         assert!(text.len() == 2 * CHARACTERS && text.chars().all(|one| one == 'é'));
     });
+}
+
+/// An orchestrator keeps large arguments to send them again, which is to take nothing from anybody.
+#[test]
+fn what_one_caller_has_under_way_leaves_another_its_share() {
+    let fleet = Fleet::new();
+    let nodes = [0; 2].map(|_| fleet.node(SCRIPT));
+    let mut config = fleet.config(Role::Orchestrator, 1);
+    config.memory_max_bytes = Some(128 << 20);
+    let addresses = nodes.each_ref().map(Server::address);
+    let orchestrator = Server::orchestrator(&config, &addresses).unwrap();
+    let (one, other) = (
+        fleet.client(orchestrator.address()),
+        fleet.client(orchestrator.address()),
+    );
+    let call = |client: &Client, function: &'static str, mebibytes: usize| {
+        let client = client.clone();
+        let body = Value::Bytes(vec![7; mebibytes << 20]);
+        move || {
+            let call = client.prepare(function).timeout(Duration::from_secs(120));
+            call.send_blocking(body).map(|reply| reply.result)
+        }
+    };
+    let clients = addresses.map(|address| fleet.client(address));
+    let running = || {
+        let of = |client: &Client| {
+            let snapshot: Snapshot = client.call_blocking(STATS, &()).unwrap();
+            let cores = snapshot.cores.iter().map(|core| core.under_way);
+            cores.sum::<u64>()
+        };
+        clients.iter().map(of).sum::<u64>()
+    };
+    let mut under_way = Vec::new();
+    for count in 1..=3 {
+        under_way.push(thread::spawn(call(&one, "late", 20)));
+        eventually("the call has begun", || running() == count);
+    }
+    for _ in 0..3 {
+        let length = call(&other, "size", 40)();
+        assert_eq!(length, Ok(Value::Integer(40 << 20)));
+    }
+    assert!(under_way.iter().all(|call| !call.is_finished()));
+    drop(orchestrator);
+    for call in under_way {
+        assert_eq!(
+            call.join().unwrap().unwrap_err().kind,
+            ErrorKind::Unavailable
+        );
+    }
 }
 
 /// Long texts are looked at in parts, whose ends fall into the middle of characters.

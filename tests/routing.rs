@@ -92,9 +92,19 @@ fn calls_of_a_key_go_to_one_node_by_any_orchestrator() {
 
 #[test]
 fn an_orchestrator_is_told_what_a_node_does_for_others() {
+    is_told_with_answers_of("echo");
+}
+
+#[test]
+fn an_orchestrator_is_told_so_with_failures_too() {
+    is_told_with_answers_of("fail");
+}
+
+fn is_told_with_answers_of(function: &'static str) {
     let fleet = Fleet::new();
     let script = r#"madrpc.register("spin", () => { const end = Date.now() + 40; while (Date.now() < end); });
-        madrpc.register("echo", (value) => value);"#;
+        madrpc.register("echo", (value) => value);
+        madrpc.register("fail", () => { throw new Error("no"); });"#;
     let nodes = [fleet.node(script), fleet.node(script)];
     let server = orchestrator(&fleet, &nodes, Routing::default());
     let client = fleet.client(server.address());
@@ -113,7 +123,7 @@ fn an_orchestrator_is_told_what_a_node_does_for_others() {
         }
         // As soon as the node knows what such a call costs.
         eventually("the busy node is known as one", || {
-            node_of(&client, "any");
+            let _ = client.call_blocking::<_, Value>(function, &());
             let snapshot: Snapshot = client.call_blocking(STATS, &()).unwrap();
             let expected_us = |node: &Server| {
                 let mut known = snapshot.upstreams.iter();

@@ -95,9 +95,9 @@ mod tests {
     #[test]
     fn each_line_says_whose_it_is() {
         let expected = ["node-1 a\\nb call=7\n", "node-1 WARN beware\n"];
-        assert_eq!(written("node-1 shard-0", false), expected);
+        assert_eq!(written("node-1 0", false), expected);
         assert_eq!(written("control", false)[1], "madrpc WARN beware\n");
-        let [one, other] = ["node-1 shard-0", "node-2 shard-0"].map(|name| written(name, true));
+        let [one, other] = ["node-1 0", "node-2 0"].map(|name| written(name, true));
         assert!(one[0].starts_with("\u{1b}[32mnode-1\u{1b}[0m a"), "{one:?}");
         assert!(
             other[0].starts_with("\u{1b}[35mnode-2\u{1b}[0m a"),

@@ -73,9 +73,9 @@ pub(crate) fn read(input: &[u8]) -> Option<(Header<'_>, &[u8])> {
             bill: Bill {
                 queue_us: input.varint()?,
                 cpu_us: input.varint()?,
-                slices: input.varint()?.try_into().ok()?,
+                slices: input.varint_of()?,
                 heap_peak_bytes: input.varint()?,
-                shard: input.varint()?.try_into().ok()?,
+                shard: input.varint_of()?,
                 node: input.text()?,
             },
         },
@@ -203,6 +203,15 @@ impl<'a> Input<'a> {
         None
     }
 
+    /// A number of fewer bits: postcard refuses one that takes more bytes than the largest.
+    #[inline]
+    fn varint_of<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        let before = self.0.len();
+        let number = self.varint()?;
+        let is_short = before - self.0.len() <= (8 * size_of::<T>()).div_ceil(7);
+        number.try_into().ok().filter(|_| is_short)
+    }
+
     #[inline]
     fn text(&mut self) -> Option<&'a str> {
         let length = usize::try_from(self.varint()?).ok()?;
@@ -214,14 +223,14 @@ impl<'a> Input<'a> {
     #[inline]
     fn account(&mut self) -> Option<Account> {
         Some(Account {
-            certificate: self.varint()?.try_into().ok()?,
-            session: self.varint()?.try_into().ok()?,
+            certificate: self.varint_of()?,
+            session: self.varint_of()?,
             root: match self.byte()? {
                 0 => None,
                 1 => Some(Root {
                     id: self.varint()?,
-                    cpu_ms: self.varint()?.try_into().ok()?,
-                    memory_kib: self.varint()?.try_into().ok()?,
+                    cpu_ms: self.varint_of()?,
+                    memory_kib: self.varint_of()?,
                 }),
                 _ => return None,
             },
@@ -305,6 +314,15 @@ mod tests {
                 changed[at] = [0xff, 0x80, 0x00, chance as u8][at % 4];
                 changed.extend_from_slice(&chance.to_le_bytes());
                 inputs.push(changed);
+                // Numbers that take more bytes than they need.
+                for more in 0..10 {
+                    let mut longer = whole[..at].to_vec();
+                    longer.push(whole[at] | 0x80);
+                    longer.extend(vec![0x80; more]);
+                    longer.push(0);
+                    longer.extend_from_slice(&whole[at + 1..]);
+                    inputs.push(longer);
+                }
             }
             for input in inputs {
                 if let Some(here) = read(&input) {

@@ -71,6 +71,14 @@ pub struct Load {
     pub free_lanes: u32,
 }
 
+impl Load {
+    /// The greater, the busier.
+    #[must_use]
+    pub const fn work(&self) -> (u64, u32) {
+        (self.expected_us, self.running)
+    }
+}
+
 impl<'a> Fields<'a> {
     /// No fields.
     pub const NONE: Self = Self(&[]);

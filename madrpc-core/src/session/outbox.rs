@@ -4,7 +4,7 @@
 //! still want; how much may gather here is for the driver to bound.
 
 use crate::call::frame::{self, Header};
-use crate::call::{Bill, Body, CallError, Fields};
+use crate::call::{Bill, Body, CallError, Fields, Load, ReplyFields};
 use crate::limits::{HEADER_MAX_BYTES, INLINE_BODY_MAX_BYTES};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -112,18 +112,22 @@ impl Outbox {
 
     /// Tells the caller why its call has no result.
     pub fn fail(&mut self, id: u64, bill: Bill<&str>, error: &CallError) {
+        self.fail_with(id, bill, error, None);
+    }
+
+    /// The same, and what the shard has to do, where that is to be said.
+    pub fn fail_with(&mut self, id: u64, bill: Bill<&str>, error: &CallError, load: Option<Load>) {
         let kind = error.kind;
         // Strings and numbers: postcard refuses none of them.
         let body = postcard::to_stdvec(error).unwrap_or_default();
         let header = Header::Failure { id, kind, bill };
-        match error.retry_after.is_some() || error.of_caller {
-            true => {
-                let mut fields = Vec::new();
-                error.fields().write(&mut fields);
-                self.send_with(&header, Fields(&fields), &body);
-            }
-            false => self.send(&header, &body),
-        }
+        let mut fields = Vec::new();
+        let said = ReplyFields {
+            load,
+            ..error.fields()
+        };
+        said.write(&mut fields);
+        self.send_with(&header, Fields(&fields), &body);
     }
 
     pub(super) fn taken_bytes(&self) -> u64 {

@@ -23,7 +23,7 @@ pub struct Upstream {
     pub script: u64,
     /// Calls that were sent to it and have no outcome.
     pub under_way: u64,
-    /// What the busiest of its shards has to do, for all of its callers, where it has said so in the last second.
+    /// What the busiest of its shards that are called has to do, for all of its callers, of those that have said so in the last second.
     pub busiest: Option<Load>,
 }
 
@@ -45,7 +45,7 @@ impl Upstream {
             (self.functions, self.script) = (other.functions, other.script);
         }
         self.under_way = self.under_way.saturating_add(other.under_way);
-        let busy = |load: Option<Load>| load.map(|load| (load.expected_us, load.running));
+        let busy = |load: Option<Load>| load.map(|load| load.work());
         if busy(other.busiest) > busy(self.busiest) {
             self.busiest = other.busiest;
         }

@@ -26,8 +26,8 @@ pub(crate) struct Spin {
     /// Average of the gaps between things to do, none counted as more than a few times the longest look.
     gap: Duration,
     idle_since: Option<Instant>,
-    /// Of the looks without a sleep in between, the last one.
-    last_look: Option<Instant>,
+    /// When the look was begun that goes on.
+    look: Option<Instant>,
     spent: Duration,
 }
 
@@ -38,15 +38,23 @@ impl Spin {
             longest,
             gap: longest,
             idle_since: None,
-            last_look: None,
+            look: None,
             spent: Duration::ZERO,
+        }
+    }
+
+    /// A turn begins, and if there was a look, that is over: what the turn does is work, whatever has woken it.
+    #[inline]
+    pub(crate) fn on_turn(&mut self, now: Instant) {
+        if let Some(begun) = self.look.take() {
+            let took = now.saturating_duration_since(begun);
+            self.spent = self.spent.saturating_add(took.min(self.longest));
         }
     }
 
     /// There was something to do.
     pub(crate) fn on_work(&mut self, now: Instant) {
         if let Some(since) = self.idle_since.take() {
-            self.has_looked(now);
             let gap = now.duration_since(since).min(self.longest * WEIGHT);
             self.gap = (self.gap * (WEIGHT - 1) + gap) / WEIGHT;
         }
@@ -60,23 +68,21 @@ impl Spin {
     /// There was nothing to do: whether to look again at once. Whoever else wants this core has had it before.
     pub(crate) fn looks_again(&mut self, now: Instant) -> bool {
         let looks = self.is_worth_a_look(now);
-        self.has_looked(now);
         if looks {
-            self.last_look = Some(now);
             let before = Instant::now();
             std::thread::yield_now();
-            if before.elapsed() >= CONTENDED {
-                self.gap = self.longest * WEIGHT;
-            }
+            self.begin_look(now, before.elapsed());
         }
         looks
     }
 
-    /// The last look was over at this time.
-    fn has_looked(&mut self, now: Instant) {
-        if let Some(begun) = self.last_look.take() {
-            self.spent = self.spent.saturating_add(now.duration_since(begun));
+    /// The turn that began at `now` had nothing to do; then the core was away for so long.
+    fn begin_look(&mut self, now: Instant, away: Duration) {
+        let is_contended = away >= CONTENDED;
+        if is_contended {
+            self.gap = self.longest * WEIGHT;
         }
+        self.look = (!is_contended).then_some(now);
     }
 
     /// How long it has looked without finding anything, in all.
@@ -139,18 +145,36 @@ mod tests {
         let mut now = Instant::now();
         spin.gap = Duration::ZERO;
         // On a busy machine the first look ends the looking.
+        let begun = now;
         while spin.looks_again(now) {
+            spin.begin_look(now, Duration::ZERO);
             now += LONGEST / 4;
+            spin.on_turn(now);
         }
-        let spent = spin.spent();
-        assert!(!spent.is_zero() && spent <= LONGEST, "{spent:?}");
-        assert!(!spin.looks_again(now + LONGEST));
-        spin.on_work(now + LONGEST * 3);
+        let spent = now - begun;
+        assert!(!spent.is_zero() && spin.spent() == spent);
+        spin.on_turn(now + LONGEST);
         assert_eq!(spin.spent(), spent);
-        spin.gap = Duration::ZERO;
-        now += LONGEST * 4;
-        assert!(spin.looks_again(now));
-        spin.on_work(now + LONGEST / 2);
-        assert_eq!(spin.spent(), spent + LONGEST / 2);
+    }
+
+    #[test]
+    fn a_look_ends_where_a_turn_begins_and_is_none_while_another_has_the_core() {
+        let mut spin = Spin::new(LONGEST);
+        let mut now = Instant::now();
+        spin.begin_look(now, Duration::ZERO);
+        now += LONGEST / 2;
+        spin.on_turn(now);
+        // A timer or a bell has woken it, and a message comes after much work for that.
+        now += LONGEST * 10;
+        spin.on_turn(now);
+        spin.on_work(now);
+        assert_eq!(spin.spent(), LONGEST / 2);
+        spin.begin_look(now, CONTENDED);
+        spin.on_turn(now + LONGEST);
+        assert_eq!(spin.spent(), LONGEST / 2);
+        // The system has not let it run again for long.
+        spin.begin_look(now, Duration::ZERO);
+        spin.on_turn(now + LONGEST * 50);
+        assert_eq!(spin.spent(), LONGEST / 2 + LONGEST);
     }
 }

@@ -55,7 +55,7 @@ impl Node {
         said.write(fields);
     }
 
-    fn load(&self) -> Load {
+    pub(super) fn load(&self) -> Load {
         let rows = &self.calls.rows;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let aside = rows.length(Row::Waiting) + rows.length(Row::Starved);

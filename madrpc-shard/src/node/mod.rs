@@ -243,11 +243,8 @@ impl Service for Node {
             Ok(function) => function,
             Err(error) => {
                 self.counters.record(UNKNOWN, 0, 0, Some(error.kind));
-                if let Some(outbox) = io.callers.outbox(call.session) {
-                    let bill = self.bill(Duration::ZERO, Duration::ZERO, 0, 0);
-                    outbox.fail(call.id, bill, &error);
-                }
-                return;
+                let bill = self.bill(Duration::ZERO, Duration::ZERO, 0, 0);
+                return self.tell_failure(call.session, call.id, bill, &error, io);
             }
         };
         let (session, id, body) = (call.session, call.id, call.request.body);

@@ -6,6 +6,7 @@ use super::calls::queue_of;
 use super::limited::LimitKey;
 use super::rows::Row;
 use crate::engine::Outcome;
+use crate::net::endpoint::SessionKey;
 use crate::net::incoming::not_taken;
 use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
@@ -75,12 +76,13 @@ impl Node {
                     true => result,
                     false => Err(not_taken().into()),
                 };
+                let bill = self.bill(queued, *cpu, *slices, lane.heap_peak_bytes());
                 let load = self.told.number;
-                if let Some((outbox, is_to_hear)) = io.callers.outbox_for_answer(session, load) {
-                    let heap = lane.heap_peak_bytes();
-                    let bill = self.bill(queued, *cpu, *slices, heap);
-                    match result {
-                        Ok(()) => {
+                match result {
+                    Ok(()) => {
+                        if let Some((outbox, is_to_hear)) =
+                            io.callers.outbox_for_answer(session, load)
+                        {
                             let header = Header::Reply { id, bill };
                             let mut said = Vec::new();
                             if is_to_hear {
@@ -98,8 +100,8 @@ impl Node {
                                 }
                             }
                         }
-                        Err(error) => outbox.fail(id, bill, &error),
                     }
+                    Err(error) => self.tell_failure(session, id, bill, &error, io),
                 }
             }
             Origin::Parent(parent) => {
@@ -123,13 +125,27 @@ impl Node {
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
-                if let Some(outbox) = io.callers.outbox(session) {
-                    let queued = now.saturating_duration_since(ticket.arrived);
-                    let bill = self.bill(queued, Duration::ZERO, 0, 0);
-                    outbox.fail(id, bill, &error);
-                }
+                let queued = now.saturating_duration_since(ticket.arrived);
+                let bill = self.bill(queued, Duration::ZERO, 0, 0);
+                self.tell_failure(session, id, bill, &error, io);
             }
             Origin::Parent(parent) => self.answer(parent, Err(error)),
+        }
+    }
+
+    /// Tells a caller why its call has no result.
+    #[cold]
+    pub(super) fn tell_failure(
+        &self,
+        session: SessionKey,
+        id: u64,
+        bill: Bill<&str>,
+        error: &CallError,
+        io: &mut Io<'_, Self>,
+    ) {
+        let load = self.told.number;
+        if let Some((outbox, is_to_hear)) = io.callers.outbox_for_answer(session, load) {
+            outbox.fail_with(id, bill, error, is_to_hear.then(|| self.load()));
         }
     }
 

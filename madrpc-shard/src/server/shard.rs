@@ -148,6 +148,7 @@ impl<S: Service> Shard<S> {
 
     /// Does what there is to do, for a bounded time; gives what comes next.
     pub(crate) fn turn(&mut self, now: Instant) -> Next {
+        self.spin.on_turn(now);
         if self.listener.was_rung() {
             self.callers.on_bell();
             while let Ok(message) = self.inbox.try_recv() {

@@ -17,6 +17,9 @@ pub fn run(input: &[u8]) {
             if read.header == Header::Unknown {
                 return;
             }
+            let content = &rest[frame::PREFIX_BYTES..used];
+            let by_postcard = postcard::take_from_bytes(content);
+            assert_eq!(by_postcard.map(|(header, _)| header), Ok(read.header));
             let mut again = Vec::new();
             frame::write_head(&mut again, &read.header, read.fields, read.body.len());
             again.extend_from_slice(&read.body);

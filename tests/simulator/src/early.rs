@@ -40,7 +40,7 @@ impl Shard {
             self.early.sample = Some((call, io.agenda.now));
         }
         let may = attempt.may_run_twice() || self.flaw == Flaw::HedgesAll;
-        if self.early.is_off() || io.ledger.calls[call as usize].is_large || !may {
+        if self.early.is_off() || io.ledger.calls[call as usize].is_sent_once || !may {
             return;
         }
         let hedge = match self.early.hedges {
@@ -94,7 +94,7 @@ impl Shard {
         let Some(Pending { attempt, .. }) = known.pending else {
             return;
         };
-        let function = known.function;
+        let (function, is_large) = (known.function, known.is_large);
         let now = io.agenda.instant();
         let mut second = attempt;
         let may = self.router.may_retry(&mut second, false, now);
@@ -103,11 +103,10 @@ impl Shard {
         }
         second.set_function(self.router.find(io.name(function)));
         let Ok(number) = self.pick(call, &mut second, io) else {
-            return self.router.was_not_retried();
+            return self.router.was_not_retried(&attempt);
         };
         let link = &mut self.links[number];
-        link.sent += 1;
-        let (epoch, sequence, node) = (link.epoch, link.sent, link.node);
+        let (epoch, node, sequence) = (link.epoch, link.node, link.next_sequence(is_large));
         self.router.begun(&mut second, number);
         self.choice.begun(number);
         if let Some(pending) = &mut io.ledger.calls[call as usize].pending {
@@ -128,7 +127,7 @@ impl Shard {
     /// Whether a call is on this session as well.
     pub(crate) fn is_on_second(&self, call: u32, session: Session) -> bool {
         let second = self.early.seconds.get(&call);
-        second.is_some_and(|second| (second.link, second.epoch) == (session.link, session.epoch))
+        second.is_some_and(|second| second.is_on(session))
     }
 
     /// The second member that a call is on stands for it alone from now on; says whether there was one.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is taken from the router: it is what callers and nodes have seen.
 
-use crate::agenda::{MS, SECOND, Time};
+use crate::agenda::{MS, SECOND, Session, Time};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::fleet::Attempt;
 use madrpc_core::limits::DEADLINE_GRACE;
@@ -43,6 +43,12 @@ pub(crate) struct Pending {
     pub(crate) attempt: Attempt,
 }
 
+impl Pending {
+    pub(crate) fn is_on(&self, session: Session) -> bool {
+        (self.link, self.epoch) == (session.link, session.epoch)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) shard: u32,
@@ -55,8 +61,10 @@ pub(crate) struct Call {
     pub(crate) may_repeat: bool,
     /// So says its function.
     pub(crate) is_idempotent: bool,
-    /// Its arguments have a stream of their own: it is sent once.
+    /// Its arguments have a stream of their own.
     pub(crate) is_large: bool,
+    /// It is not kept to be sent again.
+    pub(crate) is_sent_once: bool,
     /// The digest of its key.
     pub(crate) key: Option<u64>,
     pub(crate) pending: Option<Pending>,
@@ -81,6 +89,7 @@ impl Call {
             may_repeat: false,
             is_idempotent: false,
             is_large: false,
+            is_sent_once: false,
             key: None,
             pending: None,
             sent_to: Vec::new(),

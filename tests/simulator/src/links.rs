@@ -146,6 +146,9 @@ impl Shard {
         };
         io.agenda.after(wait, event);
         for (sequence, call) in lost {
+            if !was_open && let Some(pending) = &mut io.ledger.calls[call as usize].pending {
+                pending.attempt.was_not_sent(number);
+            }
             let was_taken = taken.is_none_or(|taken| !was_sent_after(sequence, taken));
             self.lost(call, was_open && was_taken, io);
         }

@@ -50,6 +50,17 @@ pub(crate) struct Link {
     pub(crate) is_gone: bool,
 }
 
+impl Link {
+    /// Which of the small calls on its session the next one is; 0 for a large one.
+    pub(crate) fn next_sequence(&mut self, is_large: bool) -> u32 {
+        if is_large {
+            return 0;
+        }
+        self.sent += 1;
+        self.sent
+    }
+}
+
 /// An error as the router is asked about it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Error {
@@ -134,7 +145,7 @@ impl Shard {
                     io.agenda.at(deadline, Event::Deadline(call));
                 }
                 if !has_others {
-                    io.ledger.calls[call as usize].is_large = true;
+                    io.ledger.calls[call as usize].is_sent_once = true;
                 }
                 self.send(call, number, attempt, io);
             }
@@ -186,11 +197,7 @@ impl Shard {
     fn send(&mut self, call: u32, number: usize, mut attempt: Attempt, io: &mut Io) {
         let known = &mut io.ledger.calls[call as usize];
         let link = &mut self.links[number];
-        let mut sequence = 0;
-        if !known.is_large {
-            link.sent += 1;
-            sequence = link.sent;
-        }
+        let sequence = link.next_sequence(known.is_large);
         link.calls.insert((sequence, call));
         self.router.begun(&mut attempt, number);
         self.choice.begun(number);
@@ -260,20 +267,27 @@ impl Shard {
                 took,
                 load,
             } => {
+                let is_awaited = self.is_on(call, session, io);
                 self.answered(session, call, answer, took, io);
-                if let Some(load) = load {
+                if let Some(load) = load.filter(|_| is_awaited) {
                     self.router.set_load(number, 1, load, io.agenda.instant());
                 }
             }
         }
     }
 
+    /// Whether a call without an outcome is on this session, as the first of those that were asked or as the second.
+    fn is_on(&self, call: u32, session: Session, io: &Io) -> bool {
+        let pending = io.ledger.calls[call as usize].pending;
+        let is_first = |pending: Pending| pending.is_on(session);
+        pending.is_some_and(is_first) || self.is_on_second(call, session)
+    }
+
     fn answered(&mut self, session: Session, call: u32, answer: Answer, took: Took, io: &mut Io) {
         io.ledger.over_at(call, session.link, session.epoch);
         let known = &io.ledger.calls[call as usize];
-        let is_its =
-            |pending: &Pending| (pending.link, pending.epoch) == (session.link, session.epoch);
-        if !known.pending.as_ref().is_some_and(is_its) && self.flaw != Flaw::AnswersTwice {
+        let is_its = |pending: Pending| pending.is_on(session);
+        if !known.pending.is_some_and(is_its) && self.flaw != Flaw::AnswersTwice {
             if known.pending.is_none() || !self.is_on_second(call, session) {
                 return;
             }
@@ -350,7 +364,7 @@ impl Shard {
         io: &mut Io,
     ) -> bool {
         let known = &io.ledger.calls[call as usize];
-        let Some(tried) = known.pending.filter(|_| !known.is_large) else {
+        let Some(tried) = known.pending.filter(|_| !known.is_sent_once) else {
             return false;
         };
         let (deadline, function) = (known.deadline, known.function);
@@ -371,7 +385,7 @@ impl Shard {
             false => None,
         };
         let Some(to) = picked else {
-            self.router.was_not_retried();
+            self.router.was_not_retried(&tried.attempt);
             return false;
         };
         let from = tried.link as usize;

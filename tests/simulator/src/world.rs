@@ -337,6 +337,8 @@ impl World {
         let is_given_up = one_in(scenario.given_up_one_in);
         let may_repeat = one_in(scenario.may_repeat_one_in);
         let is_large = one_in(scenario.large_one_in);
+        // There is not always room for large arguments.
+        let is_sent_once = is_large && one_in(4);
         let (least, most) = scenario.timeouts;
         let timeout = io.random.u64(least..=most);
         let mut call = Call::new(shard as u32, function, cost as Time, now);
@@ -344,6 +346,7 @@ impl World {
         call.may_repeat = may_repeat;
         call.is_idempotent = known.idempotent;
         call.is_large = is_large;
+        call.is_sent_once = is_sent_once;
         // Some have none, and some keys have many.
         let drawn = io.random.f64();
         call.key = (drawn < 0.9).then(|| digest(&((drawn * drawn * 300.0) as u64).to_le_bytes()));

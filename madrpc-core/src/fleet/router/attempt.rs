@@ -8,6 +8,9 @@ use crate::fleet::load::Units;
 /// will do.
 pub(super) const TRIES_MAX: usize = 3;
 
+/// Members that a call is put on in vain, as their sessions never come about: that is not to go on until its deadline.
+const UNSENT_MAX: u8 = 8;
+
 /// The number of no function.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -17,6 +20,8 @@ const MAY_REPEAT: u8 = 1;
 const IDEMPOTENT: u8 = 2;
 /// Its next time is when a second member is asked as well.
 const AWAITS_HEDGE: u8 = 4;
+/// The member that it is on was never sent it.
+const UNSENT: u8 = 8;
 
 /// What a call has gone through.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +33,9 @@ pub struct Attempt {
     pub(super) tries: u8,
     /// How many of them may have run it.
     pub(super) runs: u8,
-    /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`] and [`AWAITS_HEDGE`]: very many calls are kept, each with this.
+    /// How many were never sent it, which are not among the tries.
+    unsent: u8,
+    /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`], [`AWAITS_HEDGE`] and [`UNSENT`]: very many calls are kept, each with this.
     marks: u8,
     pub(super) is_probe: bool,
     /// Whether it counts at the member that it is on.
@@ -99,6 +106,7 @@ impl Attempt {
             tried: [u32::MAX; TRIES_MAX - 1],
             tries: 0,
             runs: 0,
+            unsent: 0,
             marks: if may_repeat { MAY_REPEAT } else { 0 },
             is_probe: false,
             is_counted: false,
@@ -171,11 +179,30 @@ impl Attempt {
         }
         self.tries = self.tries.saturating_add(1);
         self.is_probe = is_probe;
+        self.marks &= !UNSENT;
     }
 
-    /// The last member that it was put on was never sent it: that was no try.
-    pub fn was_not_sent(&mut self) {
+    /// This member, that it was put on, was never sent it: that was no try, and to put it on another costs no retry.
+    pub fn was_not_sent(&mut self, member: usize) {
+        let tried = self.tried.get_mut(..usize::from(self.tries));
+        // The last of those that there may be stands nowhere.
+        let tried = tried.unwrap_or_default();
+        if let Some(at) = tried.iter().position(|one| *one == member as u32) {
+            tried[at..].rotate_left(1);
+        }
         self.tries = self.tries.saturating_sub(1);
+        self.unsent = self.unsent.saturating_add(1);
+        self.marks |= UNSENT;
+    }
+
+    /// Whether the member that it is on was never sent it.
+    pub(super) const fn is_unsent(&self) -> bool {
+        self.marks & UNSENT != 0
+    }
+
+    /// Whether it was put on too many such.
+    pub(super) const fn is_unsent_too_often(&self) -> bool {
+        self.unsent > UNSENT_MAX
     }
 
     #[inline]
@@ -195,5 +222,51 @@ fn number_of(function: Option<FunctionNumber>) -> u32 {
     match function {
         Some(FunctionNumber(number)) => number,
         None => UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Router;
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_member_that_was_never_sent_a_call_is_no_try_of_it_and_costs_no_retry() {
+        let now = Instant::now();
+        let mut router = Router::new(now);
+        for member in 0..5 {
+            router.add(member);
+            router.set_reachable(member, true, false);
+        }
+        let pick = |router: &mut Router, attempt: &mut Attempt| {
+            let picked = router.pick(attempt, now, || None, |_, _| Some(()));
+            picked.unwrap().0
+        };
+        let mut attempt = Attempt::new(None, false);
+        let first = pick(&mut router, &mut attempt);
+        // A second is asked as well, and the first is the one that was not sent it.
+        let mut second = attempt;
+        let other = pick(&mut router, &mut second);
+        attempt.has_second(&second);
+        attempt.was_not_sent(first);
+        assert!(attempt.was_put_on(other) && !attempt.was_put_on(first));
+        // With nothing left of the budget.
+        while router.budget.take(now) {}
+        let mut moves = 0;
+        while router.may_retry(&mut attempt, true, now) {
+            let member = pick(&mut router, &mut attempt);
+            assert_ne!(member, other);
+            assert!(
+                !router.may_retry(&mut attempt, true, now),
+                "it was sent this one"
+            );
+            attempt.was_not_sent(member);
+            moves += 1;
+        }
+        assert_eq!((moves, attempt.number()), (UNSENT_MAX, 1));
+        // What was not taken is not given back.
+        router.was_not_retried(&attempt);
+        assert!(!router.budget.take(now));
     }
 }

@@ -286,17 +286,13 @@ impl Router {
         Some((member.functions.as_ref()?.len(), member.script))
     }
 
-    /// The busiest shard of a member that has said in the last second what it has to do.
-    #[must_use]
-    pub fn load(&self, number: usize, now: Instant) -> Option<Load> {
-        self.members.get(number)?.as_ref()?.load.reported(now)
-    }
-
-    /// One of so many shards of a member, as far as there are sessions to them, says what it has to do.
+    /// One of so many shards of a member, as far as there are sessions to them, says with the outcome of a call what it has to do.
     pub fn set_load(&mut self, number: usize, shards: usize, load: Load, now: Instant) {
         if let Some(Some(member)) = self.members.get_mut(number) {
-            let others_us = member.load.report(load, shards, now);
-            self.others_us.note(others_us);
+            member.load.report(load, shards, now);
+            if let Some(us) = member.load.others_us_of_interval(now) {
+                self.others_us.note(us);
+            }
         }
     }
 
@@ -439,6 +435,9 @@ impl Router {
                 return false;
             }
         }
+        if attempt.is_unsent() {
+            return !attempt.is_unsent_too_often();
+        }
         usize::from(attempt.tries) < TRIES_MAX && self.budget.take(now)
     }
 
@@ -465,9 +464,11 @@ impl Router {
         }
     }
 
-    /// A call that might have been put on another has not been, as there is none.
-    pub fn was_not_retried(&mut self) {
-        self.budget.give_back();
+    /// A call that had this behind it, and might have been put on another member, has not been, as there is none.
+    pub fn was_not_retried(&mut self, attempt: &Attempt) {
+        if !attempt.is_unsent() {
+            self.budget.give_back();
+        }
     }
 }
 

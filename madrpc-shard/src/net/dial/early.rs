@@ -137,7 +137,7 @@ impl<T> Upstreams<T> {
         let sent = self.put_copy(key, &bytes, &mut second, now);
         self.retried = bytes;
         let Some((place, sequence)) = sent else {
-            return self.router.was_not_retried();
+            return self.router.was_not_retried(&attempt);
         };
         self.tries.hedges += 1;
         let epoch = self.targets[place.target()].links[place.link()].epoch;

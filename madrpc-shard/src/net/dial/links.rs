@@ -10,7 +10,7 @@ use super::report::Condition;
 use crate::net::address::Addresses;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::{Backoff, FewestInFlight, Members};
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind, Load};
 use madrpc_core::fleet::Watch;
 use madrpc_core::limits::{BACKLOG_MAX_BYTES, FORWARD_BACKLOG_MAX_BYTES};
 use madrpc_core::lists::{ItemKey, ListKey};
@@ -118,6 +118,8 @@ pub(super) struct Link {
     pub(super) watch: Watch,
     /// The next of its calls to be put on another link, while its server says nothing.
     pub(super) rescued: Option<ItemKey>,
+    /// What the shard at its other end has last said that it has to do.
+    pub(super) load: Option<(Load, Instant)>,
 }
 
 pub(crate) enum State {
@@ -175,6 +177,7 @@ impl Link {
             taken: None,
             watch: Watch::default(),
             rescued: None,
+            load: None,
         }
     }
 

@@ -334,6 +334,7 @@ impl<T> Upstreams<T> {
     /// Takes in what has come; gives the datagrams received.
     pub(crate) fn receive(&mut self, now: Instant) -> usize {
         let received = self.wires.endpoint.receive(now);
+        self.large.make_room(self.wires.endpoint.budget());
         self.dials_left = DIALS_PER_TURN;
         if self.keep == Keep::Always && !self.due.is_empty() {
             self.dial(now);
@@ -383,7 +384,7 @@ impl<T> Upstreams<T> {
             if lost.is_unsent
                 && let Some(pending) = self.calls.get_mut(key)
             {
-                pending.attempt.was_not_sent();
+                pending.attempt.was_not_sent(target);
             }
             if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;

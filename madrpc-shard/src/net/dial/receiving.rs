@@ -1,10 +1,10 @@
 //! What the servers say: outcomes of calls, and what is known of the servers by it.
 
 use super::request::{Outcome, answered};
-use super::{Pending, Upstreams};
+use super::{Pending, Place, Upstreams};
 use crate::net::endpoint::SessionKey;
-use madrpc_core::call::ErrorKind;
 use madrpc_core::call::frame::{Frame, Header};
+use madrpc_core::call::{ErrorKind, Load};
 use madrpc_core::fleet::Copied;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::session::Event;
@@ -19,27 +19,42 @@ impl<T> Upstreams<T> {
         event: &Event<'b>,
         now: Instant,
     ) -> Option<(T, usize, Outcome<'b>)> {
-        let outcome = self.outcome_of(session, event, now);
         // Nearly none says more than its header.
-        if let Event::Frame(frame) = event
-            && !frame.fields.is_empty()
-        {
-            self.learn_load(session, frame, now);
+        let told = match event {
+            Event::Frame(frame) if !frame.fields.is_empty() => self.load_told(session, frame),
+            _ => None,
+        };
+        let outcome = self.outcome_of(session, event, now);
+        // What it answers is not under way there any more.
+        if let Some((place, load)) = told {
+            self.learn_load(place, load, now);
         }
         outcome
     }
 
-    /// What a target has to do, where an answer says so, which is not under way any more.
+    /// What the shard at the other end of a link has to do, where it says so with the outcome of a call that is on it.
     #[cold]
-    fn learn_load(&mut self, session: SessionKey, frame: &Frame<'_>, now: Instant) {
-        if answered(&frame.header).is_some()
-            && let Some(load) = frame.fields.of_reply().load
-            && let Some(place) = self.place_of(session)
-        {
-            let target = place.target();
-            let shards = self.targets[target].open.len();
-            self.router.set_load(target, shards, load, now);
-        }
+    fn load_told(&self, session: SessionKey, frame: &Frame<'_>) -> Option<(Place, Load)> {
+        let key = ItemKey::from_number(answered(&frame.header)?);
+        let place = self.place_of(session)?;
+        let load = frame.fields.of_reply().load?;
+        self.is_on(key, place)?.then_some((place, load))
+    }
+
+    #[cold]
+    fn learn_load(&mut self, place: Place, load: Load, now: Instant) {
+        let target = &mut self.targets[place.target()];
+        target.links[place.link()].load = Some((load, now));
+        let shards = target.open.len();
+        self.router.set_load(place.target(), shards, load, now);
+    }
+
+    /// Whether a call is on this link, as the first of those that were asked or as the second; `None` where it is over.
+    fn is_on(&self, key: ItemKey, place: Place) -> Option<bool> {
+        let pending = self.calls.get(key)?;
+        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        let is_first = (pending.place, pending.epoch) == (place, epoch);
+        Some(is_first || self.is_on_second(key, place, epoch))
     }
 
     fn outcome_of<'b>(

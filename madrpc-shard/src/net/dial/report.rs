@@ -2,8 +2,12 @@
 
 use super::Upstreams;
 use super::links::{State, Target};
+use madrpc_core::call::Load;
 use madrpc_core::stats::{Snapshot, Upstream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How long it is told of a shard what it has said that it has to do.
+const LOAD_SHOWN: Duration = Duration::from_secs(1);
 
 /// How a target is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,14 @@ impl Target {
             () if !self.connecting.is_empty() => Condition::Connecting,
             () => Condition::Down,
         }
+    }
+
+    /// What the busiest of its shards has to do, of those that we have sessions to and that have just said it.
+    fn busiest(&self, now: Instant) -> Option<Load> {
+        let loads = self.links.iter().filter_map(|link| link.load);
+        let is_new = |at| now.saturating_duration_since(at) < LOAD_SHOWN;
+        let new = loads.filter_map(|(load, at)| is_new(at).then_some(load));
+        new.max_by_key(Load::work)
     }
 
     /// In words, what is wrong.
@@ -97,7 +109,7 @@ impl<T> Upstreams<T> {
                 functions: functions as u64,
                 script,
                 under_way: calls.sum(),
-                busiest: self.router.load(number, now),
+                busiest: target.busiest(now),
             }
         };
         let is_shown = |(number, target): &(usize, &Target)| {
@@ -107,5 +119,36 @@ impl<T> Upstreams<T> {
             !(self.doubles.contains(*number) && first.is_some_and(is_same))
         };
         there.filter(is_shown).map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::links::Link;
+    use super::*;
+    use madrpc_core::lists::Lists;
+    use std::net::SocketAddr;
+
+    #[test]
+    fn the_busiest_shard_is_not_the_one_that_spoke_last() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut lists = Lists::<()>::default();
+        let mut target = Target::new(address.into());
+        let begun = Instant::now();
+        let at = |ms| begun + Duration::from_millis(ms);
+        for (expected_us, said_at) in [(9, at(0)), (7, at(500)), (1, at(900))] {
+            let mut link = Link::new(address, 0, lists.add_list());
+            let load = Load {
+                expected_us,
+                ..Load::default()
+            };
+            link.load = Some((load, said_at));
+            target.add(link);
+        }
+        let busiest = |ms| target.busiest(at(ms)).map(|load| load.expected_us);
+        assert_eq!(
+            [900, 1100, 1600, 1900].map(busiest),
+            [Some(9), Some(7), Some(1), None]
+        );
     }
 }

@@ -75,10 +75,7 @@ impl<T> Upstreams<T> {
         ending: Ending,
         now: Instant,
     ) -> bool {
-        let Some(&Pending {
-            mut attempt, copy, ..
-        }) = self.calls.get(key)
-        else {
+        let Some(&Pending { attempt, copy, .. }) = self.calls.get(key) else {
             return false;
         };
         // It is on another already.
@@ -86,18 +83,19 @@ impl<T> Upstreams<T> {
             return true;
         }
         let has_not_run = !error.may_have_run;
-        if copy == Copied::NONE || !self.router.may_retry(&mut attempt, has_not_run, now) {
+        let mut next = attempt;
+        if copy == Copied::NONE || !self.router.may_retry(&mut next, has_not_run, now) {
             return false;
         }
         // Out of the block of copies, as the session is written to meanwhile.
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let is_sent = self.send_copy(key, &bytes, &mut attempt, ending, now);
+        let is_sent = self.send_copy(key, &bytes, &mut next, ending, now);
         self.retried = bytes;
         match is_sent {
             true => self.tries.retries += 1,
-            false => self.router.was_not_retried(),
+            false => self.router.was_not_retried(&attempt),
         }
         is_sent
     }
@@ -128,6 +126,11 @@ impl<T> Upstreams<T> {
         if now >= deadline {
             return None;
         }
+        let large = self.large.get(key);
+        // Its arguments have been given up: this is only their head.
+        if large.is_none() && self.calls.get(key)?.sequence == 0 {
+            return None;
+        }
         attempt.set_function(self.router.find(function));
         // Of a field that is there twice the first counts.
         let mut fields = Vec::new();
@@ -141,7 +144,6 @@ impl<T> Upstreams<T> {
         if fields.0.len() > FIELDS_MAX_BYTES {
             fields = frame.fields;
         }
-        let large = self.large.get(key);
         let request = Request {
             function,
             body: large.as_ref().map_or(frame.body, Body::from),
