@@ -163,7 +163,7 @@ impl Abandoned {
             body: Bytes::new(),
             fields: Vec::new(),
             deadline: self.now + FOR_LONG,
-            reply: ReplyTo::Once(reply),
+            reply,
         };
         self.pool.on_command(call, self.now);
         self.calls += 1;
