@@ -82,6 +82,7 @@ fn an_error_is_told_by_status_and_document() {
         ("/call/add", "\u{0}", 400, "BadArguments"),
         ("/elsewhere", "", 404, "NoSuchFunction"),
         ("/call/", "", 404, "NoSuchFunction"),
+        ("/call/%ff", "", 400, "BadArguments"),
     ] {
         let answer = post(http, path, body);
         assert_eq!(
@@ -104,8 +105,20 @@ fn an_error_is_told_by_status_and_document() {
             "{timeout}"
         );
     }
-    let other = get(http, "/call/add");
-    assert_eq!((other.status, other.header("allow")), (405, Some("POST")));
+    for (line, status, kind) in [
+        ("GET /page/x", 404, "NoSuchFunction"),
+        ("GET /page/%ff", 400, "BadArguments"),
+        ("GET /call/add", 405, "BadArguments"),
+    ] {
+        let answer = request(http, line, &[], "");
+        assert_eq!(
+            (answer.status, answer.kind().as_str()),
+            (status, kind),
+            "{line}"
+        );
+        let allow = (status == 405).then_some("POST");
+        assert_eq!(answer.header("allow"), allow, "{line}");
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ use thread::{ThreadEnded, ToPool};
 pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
+#[cfg(feature = "gateway")]
+pub(crate) use thread::start_early;
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -252,33 +254,22 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
-        let mut body = Vec::new();
-        args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
-            let kind = match error {
-                EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
-                _ => ErrorKind::BadArguments,
-            };
-            CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
-        })?;
+        let Reply { result, bill } = self.send_encoded(encode(&args)?).await?;
+        let result = decode(&result)?;
+        Ok(Reply { result, bill })
+    }
+
+    /// As [`Call::send`], of an argument that is encoded already; the result is left as it has come.
+    pub(crate) async fn send_encoded(self, args: Bytes) -> Result<Reply<Bytes>, CallError> {
         let (reply, replied) = oneshot::channel();
         let pool = &self.client.pool;
-        let number = self.begin(body.into(), ReplyTo::One(reply))?;
+        let number = self.begin(args, ReplyTo::One(reply))?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
             pool,
         };
-        let reply = waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))?;
-        let result = Value::decode(&reply.result).map_err(|error| {
-            CallError::may_have_run(
-                ErrorKind::Protocol,
-                format!("the result cannot be decoded: {error}"),
-            )
-        })?;
-        Ok(Reply {
-            result,
-            bill: reply.bill,
-        })
+        waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))
     }
 
     /// Hands it to the client's thread; gives its number, by which it can be cancelled.
@@ -352,6 +343,29 @@ impl Drop for Waiting<'_> {
             let _ = self.pool.send(Command::Cancel(self.number));
         }
     }
+}
+
+/// An argument as it is sent.
+pub(crate) fn encode(args: &Value) -> Result<Bytes, CallError> {
+    let mut body = Vec::new();
+    args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
+        let kind = match error {
+            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
+            _ => ErrorKind::BadArguments,
+        };
+        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
+    })?;
+    Ok(body.into())
+}
+
+/// The result that was sent so.
+pub(crate) fn decode(result: &[u8]) -> Result<Value, CallError> {
+    Value::decode(result).map_err(|error| {
+        CallError::may_have_run(
+            ErrorKind::Protocol,
+            format!("the result cannot be decoded: {error}"),
+        )
+    })
 }
 
 fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {

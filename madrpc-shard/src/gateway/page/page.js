@@ -244,6 +244,17 @@ function notice(text) {
   place.hidden = !text;
 }
 
+// What an answer's body says of its error; what stands between may answer with anything.
+function errorOf(answer, text) {
+  try {
+    const { error } = JSON.parse(text);
+    if (error.kind) return error;
+  } catch {
+    // It is said as it is.
+  }
+  return { kind: `HTTP ${answer.status}`, message: text.trim() || answer.statusText, may_have_run: true };
+}
+
 async function poll() {
   clearTimeout(timer);
   if (polling || document.hidden) return;
@@ -260,7 +271,7 @@ async function poll() {
       notice(token() ? "The token is wrong." : "A token is needed.");
       byId("token-form").hidden = false;
     } else {
-      const { error } = await answer.json();
+      const error = errorOf(answer, await answer.text());
       again = answer.status !== 403;
       notice(answer.status === 403 ? `Calls only: ${error.message}` : error.message);
       byId("token-form").hidden = again;
@@ -296,7 +307,7 @@ async function call(event) {
     if (answer.ok) {
       say(text, "");
     } else {
-      const { error } = JSON.parse(text);
+      const error = errorOf(answer, text);
       const ran = error.may_have_run ? "may have run" : "has not run";
       say(`${error.kind} (${ran}): ${error.message}${error.stack ? `\n${error.stack}` : ""}`, "bad");
       if (answer.status === 401) byId("token-form").hidden = false;
