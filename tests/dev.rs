@@ -67,6 +67,48 @@ fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     assert_eq!(again.child.wait().unwrap().code(), Some(0));
 }
 
+/// Several lines may be pasted; names may have spaces; and a signal leaves the terminal as it was.
+#[test]
+fn names_are_taken_in_quotes_and_a_signal_gives_the_terminal_back() {
+    let home = Home::new();
+    let script =
+        "madrpc.register('two words', (x) => x + 1);\nmadrpc.register('.dotted', () => 'dot');";
+    home.write("script.js", script);
+    let args = ["dev", "script.js", "--nodes", "1"];
+    let mut terminal = Terminal::start(&home, &args, (200, 40), &[]);
+    let before = terminal.ways();
+    terminal.wait_for("> ");
+    assert_ne!(terminal.ways(), before);
+    terminal.type_in("\"tw\t1\r");
+    terminal.wait_for("\n2");
+    terminal.type_in("\u{1b}[200~\"two words\" 5\n\".dotted\"\u{1b}[201~\r");
+    terminal.wait_for("\n6");
+    terminal.wait_for("\"dot\"");
+    let pid = nix::unistd::Pid::from_raw(terminal.child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    terminal.wait_for("all calls have ended");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+    assert_eq!(terminal.ways(), before);
+}
+
+/// Where lines cannot be edited, the cluster serves all the same.
+#[test]
+fn where_there_can_be_no_prompt_the_cluster_serves() {
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let mut command = std::process::Command::new("sh");
+    command.arg("-c").arg(format!(
+        "exec {} dev script.js --nodes 1 >/dev/null",
+        env!("CARGO_BIN_EXE_madrpc")
+    ));
+    let mut terminal = Terminal::start_in(&home, &command, (200, 40), &[]);
+    terminal.wait_for("and: madrpc top");
+    let pid = nix::unistd::Pid::from_raw(terminal.child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    terminal.wait_for("all calls have ended");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn without_a_terminal_there_is_no_prompt() {
     let home = Home::new();

@@ -7,69 +7,14 @@ mod support;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::Write;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use support::eventually;
 use support::fleet::RealFleet;
-use support::process::{Home, Served, free_port, refused, stderr, stdout};
-
-const SCRIPT: &str = "madrpc.register('double', async (x) => { await new Promise((done) => setTimeout(done, 2)); return x * 2; }, { idempotent: true });
-madrpc.register('no_fifties', (x) => { if (x % 100 === 50) throw new TypeError(`no ${x}`); return x; });
-madrpc.register('after', async (ms) => { await new Promise((done) => setTimeout(done, ms)); return ms; });
-madrpc.register('long', async (ms) => { await new Promise((done) => setTimeout(done, ms)); return 'x'.repeat(100_000); });
-const spin = (ms) => { const until = performance.now() + ms; while (performance.now() < until); return ms; };
-madrpc.register('spin', spin);
-madrpc.register('once', (x) => x);";
-
-struct Node {
-    home: Home,
-    address: String,
-    _served: Served,
-}
-
-impl Node {
-    fn start(flags: &[&str]) -> Self {
-        let home = Home::new();
-        home.write("script.js", SCRIPT);
-        let address = format!("127.0.0.1:{}", free_port());
-        let args = ["node", "-s", "script.js", "-b", &address, "--shards", "1"];
-        let served = home.serve(&[&args, flags].concat());
-        Self {
-            home,
-            address,
-            _served: served,
-        }
-    }
-
-    fn map(&self, args: &[&str], input: &str) -> Output {
-        self.home.write("input", input);
-        let mut command = self.command(args);
-        command.output().unwrap()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        command(&self.home, &self.address, args)
-    }
-}
-
-/// The command with the file `input` as its stdin.
-fn command(home: &Home, address: &str, args: &[&str]) -> Command {
-    let mut command = home.command(&[&["map", address], args].concat());
-    command.stdin(File::open(home.path("input")).unwrap());
-    command
-}
-
-fn numbers(count: u64) -> String {
-    (1..=count).map(|number| format!("{number}\n")).collect()
-}
-
-fn doubled(count: u64) -> String {
-    (1..=count)
-        .map(|number| format!("{}\n", number * 2))
-        .collect()
-}
+use support::map::{Node, SCRIPT, command, doubled, numbers};
+use support::process::{Served, free_port, refused, stderr, stdout};
 
 /// Waits until the file has grown so much, or the command has ended.
 fn wait_for_bytes(path: &std::path::Path, bytes: u64, child: &mut Child) {
@@ -307,81 +252,52 @@ fn results_come_as_soon_as_they_are_there_and_a_signal_ends_it_in_order() {
     assert_eq!(map.end().code(), Some(1));
 }
 
+/// While nobody can run them, no more lines are held than calls may be under way.
 #[test]
-fn what_does_not_fit_is_refused_before_the_first_call() {
+fn the_input_is_not_taken_in_while_servers_are_away() {
     let node = Node::start(&[]);
-    let checkpoint = ["double", "-q", "--checkpoint", "state"];
-    let to = |file: &'static str| [&checkpoint[..], &["-o", file]].concat();
-    refused(
-        &node.map(&checkpoint, "1\n"),
-        2,
-        &["--checkpoint needs the results in a file", ">>"],
-    );
-    node.home.write("results", "something");
-    refused(
-        &node.map(&to("results"), "1\n"),
-        2,
-        &["--output results: it has something in it"],
-    );
-    fs::remove_file(node.home.path("results")).unwrap();
-    assert!(node.map(&to("results"), "1\n2\n").status.success());
-    refused(
-        &node.map(&to("results"), "9\n2\n"),
-        2,
-        &["stdin begins with another line"],
-    );
-    refused(
-        &node.map(&to("results"), "1\n"),
-        2,
-        &["stdin: ", "this one is shorter"],
-    );
-    let other = ["once", "-q", "--checkpoint", "state", "-o", "results"];
-    refused(
-        &node.map(&other, "1\n2\n"),
-        2,
-        &["it is of calls of `double`"],
-    );
-    let unordered = [&to("results")[..], &["--unordered"]].concat();
-    refused(
-        &node.map(&unordered, "1\n2\n"),
-        2,
-        &["it is of calls of `double`;"],
-    );
-    refused(
-        &node.map(&to("others"), "1\n2\n"),
-        2,
-        &["--output others: it has 0 bytes"],
-    );
-    node.home.write("state", "{}");
-    refused(
-        &node.map(&to("results"), "1\n2\n"),
-        2,
-        &["it is no checkpoint"],
-    );
-    assert_eq!(node.map(&["double", "-c", "0"], "").status.code(), Some(2));
-    refused(
-        &node.map(&["double", "-o", "/nowhere/x"], "1\n"),
-        1,
-        &["cannot be written"],
-    );
-    // More lines than before are gone on with, by the shell's redirection too.
-    fs::remove_file(node.home.path("state")).unwrap();
-    let appended = |input: &str| {
-        node.home.write("input", input);
-        let mut appending = OpenOptions::new();
-        let appending = appending.append(true).create(true);
-        let results = appending.open(node.home.path("appended")).unwrap();
-        node.command(&checkpoint).stdout(results).status().unwrap()
-    };
-    assert!(appended("1\n2\n").success());
-    assert!(appended("1\n2\n3\n").success());
-    let results = fs::read_to_string(node.home.path("appended")).unwrap();
-    assert_eq!(results, "2\n4\n6\n");
-    // An empty input has no results.
-    let empty = node.map(&["double", "-q"], "");
-    assert!(empty.status.success());
-    assert_eq!(
-        (stdout(&empty), stderr(&empty)),
-        (String::new(), String::new())
-    );
+    let line = format!("\"{}\"\n", "x".repeat(100_000));
+    node.home.write("input", &line.repeat(5000));
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let args = ["once", "-q", "-c", "64", "--retry-for", "10s"];
+    let mut map = command(&node.home, &nobody, &args)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    let status = fs::read_to_string(format!("/proc/{}/status", map.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    assert!(kib.is_some_and(|kib| kib < 150_000), "{kib:?} KiB");
+    map.kill().unwrap();
+    map.wait().unwrap();
+}
+
+/// The function is known to be idempotent only once its node is there.
+#[test]
+fn what_may_have_run_is_tried_again_where_that_is_allowed() {
+    for (function, code) in [("double", 0), ("once", 6)] {
+        let mut fleet = RealFleet::start(1);
+        fleet.home.write(
+            "fleet.js",
+            &SCRIPT.replace(
+                "(x) => x);",
+                "async (x) => { await new Promise((done) => setTimeout(done, 2)); return x; });",
+            ),
+        );
+        let node = format!("127.0.0.1:{}", fleet.ports[0]);
+        assert!(fleet.home.run(&["reload", &node]).status.success());
+        fleet.home.write("input", &numbers(20_000));
+        let args = [function, "-q", "-o", "results", "-c", "64"];
+        let mut map = command(&fleet.home, &node, &args).spawn().unwrap();
+        wait_for_bytes(&fleet.home.path("results"), 5_000, &mut map);
+        fleet.nodes[0].signal(Signal::SIGKILL);
+        fleet.nodes[0].end();
+        fleet.restart(0);
+        assert_eq!(map.wait().unwrap().code(), Some(code), "{function}");
+        if code == 0 {
+            let results = fs::read_to_string(fleet.home.path("results")).unwrap();
+            assert!(results == doubled(20_000), "{} bytes", results.len());
+        }
+    }
 }

@@ -10,6 +10,7 @@
 
 pub mod fleet;
 pub mod http;
+pub mod map;
 pub mod process;
 pub mod seccomp;
 pub mod terminal;

@@ -2,9 +2,10 @@
 
 use super::process::Home;
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -20,9 +21,14 @@ pub struct Terminal {
 
 impl Terminal {
     /// Starts a command at a terminal of so many columns and rows, with these variables.
-    pub fn start(
+    pub fn start(home: &Home, args: &[&str], size: (u16, u16), variables: &[(&str, &str)]) -> Self {
+        Self::start_in(home, &home.command(args), size, variables)
+    }
+
+    /// The same of another command, for which the terminal is that of its session.
+    pub fn start_in(
         home: &Home,
-        args: &[&str],
+        command: &Command,
         (columns, rows): (u16, u16),
         variables: &[(&str, &str)],
     ) -> Self {
@@ -34,12 +40,22 @@ impl Terminal {
         };
         let pty = openpty(Some(&size), None).unwrap();
         let side = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut command = home.command(args);
-        command
+        let mut in_session = Command::new("setsid");
+        in_session
+            .arg("--ctty")
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(home.path(""))
+            .env("MADRPC_TLS_DIR", home.path("tls"))
+            .env_remove("RUST_LOG")
             .env("TERM", "xterm")
             .envs(variables.iter().copied())
             .env("XDG_STATE_HOME", home.path("state"));
-        let child = command.stdin(side()).stdout(side()).stderr(side()).spawn();
+        let child = in_session
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn();
         let mut screen = File::from(pty.master.try_clone().unwrap());
         let (sender, shown) = channel();
         std::thread::spawn(move || {
@@ -56,6 +72,11 @@ impl Terminal {
             seen: String::new(),
             all: String::new(),
         }
+    }
+
+    /// Whether it shows keys as they are typed, and hands them on line by line.
+    pub fn ways(&self) -> LocalFlags {
+        tcgetattr(&self.keys).unwrap().local_flags
     }
 
     pub fn type_in(&mut self, text: &str) {

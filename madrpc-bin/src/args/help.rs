@@ -34,7 +34,8 @@ Exit codes:
   3  a line failed: the function threw
   4  a line failed: there is no such function
   5  a line failed: the deadline passed
-  6  a line failed: nobody to run the call for as long as --retry-for says
+  6  a line failed: nobody to run the call, for as long as --retry-for says
+     where it may be tried again
   1  anything else; a signal
 
 Example:

@@ -8,10 +8,12 @@ pub(crate) mod figures;
 mod printable;
 mod stderr;
 pub(crate) mod table;
+mod terminal;
 
 pub(crate) use code_frame::code_frame;
 pub(crate) use printable::{Printable, printable};
 pub(crate) use stderr::{finish, never_wait, print_through};
+pub(crate) use terminal::keep_terminal;
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 

@@ -5,6 +5,7 @@
 //! over and goes on; beyond [`QUEUE_MAX_BYTES`] they are dropped and counted, and the count is said in their place once
 //! there is room. Any other command waits until its line is written, as nothing of it may be lost.
 
+use super::terminal;
 use crate::sandbox;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -76,6 +77,7 @@ pub(crate) type Print = Box<dyn FnMut(&str) -> bool + Send>;
 
 /// Waits until all lines are written, as long as a process that ends may. Everything that ends the process calls it.
 pub(crate) fn finish() {
+    terminal::give_back();
     if let Some(Some(lines)) = STDERR.get() {
         lines.flush(Some(LAST_LINES_MAX));
     }

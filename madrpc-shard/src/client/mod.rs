@@ -254,8 +254,8 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
-        let Reply { result, bill } = self.send_encoded(encode(&args)?).await?;
-        let result = decode(&result)?;
+        let Reply { result, bill } = self.send_encoded(encode_args(&args)?).await?;
+        let result = decode_result(&result)?;
         Ok(Reply { result, bill })
     }
 
@@ -310,6 +310,34 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Arguments, as [`Calls::begin`] takes them.
+///
+/// # Errors
+/// `PayloadTooLarge` and `BadArguments`.
+pub fn encode_args(args: &Value) -> Result<Bytes, CallError> {
+    let mut body = Vec::new();
+    let encoded = args.encode(&mut body, BODY_MAX_BYTES);
+    encoded.map_err(|error| {
+        let kind = match error {
+            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
+            _ => ErrorKind::BadArguments,
+        };
+        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
+    })?;
+    Ok(body.into())
+}
+
+/// A result, as [`Calls`] gives it.
+///
+/// # Errors
+/// `Protocol`, where it is none.
+pub fn decode_result(result: &[u8]) -> Result<Value, CallError> {
+    Value::decode(result).map_err(|error| {
+        let error = format!("the result cannot be decoded: {error}");
+        CallError::may_have_run(ErrorKind::Protocol, error)
+    })
+}
+
 /// A call's reply; dropped before it is there, it cancels the call.
 struct Waiting<'a> {
     number: u64,
@@ -343,29 +371,6 @@ impl Drop for Waiting<'_> {
             let _ = self.pool.send(Command::Cancel(self.number));
         }
     }
-}
-
-/// An argument as it is sent.
-pub(crate) fn encode(args: &Value) -> Result<Bytes, CallError> {
-    let mut body = Vec::new();
-    args.encode(&mut body, BODY_MAX_BYTES).map_err(|error| {
-        let kind = match error {
-            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
-            _ => ErrorKind::BadArguments,
-        };
-        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
-    })?;
-    Ok(body.into())
-}
-
-/// The result that was sent so.
-pub(crate) fn decode(result: &[u8]) -> Result<Value, CallError> {
-    Value::decode(result).map_err(|error| {
-        CallError::may_have_run(
-            ErrorKind::Protocol,
-            format!("the result cannot be decoded: {error}"),
-        )
-    })
 }
 
 fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {

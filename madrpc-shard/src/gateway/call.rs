@@ -11,7 +11,7 @@ use super::failure::{failure, written as answer_of};
 use super::room::Held;
 use super::routes::{Served, no_name};
 use super::sending::Kept;
-use crate::client::{Reply, decode, encode};
+use crate::client::{Reply, decode_result, encode_args};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -122,7 +122,7 @@ pub(super) async fn write(
 ) -> Result<(String, Held), CallError> {
     let (room, bytes) = (served.room.clone(), result.len());
     let write = move || {
-        let text = text(decode(&result)?);
+        let text = text(decode_result(&result)?);
         let held = held.resize(text.len(), &room)?;
         Ok((text, held))
     };
@@ -187,7 +187,7 @@ async fn argument(served: &Served, body: Bytes, held: Arc<Held>) -> Result<Bytes
             let error = format!("the body is no JSON: {error}");
             CallError::not_run(ErrorKind::BadArguments, error)
         });
-        let argument = encode(&argument?);
+        let argument = encode_args(&argument?);
         drop((body, held));
         argument
     };

@@ -25,7 +25,7 @@ use super::failure::{details, failure, written};
 use super::room::{Held, no_room};
 use super::routes::Served;
 use super::sending::{Kept, Parts};
-use crate::client::encode;
+use crate::client::encode_args;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -261,7 +261,7 @@ fn read(value: Value) -> Result<Request, Invalid> {
     };
     Ok(Request {
         method: method.as_str().to_owned(),
-        params: encode(&params),
+        params: encode_args(&params),
         id,
     })
 }
@@ -323,13 +323,13 @@ mod tests {
             let text =
                 format!(r#"{{"jsonrpc":"2.0","method":"f","params":[1],"id":{id},"more":1}}"#);
             let request = read_json(&text).unwrap();
-            let params = encode(&vec![1.into()].into());
+            let params = encode_args(&vec![1.into()].into());
             assert_eq!((request.id, request.params), (value, params));
         }
         let notification = read_json(r#"{"jsonrpc":"2.0","method":"f"}"#).unwrap();
         let expected = Request {
             method: "f".into(),
-            params: encode(&Value::Undefined),
+            params: encode_args(&Value::Undefined),
             id: None,
         };
         assert_eq!(notification, expected);

@@ -4,14 +4,13 @@ mod prompt;
 
 use crate::args::DevArgs;
 use crate::exit::Failure;
-use crate::output::say;
+use crate::output::{print_through, say};
 use crate::serving::{self, Fronted, Reload, ScriptFile, http, serve};
 use crate::signals::{Event, Events};
 use madrpc_shard::engine::{Script, ScriptError};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::local_cluster::Cluster;
 use signal_hook::consts::SIGINT;
-use std::io::{IsTerminal, stderr, stdin};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure> {
@@ -55,16 +54,21 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ));
     }
     say(&format!("and: madrpc top {address}"));
-    // Not in the background, where it would be stopped for reading the terminal.
-    if stdin().is_terminal() && stderr().is_terminal() {
-        say("or type NAME JSON here to call a function; .help says what else");
-        prompt::start(address, &args.script, events.teller(Event::Stop(SIGINT)))?;
+    if prompt::has_terminal() {
+        let ended = events.teller(Event::Stop(SIGINT));
+        match prompt::start(address, &args.script, ended) {
+            Ok(()) => say("or type NAME JSON here to call a function; .help says what else"),
+            // As at a terminal that has no cursor. The cluster is what was asked for.
+            Err(error) => say(&format!("there is no prompt: {}", error.reason())),
+        }
     }
     let timeout = args.drain.drain_timeout;
     // Nobody but signals and saved files has it reload.
     let (_sender, asked) = std::sync::mpsc::channel();
     let script = DevScript { script, dir };
     serve(cluster, events, script, &asked, timeout, |all, timeout| {
+        // The prompt may end with the process, and with it what it was given to print.
+        print_through(None);
         all.drain(timeout, Cluster::drain)
     });
     Ok(())

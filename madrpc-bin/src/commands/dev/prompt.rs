@@ -5,12 +5,14 @@ use crate::output::{self, print_through, say};
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::value::Value;
-use madrpc_core::value::json::{from_json, to_json_pretty};
+use madrpc_core::value::json::{from_json, to_json, to_json_pretty};
 use madrpc_shard::client::{Client, ClientConfig};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use rustyline::completion::{Completer, Pair};
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{Context, Editor, ExternalPrinter, Helper, Highlighter, Hinter, Validator};
+use std::io::{IsTerminal, stderr, stdin, stdout};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,6 +35,13 @@ const COMMANDS: [(&str, &str); 4] = [
     (".exit", "end; so does Ctrl-D, or Ctrl-C"),
 ];
 
+/// Whether somebody types at a terminal, and sees there what is said. Not in the background, where a process is stopped that reads
+/// the terminal.
+pub(super) fn has_terminal() -> bool {
+    let is_in_front = tcgetpgrp(stdin()).is_ok_and(|group| group == getpgrp());
+    is_in_front && stdin().is_terminal() && stdout().is_terminal() && stderr().is_terminal()
+}
+
 /// Takes lines on a thread of its own; says by `ended` that there will be no more.
 pub(super) fn start(
     address: SocketAddr,
@@ -50,6 +59,8 @@ pub(super) fn start(
     };
     let mut editor: Editor<Names, DefaultHistory> = Editor::new().map_err(failed)?;
     let mut printer = editor.create_external_printer().map_err(failed)?;
+    // Whatever ends the process while a line is typed.
+    output::keep_terminal();
     let history = history_file();
     if let Some(history) = &history {
         // There is none before the first time.
@@ -66,20 +77,21 @@ pub(super) fn start(
         print_through(Some(Box::new(move |text| {
             printer.print(text.to_owned()).is_ok()
         })));
-        while let Ok(line) = editor.readline("> ") {
-            let line = line.trim();
-            if line.is_empty() {
-                continue;
+        let mut has_ended = false;
+        while !has_ended && let Ok(typed) = editor.readline("> ") {
+            // Several may be pasted at a time.
+            let lines = typed.lines().map(str::trim);
+            for line in lines.filter(|line| !line.is_empty()) {
+                // It is there for a person: what cannot be kept is no matter.
+                let _ = editor.add_history_entry(line);
+                if let Some(history) = &history {
+                    let _ = editor.append_history(history);
+                }
+                has_ended |= line == ".exit";
+                if !has_ended {
+                    prompt.obey(line);
+                }
             }
-            // It is there for a person: what cannot be kept is no matter.
-            let _ = editor.add_history_entry(line);
-            if let Some(history) = &history {
-                let _ = editor.append_history(history);
-            }
-            if line == ".exit" {
-                break;
-            }
-            prompt.obey(line);
         }
         print_through(None);
         ended();
@@ -98,6 +110,9 @@ struct Prompt {
 
 impl Prompt {
     fn obey(&self, line: &str) {
+        if let Some((name, rest)) = quoted(line) {
+            return self.call(&name, rest.trim());
+        }
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         match word {
             ".help" => help(),
@@ -150,9 +165,24 @@ impl Prompt {
     }
 }
 
+/// The name that a line begins with and what comes after it, where that is in quotes as JSON has them: it may have spaces.
+fn quoted(line: &str) -> Option<(String, &str)> {
+    let mut values = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let name = values.next()?.ok()?;
+    Some((name, line.get(values.byte_offset()..).unwrap_or_default()))
+}
+
+/// A function's name as it is typed.
+fn typed(name: &str) -> String {
+    match name.contains(char::is_whitespace) || name.starts_with(['.', '"']) {
+        true => to_json(&Value::from(name)),
+        false => name.to_owned(),
+    }
+}
+
 fn help() {
     let lines = COMMANDS.map(|(command, what)| format!("{command:11} {what}"));
-    let call = r#"NAME JSON   call a function, as: add [1, 2]; Tab completes names"#;
+    let call = r#"NAME JSON   call a function, as: add [1, 2]; a name with spaces in quotes; Tab completes names"#;
     output::say_with(
         "type",
         std::iter::once(call).chain(lines.iter().map(String::as_str)),
@@ -183,7 +213,8 @@ impl Completer for Names {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = line.get(..position).unwrap_or_default().trim_start();
-        if typed.contains(char::is_whitespace) {
+        let is_quoted = typed.starts_with('"');
+        if typed.contains(char::is_whitespace) && !is_quoted || quoted(typed).is_some() {
             return Ok((position, Vec::new()));
         }
         let asked = self.0.prepare(FUNCTIONS).timeout(NAMES_TIMEOUT);
@@ -195,7 +226,7 @@ impl Completer for Names {
             catalog
                 .into_iter()
                 .flat_map(|catalog| catalog.functions)
-                .map(|function| function.name),
+                .map(|function| self::typed(&function.name)),
         );
         names.sort_unstable();
         names.dedup();

@@ -1,22 +1,26 @@
 //! The lines of stdin, read by a thread of their own: results go on while the next lines are long in coming.
 
+use super::checkpoint::BEGINNING_BYTES;
 use super::window::Position;
 use crate::exit::{Failure, Reason};
+use bytes::Bytes;
 use futures_channel::mpsc::{Receiver, Sender, channel};
 use futures_lite::future::block_on;
 use futures_util::SinkExt;
-use madrpc_core::value::Value;
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::json::from_json;
+use madrpc_shard::client::encode_args;
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Seek, SeekFrom};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 
 /// Lines and bytes that are handed on together, where they are there already.
 const BATCH_LINES: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// Batches that are read ahead.
-const BATCHES: usize = 4;
+const BATCHES: usize = 2;
 
 const BUFFER_BYTES: usize = 1 << 18;
 
@@ -27,90 +31,144 @@ const LINE_MAX_BYTES: usize = 256 << 20;
 pub(super) struct Line {
     /// Bytes of the input up to its end.
     pub(super) end: u64,
-    pub(super) text: Vec<u8>,
-    /// The argument that it holds, or why it holds none; nothing where it is blank.
-    pub(super) argument: Option<Result<Value, String>>,
+    pub(super) content: Content,
+}
+
+/// What a line holds.
+pub(super) enum Content {
+    Blank,
+    /// The argument of a call, as it is sent.
+    Argument(Bytes),
+    /// Something else, and why it is no argument.
+    Bad(Vec<u8>, CallError),
 }
 
 /// Lines, or why there are no more although the input has not ended.
 pub(super) type Batch = Result<Vec<Line>, Failure>;
 
+/// Stdin, with what was read of it to see how it begins.
+type Reader = BufReader<Chain<Cursor<Vec<u8>>, File>>;
+
 pub(super) struct Input {
-    reader: BufReader<File>,
+    reader: Reader,
     end: u64,
     /// Bytes to read, where it is a file.
     pub(super) size: Option<u64>,
+    /// Its first bytes, of a pipe no more than the first line.
+    pub(super) beginning: Vec<u8>,
 }
 
 impl Input {
-    /// Stdin, from where it is.
-    pub(super) fn stdin() -> Result<Self, Failure> {
+    /// Stdin, from where it is. Waits until it is known how it begins, where that is `wanted`.
+    pub(super) fn stdin(wanted: bool) -> Result<Self, Failure> {
         let file = io::stdin().as_fd().try_clone_to_owned().map(File::from);
         let mut file = file.map_err(|error| unreadable(&error))?;
-        let here = file.stream_position();
         let size = file.metadata().ok().filter(Metadata::is_file);
+        let (mut size, mut beginning) = (size.map(|data| data.len()), Vec::new());
+        let mut read_already = Vec::new();
+        if let Some(size) = &mut size {
+            let here = file.stream_position().unwrap_or(0);
+            *size = size.saturating_sub(here);
+            beginning.resize(BEGINNING_BYTES, 0);
+            let length = file.read_at(&mut beginning, here);
+            beginning.truncate(length.map_err(|error| unreadable(&error))?);
+        } else if wanted {
+            let mut first = BufReader::with_capacity(1, (&file).take(BEGINNING_BYTES as u64));
+            let read = first.read_until(b'\n', &mut beginning);
+            read.map_err(|error| unreadable(&error))?;
+            read_already.clone_from(&beginning);
+        }
+        let reader = Cursor::new(read_already).chain(file);
         Ok(Self {
-            size: size.map(|data| data.len().saturating_sub(here.unwrap_or(0))),
-            reader: BufReader::with_capacity(BUFFER_BYTES, file),
+            reader: BufReader::with_capacity(BUFFER_BYTES, reader),
             end: 0,
+            size,
+            beginning,
         })
     }
 
-    /// The first line, which is read again as such.
-    pub(super) fn first_line(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
-        let bytes = self.reader.fill_buf().map_err(|error| unreadable(&error))?;
-        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or(bytes);
-        Ok(line[..line.len().min(most)].to_vec())
+    /// What is read, to be compared with other files.
+    pub(super) fn file(&self) -> &File {
+        let (_, file) = self.reader.get_ref().get_ref();
+        file
     }
 
     /// Goes on after what is done.
     pub(super) fn skip_to(&mut self, done: Position) -> Result<(), Failure> {
-        let mut left = done.bytes;
-        if self.size.is_some() {
-            let step = i64::try_from(left).unwrap_or(i64::MAX);
-            self.reader
-                .seek_relative(step)
-                .map_err(|error| unreadable(&error))?;
-            left = 0;
-        }
-        let skipped = io::copy(&mut self.reader.by_ref().take(left), &mut io::sink());
-        let is_whole = skipped.map_err(|error| unreadable(&error))? == left;
-        if !is_whole || self.size.is_some_and(|size| size < done.bytes) {
+        let Some(before) = done.bytes.checked_sub(1) else {
+            return Ok(());
+        };
+        let shorter = || {
             let why = format!(
                 "stdin: the checkpoint is {} lines and {} bytes into an input, and this one is shorter",
                 done.lines, done.bytes
             );
-            return Err(Failure::new(Reason::Usage, why));
+            Failure::new(Reason::Usage, why)
+        };
+        let mut last = [0];
+        let skipped = match self.size {
+            Some(size) if size < done.bytes => return Err(shorter()),
+            Some(_) => {
+                let step = i64::try_from(before).unwrap_or(i64::MAX);
+                // Nothing of a file has been taken into the buffer yet.
+                let mut file = self.file();
+                let sought = file.seek(SeekFrom::Current(step));
+                sought.and_then(|_| self.reader.read_exact(&mut last))
+            }
+            None => {
+                let skipped = io::copy(&mut self.reader.by_ref().take(before), &mut io::sink());
+                skipped.and_then(|_| self.reader.read_exact(&mut last))
+            }
+        };
+        match skipped {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(shorter()),
+            skipped => skipped.map_err(|error| unreadable(&error))?,
         }
         self.end = done.bytes;
+        if last != *b"\n" {
+            self.end_last_line()?;
+        }
         Ok(())
+    }
+
+    /// The last line that is done had no end. It may have got one since, but nothing before that.
+    fn end_last_line(&mut self) -> Result<(), Failure> {
+        let next = self.reader.fill_buf().map_err(|error| unreadable(&error))?;
+        match next.first() {
+            None => Ok(()),
+            Some(b'\n') => {
+                self.reader.consume(1);
+                self.end = self.end.saturating_add(1);
+                Ok(())
+            }
+            Some(_) => {
+                let why =
+                    "stdin: the last line that was done has become longer: it is another input";
+                Err(Failure::new(Reason::Usage, why))
+            }
+        }
     }
 
     /// Reads the lines on a thread of its own.
     pub(super) fn start(mut self) -> Result<Receiver<Batch>, Failure> {
         let (mut sender, receiver) = channel(BATCHES);
-        let thread = std::thread::Builder::new()
-            .name("input".into())
-            .spawn(move || while self.send_next(&mut sender) {});
-        thread.map_err(|error| Failure::new(Reason::Other, format!("a thread: {error}")))?;
+        super::thread("input", move || while self.send_next(&mut sender) {})?;
         Ok(receiver)
     }
 
     /// Reads a batch; says whether there may be another.
     fn send_next(&mut self, sender: &mut Sender<Batch>) -> bool {
-        let (mut lines, mut bytes) = (Vec::new(), 0_usize);
+        let (mut lines, begun) = (Vec::new(), self.end);
         let ended = loop {
             match self.next() {
-                Ok(Some(line)) => {
-                    bytes = bytes.saturating_add(line.text.len());
-                    lines.push(line);
-                }
+                Ok(Some(line)) => lines.push(line),
                 Ok(None) => break Some(None),
                 Err(error) => break Some(Some(unreadable(&error))),
             }
             // What is there already is handed on, and the rest of a line may be long in coming.
             let is_more_there = self.reader.buffer().contains(&b'\n');
-            if !is_more_there || lines.len() >= BATCH_LINES || bytes >= BATCH_BYTES {
+            let bytes = self.end.saturating_sub(begun);
+            if !is_more_there || lines.len() >= BATCH_LINES || bytes >= BATCH_BYTES as u64 {
                 break None;
             }
         };
@@ -126,11 +184,8 @@ impl Input {
     fn next(&mut self) -> io::Result<Option<Line>> {
         let mut text = Vec::new();
         let most = LINE_MAX_BYTES as u64;
-        let read = self
-            .reader
-            .by_ref()
-            .take(most)
-            .read_until(b'\n', &mut text)?;
+        let mut part = self.reader.by_ref().take(most);
+        let read = part.read_until(b'\n', &mut text)?;
         if read == 0 {
             return Ok(None);
         }
@@ -144,20 +199,20 @@ impl Input {
         if text.last() == Some(&b'\r') {
             text.pop();
         }
-        let argument = match std::str::from_utf8(&text) {
-            _ if is_too_long => {
-                text.clear();
+        let content = match is_too_long {
+            true => {
                 let mib = LINE_MAX_BYTES >> 20;
-                Some(Err(format!("a line has at most {mib} MiB")))
+                let error = format!("a line has at most {mib} MiB");
+                Content::Bad(
+                    Vec::new(),
+                    CallError::not_run(ErrorKind::PayloadTooLarge, error),
+                )
             }
-            Ok(text) if text.trim().is_empty() => None,
-            Ok(text) => Some(from_json(text).map_err(|error| format!("no JSON: {error}"))),
-            Err(error) => Some(Err(format!("no UTF-8: {error}"))),
+            false => content(text),
         };
         Ok(Some(Line {
             end: self.end,
-            text,
-            argument,
+            content,
         }))
     }
 
@@ -171,13 +226,29 @@ impl Input {
                 Some(at) => (at.saturating_add(1), true),
                 None => (bytes.len(), bytes.is_empty()),
             };
-            is_any |= used > 1 || at.is_none() && used > 0;
+            is_any |= at.unwrap_or(used) > 0;
             self.reader.consume(used);
             self.end = self.end.saturating_add(used as u64);
             if is_end {
                 return Ok(is_any);
             }
         }
+    }
+}
+
+/// What a line holds, without its end.
+fn content(text: Vec<u8>) -> Content {
+    let bad = |why: String| CallError::not_run(ErrorKind::BadArguments, why);
+    let argument = match std::str::from_utf8(&text) {
+        Ok(text) if text.trim().is_empty() => return Content::Blank,
+        Ok(text) => from_json(text)
+            .map_err(|error| bad(format!("no JSON: {error}")))
+            .and_then(|value| encode_args(&value)),
+        Err(error) => Err(bad(format!("no UTF-8: {error}"))),
+    };
+    match argument {
+        Ok(argument) => Content::Argument(argument),
+        Err(error) => Content::Bad(text, error),
     }
 }
 

@@ -1,23 +1,25 @@
 //! The calls: so many under way, refused ones again, and what becomes of each.
 
-use super::Files;
 use super::checkpoint::Checkpoint;
-use super::files::Out;
-use super::input::{Batch, Line};
+use super::files::{Files, failed_line, json};
+use super::input::{Batch, Content, Line};
 use super::limit::Limit;
 use super::progress::{Progress, Told};
+use super::retry::{are_idempotent, pause};
 use super::window::{Position, Window};
 use crate::args::MapArgs;
 use crate::exit::{Failure, Reason};
 use crate::output::say;
+use bytes::Bytes;
 use futures_channel::mpsc::Receiver;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::stream::StreamExt;
+use madrpc_core::call::catalog::FUNCTIONS;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::later;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
-use madrpc_shard::client::{Client, Reply};
-use std::collections::{BTreeMap, VecDeque};
+use madrpc_shard::client::{Call, Calls, Client, Ended, decode_result, encode_args};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,17 +32,23 @@ const FLUSH_EACH: Duration = Duration::from_millis(100);
 /// How much is done again at most after a crash.
 const CHECKPOINT_EACH: Duration = Duration::from_millis(500);
 
-/// The pause before another try, which doubles with each, where the server has no other wish.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Bytes of the arguments of lines that have begun and are not done, but for a single one.
+const ARGUMENTS_MAX_BYTES: usize = 256 << 20;
 
 /// Failed lines that are said where they are not written to a file.
 const SAID_MAX: u64 = 10;
 
+/// How long a server may take to say what can be called there, and the pause before it is asked again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The tag of the question what can be called; those of lines' calls begin after it.
+const QUESTION: u64 = 0;
+
 /// A line on its way.
 struct Job {
     number: u64,
-    text: Vec<u8>,
+    argument: Bytes,
     tries: u32,
     /// When its call has failed first.
     failed: Option<Instant>,
@@ -48,19 +56,26 @@ struct Job {
 
 /// What has come.
 enum Event {
-    Ended(Job, Result<Reply<Value>, CallError>),
+    Ended(Ended),
     Read(Option<Batch>),
     Tick,
 }
 
-pub(super) struct Calls<'a> {
+pub(super) struct Run<'a> {
     args: &'a MapArgs,
-    is_idempotent: bool,
+    call: Call<'a>,
+    question: Call<'a>,
     files: Files,
     checkpoint: Option<Checkpoint>,
     progress: Progress,
     window: Window,
     limit: Limit,
+    calls: Calls,
+    /// The lines of calls that are under way, by the calls' tags.
+    jobs: HashMap<u64, Job>,
+    last_tag: u64,
+    /// Bytes of the arguments of all that have begun.
+    arguments_bytes: usize,
     /// Lines that are read and not begun.
     lines: VecDeque<Line>,
     is_read: bool,
@@ -68,6 +83,11 @@ pub(super) struct Calls<'a> {
     done_before: VecDeque<RangeInclusive<u64>>,
     /// Those whose calls are to be tried again, by the time for it.
     again: BTreeMap<(Instant, u64), Job>,
+    /// Whether calls of the function may be run twice, once that is known.
+    may_repeat: Option<bool>,
+    /// Those whose calls may have run, with what became of them, until that is known; and when it is asked.
+    unsure: Vec<(Job, CallError)>,
+    ask_at: Option<Instant>,
     /// Lines that are done, and those that have failed of them.
     done: u64,
     failed: u64,
@@ -80,10 +100,10 @@ pub(super) struct Calls<'a> {
     noted: Instant,
 }
 
-impl<'a> Calls<'a> {
+impl<'a> Run<'a> {
     pub(super) fn new(
         args: &'a MapArgs,
-        is_idempotent: bool,
+        client: &'a Client,
         files: Files,
         checkpoint: Option<Checkpoint>,
         size: Option<u64>,
@@ -100,16 +120,24 @@ impl<'a> Calls<'a> {
         let now = Instant::now();
         Self {
             args,
-            is_idempotent,
+            call: client.prepare(&args.function).timeout(args.timeout),
+            question: client.prepare(FUNCTIONS).timeout(ANSWER_TIMEOUT),
             progress: Progress::new(args.quiet, size, position),
             window: Window::new(!args.unordered, position),
             limit: Limit::new(args.concurrency),
+            calls: client.calls(),
+            jobs: HashMap::new(),
+            last_tag: QUESTION,
+            arguments_bytes: 0,
             lines: VecDeque::new(),
             is_read: false,
             done,
             failed: known.map_or(0, |known| known.failed),
             done_before,
             again: BTreeMap::new(),
+            may_repeat: None,
+            unsure: Vec::new(),
+            ask_at: None,
             failure: None,
             broken: None,
             is_stopping: false,
@@ -126,31 +154,23 @@ impl<'a> Calls<'a> {
     /// Of the first line that has failed; of files; a signal.
     pub(super) async fn run(
         mut self,
-        client: &Client,
         mut input: Receiver<Batch>,
         mut ticks: Receiver<()>,
         is_stopped: &AtomicBool,
     ) -> Result<(), Failure> {
-        let args = self.args;
-        let call = async |job: Job, argument: Value| {
-            let call = client.prepare(&args.function).timeout(args.timeout);
-            (job, call.send(argument).await)
-        };
-        let mut under_way = FuturesUnordered::new();
         let mut is_signalled = false;
         while !self.files.results.is_unread {
-            while self.limit.allows(under_way.len())
-                && let Some((job, argument)) = self.next_job()
-            {
-                under_way.push(call(job, argument));
+            while let Some(job) = self.next_job() {
+                self.begin(job);
             }
-            if under_way.is_empty() && self.is_over() {
+            if self.jobs.is_empty() && self.is_over() {
                 break;
             }
             let wants_lines = self.lines.is_empty() && !self.is_read && !self.is_stopping;
+            let calls = &mut self.calls;
             let event = poll_fn(|context| {
-                if let Poll::Ready(Some((job, result))) = under_way.poll_next_unpin(context) {
-                    return Poll::Ready(Event::Ended(job, result));
+                if let Poll::Ready(Some(ended)) = calls.poll_next_unpin(context) {
+                    return Poll::Ready(Event::Ended(ended));
                 }
                 if wants_lines && let Poll::Ready(batch) = input.poll_next_unpin(context) {
                     return Poll::Ready(Event::Read(batch));
@@ -158,24 +178,26 @@ impl<'a> Calls<'a> {
                 ticks.poll_next_unpin(context).map(|_| Event::Tick)
             });
             match event.await {
-                Event::Ended(job, result) => self.ended(job, result, under_way.len()),
+                Event::Ended(ended) => self.ended(ended),
                 Event::Read(Some(Ok(lines))) => self.lines.extend(lines),
                 Event::Read(Some(Err(failure))) => self.break_off(failure),
                 Event::Read(None) => self.is_read = true,
                 Event::Tick => {
                     is_signalled |= is_stopped.load(Ordering::Relaxed);
                     self.is_stopping |= is_signalled;
-                    self.look(under_way.len());
+                    self.look();
                 }
             }
         }
-        // Nobody waits for those any more, where there are some.
-        drop(under_way);
         self.end(is_signalled)
     }
 
     fn is_over(&self) -> bool {
-        self.is_stopping || self.is_read && self.lines.is_empty() && self.again.is_empty()
+        self.is_stopping || self.is_done()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_read && self.lines.is_empty() && self.again.is_empty() && self.unsure.is_empty()
     }
 
     fn break_off(&mut self, failure: Failure) {
@@ -183,48 +205,62 @@ impl<'a> Calls<'a> {
         self.broken.get_or_insert(failure);
     }
 
-    /// The next line that can be begun, and its argument.
-    fn next_job(&mut self) -> Option<(Job, Value)> {
-        if self.is_stopping {
+    /// The next line that can be begun.
+    fn next_job(&mut self) -> Option<Job> {
+        let begun = self.jobs.len();
+        if self.is_stopping || !self.limit.allows(begun) {
             return None;
         }
         let is_due = |(due, _): &(Instant, u64)| *due <= Instant::now();
         if let Some(entry) = self.again.first_entry().filter(|entry| is_due(entry.key())) {
-            let job = entry.remove();
-            // It was read before.
-            let argument = std::str::from_utf8(&job.text).ok().map(from_json);
-            return Some((job, argument?.ok()?));
+            return Some(entry.remove());
         }
-        while self.window.has_room()
+        // Those that wait for another try are of the number, too: all of the input would be there else while servers are away.
+        let waiting = self.again.len().saturating_add(self.unsure.len());
+        let open = begun.saturating_add(waiting);
+        while self.limit.allows(open)
+            && (open == 0 || self.arguments_bytes < ARGUMENTS_MAX_BYTES)
+            && !self.is_stopping
+            && self.window.has_room()
             && let Some(line) = self.lines.pop_front()
         {
             let number = self.window.read(line.end);
             let was_done = self.was_done(number);
-            match line.argument {
+            match line.content {
                 _ if was_done => self.finish(number, None),
-                None => {
+                Content::Blank => {
                     self.done = self.done.saturating_add(1);
                     self.finish(number, None);
                 }
-                Some(Ok(argument)) => {
-                    let job = Job {
+                Content::Argument(argument) => {
+                    self.arguments_bytes = self.arguments_bytes.saturating_add(argument.len());
+                    return Some(Job {
                         number,
-                        text: line.text,
+                        argument,
                         tries: 0,
                         failed: None,
-                    };
-                    return Some((job, argument));
+                    });
                 }
-                Some(Err(why)) => {
-                    let error = CallError::not_run(ErrorKind::BadArguments, why);
-                    self.fail(number, &line.text, error);
-                    if self.is_stopping {
-                        return None;
-                    }
+                Content::Bad(text, error) => {
+                    let text = String::from_utf8_lossy(&text);
+                    let text = match from_json(&text) {
+                        Ok(_) => text.into_owned(),
+                        Err(_) => json(&text),
+                    };
+                    self.fail(number, || text, error);
                 }
             }
         }
         None
+    }
+
+    fn begin(&mut self, job: Job) {
+        self.last_tag = self.last_tag.saturating_add(1);
+        let (tag, argument) = (self.last_tag, job.argument.clone());
+        match self.calls.begin(tag, &self.call, argument) {
+            Ok(()) => drop(self.jobs.insert(tag, job)),
+            Err(error) => self.failed(job, error),
+        }
     }
 
     fn was_done(&mut self, number: u64) -> bool {
@@ -238,42 +274,90 @@ impl<'a> Calls<'a> {
     }
 
     /// A call has ended.
-    fn ended(&mut self, mut job: Job, result: Result<Reply<Value>, CallError>, in_flight: usize) {
-        let error = match result {
-            Ok(reply) => {
+    fn ended(&mut self, Ended { tag, result }: Ended) {
+        if tag == QUESTION {
+            let answer = result.and_then(|reply| decode_result(&reply.result));
+            return self.answered(answer.ok());
+        }
+        let Some(job) = self.jobs.remove(&tag) else {
+            return;
+        };
+        match result.and_then(|reply| decode_result(&reply.result)) {
+            Ok(result) => {
                 self.limit.on_result();
                 self.done = self.done.saturating_add(1);
-                let json = to_json(&reply.result);
+                let json = to_json(&result);
                 let text = match self.args.numbered {
                     true => format!(r#"{{"line":{},"result":{json}}}"#, job.number),
                     false => json,
                 };
-                return self.finish(job.number, Some(text.into_bytes()));
+                self.leave(&job);
+                self.finish(job.number, Some(text.into_bytes()));
             }
-            Err(error) => error,
-        };
+            Err(error) => self.failed(job, error),
+        }
+    }
+
+    /// A call has no result: it is tried again, or its line has failed.
+    fn failed(&mut self, mut job: Job, error: CallError) {
         let now = Instant::now();
         if error.kind == ErrorKind::Overloaded {
+            let in_flight = self.jobs.len().saturating_add(1);
             self.limit.on_refusal(in_flight, now);
         }
         let is_passing = matches!(error.kind, ErrorKind::Overloaded | ErrorKind::Unavailable);
-        let may_run = !error.may_have_run || self.is_idempotent;
-        let pause = self.pause(&error, job.tries);
         let last = later(*job.failed.get_or_insert(now), self.args.retry_for);
-        if !is_passing || !may_run || now >= last {
-            return self.fail(job.number, &job.text, error);
+        let may_repeat = match error.may_have_run {
+            true => self.may_repeat,
+            false => Some(true),
+        };
+        match may_repeat {
+            _ if !is_passing || now >= last => self.give_up(&job, error),
+            Some(false) => self.give_up(&job, error),
+            Some(true) => {
+                let due = later(now, pause(&error, job.tries)).min(last);
+                job.tries = job.tries.saturating_add(1);
+                self.again.insert((due, job.number), job);
+            }
+            None => {
+                self.unsure.push((job, error));
+                self.ask_at.get_or_insert(now);
+            }
         }
-        let due = later(now, pause).min(last);
-        job.tries = job.tries.saturating_add(1);
-        self.again.insert((due, job.number), job);
     }
 
-    /// How long to wait before a call is tried again that has failed so. Not all of them at the same time.
-    fn pause(&self, error: &CallError, tries: u32) -> Duration {
-        let doubled = PAUSE_MIN.saturating_mul(1_u32.checked_shl(tries).unwrap_or(u32::MAX));
-        let pause = error.retry_after.unwrap_or(doubled).min(PAUSE_MAX);
-        let half = pause / 2;
-        half.saturating_add(half.saturating_mul(fastrand::u32(..=64)) / 64)
+    /// A line has failed for good.
+    fn give_up(&mut self, job: &Job, error: CallError) {
+        self.leave(job);
+        let argument = &job.argument;
+        let args =
+            || decode_result(argument).map_or_else(|_| "null".to_owned(), |args| to_json(&args));
+        self.fail(job.number, args, error);
+    }
+
+    /// A line's argument is of no use any more.
+    fn leave(&mut self, job: &Job) {
+        self.arguments_bytes = self.arguments_bytes.saturating_sub(job.argument.len());
+    }
+
+    /// Asks whether calls of the function may be run twice.
+    fn ask(&mut self) {
+        let asked = encode_args(&Value::Undefined);
+        let asked = asked.and_then(|none| self.calls.begin(QUESTION, &self.question, none));
+        if asked.is_err() {
+            self.answered(None);
+        }
+    }
+
+    /// All servers that have the function have said whether it is idempotent, or it is not known who has it.
+    fn answered(&mut self, answer: Option<Value>) {
+        self.may_repeat = answer.and_then(|answer| are_idempotent(answer, &self.args.function));
+        if self.may_repeat.is_none() {
+            self.ask_at = Some(later(Instant::now(), ASK_AGAIN));
+        }
+        for (job, error) in std::mem::take(&mut self.unsure) {
+            self.failed(job, error);
+        }
     }
 
     /// A line is done.
@@ -285,13 +369,11 @@ impl<'a> Calls<'a> {
                 written = results.line(line);
             }
         });
-        if let Err(failure) = written {
-            self.break_off(failure);
-        }
+        self.breaks_off(written);
     }
 
     /// A line has failed. Where that is the end, it is not done.
-    fn fail(&mut self, number: u64, text: &[u8], error: CallError) {
+    fn fail(&mut self, number: u64, args: impl FnOnce() -> String, error: CallError) {
         self.failed = self.failed.saturating_add(1);
         if !self.args.keep_going {
             self.is_stopping = true;
@@ -299,7 +381,7 @@ impl<'a> Calls<'a> {
             return;
         }
         let written = match &mut self.files.errors {
-            Some(errors) => errors.line(document(number, text, &error).as_bytes()),
+            Some(errors) => errors.line(failed_line(number, &args(), &error).as_bytes()),
             None => {
                 if self.failed <= SAID_MAX {
                     say(&format!("line {number}: {error}"));
@@ -310,9 +392,7 @@ impl<'a> Calls<'a> {
                 Ok(())
             }
         };
-        if let Err(failure) = written {
-            self.break_off(failure);
-        }
+        self.breaks_off(written);
         self.note_failure(number, error);
         self.done = self.done.saturating_add(1);
         self.finish(number, None);
@@ -330,64 +410,60 @@ impl<'a> Calls<'a> {
     }
 
     /// Does what there is to do from time to time.
-    fn look(&mut self, in_flight: usize) {
+    fn look(&mut self) {
         let now = Instant::now();
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask_at = None;
+            self.ask();
+        }
         if now >= later(self.noted, CHECKPOINT_EACH) && self.checkpoint.is_some() {
             self.noted = now;
             self.save();
         } else if now >= later(self.flushed, FLUSH_EACH) {
             self.flushed = now;
-            self.flush();
+            let flushed = self.files.flush();
+            self.breaks_off(flushed);
         }
         if self.progress.is_due(now) {
-            let told = self.told(in_flight);
+            let told = self.told();
             self.progress.tell(&told, now);
         }
     }
 
-    fn told(&self, in_flight: usize) -> Told {
+    fn told(&self) -> Told {
         Told {
             done: self.window.done(),
             lines: self.done,
             failed: self.failed,
-            in_flight,
-            waiting: self.again.len(),
-        }
-    }
-
-    fn flush(&mut self) {
-        let Files { results, errors } = &mut self.files;
-        let flushed = results.flush();
-        let flushed = flushed.and_then(|()| errors.as_mut().map_or(Ok(()), Out::flush));
-        if let Err(failure) = flushed {
-            self.break_off(failure);
+            in_flight: self.jobs.len(),
+            waiting: self.again.len().saturating_add(self.unsure.len()),
         }
     }
 
     /// Notes on disk how far it is, the results first.
     fn save(&mut self) {
-        self.flush();
-        if self.broken.is_some() {
-            return;
-        }
-        let failed = match self.args.keep_going {
-            true => self.failed,
-            false => 0,
+        let (Some(checkpoint), Some(path)) = (&mut self.checkpoint, &self.args.checkpoint) else {
+            let flushed = self.files.flush();
+            return self.breaks_off(flushed);
         };
-        if let (Some(checkpoint), Some(path)) = (&mut self.checkpoint, &self.args.checkpoint) {
-            checkpoint.note(&self.window);
-            checkpoint.failed = failed;
-            checkpoint.output_bytes = self.files.results.written();
-            checkpoint.errors_bytes = self.files.errors.as_ref().map_or(0, Out::written);
-            if let Err(failure) = checkpoint.write(path) {
-                self.break_off(failure);
-            }
+        checkpoint.note(&self.window);
+        // The line that ends a run is not done.
+        checkpoint.failed = if self.args.keep_going { self.failed } else { 0 };
+        let noted = self.files.note(checkpoint);
+        let noted = noted.and_then(|()| checkpoint.write(path));
+        self.breaks_off(noted);
+    }
+
+    fn breaks_off(&mut self, outcome: Result<(), Failure>) {
+        if let Err(failure) = outcome {
+            self.break_off(failure);
         }
     }
 
     fn end(mut self, is_signalled: bool) -> Result<(), Failure> {
         self.save();
-        self.progress.end(&self.told(0), Instant::now());
+        self.progress.end(&self.told(), Instant::now());
+        let is_done = self.is_done();
         if let Some(failure) = self.broken {
             return Err(failure);
         }
@@ -400,9 +476,7 @@ impl<'a> Calls<'a> {
                 error.kind.into(),
                 format!("line {number}: {error}{go_on}"),
             )),
-            _ if is_signalled
-                && !(self.is_read && self.lines.is_empty() && self.again.is_empty()) =>
-            {
+            _ if is_signalled && !is_done => {
                 let why = format!("ended by a signal after {} lines{go_on}", self.done);
                 Err(Failure::new(Reason::Other, why))
             }
@@ -422,28 +496,4 @@ impl<'a> Calls<'a> {
             None => Ok(()),
         }
     }
-}
-
-/// A failed line, as it goes to the file of those.
-fn document(number: u64, text: &[u8], error: &CallError) -> String {
-    let text = String::from_utf8_lossy(text);
-    let args = match from_json(&text) {
-        Ok(_) => text.into_owned(),
-        Err(_) => json(&text),
-    };
-    let stack = error
-        .exception
-        .as_ref()
-        .map_or("", |exception| &exception.stack);
-    format!(
-        r#"{{"line":{number},"args":{args},"error":{{"kind":"{}","message":{},"stack":{},"may_have_run":{}}}}}"#,
-        error.kind,
-        json(&error.message),
-        json(stack),
-        error.may_have_run
-    )
-}
-
-fn json(text: &str) -> String {
-    to_json(&Value::from(text))
 }
