@@ -12,23 +12,17 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::http::{address, get, node, parse, raw, request};
+use support::http::{address, get, node, parse, raw, request, tokens};
 use support::process::{Home, Served, free_port, refused, stdout};
 
 const CLIENT: &str = "Authorization: Bearer client-token-0123456789";
 const OPERATOR: &str = "Authorization: Bearer operator-token-0123456789";
 
-fn write_tokens(home: &Home, text: &str) {
-    let path = home.write("tokens", text);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn tokens(home: &Home) {
-    write_tokens(
+fn both_tokens(home: &Home) {
+    tokens(
         home,
         "client-token-0123456789 client:billing\noperator-token-0123456789 operator:ann # on call\n",
     );
@@ -46,7 +40,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn nobody_comes_in_without_a_token_and_each_may_what_is_his() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let more = [
         "--http-tokens",
         "tokens",
@@ -111,14 +105,14 @@ fn nobody_comes_in_without_a_token_and_each_may_what_is_his() {
 #[test]
 fn tokens_are_read_again_and_what_is_wrong_with_them_changes_nothing() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let (mut node, _, http) = node(&home, &["--http-tokens", "tokens"]);
     let status = |who: &str| request(http, "POST /call/add", &[who], "[1, 2]").status;
     assert_eq!(status(CLIENT), 200);
-    write_tokens(&home, "short client:a\n");
+    tokens(&home, "short client:a\n");
     node.wait_for("what it said before holds");
     assert_eq!(status(CLIENT), 200);
-    write_tokens(&home, "another-token-0123456789 client:new\n");
+    tokens(&home, "another-token-0123456789 client:new\n");
     until("the new token does not hold", || {
         status("Authorization: Bearer another-token-0123456789") == 200
     });
@@ -142,9 +136,9 @@ fn niceness(node: &Served, name: &str) -> i32 {
 #[test]
 fn the_client_thread_does_not_stand_back_as_http_does() {
     let home = Home::new();
-    write_tokens(&home, "# nobody yet\n");
+    tokens(&home, "# nobody yet\n");
     let (node, _, http) = node(&home, &["--http-tokens", "tokens"]);
-    tokens(&home);
+    both_tokens(&home);
     until("the token does not hold", || {
         request(http, "POST /call/add", &[CLIENT], "[1, 2]").status == 200
     });
@@ -302,7 +296,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
         78,
         &["chmod o= tokens"],
     );
-    write_tokens(&home, "client-token-0123456789 node:a\n");
+    tokens(&home, "client-token-0123456789 node:a\n");
     refused(
         &run(&["--http", "0", "--http-tokens", "tokens"]),
         78,
@@ -313,7 +307,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
         78,
         &["/dev/null"],
     );
-    tokens(&home);
+    both_tokens(&home);
     refused(
         &run(&["--http", "192.0.2.1:80", "--http-tokens", "tokens"]),
         1,
@@ -324,7 +318,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
 #[test]
 fn others_than_this_machine_come_by_tls() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let bind = format!("127.0.0.1:{}", free_port());
     let args = [
         "node",

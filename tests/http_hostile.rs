@@ -12,10 +12,9 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::http::{connect, get, node, parse, post, raw, request};
+use support::http::{connect, get, node, parse, post, raw, request, tokens};
 use support::process::{Home, Served, stdout};
 
 /// Connections that a server has at a time.
@@ -349,11 +348,10 @@ fn calls_leave_places_for_whoever_asks_whether_it_is_well() {
         "madrpc.register('wait', () => new Promise((done) => setTimeout(done, 3600000)));
          madrpc.register('add', ([a, b]) => a + b);",
     );
-    let path = home.write(
-        "tokens",
+    tokens(
+        &home,
         "first-token-0123456789 client:a\nother-token-0123456789 client:b\noperator-token-0123456789 operator:c\n",
     );
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (_node, _, http) = node(&home, &["--http-tokens", "tokens"]);
     let mut under_way: Vec<TcpStream> = Vec::new();
     for (token, kept) in [("first", 256), ("other", 128)] {
