@@ -287,14 +287,19 @@ async function call(event) {
   event.preventDefault();
   const [send, bill, result] = [byId("send"), byId("bill"), byId("result")];
   const name = byId("function").value;
-  send.disabled = true;
-  result.hidden = true;
-  bill.textContent = "calling …";
   const say = (text, kind) => {
     result.textContent = text.length > RESULT_MAX ? `${text.slice(0, RESULT_MAX)} …` : text;
     result.className = kind;
     result.hidden = false;
   };
+  if (name === "." || name === "..") {
+    // A browser takes such a path for another.
+    bill.textContent = "";
+    return say(`A function named ${name} cannot be called from here, but by JSON-RPC.`, "bad");
+  }
+  send.disabled = true;
+  result.hidden = true;
+  bill.textContent = "calling …";
   try {
     const answer = await fetch(`/call/${encodeURIComponent(name)}`, {
       method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: byId("argument").value.trim(),
