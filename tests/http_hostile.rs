@@ -141,6 +141,26 @@ fn a_call_under_way_keeps_its_place_whoever_comes() {
 }
 
 #[test]
+fn a_body_that_is_encoded_is_refused() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let body = "5\r\n[1,2]\r\n0\r\n\r\n";
+    for (header, status) in [
+        ("Transfer-Encoding: Chunked", 200),
+        ("Transfer-Encoding: gzip, chunked", 415),
+        ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip", 415),
+    ] {
+        let text = format!(
+            "POST /call/add HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n{header}\r\n\r\n{body}"
+        );
+        let answer = parse(&raw(http, text.as_bytes()));
+        assert_eq!(answer.status, status, "{header}: {answer:?}");
+        let told = (status == 415).then(|| answer.kind());
+        assert_eq!(told.as_deref(), told.is_some().then_some("BadArguments"));
+    }
+}
+
+#[test]
 fn what_is_too_large_is_refused_before_it_is_read() {
     let home = Home::new();
     let (_node, _, http) = node(&home, &[]);

@@ -134,6 +134,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 
 /// Why there is no body.
 enum NoBody {
+    Encoded,
     TooLarge,
     TooSlow,
     NoRoom,
@@ -144,6 +145,13 @@ impl NoBody {
     fn response(self) -> Response<Body> {
         let not_run = |kind, error: String| CallError::not_run(kind, error);
         let mut response = match self {
+            Self::Encoded => failure_as(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &not_run(
+                    ErrorKind::BadArguments,
+                    "a body comes as it is: without Content-Encoding, and with no Transfer-Encoding but chunked".into(),
+                ),
+            ),
             Self::TooLarge => failure(&not_run(
                 ErrorKind::PayloadTooLarge,
                 format!("a body has at most {BODY_MAX_BYTES} bytes here"),
@@ -171,6 +179,13 @@ async fn read(
     headers: &HeaderMap,
     room: &Room,
 ) -> Result<(Bytes, Option<Held>), NoBody> {
+    // Only the last of them is undone before.
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.map(HeaderValue::as_bytes);
+    let is_encoded = codings.any(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
+    if is_encoded || headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(NoBody::Encoded);
+    }
     let said = headers.get(header::CONTENT_LENGTH);
     let said = said.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| said > BODY_MAX_BYTES as u64) {
