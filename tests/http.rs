@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use support::http::{address, connect, get, node, parse, post, raw, request};
+use support::http::{address, connect, get, node, orchestrator, parse, post, raw, request};
 use support::process::{Home, free_port};
 
 /// Asks again until it is so.
@@ -82,6 +82,7 @@ fn an_error_is_told_by_status_and_document() {
         ("/call/add", "\u{0}", 400, "BadArguments"),
         ("/elsewhere", "", 404, "NoSuchFunction"),
         ("/call/", "", 404, "NoSuchFunction"),
+        ("/call/%ff", "", 400, "BadArguments"),
     ] {
         let answer = post(http, path, body);
         assert_eq!(
@@ -104,8 +105,20 @@ fn an_error_is_told_by_status_and_document() {
             "{timeout}"
         );
     }
-    let other = get(http, "/call/add");
-    assert_eq!((other.status, other.header("allow")), (405, Some("POST")));
+    for (line, status, kind) in [
+        ("GET /page/x", 404, "NoSuchFunction"),
+        ("GET /page/%ff", 400, "BadArguments"),
+        ("GET /call/add", 405, "BadArguments"),
+    ] {
+        let answer = request(http, line, &[], "");
+        assert_eq!(
+            (answer.status, answer.kind().as_str()),
+            (status, kind),
+            "{line}"
+        );
+        let allow = (status == 405).then_some("POST");
+        assert_eq!(answer.header("allow"), allow, "{line}");
+    }
 }
 
 #[test]
@@ -147,20 +160,7 @@ fn too_many_calls_are_told_when_to_come_again() {
 fn an_orchestrator_passes_calls_on() {
     let home = Home::new();
     let (_node, bind, _) = node(&home, &[]);
-    let front = format!("127.0.0.1:{}", free_port());
-    let args = [
-        "orchestrator",
-        "-b",
-        &front,
-        "-n",
-        &bind,
-        "--shards",
-        "1",
-        "--http",
-        "127.0.0.1:0",
-    ];
-    let orchestrator = home.serve(&args);
-    let http = address(&orchestrator);
+    let (_orchestrator, http) = orchestrator(&home, &bind);
     assert_eq!(get(http, "/readyz").status, 200);
     let answer = post(http, "/call/add", "[20, 22]");
     assert_eq!(

@@ -10,23 +10,19 @@
 
 mod support;
 
+use nix::sys::signal::Signal;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::http::{address, get, node, parse, raw, request};
-use support::process::{Home, free_port, refused, stdout};
+use support::http::{address, get, node, parse, raw, request, tokens};
+use support::process::{Home, Served, free_port, refused, stdout};
 
 const CLIENT: &str = "Authorization: Bearer client-token-0123456789";
 const OPERATOR: &str = "Authorization: Bearer operator-token-0123456789";
 
-fn write_tokens(home: &Home, text: &str) {
-    let path = home.write("tokens", text);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn tokens(home: &Home) {
-    write_tokens(
+fn both_tokens(home: &Home) {
+    tokens(
         home,
         "client-token-0123456789 client:billing\noperator-token-0123456789 operator:ann # on call\n",
     );
@@ -44,7 +40,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn nobody_comes_in_without_a_token_and_each_may_what_is_his() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let more = [
         "--http-tokens",
         "tokens",
@@ -109,19 +105,95 @@ fn nobody_comes_in_without_a_token_and_each_may_what_is_his() {
 #[test]
 fn tokens_are_read_again_and_what_is_wrong_with_them_changes_nothing() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let (mut node, _, http) = node(&home, &["--http-tokens", "tokens"]);
     let status = |who: &str| request(http, "POST /call/add", &[who], "[1, 2]").status;
     assert_eq!(status(CLIENT), 200);
-    write_tokens(&home, "short client:a\n");
+    tokens(&home, "short client:a\n");
     node.wait_for("what it said before holds");
     assert_eq!(status(CLIENT), 200);
-    write_tokens(&home, "another-token-0123456789 client:new\n");
+    tokens(&home, "another-token-0123456789 client:new\n");
     until("the new token does not hold", || {
         status("Authorization: Bearer another-token-0123456789") == 200
     });
     assert_eq!((status(CLIENT), status(OPERATOR)), (401, 401));
     assert!(!node.seen.contains("0123456789"), "{}", node.seen);
+}
+
+/// The niceness of a process' thread.
+fn niceness(node: &Served, name: &str) -> i32 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", node.child.id())).unwrap();
+    let mut all =
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+    let stat = all
+        .find(|stat| stat.contains(&format!("({name})")))
+        .unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    // The 19th of them all (proc_pid_stat(5)); the first two are before.
+    fields.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_client_thread_does_not_stand_back_as_http_does() {
+    let home = Home::new();
+    tokens(&home, "# nobody yet\n");
+    let (node, _, http) = node(&home, &["--http-tokens", "tokens"]);
+    both_tokens(&home);
+    until("the token does not hold", || {
+        request(http, "POST /call/add", &[CLIENT], "[1, 2]").status == 200
+    });
+    let own = niceness(&node, "madrpc");
+    assert!(niceness(&node, "http") > own);
+    assert_eq!(niceness(&node, "madrpc-client"), own);
+}
+
+#[test]
+fn calls_are_let_in_while_the_certificate_changes() {
+    let home = Home::new();
+    let issue = |dir: &str| {
+        let output = home.run(&["tls", "issue", "node", dir, "--ca", "ca", "--out", dir]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    };
+    home.run(&["tls", "init", "ca"]);
+    issue("machine");
+    let args = [
+        "node",
+        "-s",
+        "script.js",
+        "-b",
+        "127.0.0.1:0",
+        "--shards",
+        "1",
+        "--http",
+        "0",
+    ];
+    let mut command = home.command(&[&args[..], &["--allow", "add=client:http"]].concat());
+    command.env("MADRPC_TLS_DIR", home.path("machine/node"));
+    let mut node = Served::start(&mut command);
+    node.wait_for("ready");
+    let http = address(&node);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let answer = request(http, "POST /call/add", &[], "[1, 2]");
+                    assert_ne!(answer.status, 403, "{answer:?}");
+                }
+            });
+        }
+        for number in 0..10 {
+            let next = format!("next-{number}");
+            issue(&next);
+            for file in ["cert.pem", "key.pem"] {
+                let from = home.path(&next).join("node").join(file);
+                std::fs::rename(from, home.path("machine/node").join(file)).unwrap();
+            }
+            node.signal(Signal::SIGHUP);
+            node.wait_for("madrpc: reloaded: ");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
@@ -166,6 +238,30 @@ fn a_page_in_a_browser_may_not_call() {
 }
 
 #[test]
+fn whom_a_request_means_is_clear() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let status = |line: &str, hosts: &[&[u8]]| {
+        let mut text = format!("{line} HTTP/1.1\r\nConnection: close\r\n").into_bytes();
+        for host in hosts {
+            text.extend_from_slice(&[b"Host: ", *host, b"\r\n"].concat());
+        }
+        text.extend_from_slice(b"\r\n");
+        parse(&raw(http, &text)).status
+    };
+    let own = http.to_string();
+    let own = own.as_bytes();
+    for line in ["GET /metrics", "GET /healthz", "GET /"] {
+        assert_eq!(status(line, &[own]), 200);
+        assert_eq!(status(line, &[own, b"evil.example"]), 400, "{line}");
+        assert_eq!(status(line, &[b"evil.example\xe9"]), 400, "{line}");
+    }
+    assert_eq!(status("GET http://evil.example/metrics", &[own]), 403);
+    let meant = format!("GET http://{http}/metrics");
+    assert_eq!(status(&meant, &[b"evil.example"]), 200);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_at_the_start() {
     let home = Home::new();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -200,7 +296,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
         78,
         &["chmod o= tokens"],
     );
-    write_tokens(&home, "client-token-0123456789 node:a\n");
+    tokens(&home, "client-token-0123456789 node:a\n");
     refused(
         &run(&["--http", "0", "--http-tokens", "tokens"]),
         78,
@@ -211,7 +307,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
         78,
         &["/dev/null"],
     );
-    tokens(&home);
+    both_tokens(&home);
     refused(
         &run(&["--http", "192.0.2.1:80", "--http-tokens", "tokens"]),
         1,
@@ -222,7 +318,7 @@ fn what_does_not_fit_is_refused_at_the_start() {
 #[test]
 fn others_than_this_machine_come_by_tls() {
     let home = Home::new();
-    tokens(&home);
+    both_tokens(&home);
     let bind = format!("127.0.0.1:{}", free_port());
     let args = [
         "node",

@@ -14,8 +14,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::http::{connect, get, node, parse, post, raw, request};
-use support::process::{Home, stdout};
+use support::http::{connect, get, node, parse, post, raw, request, tokens};
+use support::process::{Home, Served, stdout};
 
 /// Connections that a server has at a time.
 const PLACES: usize = 512;
@@ -141,6 +141,26 @@ fn a_call_under_way_keeps_its_place_whoever_comes() {
 }
 
 #[test]
+fn a_body_that_is_encoded_is_refused() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let body = "5\r\n[1,2]\r\n0\r\n\r\n";
+    for (header, status) in [
+        ("Transfer-Encoding: Chunked", 200),
+        ("Transfer-Encoding: gzip, chunked", 415),
+        ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip", 415),
+    ] {
+        let text = format!(
+            "POST /call/add HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n{header}\r\n\r\n{body}"
+        );
+        let answer = parse(&raw(http, text.as_bytes()));
+        assert_eq!(answer.status, status, "{header}: {answer:?}");
+        let told = (status == 415).then(|| answer.kind());
+        assert_eq!(told.as_deref(), told.is_some().then_some("BadArguments"));
+    }
+}
+
+#[test]
 fn what_is_too_large_is_refused_before_it_is_read() {
     let home = Home::new();
     let (_node, _, http) = node(&home, &[]);
@@ -161,6 +181,9 @@ fn what_is_too_large_is_refused_before_it_is_read() {
         (answer.status, answer.kind().as_str()),
         (413, "PayloadTooLarge")
     );
+    // Not at all where nobody asks for one.
+    let said = said.replace("/call/echo", "/healthz");
+    assert_eq!(parse(&raw(http, said.as_bytes())).status, 405);
     // As it comes, and no further.
     let mut endless = connect(http);
     let head = format!("POST / HTTP/1.1\r\nHost: {http}\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -233,6 +256,197 @@ fn requests_in_one_go_are_answered_in_their_order() {
     assert_eq!(bodies, expected);
 }
 
+/// The most memory that a process has had, in MiB.
+fn peak_mib(node: &Served) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
+    let mut lines = status.lines();
+    let peak = lines.find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    peak >> 10
+}
+
+/// As large as a body may be, and many times as large as a value.
+fn vast() -> String {
+    let mut body = "[0],".repeat(BODY_MAX_BYTES / 4 - 1);
+    body.insert(0, '[');
+    body.pop();
+    body + "]"
+}
+
+#[test]
+fn bodies_of_clients_that_have_gone_hold_nothing_and_nobody_up() {
+    let home = Home::new();
+    let (node, _, http) = node(&home, &[]);
+    let body = vast();
+    let head = format!(
+        "POST /call/nope HTTP/1.1\r\nHost: {http}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..100 {
+        let mut stream = connect(http);
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(body.as_bytes());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    is_well(http);
+    // Of the thread beside, which has not read a hundred of them.
+    let large = format!("\"{}\"", "a".repeat(1 << 20));
+    let end = Instant::now() + Duration::from_secs(20);
+    while post(http, "/call/echo", &large).status != 200 {
+        assert!(Instant::now() < end, "there is no room");
+    }
+    // 800 MiB were sent. 64 MiB of bodies, twice as much while they grow, and one as a value.
+    let peak = peak_mib(&node);
+    assert!(peak < 400, "{peak} MiB");
+}
+
+#[test]
+fn arguments_are_values_one_at_a_time() {
+    let home = Home::new();
+    let (node, _, http) = node(&home, &[]);
+    let body = vast();
+    std::thread::scope(|scope| {
+        for _ in 0..7 {
+            scope.spawn(|| {
+                let answer = post(http, "/call/nope", &body);
+                assert_eq!(answer.kind(), "NoSuchFunction");
+            });
+        }
+    });
+    let peak = peak_mib(&node);
+    assert!(peak < 400, "{peak} MiB");
+    is_well(http);
+}
+
+#[test]
+fn results_without_room_are_errors_of_their_own() {
+    let home = Home::new();
+    home.write(
+        "script.js",
+        "const large = 'a'.repeat(1 << 20); madrpc.register('large', () => large);
+         madrpc.register('add', ([a, b]) => a + b);",
+    );
+    let (node, _, http) = node(&home, &[]);
+    let batch: Vec<String> = (0..1000)
+        .map(|id| match id % 500 {
+            0 => format!(r#"{{"jsonrpc":"2.0","method":"add","params":[1,2],"id":{id}}}"#),
+            _ => format!(r#"{{"jsonrpc":"2.0","method":"large","id":{id}}}"#),
+        })
+        .collect();
+    let answer = post(http, "/", &format!("[{}]", batch.join(",")));
+    assert_eq!(answer.status, 200);
+    let answers = answer.json();
+    let answers = answers.as_array().unwrap();
+    assert_eq!(answers.len(), 1000);
+    let mut results = 0;
+    for (id, answer) in answers.iter().enumerate() {
+        assert_eq!(answer["id"], id);
+        match answer["result"].as_str() {
+            Some(result) => {
+                assert_eq!(result.len(), 1 << 20);
+                results += 1;
+            }
+            None if answer["result"] == 3 => assert_eq!(id % 500, 0),
+            None => {
+                let error = &answer["error"];
+                let told = (&error["code"], &error["data"]["may_have_run"]);
+                assert_eq!(told, (&(-32009).into(), &true.into()), "{error}");
+            }
+        }
+    }
+    assert!((20..64).contains(&results), "{results}");
+    let peak = peak_mib(&node);
+    assert!(peak < 400, "{peak} MiB");
+    is_well(http);
+}
+
+#[test]
+fn calls_leave_places_for_whoever_asks_whether_it_is_well() {
+    let home = Home::new();
+    home.write(
+        "script.js",
+        "madrpc.register('wait', () => new Promise((done) => setTimeout(done, 3600000)));
+         madrpc.register('add', ([a, b]) => a + b);",
+    );
+    tokens(
+        &home,
+        "first-token-0123456789 client:a\nother-token-0123456789 client:b\noperator-token-0123456789 operator:c\n",
+    );
+    let (_node, _, http) = node(&home, &["--http-tokens", "tokens"]);
+    let mut under_way: Vec<TcpStream> = Vec::new();
+    for (token, kept) in [("first", 256), ("other", 128)] {
+        let call = format!(
+            "POST /call/wait HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\nAuthorization: Bearer {token}-token-0123456789\r\nMadrpc-Timeout: 1h\r\nContent-Length: 0\r\n\r\n"
+        );
+        let mut calls = Vec::new();
+        for _ in 0..kept + 20 {
+            let mut stream = connect(http);
+            stream.write_all(call.as_bytes()).unwrap();
+            calls.push(stream);
+        }
+        // Those that are too many are told so, which need not be those that came last.
+        let (status, of) = match token {
+            "first" => (429, "client:a"),
+            _ => (503, "too many"),
+        };
+        let end = Instant::now() + Duration::from_secs(20);
+        while calls.len() > kept {
+            assert!(Instant::now() < end, "{} of {kept} stay", calls.len());
+            calls.retain_mut(|call| {
+                let mut told = String::new();
+                call.set_nonblocking(true).unwrap();
+                if call.peek(&mut [0]).is_err() {
+                    return true;
+                }
+                call.set_nonblocking(false).unwrap();
+                call.read_to_string(&mut told).unwrap();
+                let told = parse(&told);
+                assert_eq!(
+                    (told.status, told.header("retry-after")),
+                    (status, Some("1")),
+                    "{told:?}"
+                );
+                assert!(told.body.contains(of), "{told:?}");
+                false
+            });
+        }
+        under_way.extend(calls);
+    }
+    assert_eq!(get(http, "/healthz").body, "ok\n");
+    let operator = "Authorization: Bearer operator-token-0123456789";
+    assert_eq!(request(http, "GET /metrics", &[operator], "").status, 200);
+    drop(crowd(http, b""));
+    assert_eq!(get(http, "/readyz").status, 200);
+    // Once they have gone there are places again.
+    drop(under_way);
+    let end = Instant::now() + Duration::from_secs(20);
+    while request(http, "POST /call/add", &[operator], "[1, 2]").status != 200 {
+        assert!(Instant::now() < end, "there is no place");
+    }
+}
+
+#[test]
+fn an_answer_on_its_way_keeps_its_place_whoever_comes() {
+    let home = Home::new();
+    let (_node, _, http) = node(&home, &[]);
+    let body = format!("\"{}\"", "a".repeat(7 << 20));
+    let mut stream = connect(http);
+    let head = format!(
+        "POST /call/echo HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut told = vec![0; 1000];
+    stream.read_exact(&mut told).unwrap();
+    drop(crowd(http, b""));
+    stream.read_to_end(&mut told).unwrap();
+    assert_eq!(
+        parse(&String::from_utf8(told).unwrap()).body.len(),
+        body.len()
+    );
+}
+
 #[test]
 fn answers_that_nobody_takes_are_bounded() {
     let home = Home::new();
@@ -253,14 +467,9 @@ fn answers_that_nobody_takes_are_bounded() {
         .collect();
     is_well(http);
     beside.ends_well();
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = peak_mib(&node);
     // 64 MiB of bodies, what a call of 6 MiB takes in the node, and the process itself; 20 of each would be far more.
-    assert!(peak < 500 << 10, "{peak} KiB");
+    assert!(peak < 500, "{peak} MiB");
     drop(unread);
     // Once they have gone there is room again.
     let end = Instant::now() + Duration::from_secs(20);

@@ -16,8 +16,8 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::http::{address, get, node, post, request};
-use support::process::{Home, Served, free_port};
+use support::http::{get, node, orchestrator, post, request};
+use support::process::{Home, Served};
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,23 +39,11 @@ fn fleet(home: &Home) -> Fleet {
          madrpc.register('fail', () => { throw new Error('no'); });",
     );
     let (node, bind, http) = node(home, &[]);
-    let front = format!("127.0.0.1:{}", free_port());
-    let args = [
-        "orchestrator",
-        "-b",
-        &front,
-        "-n",
-        &bind,
-        "--shards",
-        "1",
-        "--http",
-        "0",
-    ];
-    let orchestrator = home.serve(&args);
+    let (server, orchestrator) = orchestrator(home, &bind);
     let fleet = Fleet {
         node: http,
-        orchestrator: address(&orchestrator),
-        _servers: [node, orchestrator],
+        orchestrator,
+        _servers: [node, server],
     };
     for http in [fleet.node, fleet.orchestrator] {
         for _ in 0..3 {

@@ -10,10 +10,9 @@
 
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use support::http::{address, get, node, post, request};
-use support::process::{Home, free_port};
+use support::http::{get, node, orchestrator, post, request, tokens};
+use support::process::Home;
 
 const SCRIPT: &str = "madrpc.register('add', ([a, b]) => a + b);
     madrpc.register('<b id=evil>x</b>', () => { throw new Error('no'); });";
@@ -56,23 +55,10 @@ fn the_status_is_what_has_been_counted() {
     let home = Home::new();
     home.write("script.js", SCRIPT);
     let (_node, bind, http) = node(&home, &[]);
-    let front = format!("127.0.0.1:{}", free_port());
-    let args = [
-        "orchestrator",
-        "-b",
-        &front,
-        "-n",
-        &bind,
-        "--shards",
-        "1",
-        "--http",
-        "0",
-    ];
-    let orchestrator = home.serve(&args);
-    let orchestrator = address(&orchestrator);
-    assert_eq!(post(orchestrator, "/call/add", "[1, 2]").body, "3");
-    assert_eq!(post(orchestrator, &format!("/call/{EVIL}"), "").status, 500);
-    for (http, role, members) in [(http, "node", 0), (orchestrator, "orchestrator", 1)] {
+    let (_orchestrator, front) = orchestrator(&home, &bind);
+    assert_eq!(post(front, "/call/add", "[1, 2]").body, "3");
+    assert_eq!(post(front, &format!("/call/{EVIL}"), "").status, 500);
+    for (http, role, members) in [(http, "node", 0), (front, "orchestrator", 1)] {
         let answer = get(http, "/status.json");
         assert_eq!(
             (answer.status, answer.header("cache-control")),
@@ -109,8 +95,7 @@ fn the_page_is_for_everybody_and_what_it_shows_is_for_operators() {
     let home = Home::new();
     home.write("script.js", SCRIPT);
     let text = "client-token-0123456789 client:a\noperator-token-0123456789 operator:b\n";
-    let path = home.write("tokens", text);
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    tokens(&home, text);
     let (_node, _, http) = node(&home, &["--http-tokens", "tokens"]);
     for path in ["/", "/page/page.js"] {
         assert_eq!(get(http, path).status, 200, "{path}");

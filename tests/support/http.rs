@@ -2,8 +2,10 @@
 
 use super::process::{Home, Served, free_port};
 use serde_json::Value;
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 /// No answer takes longer, on whatever machine.
@@ -104,6 +106,31 @@ pub fn node(home: &Home, more: &[&str]) -> (Served, String, SocketAddr) {
     let served = home.serve(&[&args, more].concat());
     let http = address(&served);
     (served, bind, http)
+}
+
+/// An orchestrator of one node with HTTP, and where it is asked.
+pub fn orchestrator(home: &Home, node: &str) -> (Served, SocketAddr) {
+    let bind = format!("127.0.0.1:{}", free_port());
+    let args = [
+        "orchestrator",
+        "-b",
+        &bind,
+        "-n",
+        node,
+        "--shards",
+        "1",
+        "--http",
+        "0",
+    ];
+    let served = home.serve(&args);
+    let http = address(&served);
+    (served, http)
+}
+
+/// The file `tokens`, which nobody else may open.
+pub fn tokens(home: &Home, text: &str) {
+    let path = home.write("tokens", text);
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Where a server that has said that it is ready serves HTTP.

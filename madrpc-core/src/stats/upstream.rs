@@ -28,6 +28,13 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// How most of the shards see it: each does so for itself, and most of them are right.
+    #[must_use]
+    pub fn state(&self) -> Option<&str> {
+        let most = self.states.iter().max_by_key(|(_, shards)| *shards);
+        most.map(|(state, _)| state.as_str())
+    }
+
     /// Adds what another shard says of the same node.
     pub(super) fn add(&mut self, other: Self) {
         self.connected_shards = self.connected_shards.saturating_add(other.connected_shards);

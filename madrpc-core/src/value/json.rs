@@ -286,6 +286,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
+            reserve_first(&mut items);
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -294,9 +295,17 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = map.next_entry()? {
+            reserve_first(&mut entries);
             entries.push(entry);
         }
         Ok(Value::Object(without_duplicates(entries)))
+    }
+}
+
+/// Room for one, not for four as a list takes at first: a text may be many small ones, `[[0],[0],…]`.
+fn reserve_first<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        list.reserve_exact(1);
     }
 }
 

@@ -48,6 +48,8 @@ pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
 pub use stream::ItemStream;
+#[cfg(feature = "gateway")]
+pub(crate) use thread::start_early;
 
 /// Sessions with each server, where their number is given. Some 300 MB of them, which the thread of all clients opens at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -272,16 +274,19 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Client::call`].
     pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
-        let body = encode_args(&args)?;
+        decoded(self.send_encoded(encode_args(&args)?).await?)
+    }
+
+    /// As [`Call::send`], of an argument that is encoded already; the result is left as it has come.
+    pub(crate) async fn send_encoded(self, args: Bytes) -> Result<Reply<Bytes>, CallError> {
         let (reply, replied) = oneshot::channel();
-        let number = self.begin(body, self.fields(0)?, ReplyTo::One(reply))?;
+        let number = self.begin(args, self.fields(0)?, ReplyTo::One(reply))?;
         let waiting = Waiting {
             number,
             replied: Some(replied),
             pool: &self.client.pool,
         };
-        let reply = waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))?;
-        decoded(reply)
+        waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))
     }
 
     /// Sends the call of a function that streams, a generator, and gives what it yields, item by item, as a

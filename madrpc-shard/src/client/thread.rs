@@ -113,10 +113,23 @@ impl Drop for Line {
     }
 }
 
+/// Starts the client thread, from one that stands back for nobody: a thread has the priority of the one that started it.
+///
+/// # Errors
+/// Where the system gives none.
+#[cfg(feature = "gateway")]
+pub(crate) fn start_early() -> Result<(), ClientError> {
+    started().map(drop)
+}
+
+fn started() -> Result<&'static ToThread, ClientError> {
+    thread_of_this_process()
+        .map_err(|why| ClientError::System(format!("its thread cannot be started: {why}")))
+}
+
 /// Opens a pool on the client thread, which is started where it does not run yet.
 pub(super) fn open(target: Target) -> Result<ToPool, ClientError> {
-    let thread = thread_of_this_process()
-        .map_err(|why| ClientError::System(format!("its thread cannot be started: {why}")))?;
+    let thread = started()?;
     let (to_pool, commands) = unbounded();
     let announced = Arc::new(AtomicBool::new(false));
     let (opened, outcome) = channel();

@@ -5,10 +5,12 @@
 //! name that it was made to believe is ours (`Host`); both are looked at.
 
 use super::tokens::{Owner, Tokens, TokensFile};
+use super::under_way::CALLERS_MAX;
 use super::{Door, Gateway, GatewayError, is_local, tls};
-use crate::client::{Client, ClientConfig};
+use crate::client::{Client, ClientConfig, start_early};
 use crate::server::Server;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use boring::ssl::SslAcceptor;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Permissions, Role};
@@ -16,6 +18,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Semaphore;
 
 /// The name of callers where there are no tokens, whose role is `client`.
 const LOCAL: &str = "http";
@@ -32,6 +35,8 @@ pub(super) enum Need {
 pub(super) struct Caller {
     pub(super) owner: Owner,
     pub(super) permissions: Arc<Permissions>,
+    /// How many requests he may have under way yet.
+    pub(super) requests: Arc<Semaphore>,
     config: ClientConfig,
     client: OnceLock<Client>,
 }
@@ -80,6 +85,8 @@ pub(super) enum Refusal {
     Unknown(&'static str),
     /// It is not for him.
     Forbidden(String),
+    /// Nobody can say whom it is for.
+    Unclear,
 }
 
 /// Who may come in, and as whom calls are made; it changes with the file of tokens and the server's certificate.
@@ -120,11 +127,9 @@ impl Access {
             tls: tls.transpose()?,
         };
         access.set_tokens(tokens.map(|file| Arc::clone(file.0.list())));
-        // The first one starts the client's thread, from here and not from that of HTTP, which stands back: a session whose client
-        // has no core for seconds counts as gone. Where it fails, calls say so.
-        if let Some(caller) = access.callers.values().next() {
-            let _ = caller.client();
-        }
+        // From here and not from the thread of HTTP, which stands back: a session whose client has no core for seconds counts as
+        // gone. Where it fails, calls say so.
+        let _ = start_early();
         Ok(access)
     }
 
@@ -168,6 +173,7 @@ impl Access {
         Arc::new(Caller {
             owner,
             permissions: Arc::clone(&self.permissions),
+            requests: Arc::new(Semaphore::new(CALLERS_MAX)),
             config: ClientConfig::with_identity(&address, self.identity.clone()),
             client: OnceLock::new(),
         })
@@ -183,15 +189,13 @@ impl Access {
         &self,
         need: Need,
         method: &Method,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Option<Arc<Caller>>, Refusal> {
+        let host = host(uri, headers)?;
         if need == Need::Nothing {
             return Ok(None);
         }
-        let host = headers
-            .get(header::HOST)
-            .map_or(Some(""), |host| host.to_str().ok());
-        let host = host.unwrap_or_default();
         if *method == Method::POST && is_foreign(headers, host) {
             let error = "a page of another origin may not call (there is no CORS)";
             return Err(Refusal::Forbidden(error.into()));
@@ -236,6 +240,16 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         .map(|(_, token)| token.trim()))
 }
 
+/// Whom a request means (RFC 9112, 3.2): empty where it says nothing.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
+    let mut lines = headers.get_all(header::HOST).iter();
+    let host = lines.next().map_or(Ok(""), HeaderValue::to_str);
+    let (Ok(host), None) = (host, lines.next()) else {
+        return Err(Refusal::Unclear);
+    };
+    Ok(uri.authority().map_or(host, Authority::as_str))
+}
+
 /// Whether a browser sends it for a page of another origin than ours.
 fn is_foreign(headers: &HeaderMap, host: &str) -> bool {
     let origin = headers.get(header::ORIGIN);
@@ -278,7 +292,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn headers(all: &[(header::HeaderName, &str)]) -> HeaderMap {
         let all = all
@@ -310,6 +323,22 @@ mod tests {
             "localhost:80:80",
         ] {
             assert!(!is_own_name(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_one_and_that_of_the_address_counts_first() {
+        let of = |uri: &str, hosts: &[&str]| {
+            let lines: Vec<_> = hosts.iter().map(|host| (header::HOST, *host)).collect();
+            let uri = uri.parse().unwrap();
+            host(&uri, &headers(&lines)).map(str::to_owned)
+        };
+        assert_eq!(of("/", &[]), Ok(String::new()));
+        assert_eq!(of("/", &["a:1"]), Ok("a:1".into()));
+        assert_eq!(of("http://b:2/", &["a:1"]), Ok("b:2".into()));
+        for wrong in [&["a:1", "a:1"][..], &["\u{e9}"]] {
+            assert_eq!(of("/", wrong), Err(Refusal::Unclear), "{wrong:?}");
+            assert_eq!(of("http://b:2/", wrong), Err(Refusal::Unclear), "{wrong:?}");
         }
     }
 

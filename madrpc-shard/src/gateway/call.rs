@@ -5,18 +5,23 @@
 //! HTTP needs to know nothing of shards. That is a hop more, some 0.05 ms, which nobody notices beside HTTP and JSON; a way of its own into the
 //! shards would be a second kind of caller in each of them.
 
+use super::Stage;
 use super::access::Caller;
-use super::failure::{failure, written};
-use super::routes::Served;
-use super::{Stage, bulk};
+use super::failure::{failure, written as answer_of};
+use super::room::Held;
+use super::routes::{Served, no_name};
+use super::sending::Kept;
+use crate::client::{Reply, decode_result, encode_args};
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::limits::{DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::value::Value;
+use madrpc_core::value::json::{from_json, to_json};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,14 +71,22 @@ fn timeout(text: &str) -> Option<Duration> {
     (!time.is_zero()).then(|| time.min(TIMEOUT_MAX))
 }
 
-/// Calls a function for somebody.
+/// What came of a call.
+pub(super) struct Called {
+    /// Encoded, as it has come: as a value it may take many times as much.
+    pub(super) result: Bytes,
+    pub(super) held: Held,
+    pub(super) bill: Bill<String>,
+}
+
+/// Calls a function for somebody, with an argument that is encoded.
 pub(super) async fn call(
     served: &Served,
     caller: &Caller,
     function: &str,
-    argument: Value,
+    argument: Bytes,
     terms: &Terms,
-) -> Result<(Value, Bill<String>), CallError> {
+) -> Result<Called, CallError> {
     if *served.stage.borrow() != Stage::Serving {
         let error = "this process is stopping and takes no new calls";
         return Err(CallError::not_run(ErrorKind::Unavailable, error));
@@ -87,51 +100,111 @@ pub(super) async fn call(
     if let Some(key) = &terms.key {
         call = call.key(key);
     }
-    let reply = call.send(argument).await?;
-    Ok((reply.result, reply.bill))
+    let Reply { result, bill } = call.send_encoded(argument).await?;
+    match served.room.take_for_result(result.len()) {
+        Ok(held) => Ok(Called { result, held, bill }),
+        Err(error) => Err(CallError {
+            bill: Some(Box::new(bill)),
+            ..error
+        }),
+    }
+}
+
+/// A text about a result, and its room.
+///
+/// # Errors
+/// Where there is no room for it, or the result cannot be read.
+pub(super) async fn write(
+    served: &Served,
+    result: Bytes,
+    held: Held,
+    text: impl FnOnce(Value) -> String + Send + 'static,
+) -> Result<(String, Held), CallError> {
+    let (room, bytes) = (served.room.clone(), result.len());
+    let write = move || {
+        let text = text(decode_result(&result)?);
+        let held = held.resize(text.len(), &room)?;
+        Ok((text, held))
+    };
+    let written = served.bulk.run(bytes, write).await;
+    written.unwrap_or_else(|| {
+        let error = "nobody could write the result";
+        Err(CallError::may_have_run(ErrorKind::Internal, error))
+    })
 }
 
 /// Answers a request.
 pub(super) async fn answer(
     State(served): State<Served>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(function): Path<String>,
+    Extension(held): Extension<Arc<Held>>,
+    function: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let outcome = async {
+    let function = match function {
+        Ok(Path(function)) => function,
+        Err(rejection) => return no_name(&rejection),
+    };
+    let called = async {
         let terms = Terms::of(&headers)?;
-        let argument = parsed(body).await?;
+        let argument = argument(&served, body, held).await?;
         call(&served, &caller, &function, argument, &terms).await
     };
-    match outcome.await {
-        Ok((result, bill)) => {
-            let mut response = match bulk::write(result).await {
-                Ok(text) => written(StatusCode::OK, text),
-                Err(error) => failure(&error),
-            };
-            tell(&bill, response.headers_mut());
+    let (written, bill) = match called.await {
+        Ok(Called { result, held, bill }) => {
+            let written = write(&served, result, held, |result| to_json(&result)).await;
+            (written, Some(bill))
+        }
+        Err(mut error) => {
+            let bill = error.bill.take();
+            (Err(error), bill.map(|bill| *bill))
+        }
+    };
+    let mut response = match written {
+        Ok((text, held)) => {
+            let mut response = answer_of(StatusCode::OK, text);
+            let kept: Kept = vec![Arc::new(held)];
+            response.extensions_mut().insert(kept);
             response
         }
-        Err(error) => {
-            let mut response = failure(&error);
-            if let Some(bill) = &error.bill {
-                tell(bill, response.headers_mut());
-            }
-            response
-        }
+        Err(error) => failure(&error),
+    };
+    if let Some(bill) = bill {
+        tell(&bill, response.headers_mut());
     }
+    response
 }
 
-/// The argument that a body says; none is `undefined`.
-async fn parsed(body: Bytes) -> Result<Value, CallError> {
-    match body.is_empty() {
-        true => Ok(Value::Undefined),
-        false => bulk::parse(body).await.map_err(|error| {
+/// The argument that a body says, encoded; none is `undefined`.
+async fn argument(served: &Served, body: Bytes, held: Arc<Held>) -> Result<Bytes, CallError> {
+    if body.is_empty() {
+        return Ok(Bytes::from_static(&Value::UNDEFINED_BYTES));
+    }
+    let bytes = body.len();
+    let read = move || {
+        let argument = parse(&body).map_err(|error| {
             let error = format!("the body is no JSON: {error}");
             CallError::not_run(ErrorKind::BadArguments, error)
-        }),
-    }
+        });
+        let argument = encode_args(&argument?);
+        drop((body, held));
+        argument
+    };
+    let read = served.bulk.run(bytes, read).await;
+    read.unwrap_or_else(|| {
+        let error = "nobody could read the body";
+        Err(CallError::not_run(ErrorKind::Internal, error))
+    })
+}
+
+/// The value that a body says.
+///
+/// # Errors
+/// Where it is no JSON, and where in it.
+pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(body).map_err(|error| format!("it is no UTF-8: {error}"))?;
+    from_json(text).map_err(|error| error.to_string())
 }
 
 /// Says in headers what a call has cost, and where.

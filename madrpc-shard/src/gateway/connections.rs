@@ -1,12 +1,14 @@
 //! Connections: how many there are, how long they may take, and TLS.
 //!
 //! A peer that is slow, in its handshake, a header or a body, costs a place and a few KiB, and nobody waits for it. Where all places
-//! are taken, a new peer gets that of the one that has been waited for longest; who waits for us is never put out.
+//! are taken, a new peer gets that of the one that has been waited for longest; who waits for us is never put out, until he has his
+//! answer. Requests are counted for that (`under_way`); what is told to strangers is not, and small.
 
 use super::Stage;
 use super::patient::Patient;
 use super::requests;
 use super::routes::{self, Served};
+use super::under_way::Counted;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,7 +27,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 /// Connections at a time.
-const CONNECTIONS_MAX: usize = 512;
+pub(super) const CONNECTIONS_MAX: usize = 512;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,16 +57,47 @@ struct Places {
 pub(super) struct Place {
     /// Since when its peer is waited for; nothing while the peer waits for us.
     waiting: Cell<Option<Instant>>,
+    /// The request under way.
+    counted: Cell<Option<Counted>>,
+    /// All of the answer was handed over, and some of it may have to be written yet.
+    has_said_all: Cell<bool>,
 }
 
 impl Place {
-    /// The peer has said all.
-    pub(super) fn works(&self) {
+    /// The peer has said all, and waits for us until it has the answer.
+    ///
+    /// Only so many requests are `counted`. One that nobody counts is the peer's turn once it is answered: strangers who take
+    /// nothing would keep all places.
+    pub(super) fn works(&self, counted: Option<Counted>) {
         self.waiting.set(None);
+        self.has_said_all.set(false);
+        self.counted.set(counted);
+    }
+
+    /// There is an answer.
+    pub(super) fn answers(&self) {
+        let counted = self.counted.take();
+        if counted.is_none() {
+            self.waits();
+        }
+        self.counted.set(counted);
+    }
+
+    /// All of the answer was handed over.
+    pub(super) fn has_said_all(&self) {
+        self.has_said_all.set(true);
+    }
+
+    /// All that was handed over is written.
+    pub(super) fn has_sent(&self) {
+        if self.has_said_all.take() {
+            self.counted.set(None);
+            self.waits();
+        }
     }
 
     /// It is the peer's turn.
-    pub(super) fn waits(&self) {
+    fn waits(&self) {
         self.waiting.set(Some(Instant::now()));
     }
 }
@@ -142,7 +175,7 @@ fn open(stream: TcpStream, places: &Rc<Places>, app: &Router, served: &Served) {
     let own = Rc::clone(&place);
     let all = Rc::clone(places);
     let task = spawn_local(async move {
-        let stream = Patient::new(stream);
+        let stream = Patient::new(stream, Rc::clone(&own));
         let tls = served.access.borrow().tls();
         match tls {
             None => run(stream, own, app, served).await,
@@ -173,7 +206,6 @@ where
         let (place, app, served) = (Rc::clone(&place), app.clone(), served.clone());
         async move {
             let response = requests::answer(request, &place, app, &served).await;
-            place.waits();
             Ok::<_, std::convert::Infallible>(response)
         }
     });

@@ -85,8 +85,8 @@ pub(super) fn json(status: StatusCode, document: &Value) -> Response<Body> {
 }
 
 /// One that is written already.
-pub(super) fn written(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
+pub(super) fn written(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -1,6 +1,6 @@
 //! What has been counted of functions, wherever their calls were.
 
-use madrpc_core::stats::Row;
+use madrpc_core::stats::{Row, Snapshot};
 use std::collections::BTreeMap;
 
 /// The calls of a function, at all nodes.
@@ -41,4 +41,11 @@ pub(super) fn by_function(rows: &[Row]) -> BTreeMap<&str, Calls<'_>> {
         functions.entry(&row.function).or_default().add(row);
     }
     functions
+}
+
+/// About how many bytes it takes to tell a snapshot.
+pub(super) fn snapshot_bytes(snapshot: &Snapshot) -> usize {
+    const EACH: usize = 1024;
+    let entries = snapshot.rows.len().saturating_add(snapshot.upstreams.len());
+    entries.saturating_mul(EACH)
 }

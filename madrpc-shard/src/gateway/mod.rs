@@ -8,7 +8,7 @@
 //! ```text
 //!  TCP ─▶ connections   how many, for how long; TLS
 //!           ▼
-//!         requests      who it is (access, tokens), the body, within bounds of time and memory
+//!         requests      who it is (access, tokens), how many (under_way), the body, within bounds of time and memory (room, bulk)
 //!           ▼
 //!         routes        health · metrics · call · rpc · openapi · page · status
 //! ```
@@ -28,11 +28,14 @@ mod openapi;
 mod page;
 mod patient;
 mod requests;
+mod room;
 mod routes;
 mod rpc;
+mod sending;
 mod status;
 mod tls;
 mod tokens;
+mod under_way;
 
 pub use tokens::TokensFile;
 

@@ -3,24 +3,43 @@
 //! JavaScript says nothing of types, so arguments and results are any JSON; names, options and errors are what there is to tell.
 
 use super::access::Caller;
-use super::bulk;
 use super::failure::{failure, written};
+use super::routes::Served;
 use axum::Extension;
 use axum::body::Body;
+use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS, FunctionOptions};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::value::json::to_json;
 use madrpc_core::value::{Value, from_value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+/// About what it takes to tell one function.
+const FUNCTION_BYTES: usize = 1024;
+
 /// Answers a request.
-pub(super) async fn answer(Extension(caller): Extension<Arc<Caller>>) -> Response<Body> {
-    let written_out = async { bulk::write(document(&catalog(&caller).await?)).await };
-    match written_out.await {
-        Ok(text) => written(StatusCode::OK, text),
-        Err(error) => failure(&error),
+pub(super) async fn answer(
+    State(served): State<Served>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Response<Body> {
+    let catalog = match catalog(&caller).await {
+        Ok(catalog) => catalog,
+        Err(error) => return failure(&error),
+    };
+    let bytes = catalog.functions.len().saturating_mul(FUNCTION_BYTES);
+    let text = served
+        .bulk
+        .run(bytes, move || to_json(&document(&catalog)))
+        .await;
+    match text {
+        Some(text) => written(StatusCode::OK, text),
+        None => {
+            let error = "the document could not be written";
+            failure(&CallError::may_have_run(ErrorKind::Internal, error))
+        }
     }
 }
 

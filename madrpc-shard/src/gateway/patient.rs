@@ -1,8 +1,12 @@
 //! A TCP stream whose peer has to take what it is sent: one that takes nothing for a while is given up.
+//!
+//! It also tells its connection's place when all is written.
 
+use super::connections::Place;
 use madrpc_core::numbers::later;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -16,13 +20,15 @@ pub(super) struct Patient {
     stream: TcpStream,
     /// Until when the peer has to have taken something, where it keeps us waiting.
     limit: Option<Pin<Box<Sleep>>>,
+    place: Rc<Place>,
 }
 
 impl Patient {
-    pub(super) const fn new(stream: TcpStream) -> Self {
+    pub(super) const fn new(stream: TcpStream, place: Rc<Place>) -> Self {
         Self {
             stream,
             limit: None,
+            place,
         }
     }
 
@@ -80,6 +86,9 @@ impl AsyncWrite for Patient {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let tried = Pin::new(&mut self.stream).poll_flush(cx);
+        if tried.is_ready() {
+            self.place.has_sent();
+        }
         self.waited(tried, cx)
     }
 

@@ -4,28 +4,25 @@ use super::Stage;
 use super::access::{Need, Refusal};
 use super::connections::Place;
 use super::failure::{failure, failure_as};
+use super::room::{Held, Room, no_room};
 use super::routes::Served;
+use super::sending::{Kept, Sending};
 use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 use madrpc_core::call::{CallError, ErrorKind};
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
 /// Bytes of one body.
 pub(super) const BODY_MAX_BYTES: usize = 8 * 1024 * 1024;
-
-/// Bytes of all bodies together, those of answers that have not been taken among them.
-pub(super) const BODIES_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// An answer of no more bytes is sent whatever else is held: health, and errors.
 const SMALL_BYTES: usize = 4 * 1024;
@@ -34,23 +31,22 @@ const SMALL_BYTES: usize = 4 * 1024;
 const BODY_PAUSE: Duration = Duration::from_secs(10);
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is told to come again, where there is no room.
-const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
-
 /// Answers a request, and counts it.
 pub(super) async fn answer(
     request: Request<Incoming>,
-    place: &Place,
+    place: &Rc<Place>,
     app: Router,
     served: &Served,
-) -> Response<Body> {
+) -> Response<Sending> {
     let (parts, body) = request.into_parts();
     let uri = parts.uri.clone();
     let response = admit(parts, body, place, app, served).await;
+    let (response, kept) = keep(response, &served.room);
     served
         .requests
         .answered(uri.path(), response.status().as_u16());
-    response
+    place.answers();
+    response.map(|body| Sending::new(body, kept, Rc::clone(place)))
 }
 
 async fn admit(
@@ -64,25 +60,39 @@ async fn admit(
     let admitted = served
         .access
         .borrow()
-        .admit(need, &parts.method, &parts.headers);
-    match admitted {
-        Ok(Some(caller)) => drop(parts.extensions.insert(caller)),
-        Ok(None) => {}
+        .admit(need, &parts.method, &parts.uri, &parts.headers);
+    let caller = match admitted {
+        Ok(caller) => caller,
         Err(refusal) => return refused(&refusal),
-    }
-    let read = match parts.method {
-        Method::POST => timeout(BODY_TIMEOUT, read(body, &parts.headers, &served.room)).await,
+    };
+    let read = match (need, &parts.method) {
+        (Need::Caller, &Method::POST) => {
+            timeout(BODY_TIMEOUT, read(body, &parts.headers, &served.room)).await
+        }
+        // Nobody asks for the body of such a request, and it may be a stranger's.
         _ => Ok(Ok((Bytes::new(), None))),
     };
     let (bytes, held) = match read.unwrap_or(Err(NoBody::TooSlow)) {
         Ok(body) => body,
         Err(why) => return why.response(),
     };
-    place.works();
+    let mut counted = None;
+    if let Some(caller) = caller {
+        match served.under_way.enter(need, &caller) {
+            Ok(one) => counted = Some(one),
+            Err(error) => return failure(&error),
+        }
+        parts.extensions.insert(caller);
+    }
+    place.works(counted);
+    // Whoever works on it beside holds it too, though its client may have gone.
+    let held = held.map(Arc::new);
+    if let Some(held) = &held {
+        parts.extensions.insert(Arc::clone(held));
+    }
     let request = Request::from_parts(parts, Body::from(bytes));
-    let Ok(response) = app.call(request).await;
+    let Ok(mut response) = app.call(request).await;
     drop(held);
-    let mut response = hold(response, &served.room);
     if *served.stage.borrow() != Stage::Serving {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
@@ -115,11 +125,16 @@ fn refused(refusal: &Refusal) -> Response<Body> {
             response
         }
         Refusal::Forbidden(error) => failure(&unauthorized(error)),
+        Refusal::Unclear => {
+            let error = "a request has one Host, which is text (RFC 9112, 3.2)";
+            failure(&CallError::not_run(ErrorKind::BadArguments, error))
+        }
     }
 }
 
 /// Why there is no body.
 enum NoBody {
+    Encoded,
     TooLarge,
     TooSlow,
     NoRoom,
@@ -130,6 +145,13 @@ impl NoBody {
     fn response(self) -> Response<Body> {
         let not_run = |kind, error: String| CallError::not_run(kind, error);
         let mut response = match self {
+            Self::Encoded => failure_as(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                &not_run(
+                    ErrorKind::BadArguments,
+                    "a body comes as it is: without Content-Encoding, and with no Transfer-Encoding but chunked".into(),
+                ),
+            ),
             Self::TooLarge => failure(&not_run(
                 ErrorKind::PayloadTooLarge,
                 format!("a body has at most {BODY_MAX_BYTES} bytes here"),
@@ -151,29 +173,26 @@ impl NoBody {
     }
 }
 
-/// There are too many bodies at a time.
-fn no_room(may_have_run: bool) -> CallError {
-    let error = format!("the bodies of all HTTP requests take {BODIES_MAX_BYTES} bytes already");
-    let error = CallError::not_run(ErrorKind::Overloaded, error);
-    CallError {
-        may_have_run,
-        ..error.with_retry_after(NO_ROOM_RETRY)
-    }
-}
-
 /// Reads a body, and takes room for it.
 async fn read(
     mut body: Incoming,
     headers: &HeaderMap,
-    room: &Arc<Semaphore>,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), NoBody> {
+    room: &Room,
+) -> Result<(Bytes, Option<Held>), NoBody> {
+    // Only the last of them is undone before.
+    let codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = codings.map(HeaderValue::as_bytes);
+    let is_encoded = codings.any(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
+    if is_encoded || headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(NoBody::Encoded);
+    }
     let said = headers.get(header::CONTENT_LENGTH);
     let said = said.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if said.is_some_and(|said| said > BODY_MAX_BYTES as u64) {
         return Err(NoBody::TooLarge);
     }
     let mut bytes = BytesMut::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
+    let mut held = room.take(0).ok_or(NoBody::NoRoom)?;
     while let Some(frame) = timeout(BODY_PAUSE, body.frame())
         .await
         .map_err(|_| NoBody::TooSlow)?
@@ -184,61 +203,24 @@ async fn read(
         if bytes.len().saturating_add(data.len()) > BODY_MAX_BYTES {
             return Err(NoBody::TooLarge);
         }
-        let more = take(room, data.len()).ok_or(NoBody::NoRoom)?;
-        match &mut held {
-            Some(held) => held.merge(more),
-            None => held = Some(more),
-        }
+        held.merge(room.take(data.len()).ok_or(NoBody::NoRoom)?);
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes.freeze(), held))
+    Ok((bytes.freeze(), Some(held)))
 }
 
-fn take(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    let bytes = u32::try_from(bytes).ok()?;
-    Arc::clone(room).try_acquire_many_owned(bytes).ok()
-}
-
-/// Holds room for an answer until it is sent.
-fn hold(response: Response<Body>, room: &Arc<Semaphore>) -> Response<Body> {
+/// Takes room for an answer, unless it has its own, until it is sent.
+fn keep(mut response: Response<Body>, room: &Room) -> (Response<Body>, Kept) {
+    if let Some(kept) = response.extensions_mut().remove() {
+        return (response, kept);
+    }
     let exact = response.body().size_hint().exact();
     let bytes = exact.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     if bytes <= SMALL_BYTES {
-        return response;
+        return (response, Kept::new());
     }
-    match take(room, bytes) {
-        Some(permit) => response.map(|body| {
-            Body::new(Held {
-                body,
-                _permit: permit,
-            })
-        }),
-        None => failure(&no_room(true)),
-    }
-}
-
-/// A body that has its room until it is sent.
-struct Held {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    match room.take_for_result(bytes) {
+        Ok(held) => (response, vec![Arc::new(held)]),
+        Err(error) => (failure(&error), Kept::new()),
     }
 }

@@ -1,19 +1,21 @@
 //! What there is under which path.
 
 use super::access::Access;
-use super::failure::failure;
+use super::bulk::Bulk;
+use super::failure::{failure, failure_as};
 use super::metrics::Requests;
-use super::requests::BODIES_MAX_BYTES;
+use super::room::Room;
+use super::under_way::UnderWay;
 use super::{Stage, call, health, metrics, openapi, page, rpc, status};
 use crate::server::Observer;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Response, Uri};
+use axum::extract::rejection::PathRejection;
+use axum::http::{Method, Response, StatusCode, Uri};
 use axum::routing::{get, post};
 use madrpc_core::call::{CallError, ErrorKind};
-use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// What requests are answered from.
 #[derive(Clone)]
@@ -21,8 +23,9 @@ pub(super) struct Served {
     pub(super) observer: Observer,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) access: watch::Receiver<Access>,
-    /// Bytes that bodies may take yet.
-    pub(super) room: Arc<Semaphore>,
+    pub(super) room: Room,
+    pub(super) bulk: Bulk,
+    pub(super) under_way: UnderWay,
     pub(super) requests: Requests,
 }
 
@@ -36,7 +39,9 @@ impl Served {
             observer,
             stage,
             access,
-            room: Arc::new(Semaphore::new(BODIES_MAX_BYTES)),
+            room: Room::new(),
+            bulk: Bulk::new(),
+            under_way: UnderWay::new(),
             requests: Requests::default(),
         }
     }
@@ -53,6 +58,7 @@ pub(super) fn router(served: Served) -> Router {
         .route("/page/{file}", get(page::file))
         .route("/status.json", get(status::answer))
         .fallback(nothing_there)
+        .method_not_allowed_fallback(not_so)
         // Bodies are read, and bounded, before.
         .layer(DefaultBodyLimit::disable())
         .with_state(served)
@@ -65,4 +71,16 @@ async fn nothing_there(uri: Uri) -> Response<Body> {
         uri.path()
     );
     failure(&CallError::not_run(ErrorKind::NoSuchFunction, error))
+}
+
+async fn not_so(method: Method, uri: Uri) -> Response<Body> {
+    let error = format!("{} is not asked for by {method}", uri.path());
+    let error = CallError::not_run(ErrorKind::BadArguments, error);
+    failure_as(StatusCode::METHOD_NOT_ALLOWED, &error)
+}
+
+/// The answer where what stands for a name in a path is no text.
+pub(super) fn no_name(rejection: &PathRejection) -> Response<Body> {
+    let error = format!("the path: {}", rejection.body_text());
+    failure(&CallError::not_run(ErrorKind::BadArguments, error))
 }

@@ -3,21 +3,20 @@
 //! All counts are since the start, so whoever shows rates takes the difference of two documents. It is bounded: the functions with the
 //! most calls and the members that are worst off have entries of their own, and what is left is told in sums.
 
-use super::bulk;
 use super::failure::{failure, written};
-use super::functions::Calls;
+use super::functions::{Calls, snapshot_bytes};
 use super::routes::Served;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::stats::{OTHER_FUNCTIONS, Row, Snapshot, Upstream};
+use madrpc_core::value::json::to_json;
 use madrpc_core::value::{Value, ValueError, to_value};
 use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 /// Functions with an entry of their own.
 const FUNCTIONS_MAX: usize = 100;
@@ -72,16 +71,16 @@ pub(super) async fn answer(State(served): State<Served>) -> Response<Body> {
             "no shard answers",
         ));
     };
-    // Rows by the thousand take milliseconds, of which the thread of HTTP has none.
-    let document = spawn_blocking(move || document(Arc::unwrap_or_clone(snapshot))).await;
-    let Ok(Ok(document)) = document else {
+    let write = move |snapshot| document(snapshot).map(|document| to_json(&document));
+    let bytes = snapshot_bytes(&snapshot);
+    let text = served
+        .bulk
+        .run(bytes, move || write(Arc::unwrap_or_clone(snapshot)));
+    let Some(Ok(text)) = text.await else {
         let error = "the status could not be written";
         return failure(&CallError::may_have_run(ErrorKind::Internal, error));
     };
-    let mut response = match bulk::write(document).await {
-        Ok(text) => written(StatusCode::OK, text),
-        Err(error) => failure(&error),
-    };
+    let mut response = written(StatusCode::OK, text);
     let no_store = HeaderValue::from_static("no-store");
     response
         .headers_mut()
@@ -149,9 +148,7 @@ fn members(upstreams: &[Upstream]) -> (Vec<Member<'_>>, BTreeMap<&str, u64>) {
     let mut by_state: BTreeMap<&str, u64> = BTreeMap::new();
     let mut members: Vec<Member<'_>> = Vec::with_capacity(upstreams.len());
     for upstream in upstreams {
-        // Each shard sees it for itself; most of them are right.
-        let most = upstream.states.iter().max_by_key(|(_, shards)| *shards);
-        let state = most.map_or("", |(state, _)| state.as_str());
+        let state = upstream.state().unwrap_or_default();
         let count = by_state.entry(state).or_default();
         *count = count.saturating_add(1);
         members.push(Member {
@@ -177,7 +174,6 @@ fn hex(digest: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use madrpc_core::value::json::to_json;
 
     fn row(node: &str, function: &str, calls: u64) -> Row {
         Row {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -16,6 +17,8 @@ const BYTES_MAX: u64 = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct TextFile {
     path: PathBuf,
+    /// Nobody but its owner and group may open it.
+    is_secret: bool,
     /// What counts.
     text: Option<String>,
     /// What the last look has found, where that is something else.
@@ -28,6 +31,7 @@ impl TextFile {
     pub(crate) const fn new(path: PathBuf) -> Self {
         Self {
             path,
+            is_secret: false,
             text: None,
             found: None,
             is_new: true,
@@ -45,9 +49,9 @@ impl TextFile {
     /// Reads it; gives its text where that is news, which it is after an error too.
     ///
     /// # Errors
-    /// Where it cannot be read, is no file, or is far longer than such files are.
+    /// Where it cannot be read, is no file, is far longer than such files are, or is secret and open to others.
     pub(crate) fn look(&mut self) -> io::Result<Option<&str>> {
-        let text = match read(&self.path) {
+        let text = match read(&self.path, self.is_secret) {
             Ok(text) => text,
             Err(error) => {
                 (self.text, self.found) = (None, None);
@@ -91,8 +95,25 @@ impl<T: Default + PartialEq + fmt::Display> ListFile<T> {
     /// # Errors
     /// Where it cannot be read, or a line of it.
     pub(crate) fn open(path: &Path, parse: Parse<T>) -> Result<Self, String> {
+        Self::begin(TextFile::new(path.to_owned()), parse)
+    }
+
+    /// As [`ListFile::open`], of a file that only its owner and group may open, now and whenever it is looked at.
+    #[cfg_attr(
+        not(feature = "gateway"),
+        expect(dead_code, reason = "only HTTP has such a file")
+    )]
+    pub(crate) fn open_secret(path: &Path, parse: Parse<T>) -> Result<Self, String> {
+        let file = TextFile {
+            is_secret: true,
+            ..TextFile::new(path.to_owned())
+        };
+        Self::begin(file, parse)
+    }
+
+    fn begin(file: TextFile, parse: Parse<T>) -> Result<Self, String> {
         let mut list = Self {
-            file: TextFile::new(path.to_owned()),
+            file,
             parse,
             list: Arc::default(),
             fault: None,
@@ -142,14 +163,26 @@ impl<T: Default + PartialEq + fmt::Display> ListFile<T> {
 }
 
 /// The text of a file. A pipe would be waited for, and a device has no end.
-fn read(path: &Path) -> io::Result<String> {
-    if !std::fs::metadata(path)?.is_file() {
+fn read(path: &Path, is_secret: bool) -> io::Result<String> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    // Of what was opened: the path may lead elsewhere by now.
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(io::Error::other("it is no file"));
     }
+    let mode = found.permissions().mode() & 0o7777;
+    if is_secret && mode & 0o007 != 0 {
+        let error = format!(
+            "it holds secrets and is open to others (mode {mode:04o}): chmod o= {}",
+            path.display()
+        );
+        return Err(io::Error::other(error));
+    }
     let mut text = String::new();
-    let read = File::open(path)?
-        .take(BYTES_MAX + 1)
-        .read_to_string(&mut text)?;
+    let read = file.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if read as u64 > BYTES_MAX {
         let error = format!("it has more than {BYTES_MAX} bytes, which is no list");
         return Err(io::Error::other(error));
@@ -189,5 +222,40 @@ mod tests {
             assert_eq!(look(&mut file), None, "{half:?}");
         }
         assert_eq!(look(&mut file).as_deref(), Some("c\n"));
+    }
+
+    #[test]
+    fn a_secret_that_others_may_open_does_not_count_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let write = |text: &str, mode| {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let open = || ListFile::<String>::open_secret(&path, |text| Ok(text.to_owned()));
+        for open_to_others in [0o644, 0o601, 0o602] {
+            write("a", open_to_others);
+            let error = open().unwrap_err();
+            assert!(error.contains("chmod o="), "{error}");
+        }
+        write("a", 0o640);
+        let mut file = open().unwrap();
+        write("b", 0o644);
+        for _ in 0..3 {
+            assert_eq!((file.look().is_some(), file.list().as_str()), (false, "a"));
+        }
+        write("b", 0o600);
+        assert!(file.look().is_none());
+        assert_eq!(file.look().unwrap().as_str(), "b");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = TextFile::new(path).look().unwrap_err().to_string();
+        assert_eq!(error, "it is no file");
     }
 }

@@ -66,8 +66,8 @@ pub(crate) struct Shard<S: Service> {
     /// Who waits for an answer of the control thread.
     askers: Askers,
     permissions: Arc<Permissions>,
-    /// The fingerprint of the server's own certificate.
-    own: [u8; 32],
+    /// The fingerprints of the server's own certificate, and of the one before it: HTTP goes over to another a moment after.
+    own: [[u8; 32]; 2],
     spin: Spin,
     stage: Stage,
     /// Whether it takes no new calls until it is told otherwise.
@@ -123,7 +123,7 @@ impl<S: Service> Shard<S> {
             control,
             askers: Askers::default(),
             permissions,
-            own,
+            own: [own; 2],
             spin,
             stage: Stage::Serving,
             is_draining: false,
@@ -338,7 +338,8 @@ impl<S: Service> Shard<S> {
         });
         match made {
             Ok((accepting, dialing, announcing, reset_key, own)) => {
-                self.own = own;
+                let [before, _] = self.own;
+                self.own = [own, before];
                 self.callers.set_accepting(accepting, reset_key);
                 self.set_dialing(dialing, announcing);
             }

@@ -19,6 +19,7 @@ mod text;
 pub(super) use requests::Requests;
 
 use super::failure::failure;
+use super::functions::snapshot_bytes;
 use super::routes::Served;
 use axum::body::Body;
 use axum::extract::State;
@@ -28,13 +29,9 @@ use madrpc_core::stats::Snapshot;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
-use tokio::task::spawn_blocking;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Rows that are written at once; more of them take milliseconds, on the thread beside.
-const ROWS_AT_ONCE: usize = 64;
 
 /// Answers a scrape.
 pub(super) async fn answer(State(served): State<Served>, headers: HeaderMap) -> Response<Body> {
@@ -45,13 +42,10 @@ pub(super) async fn answer(State(served): State<Served>, headers: HeaderMap) -> 
     let accepts = headers.get_all(header::ACCEPT).iter();
     let mut accepts = accepts.filter_map(|value| value.to_str().ok());
     let is_open = accepts.any(|value| value.contains("application/openmetrics-text"));
-    let rows = snapshot.rows.len();
-    let write = move || write(snapshot, &served.requests, is_open);
-    let written = match rows <= ROWS_AT_ONCE {
-        true => Some(write()),
-        false => spawn_blocking(write).await.ok(),
-    };
-    let Some(Ok(text)) = written else {
+    let Served { bulk, requests, .. } = served;
+    let bytes = snapshot_bytes(&snapshot);
+    let written = bulk.run(bytes, move || write(snapshot, &requests, is_open));
+    let Some(Ok(text)) = written.await else {
         let error = "the metrics could not be written";
         return failure(&CallError::may_have_run(ErrorKind::Internal, error));
     };

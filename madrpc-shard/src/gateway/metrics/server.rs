@@ -297,9 +297,7 @@ fn node(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
 fn members(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
     let mut states: BTreeMap<&str, u64> = MEMBER_STATES.map(|state| (state, 0)).into();
     for upstream in &snapshot.upstreams {
-        // Each shard sees it for itself; most of them are right.
-        let most = upstream.states.iter().max_by_key(|(_, shards)| *shards);
-        if let Some((state, _)) = most {
+        if let Some(state) = upstream.state() {
             let count = states.entry(state).or_default();
             *count = count.saturating_add(1);
         }

@@ -4,9 +4,13 @@
 //! page shows comes from `/status.json`, and what it calls goes to `/call/`, with the token that it asks for. Names and errors are
 //! those of scripts and callers: the page shows them as text, and its Content-Security-Policy runs nothing but its own file.
 
+use super::failure::failure;
+use super::routes::no_name;
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderName, HeaderValue, Response, header};
+use madrpc_core::call::{CallError, ErrorKind};
 
 const HTML: &str = include_str!("page.html");
 
@@ -48,13 +52,16 @@ pub(super) async fn page() -> Response<Body> {
 }
 
 /// What it is made of.
-pub(super) async fn file(Path(name): Path<String>) -> Response<Body> {
+pub(super) async fn file(name: Result<Path<String>, PathRejection>) -> Response<Body> {
+    let name = match name {
+        Ok(Path(name)) => name,
+        Err(rejection) => return no_name(&rejection),
+    };
     match FILES.iter().find(|(known, _, _)| *known == name) {
         Some((_, kind, text)) => found(kind, text),
         None => {
-            let mut response = Response::new(Body::from("no such file\n"));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            response
+            let error = format!("the page has no file {name}");
+            failure(&CallError::not_run(ErrorKind::NoSuchFunction, error))
         }
     }
 }

@@ -244,6 +244,17 @@ function notice(text) {
   place.hidden = !text;
 }
 
+// What an answer's body says of its error; what stands between may answer with anything.
+function errorOf(answer, text) {
+  try {
+    const { error } = JSON.parse(text);
+    if (error.kind) return error;
+  } catch {
+    // It is said as it is.
+  }
+  return { kind: `HTTP ${answer.status}`, message: text.trim() || answer.statusText, may_have_run: true };
+}
+
 async function poll() {
   clearTimeout(timer);
   if (polling || document.hidden) return;
@@ -260,7 +271,7 @@ async function poll() {
       notice(token() ? "The token is wrong." : "A token is needed.");
       byId("token-form").hidden = false;
     } else {
-      const { error } = await answer.json();
+      const error = errorOf(answer, await answer.text());
       again = answer.status !== 403;
       notice(answer.status === 403 ? `Calls only: ${error.message}` : error.message);
       byId("token-form").hidden = again;
@@ -276,14 +287,19 @@ async function call(event) {
   event.preventDefault();
   const [send, bill, result] = [byId("send"), byId("bill"), byId("result")];
   const name = byId("function").value;
-  send.disabled = true;
-  result.hidden = true;
-  bill.textContent = "calling …";
   const say = (text, kind) => {
     result.textContent = text.length > RESULT_MAX ? `${text.slice(0, RESULT_MAX)} …` : text;
     result.className = kind;
     result.hidden = false;
   };
+  if (name === "." || name === "..") {
+    // A browser takes such a path for another.
+    bill.textContent = "";
+    return say(`A function named ${name} cannot be called from here, but by JSON-RPC.`, "bad");
+  }
+  send.disabled = true;
+  result.hidden = true;
+  bill.textContent = "calling …";
   try {
     const answer = await fetch(`/call/${encodeURIComponent(name)}`, {
       method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: byId("argument").value.trim(),
@@ -296,7 +312,7 @@ async function call(event) {
     if (answer.ok) {
       say(text, "");
     } else {
-      const { error } = JSON.parse(text);
+      const error = errorOf(answer, text);
       const ran = error.may_have_run ? "may have run" : "has not run";
       say(`${error.kind} (${ran}): ${error.message}${error.stack ? `\n${error.stack}` : ""}`, "bad");
       if (answer.status === 401) byId("token-form").hidden = false;
