@@ -213,6 +213,10 @@ pub const SILENCE_ROUND_TRIPS: u32 = 4;
 /// Silence after which a session is over, between a client and its server.
 pub const CLIENT_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Silence after which a client ends a session itself that has no calls. Its server would soon, and a call that crosses that end on
+/// its way is lost: so the client is always ahead of it.
+pub const CLIENT_IDLE_MAX: Duration = Duration::from_secs(25);
+
 /// Silence after which a session is over, between an orchestrator and a node.
 pub const UPSTREAM_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -243,4 +247,5 @@ const _: () = assert!(SESSION_WINDOW_BYTES < SESSION_WINDOW_MAX_BYTES);
 const _: () = assert!(INITIAL_MIN_BYTES <= DATAGRAM_MAX_BYTES);
 const _: () = assert!(RETRY_BELOW < RETRY_ABOVE && RETRY_ABOVE < HANDSHAKES_MAX);
 const _: () = assert!(RETRY_TOKEN_MAX_AGE.as_millis() > HANDSHAKE_TIMEOUT.as_millis());
+const _: () = assert!(CLIENT_IDLE_MAX.as_millis() + 4_000 <= CLIENT_IDLE_TIMEOUT.as_millis());
 const _: () = assert!(KEEP_ALIVE.as_millis() * 3 <= UPSTREAM_IDLE_TIMEOUT.as_millis());

@@ -126,6 +126,9 @@ impl Pool {
 
     /// Does what there is to do, for a bounded time; gives what comes next.
     pub(super) fn turn(&mut self, commands: &mut UnboundedReceiver<Command>, now: Instant) -> Next {
+        // First what has become of sessions: no call is to be put on one that is over.
+        let received = self.upstreams.receive(now);
+        self.settle_calls(now);
         let mut taken = 0;
         while taken < COMMANDS_PER_TURN {
             match commands.try_recv() {
@@ -138,8 +141,6 @@ impl Pool {
             }
             taken += 1;
         }
-        let received = self.upstreams.receive(now);
-        self.settle_calls(now);
         self.upstreams.flush(now);
         let worked = received > 0 || taken > 0;
         if worked {

@@ -273,10 +273,11 @@ impl Router {
                 return Ok((number, picked));
             }
         }
-        // Nobody knows yet whether they will get through, nor what they have.
+        // Nobody knows yet whether they will get through, nor what they have by now.
+        let is_only = self.count == 1;
         let picked = connecting.pick(|number| {
             let member = members.get(number)?.as_ref()?;
-            let may_have = member.functions.is_none() || is_known;
+            let may_have = member.functions.is_none() || is_known || is_only;
             match may_have && !attempt.was_put_on(number) {
                 true => usable(number, false),
                 false => None,

@@ -92,6 +92,16 @@ fn a_function_that_nobody_has_is_told_from_one_whose_members_are_gone() {
     assert_eq!(pick(&mut router, &mut attempt, now), Ok(2));
 }
 
+/// A caller with one server does not ask what that has, and takes it for there once it dials it again.
+#[test]
+fn the_only_member_is_taken_while_it_is_dialled_again() {
+    let now = Instant::now();
+    let mut router = fleet(1, now);
+    router.set_reachable(0, false, true);
+    let mut attempt = Attempt::new(None, false);
+    assert_eq!(pick(&mut router, &mut attempt, now), Ok(0));
+}
+
 #[test]
 fn a_script_that_goes_through_a_fleet_leaves_no_call_without_a_member() {
     let now = Instant::now();

@@ -110,6 +110,8 @@ pub(super) struct Link {
     pub(super) on_their_way: OnTheirWay,
     /// When it is pinged next, where it is.
     pub(super) ping: Option<TimerKey>,
+    /// When it is looked whether it is idle, where it ends then.
+    pub(super) idle: Option<TimerKey>,
     /// Small calls sent on its session.
     pub(super) sent: u32,
     /// How many of them its server has taken, where it takes no more.
@@ -173,6 +175,7 @@ impl Link {
             calls,
             on_their_way: OnTheirWay::default(),
             ping: None,
+            idle: None,
             sent: 0,
             taken: None,
             watch: Watch::default(),

@@ -167,6 +167,8 @@ enum Due {
     Dial(Place),
     /// This link's session is to be pinged.
     Ping(Place),
+    /// It is to be seen whether this link's session has had nothing to do for long.
+    Idle(Place),
     /// It is to be seen whether this link's server says nothing.
     Silence(Place),
     /// The targets are to be compared with each other.
@@ -363,7 +365,7 @@ impl<T> Upstreams<T> {
                 }
                 self.enter(place, State::Open(session));
                 self.identify(place.target(), session);
-                self.begin_pinging(place, now);
+                self.watch_over(place, now);
             }
         }
         while let Some(ended) = self.wires.endpoint.next_ended() {
@@ -400,10 +402,11 @@ impl<T> Upstreams<T> {
         while let Some(due) = self.timers.expire(now) {
             match due {
                 // Of a target that is gone, and whose number another has with fewer links.
-                Due::Dial(place) | Due::Ping(place) | Due::Silence(place)
+                Due::Dial(place) | Due::Ping(place) | Due::Idle(place) | Due::Silence(place)
                     if !self.is_there(place) => {}
                 Due::Dial(place) => self.due.push_back(place),
                 Due::Ping(place) => self.ping(place, now),
+                Due::Idle(place) => self.end_idle(place, now),
                 Due::Silence(place) if self.postpone_look(place) => {}
                 Due::Silence(place) => self.look_for_silence(place, now),
                 Due::Sweep => self.sweep(now),

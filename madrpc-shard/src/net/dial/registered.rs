@@ -263,7 +263,7 @@ impl<T> Upstreams<T> {
         let (_, instance) = server;
         self.targets[target].instance = Some(instance);
         self.identify(target, key);
-        self.begin_pinging(place, now);
+        self.watch_over(place, now);
     }
 
     fn add_registered(&mut self, server: ServerId, address: SocketAddr) -> usize {

@@ -7,7 +7,7 @@ use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::fleet::was_sent_after;
 use madrpc_core::identity::SERVER_NAME_ANY;
-use madrpc_core::limits::KEEP_ALIVE;
+use madrpc_core::limits::{CLIENT_IDLE_MAX, KEEP_ALIVE};
 use madrpc_core::lists::ListKey;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
@@ -230,8 +230,8 @@ impl<T> Upstreams<T> {
     pub(super) fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
         let calls = self.forget_calls(place);
         let link = &mut self.targets[place.target()].links[place.link()];
-        if let Some(ping) = link.ping.take() {
-            self.timers.remove(ping);
+        for timer in [link.ping.take(), link.idle.take()].into_iter().flatten() {
+            self.timers.remove(timer);
         }
         if let State::Down { why } = &mut link.state {
             self.lost.push_back(Lost {
@@ -276,11 +276,38 @@ impl<T> Upstreams<T> {
         std::mem::replace(&mut link.calls, self.calls.add_list())
     }
 
-    pub(super) fn begin_pinging(&mut self, place: Place, now: Instant) {
+    /// A session is open.
+    pub(super) fn watch_over(&mut self, place: Place, now: Instant) {
         let link = &mut self.targets[place.target()].links[place.link()];
         if self.keep == Keep::Always && link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
+        if self.keep == Keep::WhileCalling && link.idle.is_none() {
+            link.idle = Some(self.timers.insert(now + CLIENT_IDLE_MAX, Due::Idle(place)));
+        }
+    }
+
+    /// Ends a session that is not kept and has been idle for long; the next call opens another.
+    pub(super) fn end_idle(&mut self, place: Place, now: Instant) {
+        let link = &mut self.targets[place.target()].links[place.link()];
+        link.idle = None;
+        let Some(session) = link.session() else {
+            return;
+        };
+        let idle_at = self.wires.received_at(session).unwrap_or(now) + CLIENT_IDLE_MAX;
+        if idle_at > now || self.calls.length(link.calls) > 0 {
+            let again = idle_at.max(now + KEEP_ALIVE);
+            link.idle = Some(self.timers.insert(again, Due::Idle(place)));
+            return;
+        }
+        self.wires.endpoint.end(session, "idle");
+        let ended = Ended {
+            session,
+            why: CallError::may_have_run(ErrorKind::Unavailable, "the session was idle"),
+            unsent: None,
+        };
+        // Before the next call takes it.
+        self.on_session_ended(ended, now);
     }
 
     /// Pings a session that must be known to live; one that has lived for so long has recovered.

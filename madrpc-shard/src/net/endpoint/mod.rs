@@ -229,6 +229,13 @@ impl Endpoint {
         }
     }
 
+    /// Ends a session that has nothing left to do; `reason` is shown to its peer.
+    pub(crate) fn end(&mut self, key: SessionKey, reason: &str) {
+        if self.sessions.get(key).is_some() {
+            self.sessions.close(key.index, Goodbye::Done, reason);
+        }
+    }
+
     /// Ends a session whose peer does not keep to the protocol; `reason` is shown to it.
     pub(crate) fn break_off(&mut self, key: SessionKey, reason: &str) {
         if self.sessions.get(key).is_some() {

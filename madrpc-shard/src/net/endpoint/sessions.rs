@@ -96,7 +96,7 @@ impl Sessions {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        !self.dirty.is_empty() || !self.parked.is_empty()
+        !self.dirty.is_empty() || !self.parked.is_empty() || !self.ended.is_empty()
     }
 
     /// Whether QUIC has taken all that there is to say.
