@@ -66,6 +66,22 @@ struct OpenChildCall {
     items: Option<Box<Items>>,
 }
 
+/// Answers a call whose items are taken by its argument: whole, in two pieces, and as what is returned.
+#[cfg(any(test, feature = "internals"))]
+pub(crate) fn echo_items(lane: &mut super::Lane, call: &ChildCall) -> Answer {
+    let (first, second) = call.body.split_at(call.body.len() / 2);
+    let frames = [
+        (Part::Item, &*call.body),
+        (Part::More, first),
+        (Part::Item, second),
+        (Part::Result, &*call.body),
+    ];
+    for (number, (part, body)) in (0..).zip(frames) {
+        lane.take_item(call.token, (number, part, body.into()))?;
+    }
+    Ok(Bytes::new())
+}
+
 /// Between the lane and its node, see [`Exchange`](super::exchange::Exchange).
 #[derive(Default)]
 pub(super) struct ChildCalls {

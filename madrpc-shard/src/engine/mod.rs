@@ -33,6 +33,8 @@ mod stack;
 mod stream;
 mod values;
 
+#[cfg(any(test, feature = "internals"))]
+pub(crate) use child_calls::echo_items;
 pub(crate) use child_calls::{Answer, CHILDREN_MAX, ChildCall, Order};
 pub(crate) use exchange::Outcome;
 pub(crate) use heap::LARGE_BLOCKS_MAX;

@@ -39,6 +39,7 @@ const jobs = {
   random: () => { const a = new Uint8Array(65536); crypto.getRandomValues(a); return a.length; },
   calls: async () => { const all = await Promise.all(numbers(60).map((n) => madrpc.call("echo", { n, text: "x".repeat(n % 3000) }))); return all.reduce((s, one) => s + one.n, 0); },
   callsInTurn: () => { let n = 0; for (let i = 0; i < 20; i++) n += madrpc.callSync("echo", i); return n; },
+  items: async () => { let n = 0; for (let i = 0; i < 20; i++) for await (const item of madrpc.stream("echo", numbers(i * 100))) n += item.length; return n; },
   timers: async () => { let n = 0; for (let i = 0; i < 5; i++) await new Promise((done) => setTimeout(() => { n++; done(); }, 0)); return n; },
   thrown: async () => { try { await madrpc.call("fail", 7); } catch (e) { return [e.name, e.message, e.cause]; } },
   // What is written.

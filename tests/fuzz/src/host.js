@@ -95,7 +95,7 @@ const odd = () => steps-- > 0 ? pick(ODD)() : next();
 // Something that happens where a value is only to be read.
 const trick = () => {
   if (steps-- < 0) return next();
-  switch (next() % 16) {
+  switch (next() % 17) {
     case 0: throw odd();
     case 1: shared.buffer.transfer(); return odd();
     case 2: shared.resizable.resize(next()); return odd();
@@ -111,6 +111,7 @@ const trick = () => {
     case 12: { const waste = []; for (let i = 0; i < next(); i++) waste.push(new ArrayBuffer(next() * 16)); return waste; }
     case 13: return next();
     case 14: return String(next());
+    case 15: return madrpc.stream(pick(["echo", "fail"]), odd());
     default: return odd();
   }
 };
@@ -237,6 +238,7 @@ madrpc.register("known", async (n) => {
   const text = new TextDecoder().decode(new TextEncoder().encode("漢" + n));
   const clone = structuredClone({ list: [1, new Date(5), new Map([[1, 2]])] });
   const list = await madrpc.map("echo", [n, n + 1]);
+  for await (const item of madrpc.stream("echo", n)) list.push(item);
   await new Promise((done) => setTimeout(done, 0));
   console.log(clone, crypto.randomUUID().length);
   return [url.href, text, clone.list[2].get(1), list, btoa(text.slice(1)), [3, 1, 2].sort().join(), JSON.stringify({ n })];

@@ -1,6 +1,6 @@
 //! What a script does with what it finds: every function there is, with odd values, in the wrong places.
 
-use crate::script_log;
+use crate::{script_log, signals};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::value::Value;
 use madrpc_shard::engine::{LaneConfig, Script};
@@ -29,10 +29,11 @@ thread_local! {
 }
 
 /// Some of the functions that have to be found.
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 10] = [
     "call",
     "callSync",
     "map",
+    "stream",
     "setTimeout",
     "structuredClone",
     "getRandomValues",
@@ -44,6 +45,7 @@ const HOSTS: [&str; 9] = [
 impl Stage {
     fn new() -> Self {
         script_log::listen();
+        signals::tell();
         let config = LaneConfig {
             memory_bytes: 4 << 20,
             ..LaneConfig::default()

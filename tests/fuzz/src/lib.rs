@@ -34,3 +34,4 @@ pub mod values;
 
 mod fleet;
 mod script_log;
+mod signals;
