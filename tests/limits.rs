@@ -193,24 +193,24 @@ fn what_a_call_that_was_cut_off_has_left_is_gone() {
     let client = fleet.client(node.address());
     assert_eq!(call(&client, "count", 0), Ok(Value::Integer(1)));
     assert_eq!(call(&client, "count", 0), Ok(Value::Integer(2)));
+    // They add a hundred; a lane that none of them had, as where one is made for the next call meanwhile, has counted a few.
+    let assert_gone = |after: &str| {
+        let count = call(&client, "count", 0).unwrap();
+        assert!(
+            (1..10).map(Value::Integer).any(|few| few == count),
+            "{count:?} after {after}"
+        );
+    };
     for function in ["spin", "bomb", "deep"] {
         call(&client, function, 0).unwrap_err();
-        assert_eq!(
-            call(&client, "count", 0),
-            Ok(Value::Integer(1)),
-            "after {function}"
-        );
+        assert_gone(function);
     }
     let request = client.prepare("spin").timeout(Duration::from_millis(20));
     assert_eq!(
         request.send_blocking(Value::Null).unwrap_err().kind,
         ErrorKind::DeadlineExceeded
     );
-    assert_eq!(
-        call(&client, "count", 0),
-        Ok(Value::Integer(1)),
-        "after a deadline"
-    );
+    assert_gone("a deadline");
 }
 
 #[test]

@@ -52,8 +52,8 @@ Exit codes:
   6  nobody to run the call: unreachable, refused or overloaded
   1  anything else, also a result that could not be written
 
-A function that streams (a generator) has its items printed as they come, a
-line each; --timeout is for all of them, and what it returns is not printed.
+A function that streams (a generator) has its items printed as they come, a line each; --timeout is for all of them, and what it \
+returns is not printed.
 
 Example:
   madrpc call 127.0.0.1:8080 monte_carlo_sample \\
