@@ -383,7 +383,8 @@ fn a_client_that_stops_reading_has_the_function_wait_and_is_cut_off() {
     for http in stage.http {
         let before = stage.ticks();
         let argument = ITEM_BYTES.to_string();
-        let mut reading = Reading::open(http, "ticking", &argument);
+        let timeout = ["Madrpc-Timeout: 10m"];
+        let mut reading = Reading::open_with(http, "ticking", &argument, &timeout);
         assert_eq!(reading.head().status, 200);
         let mut ticks = before;
         until("it goes on", || {
