@@ -68,6 +68,48 @@ fn functions_are_called_at_the_prompt_and_errors_show_the_script() {
     assert_eq!(again.child.wait().unwrap().code(), Some(0));
 }
 
+#[test]
+fn items_are_shown_as_they_come_and_ctrl_c_ends_the_call_alone() {
+    let home = Home::new();
+    home.write(
+        "script.js",
+        "madrpc.register('three', function* () { yield { a: 1 }; yield 2; yield 3; return 'over'; });
+madrpc.register('fails', function* () { yield 'first'; throw new Error('then'); });
+madrpc.register('endless', async function* () {
+  for (let i = 1;; i++) { yield `item ${i}`; await new Promise((done) => setTimeout(done, 10)); }
+});
+madrpc.register('silent', () => {
+  console.log('has begun');
+  return new Promise((done) => setTimeout(done, 3600000));
+});",
+    );
+    let args = ["dev", "script.js", "--nodes", "1"];
+    let mut terminal = Terminal::start(&home, &args, (200, 40), &[]);
+    terminal.wait_for("> ");
+    terminal.type_in("three\r");
+    terminal.wait_for("{\"a\":1}\r\n2\r\n3\r\n");
+    terminal.wait_for("3 items in ");
+    terminal.type_in("fails\r");
+    terminal.wait_for("\"first\"");
+    terminal.wait_for("JavaScript: Error: then");
+    for (function, shown, stopped) in [
+        ("endless", "\"item 5\"", "endless: stopped after "),
+        ("silent", "has begun", "silent: stopped after 0 items"),
+    ] {
+        terminal.wait_for("> ");
+        terminal.type_in(&format!("{function}\r"));
+        terminal.wait_for(shown);
+        terminal.type_in("\u{3}");
+        terminal.wait_for(stopped);
+    }
+    terminal.wait_for("> ");
+    terminal.type_in("three\r");
+    terminal.wait_for("3 items in ");
+    terminal.type_in(".exit\r");
+    terminal.wait_for("all calls have ended");
+    assert_eq!(terminal.child.wait().unwrap().code(), Some(0));
+}
+
 /// Several lines may be pasted; names may have spaces; and a signal leaves the terminal as it was.
 #[test]
 fn names_are_taken_in_quotes_and_a_signal_gives_the_terminal_back() {

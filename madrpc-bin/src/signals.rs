@@ -8,6 +8,8 @@ use crate::exit::{Failure, Reason};
 use crate::output::say_last;
 use crate::sandbox;
 use crate::service_manager;
+use futures_channel::mpsc::{UnboundedReceiver, unbounded};
+use futures_lite::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::collections::VecDeque;
@@ -38,6 +40,40 @@ pub(crate) struct Events {
     pending: VecDeque<Event>,
     /// Whether there is something that has to end in order.
     serves: Arc<AtomicBool>,
+    interrupts: Option<Interrupts>,
+}
+
+/// SIGINT for something that is done at the prompt: that is to end, and not the process.
+pub(crate) struct Interrupts {
+    awaited: Arc<AtomicBool>,
+    came: UnboundedReceiver<()>,
+}
+
+/// While this lives, the next SIGINT is for whoever has it.
+pub(crate) struct Interruptible<'a>(&'a mut Interrupts);
+
+impl Interrupts {
+    pub(crate) fn begin(&mut self) -> Interruptible<'_> {
+        // One may have come when it was not asked for any more.
+        while self.came.try_recv().is_ok() {}
+        self.awaited.store(true, Ordering::SeqCst);
+        Interruptible(self)
+    }
+}
+
+impl Interruptible<'_> {
+    /// Waits for it.
+    pub(crate) async fn interrupted(&mut self) {
+        let Interrupts { came, .. } = self.0;
+        // Its other end lives as long as the process.
+        let _ = came.next().await;
+    }
+}
+
+impl Drop for Interruptible<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Events {
@@ -64,12 +100,19 @@ impl Events {
         let (sender, events) = channel();
         let serves = Arc::new(AtomicBool::new(serves));
         let (teller, is_serving) = (sender.clone(), Arc::clone(&serves));
+        let (interrupt, came) = unbounded();
+        let awaited = Arc::new(AtomicBool::new(false));
+        let is_awaited = Arc::clone(&awaited);
         let forward = move || {
             // Started before the process gives up what it can do without.
             let _ = sandbox::give_up_tcp();
             let mut first = None::<Instant>;
             for signal in signals.forever() {
                 let event = match signal {
+                    SIGINT if is_awaited.swap(false, Ordering::SeqCst) => {
+                        let _ = interrupt.unbounded_send(());
+                        continue;
+                    }
                     SIGHUP if first.is_some() => continue,
                     SIGHUP => Event::Reload,
                     _ if first.is_some_and(|first| first.elapsed() < SAME_WISH) => continue,
@@ -102,7 +145,13 @@ impl Events {
             events,
             pending: VecDeque::new(),
             serves,
+            interrupts: Some(Interrupts { awaited, came }),
         })
+    }
+
+    /// For whoever wants SIGINT now and then; nobody else does.
+    pub(crate) fn interrupts(&mut self) -> Option<Interrupts> {
+        self.interrupts.take()
     }
 
     /// From now on there are calls that a signal to end leaves their time.

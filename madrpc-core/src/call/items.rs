@@ -23,8 +23,8 @@ pub struct Items {
 /// What a frame has brought.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Came {
-    /// A piece; so many frames, maybe none, are to be granted at once, and are noted as granted: the rest of an item that was begun
-    /// has to come, whatever the reader takes.
+    /// A piece; so many frames, maybe none, are to be granted once there is room for what has come: the rest of the item has to come
+    /// before it can be taken.
     Piece {
         /// How many.
         frames: u32,
@@ -93,7 +93,6 @@ impl Items {
             let mut frames = 0;
             if self.frames >= Self::granted_at_once(self.window) {
                 frames = std::mem::take(&mut self.frames);
-                self.grant(frames);
             }
             return Ok(Came::Piece { frames });
         }
@@ -142,11 +141,11 @@ mod tests {
             let mut granted = 0;
             let last = u64::from(2 * window);
             for number in 0..last {
-                let Came::Piece { frames } =
-                    items.take(number, Part::More, (&[1][..]).into()).unwrap()
-                else {
+                let piece = items.take(number, Part::More, (&[1][..]).into());
+                let Came::Piece { frames } = piece.unwrap() else {
                     panic!("an item at {number}");
                 };
+                items.grant(frames);
                 granted += frames;
             }
             let Came::Item { body, frames } =

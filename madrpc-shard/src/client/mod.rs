@@ -47,7 +47,10 @@ use thread::{ThreadEnded, ToPool};
 pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
+pub(crate) use stream::Incoming;
 pub use stream::ItemStream;
+#[cfg(feature = "gateway")]
+pub(crate) use stream::{End, Event};
 #[cfg(feature = "gateway")]
 pub(crate) use thread::start_early;
 
@@ -307,14 +310,20 @@ impl<'a> Call<'a> {
         args: Result<Value, CallError>,
         read: fn(Value) -> Result<T, CallError>,
     ) -> ItemStream<T> {
+        let args = args.and_then(|args| encode_args(&args));
+        ItemStream::new(self.stream_encoded(args, STREAM_WINDOW), read)
+    }
+
+    /// As [`Call::stream`], of an argument that is encoded already; items are left as they have come, so many frames of them before
+    /// the reader takes any.
+    pub(crate) fn stream_encoded(self, args: Result<Bytes, CallError>, window: u32) -> Incoming {
         let (to_reader, events) = mpsc::unbounded();
-        let receiving = Box::new(Receiving::new(to_reader));
+        let receiving = Box::new(Receiving::new(to_reader, window));
         let opened = args.and_then(|args| {
-            let (body, fields) = (encode_args(&args)?, self.fields(STREAM_WINDOW)?);
-            let number = self.begin(body, fields, ReplyTo::Items(receiving))?;
+            let number = self.begin(args, self.fields(window)?, ReplyTo::Items(receiving))?;
             Ok((number, self.client.pool.clone()))
         });
-        ItemStream::new(opened, events, read)
+        Incoming::new(opened, events, window)
     }
 
     /// What is said besides function and argument, encoded; with so many frames of items that are taken, where any are.

@@ -252,15 +252,11 @@ fn take_item(
     let Some(receiving) = receiving(upstreams, call) else {
         return;
     };
-    match receiving.take(item) {
-        Ok(0) => {}
-        Ok(frames) => upstreams.grant(call, frames),
-        Err(error) => {
-            if let Some(waiting) = upstreams.cancel(call) {
-                sent.remove(&waiting.number);
-                waiting.reply.send(Err(error));
-            }
-        }
+    if let Err(error) = receiving.take(item)
+        && let Some(waiting) = upstreams.cancel(call)
+    {
+        sent.remove(&waiting.number);
+        waiting.reply.send(Err(error));
     }
 }
 

@@ -10,14 +10,17 @@ use futures_lite::Stream;
 use futures_lite::future::block_on;
 use madrpc_core::call::CallError;
 use madrpc_core::call::items::{Came, Items, broken_off};
-use madrpc_core::limits::STREAM_WINDOW;
 use madrpc_core::value::Value;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// What the pool tells the reader.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
+    /// So many more frames of a large item have come, and may come again once there is room for these.
+    Piece {
+        frames: u32,
+    },
     Item {
         body: Bytes,
         /// How many are to be granted for it, once it is taken.
@@ -27,22 +30,20 @@ pub(super) enum Event {
 }
 
 #[derive(Debug)]
-pub(super) struct End {
-    reply: Reply<Bytes>,
+pub(crate) struct End {
+    pub(crate) reply: Reply<Bytes>,
     has_streamed: bool,
 }
 
-/// The items of a call, as a [`Stream`] of them; see [`Call::stream`](super::Call::stream).
-///
-/// Its last item is the error, where there is one. A stream that is dropped before its end cancels the call.
+/// The items of a call, encoded, for a reader who counts what he holds: no more comes than he has granted. Dropped before its end
+/// it cancels the call.
 #[derive(Debug)]
-#[must_use = "the function waits until its items are taken"]
-pub struct ItemStream<T> {
+pub(crate) struct Incoming {
     open: Option<Open>,
     /// Why nothing was sent.
     failed: Option<CallError>,
-    end: Option<(Reply<Value>, bool)>,
-    read: fn(Value) -> Result<T, CallError>,
+    /// Frames that may come before any is taken.
+    window: u32,
 }
 
 /// A call that has not ended.
@@ -62,11 +63,11 @@ impl Drop for Open {
     }
 }
 
-impl<T> ItemStream<T> {
+impl Incoming {
     pub(super) fn new(
         opened: Result<(u64, ToPool), CallError>,
         events: UnboundedReceiver<Event>,
-        read: fn(Value) -> Result<T, CallError>,
+        window: u32,
     ) -> Self {
         let (open, failed) = match opened {
             Ok((number, pool)) => {
@@ -84,7 +85,84 @@ impl<T> ItemStream<T> {
         Self {
             open,
             failed,
-            end: None,
+            window,
+        }
+    }
+
+    /// What has come; nothing once it has ended.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Event::End(Err(error))));
+        }
+        let Some(open) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        let event = ready!(Pin::new(&mut open.events).poll_next(context));
+        let event = event.unwrap_or_else(|| Event::End(Err(ThreadEnded.into())));
+        if matches!(event, Event::End(_)) {
+            self.open = None;
+        }
+        Poll::Ready(Some(event))
+    }
+
+    /// There is room again for so many frames. The server is told now and then.
+    pub(crate) fn took(&mut self, frames: u32) {
+        if let Some(open) = &mut self.open {
+            open.taken = open.taken.saturating_add(frames);
+            if open.taken >= Items::granted_at_once(self.window) {
+                let frames = std::mem::take(&mut open.taken);
+                open.grant(frames);
+            }
+        }
+    }
+
+    /// Gives the call up.
+    fn cancel(&mut self) {
+        self.open = None;
+    }
+}
+
+#[cfg(feature = "gateway")]
+impl Incoming {
+    /// Frames that may come before any is taken.
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// So many more may come before any is taken.
+    pub(crate) fn widen(&mut self, frames: u32) {
+        self.window = self.window.saturating_add(frames);
+        if let Some(open) = &self.open {
+            open.grant(frames);
+        }
+    }
+}
+
+impl Open {
+    fn grant(&self, frames: u32) {
+        let number = self.number;
+        // Where the client thread has ended, the stream says so next.
+        let _ = self.pool.send(Command::Grant { number, frames });
+    }
+}
+
+/// The items of a call, as a [`Stream`] of them; see [`Call::stream`](super::Call::stream).
+///
+/// Its last item is the error, where there is one. A stream that is dropped before its end cancels the call.
+#[derive(Debug)]
+#[must_use = "the function waits until its items are taken"]
+pub struct ItemStream<T> {
+    incoming: Incoming,
+    end: Option<(Reply<Value>, bool)>,
+    read: fn(Value) -> Result<T, CallError>,
+}
+
+impl<T> ItemStream<T> {
+    pub(super) fn new(incoming: Incoming, read: fn(Value) -> Result<T, CallError>) -> Self {
+        let end = None;
+        Self {
+            incoming,
+            end,
             read,
         }
     }
@@ -110,37 +188,36 @@ impl<T> ItemStream<T> {
     }
 
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let Some(open) = &mut self.open else {
-            return Poll::Ready(None);
-        };
-        let read = match ready!(Pin::new(&mut open.events).poll_next(context)) {
-            Some(Event::Item { body, frames }) => {
-                open.took(frames);
-                decode_result(&body).and_then(self.read)
-            }
-            Some(Event::End(Ok(End {
-                reply,
-                has_streamed,
-            }))) => {
-                self.open = None;
-                match decoded(reply) {
+        loop {
+            let Some(event) = ready!(self.incoming.poll_next(context)) else {
+                return Poll::Ready(None);
+            };
+            let read = match event {
+                Event::Piece { frames } => {
+                    self.incoming.took(frames);
+                    continue;
+                }
+                Event::Item { body, frames } => {
+                    self.incoming.took(frames);
+                    decode_result(&body).and_then(self.read)
+                }
+                Event::End(Ok(End {
+                    reply,
+                    has_streamed,
+                })) => match decoded(reply) {
                     Ok(reply) => {
                         self.end = Some((reply, has_streamed));
                         return Poll::Ready(None);
                     }
                     Err(error) => Err(error),
-                }
+                },
+                Event::End(Err(error)) => Err(error),
+            };
+            if read.is_err() {
+                self.incoming.cancel();
             }
-            Some(Event::End(Err(error))) => Err(error),
-            None => Err(ThreadEnded.into()),
-        };
-        if read.is_err() {
-            self.open = None;
+            return Poll::Ready(Some(read));
         }
-        Poll::Ready(Some(read))
     }
 }
 
@@ -149,18 +226,6 @@ impl<T> Stream for ItemStream<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_item(context)
-    }
-}
-
-impl Open {
-    fn took(&mut self, frames: u32) {
-        self.taken = self.taken.saturating_add(frames);
-        if self.taken >= Items::granted_at_once(STREAM_WINDOW) {
-            let frames = std::mem::take(&mut self.taken);
-            let number = self.number;
-            // Where the client thread has ended, the stream says so next.
-            let _ = self.pool.send(Command::Grant { number, frames });
-        }
     }
 }
 
@@ -173,10 +238,10 @@ pub(crate) struct Receiving {
 }
 
 impl Receiving {
-    pub(super) fn new(to_reader: UnboundedSender<Event>) -> Self {
+    pub(super) fn new(to_reader: UnboundedSender<Event>, window: u32) -> Self {
         Self {
             to_reader,
-            items: Items::new(STREAM_WINDOW),
+            items: Items::new(window),
             result: None,
         }
     }
@@ -186,20 +251,23 @@ impl Receiving {
         self.items.grant(frames);
     }
 
-    /// A frame has come; gives how many more are to be granted at once.
+    /// A frame has come. Only the reader says whether more may: it knows what it has room for.
     ///
     /// # Errors
     /// As [`Items::take`].
-    pub(super) fn take(&mut self, item: Item<'_>) -> Result<u32, CallError> {
-        match self.items.take(item.number, item.part, item.body)? {
-            Came::Piece { frames } => return Ok(frames),
-            Came::Item { body, frames } => {
-                // The reader may be gone, and its cancel on the way.
-                let _ = self.to_reader.unbounded_send(Event::Item { body, frames });
+    pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), CallError> {
+        let event = match self.items.take(item.number, item.part, item.body)? {
+            Came::Piece { frames: 0 } => return Ok(()),
+            Came::Piece { frames } => Event::Piece { frames },
+            Came::Item { body, frames } => Event::Item { body, frames },
+            Came::Result(body) => {
+                self.result = Some(body);
+                return Ok(());
             }
-            Came::Result(body) => self.result = Some(body),
-        }
-        Ok(0)
+        };
+        // The reader may be gone, and its cancel on the way.
+        let _ = self.to_reader.unbounded_send(event);
+        Ok(())
     }
 
     /// The call is over.

@@ -210,7 +210,10 @@ impl ChildCalls {
         self.bytes.set(held + body.len());
         *bytes += body.len();
         let news = match came {
-            Came::Piece { frames } => return Ok((frames, false)),
+            Came::Piece { frames } => {
+                items.grant(frames);
+                return Ok((frames, false));
+            }
             Came::Item { body, frames } => News::Item(body, frames),
             Came::Result(body) => News::Result(body),
         };

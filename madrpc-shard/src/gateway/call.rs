@@ -1,17 +1,18 @@
-//! `POST /call/FUNCTION`: the body is the argument as JSON, the answer's the result.
+//! `POST /call/FUNCTION`: the body is the argument as JSON, the answer's the result; or what it yields, see `events`.
 //!
 //! A call goes the way of any client's: by a session of the process' client thread to the server's own address, over loopback. So a
 //! node runs it and an orchestrator passes it on as it does all others, with the same bounds, deadlines, retries and drain, and
 //! HTTP needs to know nothing of shards. That is a hop more, some 0.05 ms, which nobody notices beside HTTP and JSON; a way of its own into the
 //! shards would be a second kind of caller in each of them.
 
-use super::Stage;
+use super::accept::takes_events;
 use super::access::Caller;
 use super::failure::{failure, written as answer_of};
 use super::room::Held;
 use super::routes::{Served, no_name};
 use super::sending::Kept;
-use crate::client::{Reply, decode_result, encode_args};
+use super::{Stage, events};
+use crate::client::{self, Reply, decode_result, encode_args};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -87,6 +88,27 @@ pub(super) async fn call(
     argument: Bytes,
     terms: &Terms,
 ) -> Result<Called, CallError> {
+    let call = prepare(served, caller, function, terms)?;
+    let Reply { result, bill } = call.send_encoded(argument).await?;
+    match served.room.take_for_result(result.len()) {
+        Ok(held) => Ok(Called { result, held, bill }),
+        Err(error) => Err(CallError {
+            bill: Some(Box::new(bill)),
+            ..error
+        }),
+    }
+}
+
+/// A call that somebody may make.
+///
+/// # Errors
+/// Why he may not, or not now.
+pub(super) fn prepare<'a>(
+    served: &Served,
+    caller: &'a Caller,
+    function: &'a str,
+    terms: &'a Terms,
+) -> Result<client::Call<'a>, CallError> {
     if *served.stage.borrow() != Stage::Serving {
         let error = "this process is stopping and takes no new calls";
         return Err(CallError::not_run(ErrorKind::Unavailable, error));
@@ -100,14 +122,7 @@ pub(super) async fn call(
     if let Some(key) = &terms.key {
         call = call.key(key);
     }
-    let Reply { result, bill } = call.send_encoded(argument).await?;
-    match served.room.take_for_result(result.len()) {
-        Ok(held) => Ok(Called { result, held, bill }),
-        Err(error) => Err(CallError {
-            bill: Some(Box::new(bill)),
-            ..error
-        }),
-    }
+    Ok(call)
 }
 
 /// A text about a result, and its room.
@@ -146,34 +161,46 @@ pub(super) async fn answer(
         Ok(Path(function)) => function,
         Err(rejection) => return no_name(&rejection),
     };
-    let called = async {
+    let answered = async {
         let terms = Terms::of(&headers)?;
         let argument = argument(&served, body, held).await?;
-        call(&served, &caller, &function, argument, &terms).await
-    };
-    let (written, bill) = match called.await {
-        Ok(Called { result, held, bill }) => {
-            let written = write(&served, result, held, |result| to_json(&result)).await;
-            (written, Some(bill))
-        }
-        Err(mut error) => {
-            let bill = error.bill.take();
-            (Err(error), bill.map(|bill| *bill))
+        match takes_events(&headers) {
+            true => events::answer(&served, &caller, &function, argument, &terms).await,
+            false => result(&served, &caller, &function, argument, &terms).await,
         }
     };
-    let mut response = match written {
-        Ok((text, held)) => {
-            let mut response = answer_of(StatusCode::OK, text);
-            let kept: Kept = vec![Arc::new(held)];
-            response.extensions_mut().insert(kept);
-            response
+    answered.await.unwrap_or_else(|mut error: CallError| {
+        let bill = error.bill.take();
+        let mut response = failure(&error);
+        if let Some(bill) = bill {
+            tell(&bill, response.headers_mut());
         }
-        Err(error) => failure(&error),
+        response
+    })
+}
+
+/// The answer that is a result.
+async fn result(
+    served: &Served,
+    caller: &Caller,
+    function: &str,
+    argument: Bytes,
+    terms: &Terms,
+) -> Result<Response<Body>, CallError> {
+    let Called { result, held, bill } = call(served, caller, function, argument, terms).await?;
+    let written = write(served, result, held, |result| to_json(&result)).await;
+    let (text, held) = match written {
+        Ok(written) => written,
+        Err(error) => {
+            let bill = Some(Box::new(bill));
+            return Err(CallError { bill, ..error });
+        }
     };
-    if let Some(bill) = bill {
-        tell(&bill, response.headers_mut());
-    }
-    response
+    let mut response = answer_of(StatusCode::OK, text);
+    let kept: Kept = vec![Arc::new(held)];
+    response.extensions_mut().insert(kept);
+    tell(&bill, response.headers_mut());
+    Ok(response)
 }
 
 /// The argument that a body says, encoded; none is `undefined`.

@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use madrpc_core::numbers::later;
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -38,6 +39,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Bytes of a request's first line and header, and what is read and written at a time.
 const BUFFER_MAX_BYTES: usize = 32 * 1024;
+
+/// What the system takes of an answer beside what is on its way: else some MiB, and a function that streams goes on for as long for
+/// a client that reads nothing.
+const UNSENT_MAX_BYTES: u32 = 128 * 1024;
 
 /// Lines of a request's header.
 const HEADERS_MAX: usize = 64;
@@ -165,6 +170,7 @@ fn open(stream: TcpStream, places: &Rc<Places>, app: &Router, served: &Served) {
     }
     // It costs packets, and nothing else, where it fails.
     let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_MAX_BYTES);
     let number = places.last.get().wrapping_add(1);
     places.last.set(number);
     let place = Rc::new(Place::default());

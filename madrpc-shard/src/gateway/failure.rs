@@ -43,16 +43,20 @@ pub(super) fn failure(error: &CallError) -> Response<Body> {
 
 /// As [`failure`], with another status.
 pub(super) fn failure_as(status: StatusCode, error: &CallError) -> Response<Body> {
-    let message = ("message".to_owned(), error.message.as_str().into());
-    let mut entries = details(error);
-    entries.insert(1, message);
-    let told = Value::object([("error", Value::Object(entries))]);
-    let mut response = json(status, &told);
+    let mut response = json(status, &Value::object([("error", told(error))]));
     if let Some(after) = error.retry_after {
         let after = HeaderValue::from(whole_seconds(after));
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response
+}
+
+/// All that there is to say of an error.
+pub(super) fn told(error: &CallError) -> Value {
+    let message = ("message".to_owned(), error.message.as_str().into());
+    let mut entries = details(error);
+    entries.insert(1, message);
+    Value::Object(entries)
 }
 
 /// What there is to say of an error beside its message, of which the first is its kind.

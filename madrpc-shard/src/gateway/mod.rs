@@ -10,16 +10,18 @@
 //!           ▼
 //!         requests      who it is (access, tokens), how many (under_way), the body, within bounds of time and memory (room, bulk)
 //!           ▼
-//!         routes        health · metrics · call · rpc · openapi · page · status
+//!         routes        health · metrics · call (events) · rpc · openapi · page · status
 //! ```
 //!
 //! HTTP/1.1 only: every client speaks it, and one connection has one request at a time, which is what bounds it.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod accept;
 mod access;
 mod bulk;
 mod call;
 mod connections;
+mod events;
 mod failure;
 mod functions;
 mod health;

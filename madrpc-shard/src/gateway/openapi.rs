@@ -108,6 +108,12 @@ fn operation(name: &str, found: &[(&FunctionOptions, &[String])]) -> Value {
         ("description", "the argument; none is undefined".into()),
         ("content", any()),
     ]);
+    let either = {
+        let schema = reference("#/components/schemas/Events");
+        let events = Value::object([("schema", schema)]);
+        let json = Value::object([("schema", Value::Object(vec![]))]);
+        Value::object([("application/json", json), ("text/event-stream", events)])
+    };
     let response = |description: &str, content: Value| {
         Value::object([("description", description.into()), ("content", content)])
     };
@@ -134,7 +140,7 @@ fn operation(name: &str, found: &[(&FunctionOptions, &[String])]) -> Value {
         (
             "responses",
             Value::object([
-                ("200", response("the result", any())),
+                ("200", response("the result, or what is yielded", either)),
                 ("default", response("why there is none", error)),
             ]),
         ),
@@ -180,6 +186,16 @@ fn components() -> Value {
         ("properties", Value::object([("error", error)])),
         ("required", vec![Value::from("error")].into()),
     ]);
+    let events = Value::object([
+        ("type", "string".into()),
+        (
+            "description",
+            "Server-Sent Events, of a function that streams or any other: one without a name for each item, whose number is its \
+             `id` and whose data is the item as JSON; then `result` with {\"result\", \"bill\"}, or `error` with {\"error\", \
+             \"bill\"}"
+                .into(),
+        ),
+    ]);
     let token = Value::object([("type", "http".into()), ("scheme", "bearer".into())]);
     let timeout = header(
         "Madrpc-Timeout",
@@ -190,7 +206,10 @@ fn components() -> Value {
         "calls of the same key go to the same node, where the orchestrator balances by keys",
     );
     Value::object([
-        ("schemas", Value::object([("Error", schema)])),
+        (
+            "schemas",
+            Value::object([("Error", schema), ("Events", events)]),
+        ),
         (
             "parameters",
             Value::object([("Timeout", timeout), ("Key", key)]),
@@ -233,5 +252,6 @@ mod tests {
         let path = r#""/call/pay%2F%C3%A9%20%7Bx%7D":{"post":{"operationId":"pay/é {x}""#;
         assert_eq!(document.matches(path).count(), 1, "{document}");
         assert!(document.contains("Runs on a:1, b:1."), "{document}");
+        assert_eq!(document.matches("text/event-stream").count(), 1);
     }
 }

@@ -31,6 +31,12 @@ impl Room {
         taken.ok().map(Held)
     }
 
+    /// Takes room for what is better with it and does without, where half of all stays for others.
+    pub(super) fn take_spare(&self, bytes: usize) -> Option<Held> {
+        let left = self.0.available_permits().checked_sub(bytes)?;
+        (left >= ROOM_BYTES / 2).then(|| self.take(bytes))?
+    }
+
     /// Takes room for what a call that has run gave.
     ///
     /// # Errors
@@ -100,5 +106,9 @@ mod tests {
         let error = less.resize(ROOM_BYTES + 1, &room).unwrap_err();
         assert_eq!(kind(error), (ErrorKind::PayloadTooLarge, true));
         assert!(room.take(ROOM_BYTES).is_some());
+        let spare = room.take_spare(ROOM_BYTES / 2).unwrap();
+        assert!(room.take_spare(1).is_none() && room.take(1).is_some());
+        drop(spare);
+        assert!(room.take_spare(ROOM_BYTES + 1).is_none());
     }
 }

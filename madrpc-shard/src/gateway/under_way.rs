@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests of callers at a time, and those of one of them.
-const CALLS_MAX: usize = 384;
+pub(super) const CALLS_MAX: usize = 384;
 pub(super) const CALLERS_MAX: usize = 256;
 
 /// Requests for what only operators may see.

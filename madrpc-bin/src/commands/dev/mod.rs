@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     let cluster = Cluster::start(&script, args.nodes, &settings)?;
     let cluster = Fronted::new(cluster, Cluster::orchestrator, entrance)?;
     let functions = script.functions().map_err(failed)?;
-    let events = events.map_or_else(Events::of_server, Ok)?;
+    let mut events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let lane = &settings.lane;
     let script = ScriptFile::new(&args.script, &script, lane, true, &events)?;
@@ -57,10 +57,12 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
     say(&format!("and: madrpc top {address}"));
     if args.until_stdin_ends {
         when_stdin_ends(events.teller(Event::Stop(SIGTERM)))?;
-    } else if prompt::has_terminal() {
+    } else if prompt::has_terminal()
+        && let Some(interrupts) = events.interrupts()
+    {
         let ended = events.teller(Event::Stop(SIGINT));
         // It fails as at a terminal that has no cursor. The cluster is what was asked for.
-        if let Err(error) = prompt::start(address, &args.script, ended) {
+        if let Err(error) = prompt::start(address, &args.script, interrupts, ended) {
             say(&format!("there is no prompt: {}", error.reason()));
         }
     }

@@ -2,6 +2,10 @@
 
 use crate::exit::Failure;
 use crate::output::{self, print_through, say};
+use crate::signals::Interrupts;
+use futures_lite::StreamExt;
+use futures_lite::future::{block_on, or};
+use madrpc_core::call::CallError;
 use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::value::Value;
@@ -32,7 +36,10 @@ const COMMANDS: [(&str, &str); 4] = [
         ".top",
         "calls, errors and latency as they happen; q comes back",
     ),
-    (".exit", "end; so does Ctrl-D, or Ctrl-C"),
+    (
+        ".exit",
+        "end; so does Ctrl-D, or Ctrl-C, which only gives a call up where one is under way",
+    ),
 ];
 
 /// Whether somebody types at a terminal, and sees there what is said. Not in the background, where a process is stopped that reads
@@ -46,6 +53,7 @@ pub(super) fn has_terminal() -> bool {
 pub(super) fn start(
     address: SocketAddr,
     script: &Path,
+    interrupts: Interrupts,
     ended: impl FnOnce() + Send + 'static,
 ) -> Result<(), Failure> {
     let identity = Identity::of_this_user(Role::Client)?;
@@ -66,8 +74,9 @@ pub(super) fn start(
         // There is none before the first time.
         let _ = editor.load_history(history);
     }
-    let prompt = Prompt {
+    let mut prompt = Prompt {
         names: Names(client),
+        interrupts,
         address,
         dir,
     };
@@ -107,13 +116,15 @@ pub(super) fn start(
 
 struct Prompt {
     names: Names,
+    /// Of calls under way. While a line is typed, Ctrl-C is a key.
+    interrupts: Interrupts,
     address: SocketAddr,
     /// Where the script is.
     dir: PathBuf,
 }
 
 impl Prompt {
-    fn obey(&self, line: &str) {
+    fn obey(&mut self, line: &str) {
         if let Some((name, rest)) = quoted(line) {
             return self.call(&name, rest.trim());
         }
@@ -126,7 +137,8 @@ impl Prompt {
         }
     }
 
-    fn call(&self, function: &str, argument: &str) {
+    /// Calls a function; Ctrl-C gives the call up.
+    fn call(&mut self, function: &str, argument: &str) {
         let argument = match argument {
             "" => Ok(Value::Undefined),
             json => from_json(json),
@@ -140,20 +152,47 @@ impl Prompt {
             }
         };
         let begun = Instant::now();
-        let reply = match self.names.0.prepare(function).send_blocking(argument) {
-            Ok(reply) => reply,
-            Err(error) => {
-                let failure = Failure::from(error).with_code(&self.dir);
-                return output::say_with(failure.reason(), failure.below());
+        let mut interrupts = self.interrupts.begin();
+        let mut items = self.names.0.prepare(function).stream(argument);
+        let mut count = 0_u64;
+        loop {
+            let next = or(
+                async {
+                    interrupts.interrupted().await;
+                    Next::Interrupted
+                },
+                async { Next::Item(items.next().await) },
+            );
+            let item = match block_on(next) {
+                Next::Interrupted => {
+                    return say(&format!("{function}: stopped after {}", items_of(count)));
+                }
+                Next::Item(None) => break,
+                Next::Item(Some(Err(error))) => {
+                    let failure = Failure::from(error).with_code(&self.dir);
+                    return output::say_with(failure.reason(), failure.below());
+                }
+                Next::Item(Some(Ok(item))) => item,
+            };
+            count = count.saturating_add(1);
+            if let Err(error) = output::result(&to_json(&item)) {
+                return say(&error.to_string());
             }
-        };
+        }
         let ms = begun.elapsed().as_secs_f64() * 1e3;
-        if let Err(error) = output::result(&to_json_pretty(&reply.result)) {
+        let Some(reply) = items.reply() else {
+            return;
+        };
+        let mut told = format!("{ms:.1} ms");
+        // What a generator returns is none of its items.
+        if items.has_streamed() {
+            told = format!("{} in {told}", items_of(count));
+        } else if let Err(error) = output::result(&to_json_pretty(&reply.result)) {
             say(&error.to_string());
         }
         let (cpu_us, node) = (reply.bill.cpu_us, &reply.bill.node);
         say(&format!(
-            "{ms:.1} ms, of which {cpu_us} µs of the core of {node}"
+            "{told}, of which {cpu_us} µs of the core of {node}"
         ));
     }
 
@@ -167,6 +206,16 @@ impl Prompt {
             say(&format!(".{command}: {error}"));
         }
     }
+}
+
+fn items_of(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "item" } else { "items" })
+}
+
+/// What comes first while a call is under way.
+enum Next {
+    Interrupted,
+    Item(Option<Result<Value, CallError>>),
 }
 
 /// The name that a line begins with and what comes after it, where that is in quotes as JSON has them: it may have spaces.

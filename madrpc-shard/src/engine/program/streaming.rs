@@ -30,8 +30,7 @@ impl<'js> Program<'js> {
         let output = exchange.output.take();
         exchange.output.set(Some(emptied(output)));
         if !exchange.stream.begin() {
-            refused.message +=
-                "; the function streams: call it so (`stream` of a client, or `madrpc call`)";
+            refused.message += "; the function streams: call it so (`stream` of a client, `madrpc call`, or by HTTP with `Accept: text/event-stream`)";
             return Err(refused);
         }
         let outcome = self.pull(exchange, returned);

@@ -5,6 +5,7 @@ const PERIOD_MS = 1000;
 const PATIENCE_MS = 10000;
 const POINTS = 60;
 const RESULT_MAX = 200000;
+const REDRAW_MS = 100;
 const byId = (id) => document.getElementById(id);
 const latencies = new Map(); // function -> p99 of the last polls, NaN where it had no calls
 const lastErrors = new Map(); // function and kind -> when it was last seen to grow
@@ -283,47 +284,111 @@ async function poll() {
   if (again) timer = setTimeout(poll, PERIOD_MS);
 }
 
+// What an answer of events holds, one after the other. Data is one line.
+async function* events(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let parts = [];
+  for (let part; !(part = await reader.read()).done;) {
+    parts.push(part.value);
+    if (!part.value.includes("\n")) continue;
+    const all = parts.join("").split("\n\n");
+    parts = [all.pop()];
+    for (const event of all) {
+      const [, name = "item"] = event.match(/^event: (.*)$/m) || [];
+      const [, data] = event.match(/^data: (.*)$/m) || [];
+      if (data !== undefined) yield { name, data };
+    }
+  }
+}
+
+function billOf(answer) {
+  const said = (header) => answer.headers.get(`madrpc-${header}`);
+  return said("node") && {
+    node: said("node"), shard: said("shard"), queue_us: Number(said("queue-us")), cpu_us: Number(said("cpu-us")),
+    slices: said("slices"), heap_peak_bytes: Number(said("heap-peak-bytes")),
+  };
+}
+
+function billed(bill) {
+  return bill
+    ? `${bill.node}, shard ${bill.shard}: ${time(bill.queue_us)} queued, ${time(bill.cpu_us)} CPU in ${bill.slices} slices, ${bytes(bill.heap_peak_bytes)} heap`
+    : "";
+}
+
+function failed(error) {
+  const ran = error.may_have_run ? "may have run" : "has not run";
+  return `${error.kind} (${ran}): ${error.message}${error.stack ? `\n${error.stack}` : ""}`;
+}
+
+let stopped = null;
+
 async function call(event) {
   event.preventDefault();
-  const [send, bill, result] = [byId("send"), byId("bill"), byId("result")];
+  const [send, stop, bill, result] = ["send", "stop", "bill", "result"].map(byId);
   const name = byId("function").value;
-  const say = (text, kind) => {
-    result.textContent = text.length > RESULT_MAX ? `${text.slice(0, RESULT_MAX)} …` : text;
-    result.className = kind;
+  let [items, text, shown] = [0, "", 0];
+  const counted = () => `${count(items)} ${items === 1 ? "item" : "items"}`;
+  const show = () => {
+    shown = Date.now();
+    result.textContent = text;
     result.hidden = false;
+    result.scrollTop = items ? result.scrollHeight : 0;
+    if (items) bill.textContent = counted();
+  };
+  // Of many items the last are kept, of all else the beginning.
+  const say = (line, kind) => {
+    if (items) text = `${text}${line}\n`.slice(-RESULT_MAX);
+    else text = line.length > RESULT_MAX ? `${line.slice(0, RESULT_MAX)} …` : line;
+    result.className = items ? "" : kind;
+  };
+  const end = (line, kind, how) => {
+    if (line) say(line, kind);
+    if (text) show();
+    bill.textContent = [items ? counted() : "", how].filter(Boolean).join("; ");
   };
   if (name === "." || name === "..") {
     // A browser takes such a path for another.
-    bill.textContent = "";
-    return say(`A function named ${name} cannot be called from here, but by JSON-RPC.`, "bad");
+    return end(`A function named ${name} cannot be called from here, but by JSON-RPC.`, "bad", "");
   }
   send.disabled = true;
+  stop.hidden = false;
   result.hidden = true;
   bill.textContent = "calling …";
+  stopped = new AbortController();
   try {
     const answer = await fetch(`/call/${encodeURIComponent(name)}`, {
-      method: "POST", headers: { ...headers(), "Content-Type": "application/json" }, body: byId("argument").value.trim(),
+      method: "POST", headers: { ...headers(), "Content-Type": "application/json", Accept: "text/event-stream" },
+      body: byId("argument").value.trim(), signal: stopped.signal,
     });
-    const said = (header) => answer.headers.get(`madrpc-${header}`);
-    bill.textContent = said("node")
-      ? `${said("node")}, shard ${said("shard")}: ${time(Number(said("queue-us")))} queued, ${time(Number(said("cpu-us")))} CPU in ${said("slices")} slices, ${bytes(Number(said("heap-peak-bytes")))} heap`
-      : "";
-    const text = await answer.text();
     if (answer.ok) {
-      say(text, "");
+      let last = null;
+      for await (const { name: kind, data } of events(answer)) {
+        if (kind !== "item") {
+          last = { kind, data };
+          continue;
+        }
+        items += 1;
+        say(data, "");
+        if (Date.now() > shown + REDRAW_MS) show();
+      }
+      if (!last) throw new Error("it has broken off");
+      const told = JSON.parse(last.data);
+      if (last.kind === "error") end(failed(told.error), "bad", billed(told.bill));
+      // As it was sent: not all numbers are those of JavaScript.
+      else end(items ? "" : last.data.slice('{"result":'.length, last.data.lastIndexOf(',"bill":')), "", billed(told.bill));
     } else {
-      const error = errorOf(answer, text);
-      const ran = error.may_have_run ? "may have run" : "has not run";
-      say(`${error.kind} (${ran}): ${error.message}${error.stack ? `\n${error.stack}` : ""}`, "bad");
+      end(failed(errorOf(answer, await answer.text())), "bad", billed(billOf(answer)));
       if (answer.status === 401) byId("token-form").hidden = false;
     }
   } catch (error) {
-    bill.textContent = "";
-    say("There was no answer; the call may have run.", "bad");
+    if (stopped.signal.aborted) end("", "", "stopped");
+    else end("There was no answer, or no end of it; the call may have run.", "bad", "");
   }
   send.disabled = false;
+  stop.hidden = true;
 }
 
+byId("stop").addEventListener("click", () => stopped.abort());
 byId("call").addEventListener("submit", call);
 byId("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
