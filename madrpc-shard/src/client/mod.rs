@@ -47,7 +47,7 @@ use thread::{ThreadEnded, ToPool};
 pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
-pub use stream::ItemStream;
+pub use stream::{EncodedItems, ItemStream};
 #[cfg(feature = "gateway")]
 pub(crate) use thread::start_early;
 
@@ -302,19 +302,29 @@ impl<'a> Call<'a> {
         self.open(Ok(args), Ok)
     }
 
+    /// As [`Call::stream`], of an argument that is [encoded](madrpc_core::value::wire) already; so are the items.
+    pub fn stream_encoded(self, args: Bytes) -> EncodedItems {
+        self.open_encoded(Ok(args))
+    }
+
     fn open<T>(
         self,
         args: Result<Value, CallError>,
         read: fn(Value) -> Result<T, CallError>,
     ) -> ItemStream<T> {
+        let args = args.and_then(|args| encode_args(&args));
+        ItemStream::new(self.open_encoded(args), read)
+    }
+
+    fn open_encoded(self, args: Result<Bytes, CallError>) -> EncodedItems {
         let (to_reader, events) = mpsc::unbounded();
         let receiving = Box::new(Receiving::new(to_reader));
         let opened = args.and_then(|args| {
-            let (body, fields) = (encode_args(&args)?, self.fields(STREAM_WINDOW)?);
-            let number = self.begin(body, fields, ReplyTo::Items(receiving))?;
+            let fields = self.fields(STREAM_WINDOW)?;
+            let number = self.begin(args, fields, ReplyTo::Items(receiving))?;
             Ok((number, self.client.pool.clone()))
         });
-        ItemStream::new(opened, events, read)
+        EncodedItems::new(opened, events)
     }
 
     /// What is said besides function and argument, encoded; with so many frames of items that are taken, where any are.

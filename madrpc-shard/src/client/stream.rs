@@ -38,11 +38,20 @@ pub(super) struct End {
 #[derive(Debug)]
 #[must_use = "the function waits until its items are taken"]
 pub struct ItemStream<T> {
+    items: EncodedItems,
+    end: Option<(Reply<Value>, bool)>,
+    read: fn(Value) -> Result<T, CallError>,
+}
+
+/// The same, of [encoded](madrpc_core::value::wire) items, for who makes values of their own of them; see
+/// [`Call::stream_encoded`](super::Call::stream_encoded).
+#[derive(Debug)]
+#[must_use = "the function waits until its items are taken"]
+pub struct EncodedItems {
     open: Option<Open>,
     /// Why nothing was sent.
     failed: Option<CallError>,
-    end: Option<(Reply<Value>, bool)>,
-    read: fn(Value) -> Result<T, CallError>,
+    end: Option<End>,
 }
 
 /// A call that has not ended.
@@ -62,11 +71,10 @@ impl Drop for Open {
     }
 }
 
-impl<T> ItemStream<T> {
+impl EncodedItems {
     pub(super) fn new(
         opened: Result<(u64, ToPool), CallError>,
         events: UnboundedReceiver<Event>,
-        read: fn(Value) -> Result<T, CallError>,
     ) -> Self {
         let (open, failed) = match opened {
             Ok((number, pool)) => {
@@ -85,8 +93,54 @@ impl<T> ItemStream<T> {
             open,
             failed,
             end: None,
-            read,
         }
+    }
+
+    /// What the function has returned, and the bill; once the stream has ended, and without an error.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply<Bytes>> {
+        self.end.as_ref().map(|end| &end.reply)
+    }
+
+    /// Cancels the call, where it has not ended. The stream has no more items.
+    pub fn cancel(&mut self) {
+        self.open = None;
+        self.failed = None;
+    }
+}
+
+impl Stream for EncodedItems {
+    type Item = Result<Bytes, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(open) = &mut self.open else {
+            return Poll::Ready(None);
+        };
+        let error = match ready!(Pin::new(&mut open.events).poll_next(context)) {
+            Some(Event::Item { body, frames }) => {
+                open.took(frames);
+                return Poll::Ready(Some(Ok(body)));
+            }
+            Some(Event::End(Ok(end))) => {
+                self.open = None;
+                self.end = Some(end);
+                return Poll::Ready(None);
+            }
+            Some(Event::End(Err(error))) => error,
+            None => ThreadEnded.into(),
+        };
+        self.open = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl<T> ItemStream<T> {
+    pub(super) fn new(items: EncodedItems, read: fn(Value) -> Result<T, CallError>) -> Self {
+        let end = None;
+        Self { items, end, read }
     }
 
     /// Waits for the next item, for threads without an async runtime.
@@ -110,22 +164,18 @@ impl<T> ItemStream<T> {
     }
 
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let Some(open) = &mut self.open else {
-            return Poll::Ready(None);
-        };
-        let read = match ready!(Pin::new(&mut open.events).poll_next(context)) {
-            Some(Event::Item { body, frames }) => {
-                open.took(frames);
-                decode_result(&body).and_then(self.read)
-            }
-            Some(Event::End(Ok(End {
-                reply,
-                has_streamed,
-            }))) => {
-                self.open = None;
+        let read = match ready!(Pin::new(&mut self.items).poll_next(context)) {
+            Some(item) => item
+                .and_then(|body| decode_result(&body))
+                .and_then(self.read),
+            None => {
+                let Some(End {
+                    reply,
+                    has_streamed,
+                }) = self.items.end.take()
+                else {
+                    return Poll::Ready(None);
+                };
                 match decoded(reply) {
                     Ok(reply) => {
                         self.end = Some((reply, has_streamed));
@@ -134,11 +184,9 @@ impl<T> ItemStream<T> {
                     Err(error) => Err(error),
                 }
             }
-            Some(Event::End(Err(error))) => Err(error),
-            None => Err(ThreadEnded.into()),
         };
         if read.is_err() {
-            self.open = None;
+            self.items.cancel();
         }
         Poll::Ready(Some(read))
     }
