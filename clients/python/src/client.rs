@@ -5,6 +5,7 @@ use crate::decode;
 use crate::encode::arguments;
 use crate::errors::{self, to_py};
 use crate::map::{Map, Mapping};
+use crate::stream::Stream;
 use crate::wait::wait;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::numbers::seconds;
@@ -138,6 +139,20 @@ impl Client {
                 .into_pyobject(py)?
                 .into_any()),
         }
+    }
+
+    /// The items of a function that streams.
+    fn stream(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+        options: Options,
+    ) -> PyResult<Stream> {
+        let client = self.0.get()?;
+        let body = arguments(args, kwargs)?;
+        let call = options.prepare(client, text(function, "function")?);
+        Ok(Stream::new(call.stream_encoded(body)))
     }
 
     /// A place for many calls.

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod errors;
 mod map;
+mod stream;
 mod wait;
 
 #[cfg(target_endian = "big")]
@@ -24,6 +25,8 @@ mod _native {
     use crate::client::Client;
     #[pymodule_export]
     use crate::map::Map;
+    #[pymodule_export]
+    use crate::stream::Stream;
     #[pymodule_export]
     use crate::wait::{Thread, this_thread};
 }

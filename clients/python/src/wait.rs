@@ -62,31 +62,54 @@ pub(crate) fn take(calls: &mut Calls, waker: &Waker, ended: &mut Vec<Ended>) -> 
 /// Waits for those that end, at most until then. There may be none where the thread was woken.
 ///
 /// # Errors
-/// What the handler of a signal raises, as `KeyboardInterrupt`.
+/// As [`until_ready`].
 pub(crate) fn wait(
     py: Python<'_>,
     calls: &mut Calls,
     until: Option<Instant>,
     returns_when_woken: bool,
 ) -> PyResult<Vec<Ended>> {
-    let waker = this_thread_waker();
     let mut ended = Vec::new();
+    until_ready(py, until, returns_when_woken, |context| {
+        let is_over = !take(calls, context.waker(), &mut ended) && !returns_when_woken;
+        match is_over || !ended.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })?;
+    Ok(ended)
+}
+
+/// Waits for what is polled, at most until then. `None` where that has passed, or the thread was woken for something else.
+///
+/// # Errors
+/// What the handler of a signal raises, as `KeyboardInterrupt`.
+pub(crate) fn until_ready<T>(
+    py: Python<'_>,
+    until: Option<Instant>,
+    returns_when_woken: bool,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> PyResult<Option<T>> {
+    let waker = this_thread_waker();
+    let mut context = Context::from_waker(&waker);
     let mut look = SIGNAL_CHECK;
     loop {
-        if !take(calls, &waker, &mut ended) && !returns_when_woken || !ended.is_empty() {
-            return Ok(ended);
+        if let Poll::Ready(ready) = poll(&mut context) {
+            return Ok(Some(ready));
         }
         let now = Instant::now();
         let rest = until.map_or(look, |until| until.saturating_duration_since(now));
         if rest.is_zero() {
-            return Ok(ended);
+            return Ok(None);
         }
         let rest = rest.min(look);
         py.detach(|| std::thread::park_timeout(rest));
         py.check_signals()?;
         if returns_when_woken && Instant::now() < later(now, rest) {
-            take(calls, &waker, &mut ended);
-            return Ok(ended);
+            return Ok(match poll(&mut context) {
+                Poll::Ready(ready) => Some(ready),
+                Poll::Pending => None,
+            });
         }
         // Looked for late, as most calls have ended by then.
         if look == SIGNAL_CHECK && !is_main_thread(py)? {

@@ -14,3 +14,11 @@ madrpc.register("fail", ({ code }) => { throw Object.assign(new RangeError("out 
 madrpc.register("odd", (n) => { if (n % 2 === 0) throw new Error(`${n} is even`); return n; });
 madrpc.register("random", (ms) => sleep(Math.random() * ms).then(() => ms));
 madrpc.register("one", async (ms) => { await sleep(ms); return ms; }, { maxConcurrent: 1, queue: 1 });
+madrpc.register("count", function* (n) { for (let i = 0; i < n; i++) yield i; return "counted"; });
+madrpc.register("endless", function* () { for (;;) yield Date.now(); });
+madrpc.register("alone", function* () { for (let i = 0;; i++) yield i; }, { maxConcurrent: 1, queue: 1 });
+madrpc.register("slowly", async function* ({ n, ms }) { for (let i = 0; i < n; i++) { await sleep(ms); yield i; } });
+madrpc.register("breaks", function* (n) { for (let i = 0; i < n; i++) yield i; throw new RangeError("no more"); });
+madrpc.register("blocks", function* (n) { for (let i = 0; i < n; i++) yield { at: i, block: new Float64Array(n).fill(i) }; return new Int8Array([n]); });
+madrpc.register("oddDates", function* () { yield new Date(0); yield new Date(8.64e15); yield 1; });
+madrpc.register("farDate", function* () { yield 1; return new Date(8.64e15); });

@@ -16,6 +16,9 @@ import pytest
         'list(c.map("sleep", [25_000]))',
         'list(c.map("sleep", [25_000] * 3, ordered=False, concurrency=1))',
         'asyncio.run(wait())',
+        'for _ in c.stream("slowly", n=2, ms=20_000): pass',
+        'for _ in c.stream("endless"): pass',
+        'asyncio.run(take())',
     ],
 )
 def test_ctrl_c_ends_the_wait(program: Any, wait: str) -> None:
@@ -23,6 +26,8 @@ def test_ctrl_c_ends_the_wait(program: Any, wait: str) -> None:
         import asyncio
         async def wait():
             return await (await madrpc.aio.connect({program.address!r})).call("sleep", 25_000)
+        async def take():
+            async for _ in (await madrpc.aio.connect({program.address!r})).stream("slowly", n=2, ms=20_000): pass
         c.call("echo", 1)
         print("waits")
         try:
@@ -76,6 +81,8 @@ def test_a_fork_calls_by_itself(program: Any, used_before: bool) -> None:
         if {used_before}: assert c.call("echo", 1) == 1
         held = c.map("echo", range(5000))
         assert next(held) == 0
+        items = c.stream("count", 5000)
+        assert next(items) == 0
         # What waits in the executor is the parent's.
         e = madrpc.Executor(c, concurrency=1)
         waiting = [e.submit("sleep", 100) for _ in range(5)]
@@ -86,8 +93,11 @@ def test_a_fork_calls_by_itself(program: Any, used_before: bool) -> None:
             assert e.submit("echo", 8).result() == 8
             e.shutdown()
             with madrpc.Executor(c) as e: assert e.submit("echo", 3).result() == 3
-            try: list(held); print("not refused")
-            except RuntimeError as error: print(error)
+            for begun in (held, items):
+                try: list(begun); print("not refused")
+                except RuntimeError as error: print(error)
+            items.close()
+            assert list(c.stream("count", 1000)) == list(range(1000))
             grandchild = os.fork()
             if grandchild == 0:
                 assert c.call("echo", 4) == 4
@@ -97,11 +107,11 @@ def test_a_fork_calls_by_itself(program: Any, used_before: bool) -> None:
             sys.exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert c.call("echo", 1) == 1
-        assert list(held) == list(range(1, 5000))
+        assert list(held) == list(items) == list(range(1, 5000))
         print("parent", [future.result() for future in waiting])
     """
     refused = "it was begun in another process, before a fork: begin it anew\n"
-    assert program.run(text) == (0, refused + "parent [100, 100, 100, 100, 100]\n", "")
+    assert program.run(text) == (0, refused * 2 + "parent [100, 100, 100, 100, 100]\n", "")
 
 
 def test_multiprocessing_by_fork(program: Any) -> None:
@@ -121,13 +131,16 @@ def test_multiprocessing_by_fork(program: Any) -> None:
         'threading.Thread(target=lambda: list(c.map("sleep", [25_000] * 600)), daemon=True).start()',
         'threading.Thread(target=lambda: list(c.map("echo", iter(int, 1))), daemon=True).start()',
         'm = c.map("sleep", [0] + [25_000] * 600, ordered=False); next(m)',
+        'threading.Thread(target=lambda: list(c.stream("endless")), daemon=True).start()',
+        'threading.Thread(target=lambda: list(c.stream("slowly", n=1, ms=25_000)), daemon=True).start()',
+        's = c.stream("endless"); next(s)',
         'e = madrpc.Executor(c); f = e.submit("sleep", 25_000)',
         'import asyncio\nasync def go():\n    a = await madrpc.aio.connect(c._sessions.address)\n'
         '    asyncio.create_task(a.call("sleep", 25_000))\n    await asyncio.sleep(.1)\nasyncio.run(go())',
         'cluster = madrpc.Cluster(os.environ["SCRIPT"]); threading.Thread(target=cluster.connect().call, '
         'args=("sleep", 25_000), daemon=True).start()',
     ],
-    ids=["call", "map", "endless map", "map held", "executor", "asyncio", "cluster"],
+    ids=["call", "map", "endless map", "map held", "endless stream", "stream", "stream held", "executor", "asyncio", "cluster"],
 )
 @pytest.mark.parametrize("end", ["", "sys.exit(3)", "raise LookupError"], ids=["end", "exit", "raise"])
 def test_the_program_ends_with_calls_under_way(

@@ -48,7 +48,7 @@ pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
 pub(crate) use stream::Incoming;
-pub use stream::ItemStream;
+pub use stream::{EncodedItems, ItemStream};
 #[cfg(feature = "gateway")]
 pub(crate) use stream::{End, Event};
 #[cfg(feature = "gateway")]
@@ -311,12 +311,17 @@ impl<'a> Call<'a> {
         read: fn(Value) -> Result<T, CallError>,
     ) -> ItemStream<T> {
         let args = args.and_then(|args| encode_args(&args));
-        ItemStream::new(self.stream_encoded(args, STREAM_WINDOW), read)
+        let incoming = self.incoming(args, STREAM_WINDOW);
+        ItemStream::new(EncodedItems::new(incoming), read)
     }
 
-    /// As [`Call::stream`], of an argument that is encoded already; items are left as they have come, so many frames of them before
-    /// the reader takes any.
-    pub(crate) fn stream_encoded(self, args: Result<Bytes, CallError>, window: u32) -> Incoming {
+    /// As [`Call::stream`], of an argument that is [encoded](madrpc_core::value::wire) already; so are the items.
+    pub fn stream_encoded(self, args: Bytes) -> EncodedItems {
+        EncodedItems::new(self.incoming(Ok(args), STREAM_WINDOW))
+    }
+
+    /// What comes of it, for a reader who says himself what he has room for: so many frames of items before he takes any.
+    pub(crate) fn incoming(self, args: Result<Bytes, CallError>, window: u32) -> Incoming {
         let (to_reader, events) = mpsc::unbounded();
         let receiving = Box::new(Receiving::new(to_reader, window));
         let opened = args.and_then(|args| {

@@ -116,9 +116,10 @@ impl Incoming {
         }
     }
 
-    /// Gives the call up.
+    /// Gives the call up. Nothing more comes.
     fn cancel(&mut self) {
         self.open = None;
+        self.failed = None;
     }
 }
 
@@ -152,19 +153,61 @@ impl Open {
 #[derive(Debug)]
 #[must_use = "the function waits until its items are taken"]
 pub struct ItemStream<T> {
-    incoming: Incoming,
+    items: EncodedItems,
     end: Option<(Reply<Value>, bool)>,
     read: fn(Value) -> Result<T, CallError>,
 }
 
-impl<T> ItemStream<T> {
-    pub(super) fn new(incoming: Incoming, read: fn(Value) -> Result<T, CallError>) -> Self {
+/// The same, of [encoded](madrpc_core::value::wire) items, for who makes values of their own of them; see
+/// [`Call::stream_encoded`](super::Call::stream_encoded).
+#[derive(Debug)]
+#[must_use = "the function waits until its items are taken"]
+pub struct EncodedItems {
+    incoming: Incoming,
+    end: Option<End>,
+}
+
+impl EncodedItems {
+    pub(super) fn new(incoming: Incoming) -> Self {
         let end = None;
-        Self {
-            incoming,
-            end,
-            read,
+        Self { incoming, end }
+    }
+
+    /// What the function has returned, and the bill; once the stream has ended, and without an error.
+    #[must_use]
+    pub fn reply(&self) -> Option<&Reply<Bytes>> {
+        self.end.as_ref().map(|end| &end.reply)
+    }
+
+    /// Cancels the call, where it has not ended. The stream has no more items.
+    pub fn cancel(&mut self) {
+        self.incoming.cancel();
+    }
+}
+
+impl Stream for EncodedItems {
+    type Item = Result<Bytes, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while let Some(event) = ready!(self.incoming.poll_next(context)) {
+            match event {
+                Event::Piece { frames } => self.incoming.took(frames),
+                Event::Item { body, frames } => {
+                    self.incoming.took(frames);
+                    return Poll::Ready(Some(Ok(body)));
+                }
+                Event::End(Ok(end)) => self.end = Some(end),
+                Event::End(Err(error)) => return Poll::Ready(Some(Err(error))),
+            }
         }
+        Poll::Ready(None)
+    }
+}
+
+impl<T> ItemStream<T> {
+    pub(super) fn new(items: EncodedItems, read: fn(Value) -> Result<T, CallError>) -> Self {
+        let end = None;
+        Self { items, end, read }
     }
 
     /// Waits for the next item, for threads without an async runtime.
@@ -188,36 +231,31 @@ impl<T> ItemStream<T> {
     }
 
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T, CallError>>> {
-        loop {
-            let Some(event) = ready!(self.incoming.poll_next(context)) else {
-                return Poll::Ready(None);
-            };
-            let read = match event {
-                Event::Piece { frames } => {
-                    self.incoming.took(frames);
-                    continue;
-                }
-                Event::Item { body, frames } => {
-                    self.incoming.took(frames);
-                    decode_result(&body).and_then(self.read)
-                }
-                Event::End(Ok(End {
+        let read = match ready!(Pin::new(&mut self.items).poll_next(context)) {
+            Some(item) => item
+                .and_then(|body| decode_result(&body))
+                .and_then(self.read),
+            None => {
+                let Some(End {
                     reply,
                     has_streamed,
-                })) => match decoded(reply) {
+                }) = self.items.end.take()
+                else {
+                    return Poll::Ready(None);
+                };
+                match decoded(reply) {
                     Ok(reply) => {
                         self.end = Some((reply, has_streamed));
                         return Poll::Ready(None);
                     }
                     Err(error) => Err(error),
-                },
-                Event::End(Err(error)) => Err(error),
-            };
-            if read.is_err() {
-                self.incoming.cancel();
+                }
             }
-            return Poll::Ready(Some(read));
+        };
+        if read.is_err() {
+            self.items.cancel();
         }
+        Poll::Ready(Some(read))
     }
 }
 

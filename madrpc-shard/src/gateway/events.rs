@@ -66,7 +66,7 @@ pub(super) async fn answer(
     let call = prepare(served, caller, function, terms)?;
     let room = served.room.take(bytes(FRAMES_FIRST));
     let room = room.ok_or_else(|| no_room(false))?;
-    let incoming = call.stream_encoded(Ok(argument), FRAMES_FIRST);
+    let incoming = call.incoming(Ok(argument), FRAMES_FIRST);
     let mut sent = Streaming {
         served: served.clone(),
         incoming: Some(incoming),

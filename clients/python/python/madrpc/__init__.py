@@ -28,6 +28,7 @@ from ._errors import (
     Unavailable,
 )
 from ._executor import Executor
+from ._stream import Stream
 
 __all__ = [
     "BadArguments",
@@ -48,6 +49,7 @@ __all__ = [
     "ProtocolError",
     "Reply",
     "StackLimit",
+    "Stream",
     "Unauthorized",
     "Unavailable",
     "aio",

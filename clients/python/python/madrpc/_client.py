@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ._errors import Bill
 from ._options import Options, Sessions, Target, bound
 from ._progress import Bar
+from ._stream import Stream
 
 
 class Reply(NamedTuple):
@@ -80,6 +81,24 @@ class Client:
                     bar.update(len(batch))
         finally:
             native.cancel()
+
+    def stream(
+        self,
+        function: str,
+        /,
+        *args: Any,
+        timeout: float | None = None,
+        key: str | bytes | None = None,
+        **kwargs: Any,
+    ) -> Stream:
+        """Calls a function that streams, a generator, and gives its items as they come.
+
+        Arguments are those of `call`; `timeout` and `key` are the options of `with_options`, for this stream, and the deadline is
+        that of all of it. A property of such a name has to be given in a dict. The function begins at once, and is at most 256
+        items, or 4 MiB of large ones, ahead of who takes them.
+        """
+        options = self._options.chosen(timeout, key)
+        return Stream(self._sessions.get().stream(function, args, kwargs, options.native))
 
     def with_options(self, **options: Any) -> Client:
         """The same client with other options: `timeout`, in seconds until the deadline of each call, and `key`: calls of the

@@ -3,7 +3,7 @@ from typing import Any, TypeAlias, final
 
 from ._errors import Bill
 
-__all__ = ["Calls", "Client", "Map", "Thread", "this_thread"]
+__all__ = ["Calls", "Client", "Map", "Stream", "Thread", "this_thread"]
 
 _Path: TypeAlias = Any
 _Options: TypeAlias = tuple[float, bytes | None]
@@ -38,6 +38,13 @@ class Client:
         ordered: bool,
         return_exceptions: bool,
     ) -> Map: ...
+    def stream(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        options: _Options,
+    ) -> Stream: ...
     def close(self) -> None: ...
 
 @final
@@ -65,6 +72,14 @@ class Map:
     def push(self, item: Any) -> None: ...
     def finish(self, error: BaseException | None = None) -> None: ...
     def cancel(self) -> None: ...
+
+@final
+class Stream:
+    def next(self) -> Any: ...
+    def fileno(self) -> int: ...
+    def poll(self) -> tuple[Any] | None: ...
+    def close(self) -> None: ...
+    def reply(self) -> tuple[Any, Bill]: ...
 
 @final
 class Thread:

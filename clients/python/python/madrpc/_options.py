@@ -90,6 +90,11 @@ class Options:
             changes["key"] = key(changes["key"])
         return replace(self, **changes)
 
+    def chosen(self, timeout: float | None, key: str | bytes | None) -> Options:
+        """Those of one call, which may choose its own."""
+        given = {"timeout": timeout, "key": key}
+        return self.changed({name: value for name, value in given.items() if value is not None})
+
     @property
     def native(self) -> tuple[float, bytes | None]:
         return self.timeout, self.key

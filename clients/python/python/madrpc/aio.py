@@ -10,8 +10,12 @@ from . import _native
 from ._client import Reply
 from ._options import Options, Sessions, Target, bound
 from ._progress import Bar
+from ._stream import Ended
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client", "Stream", "connect"]
+
+#: Items that a loop is given in a row before its others have their turn.
+_TURN = 64
 
 
 class _Pump:
@@ -63,6 +67,59 @@ class _Pump:
         if self._file is not None:
             self.loop.remove_reader(self._file)
             self._file = None
+
+
+class Stream(Ended, AsyncIterator[Any]):
+    """The items of a call, as `madrpc.Stream`, for ``async for``. A task that is cancelled where it waits for one cancels the call."""
+
+    def __init__(self, native: _native.Stream) -> None:
+        super().__init__(native)
+        self._heard: asyncio.Future[None] | None = None
+        self._is_waited_for = False
+        self._taken = 0
+
+    async def __anext__(self) -> Any:
+        if self._is_waited_for:
+            raise RuntimeError("another task waits for the next item of this stream")
+        self._is_waited_for = True
+        try:
+            self._taken += 1
+            if self._taken % _TURN == 0:
+                await asyncio.sleep(0)
+            while (item := self._native.poll()) is None:
+                await self._hear()
+            return item[0]
+        except asyncio.CancelledError:
+            self._native.close()
+            raise
+        finally:
+            self._is_waited_for = False
+
+    async def _hear(self) -> None:
+        loop, file = asyncio.get_running_loop(), self._native.fileno()
+        self._heard = loop.create_future()
+        # For that time only: a loop that held it would keep a stream that nobody has.
+        loop.add_reader(file, self._wake)
+        try:
+            await self._heard
+        finally:
+            loop.remove_reader(file)
+            self._heard = None
+
+    def _wake(self) -> None:
+        if self._heard is not None and not self._heard.done():
+            self._heard.set_result(None)
+
+    async def aclose(self) -> None:
+        """Cancels the call, where it has not ended; there are no more items."""
+        self._native.close()
+        self._wake()
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 class Client:
@@ -156,6 +213,19 @@ class Client:
             native.cancel()
             if feeder is not None:
                 feeder.cancel()
+
+    def stream(
+        self,
+        function: str,
+        /,
+        *args: Any,
+        timeout: float | None = None,
+        key: str | bytes | None = None,
+        **kwargs: Any,
+    ) -> Stream:
+        """As `madrpc.Client.stream`, for ``async for``."""
+        options = self._options.chosen(timeout, key)
+        return Stream(self._sessions.get().stream(function, args, kwargs, options.native))
 
     def with_options(self, **options: Any) -> Client:
         """The same client with other options: `timeout` and `key`, see `madrpc.Client.with_options`."""
