@@ -2,7 +2,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "clippy knows tests only by their attribute, and this has helpers"
 )]
 
