@@ -284,7 +284,7 @@ fn functions_of_all_kinds_and_items_of_all_sizes_are_told() {
         let (items, last) = all(http, "echo", r#"{"a":[1,"\n"]}"#);
         assert_eq!((items.len(), last.name.as_str()), (0, "result"));
         assert_eq!(last.json()["result"], json!({"a": [1, "\n"]}));
-        for (count, bytes) in [(20, 1 << 20), (2, 20 << 20)] {
+        for (count, bytes) in [(20, 1 << 20), (2, 20 << 20), (2, 40 << 20)] {
             let (items, last) = all(http, "blocks", &format!("[{count},{bytes}]"));
             let expected = format!("\"{}\"", "é".repeat(bytes / 2));
             assert_eq!(items.len(), count);

@@ -123,6 +123,8 @@ struct Streaming {
 impl Streaming {
     /// What to send next; nothing after an error or the result.
     async fn next(&mut self) -> Option<Result<String, CallError>> {
+        // It is sent, or nearly.
+        self.text = None;
         let text = match self.came().await? {
             Ok(came) => self.text(came).await,
             Err(error) => Err(error),
@@ -166,6 +168,15 @@ impl Streaming {
         Ok(())
     }
 
+    /// The room of what has come whole, of which pieces may have theirs.
+    fn hold(&mut self, body: &Bytes) -> Result<Held, CallError> {
+        let room = &self.served.room;
+        match self.partial.take() {
+            Some(partial) => partial.resize(body.len(), room),
+            None => room.take_for_result(body.len()),
+        }
+    }
+
     /// Lets more come for what was taken, and more at a time where its client reads and others have room enough.
     fn took(&mut self, frames: u32) {
         let Some(incoming) = &mut self.incoming else {
@@ -185,26 +196,20 @@ impl Streaming {
     }
 
     async fn text(&mut self, came: Came) -> Result<String, CallError> {
-        let (served, room) = (&self.served, &self.served.room);
-        // What was handed over before is sent.
-        self.text = None;
         let (text, held) = match came {
             Came::Silence => return Ok(COMMENT.into()),
             Came::Item(item) => {
-                let held = match self.partial.take() {
-                    Some(partial) => partial.resize(item.len(), room)?,
-                    None => room.take_for_result(item.len())?,
-                };
+                let held = self.hold(&item)?;
                 self.number = self.number.saturating_add(1);
                 let number = self.number;
                 let text = move |item| format!("id: {number}\ndata: {}\n\n", Json(&item));
-                write(served, item, held, text).await?
+                write(&self.served, item, held, text).await?
             }
             Came::Result(Reply { result, bill }) => {
                 let told = told_bill(&bill);
                 let text = move |result| result_text(result, told);
-                let written = match room.take_for_result(result.len()) {
-                    Ok(held) => write(served, result, held, text).await,
+                let written = match self.hold(&result) {
+                    Ok(held) => write(&self.served, result, held, text).await,
                     Err(error) => Err(error),
                 };
                 let bill = Some(Box::new(bill));
