@@ -1,5 +1,6 @@
 //! What the values of flags have to look like, and the words for those that do not.
 
+use madrpc_core::call::{NoTrace, Trace};
 use madrpc_core::limits::{KEY_MAX_BYTES, TIMEOUT_MAX};
 use std::time::Duration;
 
@@ -49,6 +50,10 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         ));
     }
     Ok(span)
+}
+
+pub(super) fn trace(text: &str) -> Result<Trace, NoTrace> {
+    text.parse()
 }
 
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {

@@ -41,6 +41,7 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         cpus: args.cpus.clone(),
         steering: args.steering,
         spin: args.spin,
+        slow: args.slow,
         permissions: Arc::new(Permissions::new(args.allow.clone())),
         memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
         ..ServerConfig::new(resolve_bind(bind)?, identity)

@@ -79,6 +79,8 @@ pub struct ServerConfig {
     pub routing: Routing,
     /// What its threads are called after, where there are several servers in the process. Default: nothing.
     pub label: Option<String>,
+    /// Calls that take longer, from when they arrive until they end, are told of in the log. Default: none.
+    pub slow: Option<Duration>,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
     pub others_come: bool,
 }
@@ -98,6 +100,7 @@ impl ServerConfig {
             permissions: Arc::default(),
             routing: Routing::default(),
             label: None,
+            slow: None,
             others_come: false,
         }
     }

@@ -54,6 +54,7 @@ use crate::net::service::Service;
 use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{PortLock, SocketGroup, Steering};
+use crate::net::traces::{Observing, SlowCalls};
 use crate::net::transport::{TransportError, accepting_config, dialing_config};
 use crate::runtime::beacon::Beacon;
 use crate::runtime::shard_group::{ShardGroup, Starting};
@@ -112,7 +113,7 @@ impl Server {
     where
         S: Service,
         E: std::error::Error + Send + Sync + 'static,
-        M: FnOnce(&Seat, &Rc<Budget>, Instant) -> Result<Served<S>, E> + Send + 'static,
+        M: FnOnce(&Seat, &Rc<Budget>, Observing, Instant) -> Result<Served<S>, E> + Send + 'static,
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
@@ -165,7 +166,7 @@ impl Server {
             let (to_shard, messages) = unbounded();
             inboxes.push(Inbox::new(to_shard, listener.bell()));
             let inbox = (messages, listener);
-            let spin = config.spin;
+            let (spin, slow) = (config.spin, config.slow);
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             let (tokens, resets) = (tokens.clone(), resets.clone());
@@ -194,7 +195,10 @@ impl Server {
                     Ok(callers) => callers,
                     Err(why) => return starting.failed(why),
                 };
-                match make(&seat, &budget, now) {
+                let observing = Observing {
+                    slow: SlowCalls::new(slow),
+                };
+                match make(&seat, &budget, observing, now) {
                     Ok(served) => {
                         if served.announcing.is_some() {
                             match dialing_config(&identity, UPSTREAM_IDLE_TIMEOUT) {
