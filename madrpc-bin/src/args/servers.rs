@@ -7,6 +7,7 @@ use super::parse::{
     MILLISECOND, address, at_least, count, count_to, percent, percentile, span, target,
 };
 use super::tls::TlsArgs;
+use super::traces::TraceArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
 use madrpc_core::identity::{Joiner, Rule};
@@ -175,6 +176,9 @@ pub(crate) struct ServerArgs {
 
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,

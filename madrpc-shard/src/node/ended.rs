@@ -1,8 +1,9 @@
-//! What is told of a call that has ended, beside its reply: a line of the log where it was slow.
+//! What is told of a call that has ended, beside its reply: a line of the log where it was slow, and its span.
 
 use super::Node;
 use super::call::{Origin, Ticket};
 use crate::net::service::Io;
+use crate::net::traces::{Context, Work};
 use madrpc_core::call::ErrorKind;
 use std::time::{Duration, Instant};
 use tracing::warn;
@@ -26,6 +27,27 @@ impl Node {
         if self.observing.slow.is_slow(ended.took) {
             self.tell_slow(ticket, ended, io);
         }
+        if let Some(context) = &ticket.context {
+            self.record(context, ticket, ended);
+        }
+    }
+
+    #[cold]
+    fn record(&mut self, context: &Context, ticket: &Ticket, ended: &Ended) {
+        let Some(recorder) = &mut self.observing.recorder else {
+            return;
+        };
+        if !context.is_recorded() {
+            return;
+        }
+        let work = Work::Run {
+            queue_us: ended.queued.as_micros() as u64,
+            cpu_us: ended.cpu.as_micros() as u64,
+            slices: ended.slices,
+            shard: self.shard,
+        };
+        let name = &ticket.function.name;
+        recorder.call(context, name, ticket.arrived, ended.error, work, None);
     }
 
     #[cold]

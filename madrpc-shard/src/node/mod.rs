@@ -445,5 +445,6 @@ impl Service for Node {
         snapshot.lanes_waiting = (in_use as u64).saturating_sub(running);
         snapshot.lanes_free = free as u64;
         self.waits.tell(snapshot);
+        snapshot.spans_dropped = self.observing.dropped();
     }
 }

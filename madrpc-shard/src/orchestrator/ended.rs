@@ -1,9 +1,10 @@
-//! What is told of a call that has ended, beside its reply: a line of the log where it was slow.
+//! What is told of a call that has ended, beside its reply: a line of the log where it was slow, and its spans.
 
 use super::{Function, NOBODY, Orchestrator, Waiting};
 use crate::net::service::Io;
-use crate::net::traces::Tried;
+use crate::net::traces::{Tried, Work};
 use madrpc_core::call::ErrorKind;
+use madrpc_core::stats::Counters;
 use std::time::Duration;
 use tracing::warn;
 
@@ -25,12 +26,36 @@ impl Orchestrator {
         &mut self,
         waiting: &Waiting,
         ended: &Ended,
-        tried: Option<&Tried>,
+        mut tried: Option<Box<Tried>>,
         io: &Io<'_, Self>,
     ) {
         if self.observing.slow.is_slow(ended.took) {
-            self.tell_slow(waiting, ended, tried, io);
+            self.tell_slow(waiting, ended, tried.as_deref(), io);
         }
+        if let Some(tried) = &mut tried {
+            tried.give_up(io.now);
+            self.record(waiting, ended, tried);
+        }
+    }
+
+    #[cold]
+    fn record(&mut self, waiting: &Waiting, ended: &Ended, tried: &Tried) {
+        let Some(recorder) = &mut self.observing.recorder else {
+            return;
+        };
+        if !tried.context.is_recorded() {
+            return;
+        }
+        let name = name(&self.counters, &waiting.function);
+        let work = Work::PassedOn { tries: ended.tries };
+        recorder.call(
+            &tried.context,
+            name,
+            waiting.arrived,
+            ended.error,
+            work,
+            Some(tried),
+        );
     }
 
     #[cold]
@@ -44,10 +69,7 @@ impl Orchestrator {
         let Some(count) = self.observing.slow.tell(io.now) else {
             return;
         };
-        let function = match &waiting.function {
-            Function::Known(number) => self.counters.name(*number).unwrap_or_default(),
-            Function::Named(name) => name,
-        };
+        let function = name(&self.counters, &waiting.function);
         let node = self.counters.nodes().get(ended.node);
         warn!(
             function,
@@ -59,5 +81,12 @@ impl Orchestrator {
             trace = tried.map(|tried| display(tried.context.id())),
             "a slow call has ended ({count} since the last such line)"
         );
+    }
+}
+
+fn name<'a>(counters: &'a Counters, function: &'a Function) -> &'a str {
+    match function {
+        Function::Known(number) => counters.name(*number).unwrap_or_default(),
+        Function::Named(name) => name,
     }
 }

@@ -20,10 +20,10 @@ use ended::Ended;
 use inquiry::Inquiries;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Routing, Subset, digest};
 use madrpc_core::identity::{Permissions, Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, UNKNOWN, Upstream};
+use madrpc_core::stats::{Counters, Snapshot, UNKNOWN, Upstream};
 use results::ResultSizes;
 use rules::Rules;
 use std::sync::Arc;
@@ -194,7 +194,7 @@ impl Orchestrator {
             tries,
             error: Some(error.kind),
         };
-        self.observe(waiting, &ended, tried.as_deref(), io);
+        self.observe(waiting, &ended, tried, io);
         if let Some(outbox) = io.callers.outbox(waiting.session) {
             outbox.fail(waiting.id, Bill::default(), error);
         }
@@ -224,15 +224,19 @@ impl Service for Orchestrator {
             arrived: call.arrived,
             expected,
         };
+        let mut tried = self.observing.tried(call.request.fields);
+        let said = tried
+            .as_mut()
+            .and_then(|tried| tried.say(call.request.fields));
         let request = Request {
             account: io.callers.origin(call.session, call.request.account),
+            fields: said.as_deref().map_or(call.request.fields, Fields),
             ..call.request
         };
-        let tried = self.observing.tried(request.fields);
         match upstreams.call_known(io.now, &request, function, Tag::Call(waiting)) {
             Ok(sent) => {
                 if let Some(tried) = tried {
-                    upstreams.trace(sent, tried);
+                    upstreams.trace(sent, tried, io.now);
                 }
                 let passed_on = Call::PassedOn(sent);
                 // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
@@ -312,7 +316,7 @@ impl Service for Orchestrator {
                 return self.inquiries.take(number, name, &outcome, io);
             }
         };
-        let (tries, tried) = match &mut io.upstreams {
+        let (tries, mut tried) = match &mut io.upstreams {
             Some(upstreams) => (upstreams.tries_of_last(), upstreams.take_traced()),
             None => (0, None),
         };
@@ -331,13 +335,16 @@ impl Service for Orchestrator {
             waiting.function = Function::Known(number);
         }
         let error = outcome.error_kind();
+        if let Some(tried) = &mut tried {
+            tried.ended(target, error, io.now);
+        }
         let ended = Ended {
             took: self.count(&waiting, node, io.now, error),
             node,
             tries,
             error,
         };
-        self.observe(&waiting, &ended, tried.as_deref(), io);
+        self.observe(&waiting, &ended, tried, io);
         if let Function::Known(number) = waiting.function
             && !matches!(outcome, Outcome::Lost(_))
         {
@@ -383,6 +390,10 @@ impl Service for Orchestrator {
 
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn describe(&self, snapshot: &mut Snapshot) {
+        snapshot.spans_dropped = self.observing.dropped();
     }
 
     fn report(&self, upstreams: &Upstreams<Tag>, now: Instant) -> Vec<Upstream> {

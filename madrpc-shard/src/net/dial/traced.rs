@@ -4,6 +4,7 @@ use super::{CallId, Pending, Upstreams};
 use crate::net::traces::Tried;
 use madrpc_core::lists::ItemKey;
 use std::collections::HashMap;
+use std::time::Instant;
 
 #[derive(Default)]
 pub(super) struct Traced {
@@ -16,8 +17,28 @@ pub(super) struct Traced {
 
 impl<T> Upstreams<T> {
     /// A call that was just sent is of a trace.
-    pub(crate) fn trace(&mut self, CallId(key): CallId, tried: Box<Tried>) {
+    pub(crate) fn trace(&mut self, CallId(key): CallId, mut tried: Box<Tried>, now: Instant) {
+        if let Some(pending) = self.calls.get(key) {
+            let target = pending.place.target();
+            tried.begun(target, self.targets[target].name(), now);
+        }
         self.traced.calls.insert(key, tried);
+    }
+
+    /// What is known of the tries of a call, where it is of a trace.
+    #[inline]
+    pub(super) fn tries_of(&mut self, key: ItemKey) -> Option<&mut Tried> {
+        match self.traced.calls.is_empty() {
+            true => None,
+            false => self.traced.calls.get_mut(&key).map(|tried| &mut **tried),
+        }
+    }
+
+    /// A call was put on a further target.
+    pub(super) fn trace_try(&mut self, key: ItemKey, target: usize, now: Instant) {
+        if let Some(tried) = self.traced.calls.get_mut(&key) {
+            tried.begun(target, self.targets[target].name(), now);
+        }
     }
 
     /// A call has ended, whose outcome is told next.
