@@ -58,10 +58,11 @@ impl FromStr for Receiver {
         }
         let authority = uri.authority().ok_or(NoReceiver::Address)?;
         let is_plain = !authority.as_str().contains('@') && uri.query().is_none();
-        // One that is there is a number: `Uri` has looked.
-        let port = authority
-            .port()
-            .map_or(Some(PORT), |_| authority.port_u16());
+        // It has no port either where that is no port's number.
+        let port = match authority.as_str().len() > authority.host().len() {
+            true => authority.port_u16(),
+            false => Some(PORT),
+        };
         let port = port.filter(|port| *port > 0).ok_or(NoReceiver::Address)?;
         let host = authority.host().to_owned();
         match is_plain && !host.is_empty() {
