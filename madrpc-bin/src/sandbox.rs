@@ -1,7 +1,8 @@
 //! What a server gives up before it serves.
 //!
 //! It speaks UDP and nothing else, so it may connect and bind no TCP socket, even where somebody makes it run code of
-//! theirs. An orchestrator that looks up names may connect to the ports of name servers, whose long answers come by TCP. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
+//! theirs. An orchestrator that looks up names may connect to the ports of name servers, whose long answers come by TCP, and
+//! who sends spans to the port of their receiver. That is Landlock's to enforce (kernel 6.7 and later): io_uring, which we need, goes past the filters of system
 //! calls that a systemd unit can set, and past no Landlock rule. The port of `--http` is listened at before, and accepting is no right of
 //! its own, so that one needs no rule. Landlock does not look at multipath TCP
 //! (landlock-lsm/linux#54); against that, the unit's `IPAddressDeny=` helps where the addresses of all peers are known.

@@ -9,7 +9,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`gateway`] | HTTP beside the calls |
+//! | [`gateway`] · [`traces`] | HTTP beside the calls; spans of calls, on their way to who collects them |
 //! | [`server`] | starts, watches and stops shards; the loop of a shard |
 //! | [`node`] · `orchestrator` · [`client`] | what a call means: it is run, passed on, made |
 //! | [`engine`] | JavaScript |
@@ -71,7 +71,8 @@
         feature = "discovery",
         feature = "engine",
         feature = "gateway",
-        feature = "internals"
+        feature = "internals",
+        feature = "traces"
     )
 ))]
 compile_error!("servers run on Linux only: for the client, turn off the default features");
@@ -93,6 +94,8 @@ mod orchestrator;
 pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod server;
+#[cfg(feature = "traces")]
+pub mod traces;
 
 /// The features of this crate that are compiled in.
 pub const FEATURES: &[&str] = &[
@@ -102,4 +105,6 @@ pub const FEATURES: &[&str] = &[
     "engine",
     #[cfg(feature = "gateway")]
     "gateway",
+    #[cfg(feature = "traces")]
+    "traces",
 ];

@@ -8,6 +8,7 @@
     reason = "each test file uses its own part, and that is how a test fails"
 )]
 
+pub mod collector;
 pub mod fleet;
 pub mod http;
 pub mod map;

@@ -7,6 +7,7 @@ use crate::errors::{self, to_py};
 use crate::map::{Map, Mapping};
 use crate::stream::Stream;
 use crate::wait::wait;
+use madrpc_core::call::Trace;
 use madrpc_core::identity::{Identity, Role};
 use madrpc_core::numbers::seconds;
 use madrpc_shard::client::{ClientConfig, ClientError, Reply};
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// How a call is made, besides its function and its argument.
 #[derive(Clone, FromPyObject)]
-pub(crate) struct Options(f64, Option<Vec<u8>>);
+pub(crate) struct Options(f64, Option<Vec<u8>>, Option<String>);
 
 impl Options {
     pub(crate) fn prepare<'a>(
@@ -26,12 +27,24 @@ impl Options {
         client: &'a madrpc_shard::client::Client,
         function: &'a str,
     ) -> madrpc_shard::client::Call<'a> {
-        let call = client.prepare(function).timeout(seconds(self.0));
-        match &self.1 {
-            Some(key) => call.key(key),
-            None => call,
+        let mut call = client.prepare(function).timeout(seconds(self.0));
+        if let Some(key) = &self.1 {
+            call = call.key(key);
         }
+        // It was looked at as the option was set.
+        if let Some(trace) = self.2.as_deref().and_then(|text| text.parse().ok()) {
+            call = call.trace(trace);
+        }
+        call
     }
+}
+
+/// Raises where a text is no `traceparent`.
+#[pyfunction]
+pub(crate) fn check_traceparent(text: &str) -> PyResult<()> {
+    let read = text.parse::<Trace>();
+    read.map(drop)
+        .map_err(|error| PyValueError::new_err(format!("traceparent: {error}")))
 }
 
 /// What only its process has: dropped in a fork, it is none of its business. Each look at it is a system call.

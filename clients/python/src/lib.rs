@@ -22,7 +22,7 @@ mod _native {
     #[pymodule_export]
     use crate::calls::Calls;
     #[pymodule_export]
-    use crate::client::Client;
+    use crate::client::{Client, check_traceparent};
     #[pymodule_export]
     use crate::map::Map;
     #[pymodule_export]

@@ -1,5 +1,6 @@
 const sleep = (ms) => new Promise((then) => setTimeout(then, ms));
 madrpc.register("echo", (value) => value);
+madrpc.register("trace", () => madrpc.traceparent);
 madrpc.register("kind", (value) => value === null ? "null" : Object.prototype.toString.call(value).slice(8, -1));
 madrpc.register("add", ({ a, b }) => a + b);
 madrpc.register("sleep", async (ms) => { await sleep(ms); return ms; });

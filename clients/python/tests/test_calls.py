@@ -36,7 +36,7 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
             client.with_options(timeout=wrong)
     with pytest.raises(TypeError, match="timeout: a number of seconds"):
         client.with_options(timeout="1")
-    with pytest.raises(TypeError, match="with_options: there is no option retries; there are timeout and key"):
+    with pytest.raises(TypeError, match="with_options: there is no option retries; there are timeout, key and traceparent"):
         client.with_options(retries=1)
     with pytest.raises(TypeError, match="key: a str is wanted, not int"):
         client.with_options(key=7)
@@ -44,6 +44,18 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
         assert client.with_options(timeout=long, key=b"7").call("echo", 1) == 1
     with pytest.raises(madrpc.BadArguments, match="the key has 257 bytes"):
         client.with_options(key="x" * 257).call("echo", 1)
+
+
+def test_a_call_belongs_to_a_trace(client: madrpc.Client) -> None:
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    traced = client.with_options(traceparent=traceparent)
+    assert traced.call("trace") == traceparent
+    assert list(traced.map("trace", [1, 2])) == [traceparent] * 2
+    assert traced.with_options(traceparent=None).call("trace") is None
+    with pytest.raises(ValueError, match="traceparent: no traceparent"):
+        client.with_options(traceparent=traceparent.upper())
+    with pytest.raises(TypeError, match="traceparent: a str is wanted, not int"):
+        client.with_options(traceparent=7)
 
 
 def test_names_and_numbers_that_are_none(client: madrpc.Client) -> None:

@@ -92,7 +92,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         Some(address) => address.clone(),
         None => {
             let script = Script::new("mandelbrot.js", SCRIPT);
-            let started = cluster.insert(Cluster::start(&script, 2, &NodeConfig::default())?);
+            let started = cluster.insert(Cluster::start(&script, 2, &NodeConfig::default(), None)?);
             started.address().to_string()
         }
     };

@@ -86,6 +86,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             &Script::new("pi.js", PI_JS),
             args.nodes,
             &NodeConfig::default(),
+            None,
         )?),
     };
     let address = match (&args.orchestrator, &cluster) {

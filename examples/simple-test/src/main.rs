@@ -54,6 +54,7 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
             &Script::new("simple.js", SIMPLE_JS),
             2,
             &NodeConfig::default(),
+            None,
         )?),
     };
     let address = match (&args.orchestrator, &cluster) {

@@ -1,8 +1,9 @@
 //! The flags of commands that ask a server something and print its answer.
 
 use super::help;
-use super::parse::{key, targets, timeout};
+use super::parse::{key, targets, timeout, trace};
 use super::tls::TlsArgs;
+use madrpc_core::call::Trace;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,10 @@ pub(crate) struct CallArgs {
     /// Calls of the same key go to the same node, where the orchestrator balances by keys (--balance hash); up to 256 bytes
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) key: Option<String>,
+
+    /// The trace that the call belongs to, as a traceparent (W3C Trace Context): 00-, trace-id, parent-id and flags
+    #[arg(long, value_name = "TRACEPARENT", value_parser = trace)]
+    pub(crate) trace: Option<Trace>,
 
     /// Say on stderr what the call cost and where it ran
     #[arg(short, long)]

@@ -15,6 +15,7 @@ mod parse;
 mod servers;
 mod tls;
 mod tools;
+mod traces;
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use callers::{CallArgs, FunctionsArgs, TopArgs};

@@ -1,6 +1,8 @@
 //! What the values of flags have to look like, and the words for those that do not.
 
+use madrpc_core::call::{NoTrace, Trace};
 use madrpc_core::limits::{KEY_MAX_BYTES, TIMEOUT_MAX};
+use madrpc_shard::traces::{NoReceiver, Receiver};
 use std::time::Duration;
 
 pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -49,6 +51,22 @@ pub(super) fn span(text: &str) -> Result<Duration, String> {
         ));
     }
     Ok(span)
+}
+
+pub(super) fn receiver(text: &str) -> Result<Receiver, NoReceiver> {
+    text.parse()
+}
+
+/// A share of all, from 0 to 1.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok();
+    ratio
+        .filter(|ratio| (0.0..=1.0).contains(ratio))
+        .ok_or_else(|| "expected a number from 0 to 1, as 0.01".to_owned())
+}
+
+pub(super) fn trace(text: &str) -> Result<Trace, NoTrace> {
+    text.parse()
 }
 
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {

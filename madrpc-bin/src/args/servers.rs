@@ -7,6 +7,7 @@ use super::parse::{
     MILLISECOND, address, at_least, count, count_to, percent, percentile, span, target,
 };
 use super::tls::TlsArgs;
+use super::traces::TraceArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use madrpc_core::fleet::Balance;
 use madrpc_core::identity::{Joiner, Rule};
@@ -168,8 +169,16 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) revoked: Option<PathBuf>,
 
+    /// Say in the log which calls take longer than this from when they arrive until they end, as 1s or 200ms: one at a time, and of
+    /// those within the next 5s how many [default: none]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(crate) slow: Option<Duration>,
+
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
 
     #[command(flatten)]
     pub(crate) drain: DrainArgs,
@@ -203,6 +212,10 @@ pub(crate) struct DevArgs {
     /// How long a call holds the core before others have their turn, as 500us
     #[arg(long, value_name = "TIME", default_value = "500us", value_parser = at_least(SLICE_MIN))]
     pub(crate) slice: Duration,
+
+    /// Say in the log which calls take longer than this from when they arrive until they end, as 1s or 200ms [default: none]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(crate) slow: Option<Duration>,
 
     /// End when stdin does: a pipe from the program that started it ends with that program, however that ends
     #[arg(long)]

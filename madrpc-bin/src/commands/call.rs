@@ -23,6 +23,9 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     if let Some(key) = &args.key {
         call = call.key(key.as_bytes());
     }
+    if let Some(trace) = args.trace {
+        call = call.trace(trace);
+    }
     let mut items = call.stream(argument);
     let mut failed = None;
     while let Some(item) = items.next_blocking() {

@@ -7,8 +7,8 @@ use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
 use crate::serving::{
-    self, Fronted, Reload, ScriptFile, asked_from_afar, check, config, cores, describe, http,
-    revoke, serve,
+    self, Fronted, Reload, ScriptFile, asked_from_afar, check, config, cores, describe, export,
+    http, revoke, serve,
 };
 use crate::signals::Events;
 use madrpc_core::identity::{Identity, Permissions, Role};
@@ -16,6 +16,7 @@ use madrpc_shard::engine::Script;
 use madrpc_shard::net::address::{AddressError, resolve_target};
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
 use madrpc_shard::server::{Server, StartError};
+use madrpc_shard::traces::Receiver;
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
@@ -49,10 +50,12 @@ pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure
         orchestrators,
     };
     let entrance = http::entrance(&args.server.http)?;
-    sandbox::enter(&[]);
-    let node = Server::node(&config, &script, &settings)?;
+    let receiver = args.server.traces.otlp.as_ref();
+    sandbox::enter(&Vec::from_iter(receiver.map(Receiver::port)));
+    let mut node = Server::node(&config, &script, &settings)?;
     revoke(&node, &args.server)?;
-    let node = Fronted::new(node, |node| node, entrance)?;
+    let exporter = export(&mut node, Role::Node, &args.server)?;
+    let node = Fronted::new(node, |node| node, entrance)?.with_exporter(exporter);
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let script = ScriptFile::new(&args.script, &script, &lane, args.watch, &events)?;

@@ -7,7 +7,7 @@ use crate::output::say;
 use crate::sandbox;
 use crate::service_manager;
 use crate::serving::{
-    Fronted, Reload, asked_from_afar, check, config, cores, describe, http, revoke, serve,
+    Fronted, Reload, asked_from_afar, check, config, cores, describe, export, http, revoke, serve,
 };
 use crate::signals::Events;
 use madrpc_core::fleet::Routing;
@@ -15,6 +15,7 @@ use madrpc_core::identity::{Identity, Permissions, Role};
 use madrpc_shard::discovery::{DNS_PORT, Discovery, Source};
 use madrpc_shard::net::address::{Addresses, resolve_bind};
 use madrpc_shard::server::{Server, ServerConfig};
+use madrpc_shard::traces::Receiver;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,13 +46,15 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     };
     let cores = cores(&config)?;
     let entrance = http::entrance(&args.server.http)?;
-    sandbox::enter(&name_servers(args, &discovery));
-    let orchestrator = Server::orchestrator(&config, discovery.nodes())?;
+    sandbox::enter(&tcp_ports(args, &discovery));
+    let mut orchestrator = Server::orchestrator(&config, discovery.nodes())?;
     revoke(&orchestrator, &args.server)?;
     if discovery.may_change() {
         orchestrator.discover(discovery)?;
     }
-    let orchestrator = Fronted::new(orchestrator, |server| server, entrance)?;
+    let exporter = export(&mut orchestrator, Role::Orchestrator, &args.server)?;
+    let orchestrator =
+        Fronted::new(orchestrator, |server| server, entrance)?.with_exporter(exporter);
     let events = events.map_or_else(Events::of_server, Ok)?;
     events.serves();
     let status = format!(
@@ -77,11 +80,12 @@ pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(),
     Ok(())
 }
 
-/// The ports of those who are asked for names: what is long comes by TCP.
-fn name_servers(args: &OrchestratorArgs, discovery: &Discovery) -> Vec<u16> {
+/// The ports of those who are asked for names, as what is long comes by TCP, and of the receiver of spans.
+fn tcp_ports(args: &OrchestratorArgs, discovery: &Discovery) -> Vec<u16> {
     let ours = args.discover.iter().filter_map(Source::server_port);
     let systems = discovery.may_change().then_some(DNS_PORT);
-    ours.chain(systems).collect()
+    let receiver = args.server.traces.otlp.as_ref().map(Receiver::port);
+    ours.chain(systems).chain(receiver).collect()
 }
 
 /// The nodes, as far as a line has room for them.

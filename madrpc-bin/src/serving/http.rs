@@ -6,6 +6,7 @@ use madrpc_core::identity::Identity;
 use madrpc_shard::gateway::{Door, Gateway, GatewayError, TokensFile};
 use madrpc_shard::net::address::resolve_bind;
 use madrpc_shard::server::Server;
+use madrpc_shard::traces::Exporter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -41,10 +42,11 @@ pub(crate) fn check(args: &HttpArgs) -> Result<Option<(SocketAddr, Option<Tokens
     Ok(Some((address, tokens)))
 }
 
-/// A server, and HTTP beside it.
+/// A server, and what is beside it: HTTP, and what sends its spans.
 pub(crate) struct Fronted<S> {
     pub(crate) server: S,
     pub(crate) gateway: Option<Gateway>,
+    exporter: Option<Exporter>,
 }
 
 impl<S> Fronted<S> {
@@ -58,8 +60,14 @@ impl<S> Fronted<S> {
             entrance.map(|Entrance { door, tokens }| Gateway::start(door, front(&server), tokens));
         Ok(Self {
             gateway: gateway.transpose()?,
+            exporter: None,
             server,
         })
+    }
+
+    /// The same with what sends its spans, which ends after the server.
+    pub(crate) fn with_exporter(self, exporter: Option<Exporter>) -> Self {
+        Self { exporter, ..self }
     }
 
     /// What to say of HTTP at the start.
@@ -78,6 +86,9 @@ impl<S> Fronted<S> {
         let have_ended = drain(self.server, timeout);
         if let Some(gateway) = self.gateway {
             gateway.close();
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.close();
         }
         have_ended
     }

@@ -10,7 +10,7 @@ pub(crate) use http::Fronted;
 pub(crate) use script_file::{ScriptFile, functions};
 
 use crate::args::ServerArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, Reason};
 use crate::identity;
 use crate::output::say;
 use madrpc_core::identity::{Permissions, Role};
@@ -18,6 +18,7 @@ use madrpc_shard::net::address::resolve_bind;
 use madrpc_shard::net::steer::Steering;
 use madrpc_shard::runtime::cpus;
 use madrpc_shard::server::{RevokedFile, Server, ServerConfig, StartError};
+use madrpc_shard::traces::Exporter;
 use std::sync::Arc;
 
 /// `--check`: what is left to look at, and the word that all is right.
@@ -41,6 +42,8 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         cpus: args.cpus.clone(),
         steering: args.steering,
         spin: args.spin,
+        slow: args.slow,
+        record: args.traces.otlp.as_ref().map(|_| args.traces.otlp_sample),
         permissions: Arc::new(Permissions::new(args.allow.clone())),
         memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
         ..ServerConfig::new(resolve_bind(bind)?, identity)
@@ -53,6 +56,19 @@ pub(crate) fn revoke(server: &Server, args: &ServerArgs) -> Result<(), Failure> 
         server.revoke_by(RevokedFile::open(path)?)?;
     }
     Ok(())
+}
+
+/// Sends the spans of a server to their receiver, where there is one.
+pub(crate) fn export(
+    server: &mut Server,
+    role: Role,
+    args: &ServerArgs,
+) -> Result<Option<Exporter>, Failure> {
+    let receiver = args.traces.otlp.clone();
+    let exporter = receiver.map(|receiver| Exporter::start(receiver, role.name(), server));
+    exporter
+        .transpose()
+        .map_err(|error| Failure::new(Reason::Other, format!("the thread of traces: {error}")))
 }
 
 /// The cores of the server to come, in the order of its shards.

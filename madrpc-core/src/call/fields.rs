@@ -115,7 +115,7 @@ impl<'a> Fields<'a> {
         CallFields {
             attempt: self.read(call::ATTEMPT).unwrap_or_default(),
             may_repeat: self.read(call::MAY_REPEAT).unwrap_or_default(),
-            trace: self.bytes(call::TRACE).and_then(Trace::from_bytes),
+            trace: self.trace(),
             key: self.bytes(call::KEY),
             credit: self.credit(),
         }
@@ -129,6 +129,12 @@ impl<'a> Fields<'a> {
             true => 0,
             false => self.read(call::CREDIT).unwrap_or_default(),
         }
+    }
+
+    /// The trace that a call belongs to.
+    #[must_use]
+    pub fn trace(self) -> Option<Trace> {
+        self.bytes(call::TRACE).and_then(Trace::from_bytes)
     }
 
     /// What an answer says in them.

@@ -18,4 +18,4 @@ pub use bill::Bill;
 pub use body::Body;
 pub use error::{CallError, ErrorKind, Exception};
 pub use fields::{CallFields, Fields, Load, ReplyFields};
-pub use trace::Trace;
+pub use trace::{NoTrace, Trace};

@@ -1,9 +1,22 @@
 //! The trace that a call belongs to (W3C Trace Context).
 
+use std::fmt;
+use std::str::FromStr;
+
 /// Bytes of one on the wire.
 const BYTES: usize = 25;
 
+/// Characters of a `traceparent` of version 00, and of those fields of any later one (section 3.2.4).
+const TEXT_BYTES: usize = 55;
+
+/// The flag of a trace that is recorded, and all that are known (`sampled`, `random-trace-id`): others mean nothing yet, and are
+/// not passed on.
+const SAMPLED: u8 = 1;
+const KNOWN_FLAGS: u8 = 3;
+
 /// A trace and the span in it that a call is made from.
+///
+/// As text it is a `traceparent`: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Trace {
     /// The trace's number (`trace-id`), not 0.
@@ -14,7 +27,20 @@ pub struct Trace {
     pub flags: u8,
 }
 
+/// A text is no `traceparent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no traceparent (W3C Trace Context): 00-, 32 hexadecimal digits, -, 16, -, and 2, in small letters, and neither of the first two all 0"
+)]
+pub struct NoTrace;
+
 impl Trace {
+    /// Whether its spans are recorded.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
     /// As it goes on the wire: 16 bytes, 8 bytes, big endian, and the flags.
     #[must_use]
     pub fn to_bytes(self) -> [u8; BYTES] {
@@ -40,6 +66,62 @@ impl Trace {
     }
 }
 
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            trace,
+            parent,
+            flags,
+        } = self;
+        write!(f, "00-{trace:032x}-{parent:016x}-{flags:02x}")
+    }
+}
+
+impl FromStr for Trace {
+    type Err = NoTrace;
+
+    /// # Errors
+    /// Where the text is no `traceparent`. Of a version that is not known the fields of version 00 are read, and what follows them
+    /// is left.
+    fn from_str(text: &str) -> Result<Self, NoTrace> {
+        read(text.as_bytes()).ok_or(NoTrace)
+    }
+}
+
+fn read(text: &[u8]) -> Option<Trace> {
+    let (known, rest) = text.split_at_checked(TEXT_BYTES)?;
+    let fields: Vec<&[u8]> = known.split(|byte| *byte == b'-').collect();
+    let &[version, trace, parent, flags] = fields.as_slice() else {
+        return None;
+    };
+    let lengths = [version, trace, parent, flags].map(<[u8]>::len);
+    if lengths != [2, 32, 16, 2] {
+        return None;
+    }
+    let is_whole = match number(version)? {
+        0 => rest.is_empty(),
+        0xff => false,
+        _ => rest.first().is_none_or(|byte| *byte == b'-'),
+    };
+    let trace = Trace {
+        trace: number(trace)?,
+        parent: u64::try_from(number(parent)?).ok()?,
+        flags: u8::try_from(number(flags)?).ok()? & KNOWN_FLAGS,
+    };
+    (is_whole && trace.trace != 0 && trace.parent != 0).then_some(trace)
+}
+
+/// The number that small hexadecimal digits are, 32 at the most.
+fn number(digits: &[u8]) -> Option<u128> {
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    // `from_str_radix` takes a sign and large letters too.
+    let digits = std::str::from_utf8(digits).ok()?;
+    let are_digits = digits.as_bytes().iter().all(is_digit);
+    are_digits
+        .then(|| u128::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +136,45 @@ mod tests {
         assert_eq!(Trace::from_bytes(&trace.to_bytes()), Some(trace));
         assert_eq!(Trace::from_bytes(&trace.to_bytes()[1..]), None);
         assert_eq!(Trace::from_bytes(&[0; BYTES]), None);
+        assert_eq!(trace.to_string().parse(), Ok(trace));
+    }
+
+    #[test]
+    fn text_is_read_as_the_recommendation_says() {
+        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+        let read = |text: &str| text.parse::<Trace>().ok().map(|trace| trace.to_string());
+        for (text, flags) in [
+            (format!("00-{ID}-01"), 1),
+            (format!("00-{ID}-00"), 0),
+            // Flags that mean nothing yet.
+            (format!("00-{ID}-ff"), 3),
+            // Later versions, with and without more.
+            (format!("01-{ID}-01"), 1),
+            (format!("fe-{ID}-01-what-else"), 1),
+        ] {
+            assert_eq!(read(&text), Some(format!("00-{ID}-0{flags}")), "{text}");
+        }
+        for wrong in [
+            String::new(),
+            ID.to_owned(),
+            format!("00-{ID}"),
+            format!("00-{ID}-1"),
+            format!("00-{ID}-01-"),
+            format!("00-{ID}-011"),
+            format!("01-{ID}-01what"),
+            format!("ff-{ID}-01"),
+            format!("0g-{ID}-01"),
+            format!("00-{}-01", ID.to_uppercase()),
+            format!("00-+{}-01", &ID[1..]),
+            format!("00-{ID}-+1"),
+            format!(" 00-{ID}-01"),
+            format!("00_{ID}-01"),
+            format!("00-{:032x}-00f067aa0ba902b7-01", 0),
+            format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{:016x}-01", 0),
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b77-01".to_owned(),
+            "00-4bf92f3577b34da6a3ce929d0e0e47é6-00f067aa0ba902b7-0".to_owned(),
+        ] {
+            assert_eq!(read(&wrong), None, "{wrong}");
+        }
     }
 }

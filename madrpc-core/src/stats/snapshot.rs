@@ -155,6 +155,9 @@ pub struct Snapshot {
     /// How often a peer was told that its session is not known (stateless reset): it was this server's before a restart.
     #[serde(default)]
     pub resets: u64,
+    /// Spans of traces that were dropped: their receiver was away, did not keep up, or refused them.
+    #[serde(default)]
+    pub spans_dropped: u64,
     /// Bytes that the shards hold for callers and nodes, of [`Snapshot::memory_max_bytes`].
     #[serde(default)]
     pub memory_used_bytes: u64,

@@ -38,6 +38,7 @@ impl Sum {
                 sum.migrations += head.migrations;
                 sum.retries += head.retries;
                 sum.resets += head.resets;
+                sum.spans_dropped += head.spans_dropped;
                 sum.memory_used_bytes += head.memory_used_bytes;
                 sum.memory_max_bytes += head.memory_max_bytes;
                 sum.under_way += head.under_way;
@@ -193,6 +194,7 @@ mod tests {
             migrations: 1,
             retries: 4,
             resets: 3,
+            spans_dropped: 4,
             memory_used_bytes: 7,
             memory_max_bytes: 9,
             state: DRAINED.into(),
@@ -231,6 +233,7 @@ mod tests {
         assert_eq!((sum.sessions, sum.handshakes), (2, 2));
         assert_eq!((sum.misrouted, sum.relayed, sum.relay_dropped), (10, 6, 4));
         assert_eq!((sum.migrations, sum.retries, sum.resets), (2, 8, 6));
+        assert_eq!(sum.spans_dropped, 8);
         assert_eq!((sum.memory_used_bytes, sum.memory_max_bytes), (14, 18));
         assert_eq!((sum.state.as_str(), sum.under_way), (DRAINED, 8));
         assert_eq!(sum.upstreams, [upstream("a", 2), upstream("b", 0)]);

@@ -28,7 +28,7 @@ use crate::net::transport::TransportError;
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
 use futures_lite::future::block_on;
-use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind};
+use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind, Trace};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
 use madrpc_core::limits::{
     BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX,
@@ -151,6 +151,7 @@ pub struct Call<'a> {
     function: &'a str,
     timeout: Duration,
     key: Option<&'a [u8]>,
+    trace: Option<Trace>,
 }
 
 impl Client {
@@ -254,6 +255,7 @@ impl Client {
             function,
             timeout: self.timeout,
             key: None,
+            trace: None,
         }
     }
 }
@@ -263,6 +265,13 @@ impl<'a> Call<'a> {
     /// [`KEY_MAX_BYTES`].
     pub fn key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// The trace that the call belongs to, and the span that it is made from: of a `traceparent` (W3C Trace Context), by
+    /// [`Trace::from_str`](std::str::FromStr).
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -342,6 +351,7 @@ impl<'a> Call<'a> {
         let mut fields = Vec::new();
         let said = CallFields {
             key: self.key,
+            trace: self.trace,
             credit,
             ..CallFields::default()
         };

@@ -54,10 +54,10 @@ fn labels_and_groups_end_with_their_call() {
              madrpc.register('many', () => { for (let i = 0; i < 1e5; i++) { console.count(i); console.time('x'.repeat(1000) + i); console.group(); } console.count('l'); });",
         );
         for number in 1..=2 {
-            lane.set_call_number(number);
+            lane.set_call(number, None);
             call(&mut lane, 0).unwrap();
         }
-        lane.set_call_number(3);
+        lane.set_call(3, None);
         call(&mut lane, 1).unwrap();
         assert!(
             lane.heap_peak_bytes() < 2 << 20,

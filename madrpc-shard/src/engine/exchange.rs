@@ -11,7 +11,7 @@ use super::random::Randomness;
 use super::stream::Stream;
 use super::{Registration, ScriptError};
 use bytes::Bytes;
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind, Trace};
 use madrpc_core::limits::TIMEOUT_MAX;
 use madrpc_core::numbers::later;
 use std::cell::{Cell, RefCell};
@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) function: Cell<usize>,
     /// The call's number, for the log.
     pub(super) call: Cell<u64>,
+    /// The trace that it belongs to, and its span in it.
+    pub(super) trace: Cell<Option<Trace>>,
     /// The arguments, until they are read.
     pub(super) input: Cell<Option<Buffer>>,
     /// The same, where they are large.
@@ -113,6 +115,7 @@ impl Exchange {
             is_serving: Cell::new(false),
             function: Cell::new(0),
             call: Cell::new(0),
+            trace: Cell::new(None),
             input: Cell::default(),
             large_input: Cell::default(),
             output: Cell::default(),

@@ -169,7 +169,7 @@ pub(super) fn logged(source: &str) -> Vec<String> {
     let (log, lines): (_, Receiver<String>) = channel();
     tracing::subscriber::with_default(Log(log), || {
         let mut lane = lane(source);
-        lane.set_call_number(7);
+        lane.set_call(7, None);
         call(&mut lane, 0).unwrap();
     });
     lines.try_iter().collect()

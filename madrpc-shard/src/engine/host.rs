@@ -51,6 +51,9 @@ pub(super) fn object<'js>(
     let exchange = of();
     let node = move || exchange.node.clone();
     host.set("node", getter(ctx, &of(), node)?)?;
+    let exchange = of();
+    let traceparent = move || exchange.trace.get().map(|trace| trace.to_string());
+    host.set("traceparent", getter(ctx, &of(), traceparent)?)?;
     host.set("nameMaxBytes", FUNCTION_NAME_MAX_BYTES as u32)?;
     let text_bytes = |text: rquickjs::String<'_>| values::text_bytes(text.as_value());
     host.set("textBytes", function(ctx, &of(), text_bytes)?)?;

@@ -26,7 +26,7 @@ use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use madrpc_core::call::frame::Part;
-use madrpc_core::call::{Body, CallError, ErrorKind};
+use madrpc_core::call::{Body, CallError, ErrorKind, Trace};
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
 use madrpc_core::numbers::later;
 use std::rc::Rc;
@@ -97,9 +97,10 @@ impl Lane {
         Loading::begin(script, node, config)?.finish()
     }
 
-    /// Says which call the next one is, for the log.
-    pub(crate) fn set_call_number(&mut self, number: u64) {
+    /// Says which call the next one is, for the log, and the trace that it belongs to, with its span there.
+    pub(crate) fn set_call(&mut self, number: u64, trace: Option<Trace>) {
         self.exchange.call.set(number);
+        self.exchange.trace.set(trace);
     }
 
     /// Puts a call on the lane's exchange: the function by its place among the registered ones, and its arguments.

@@ -273,6 +273,7 @@
   Object.defineProperty(madrpc, "deadline", { get: () => host.deadline(), enumerable: true });
   Object.defineProperty(madrpc, "cancelled", { get: () => host.cancelled(), enumerable: true });
   Object.defineProperty(madrpc, "node", { get: () => host.node(), enumerable: true });
+  Object.defineProperty(madrpc, "traceparent", { get: () => host.traceparent(), enumerable: true });
   Object.defineProperty(globalThis, "madrpc", { value: madrpc, enumerable: true });
 
   const tools = {

@@ -19,7 +19,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, ErrorKind, Trace};
 use madrpc_core::limits::{DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
@@ -32,11 +32,17 @@ const TIMEOUT: &str = "madrpc-timeout";
 /// Calls of the same key go to the same node, where the orchestrator balances by keys.
 const KEY: &str = "madrpc-key";
 
+/// The trace that calls belong to (W3C Trace Context). One that cannot be read counts as not there, as the recommendation
+/// wants it. `tracestate` is not passed on: it is the tracing systems' own, of up to 512 characters, and none of ours looks at it,
+/// while every call would have to carry it through sessions, queues and retries.
+const TRACEPARENT: &str = "traceparent";
+
 /// What a request says of all its calls.
 #[derive(Debug, Clone)]
 pub(super) struct Terms {
     pub(super) timeout: Duration,
     pub(super) key: Option<Vec<u8>>,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Terms {
@@ -51,7 +57,17 @@ impl Terms {
             })?,
         };
         let key = headers.get(KEY).map(|key| key.as_bytes().to_vec());
-        Ok(Self { timeout, key })
+        // Of several none is the caller's for certain.
+        let mut traces = headers.get_all(TRACEPARENT).iter();
+        let trace = match (traces.next(), traces.next()) {
+            (Some(text), None) => text.to_str().ok().and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        Ok(Self {
+            timeout,
+            key,
+            trace,
+        })
     }
 }
 
@@ -121,6 +137,9 @@ pub(super) fn prepare<'a>(
     let mut call = caller.client()?.prepare(function).timeout(terms.timeout);
     if let Some(key) = &terms.key {
         call = call.key(key);
+    }
+    if let Some(trace) = terms.trace {
+        call = call.trace(trace);
     }
     Ok(call)
 }

@@ -133,6 +133,7 @@ fn operation(name: &str, found: &[(&FunctionOptions, &[String])]) -> Value {
             vec![
                 reference("#/components/parameters/Timeout"),
                 reference("#/components/parameters/Key"),
+                reference("#/components/parameters/Trace"),
             ]
             .into(),
         ),
@@ -205,6 +206,10 @@ fn components() -> Value {
         "Madrpc-Key",
         "calls of the same key go to the same node, where the orchestrator balances by keys",
     );
+    let trace = header(
+        "traceparent",
+        "the trace that the call belongs to (W3C Trace Context)",
+    );
     Value::object([
         (
             "schemas",
@@ -212,7 +217,7 @@ fn components() -> Value {
         ),
         (
             "parameters",
-            Value::object([("Timeout", timeout), ("Key", key)]),
+            Value::object([("Timeout", timeout), ("Key", key), ("Trace", trace)]),
         ),
         ("securitySchemes", Value::object([("token", token)])),
     ])

@@ -8,6 +8,7 @@
 //! | until one comes, the thread sleeps | `spin`, `sleep`; others wake it by its `bell` |
 //! | its session is found, or opened | `endpoint` |
 //! | our own sessions to others, and the calls on them | `dial`; `resolver` finds them again |
+//! | what is told of single calls | `traces` |
 //!
 //! Nothing here knows what a call means, nor JavaScript.
 
@@ -44,6 +45,7 @@ pub(crate) mod shares;
 pub(crate) mod sleep;
 pub(crate) mod socket;
 pub(crate) mod spin;
+pub(crate) mod traces;
 pub(crate) mod transport;
 
 /// What `bell` stands on. The model in `tests/bell` puts loom's in its place.

@@ -9,6 +9,7 @@ use crate::engine::Lane;
 use crate::net::budget::Held;
 use crate::net::endpoint::SessionKey;
 use crate::net::shares::AccountKey;
+use crate::net::traces::Context;
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::lists::ItemKey;
@@ -52,6 +53,8 @@ pub(super) struct Ticket {
     pub(super) depth: u8,
     /// Frames of items that its caller takes at first, where it takes any.
     pub(super) credit: u32,
+    /// The trace that it belongs to, where it does to one.
+    pub(super) context: Option<Box<Context>>,
     /// Of which family it is, where it is a call of a call, or has made one.
     pub(super) member: Option<Member>,
     /// That of its function, where that has a limit; it is given back with the ticket, whatever becomes of the call.

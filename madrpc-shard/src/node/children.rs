@@ -4,6 +4,7 @@ use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
 use crate::engine::{Answer, ChildCall};
 use crate::net::dial::{CallId, Request};
+use crate::net::traces::Context;
 use madrpc_core::numbers::later;
 
 use crate::net::service::Io;
@@ -120,6 +121,7 @@ impl Node {
             let error = "the call that asked is of no family";
             return Err(CallError::not_run(ErrorKind::Internal, error));
         };
+        let trace = ticket.context.as_deref().map(Context::below);
         let parent = Parent {
             call: parent,
             token,
@@ -136,6 +138,7 @@ impl Node {
             let credit = child.credit;
             let said = CallFields {
                 credit,
+                trace,
                 ..CallFields::default()
             };
             said.write(&mut fields);
@@ -166,6 +169,7 @@ impl Node {
             deadline: function.deadline(io.now, deadline),
             depth,
             credit: child.credit,
+            context: trace.map(|trace| Box::new(self.observing.continued(trace))),
             member: Some(member),
             slot,
         };

@@ -34,6 +34,7 @@ mod call;
 mod calls;
 mod children;
 mod config;
+mod ended;
 mod family;
 mod functions;
 pub(crate) mod lanes;
@@ -66,6 +67,7 @@ use crate::net::incoming::{Incoming, number_taken};
 use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
+use crate::net::traces::Observing;
 use crate::runtime::beacon::Beacon;
 use backlog::Rate;
 use bytes::Bytes;
@@ -133,6 +135,7 @@ pub(crate) struct Node {
     waits: Waits,
     /// Calls that have panicked.
     faults: LogLimit,
+    observing: Observing,
     beacon: Arc<Beacon>,
     last_number: u64,
     told: load::Told,
@@ -186,10 +189,16 @@ impl Node {
             counters,
             waits: Waits::default(),
             faults: LogLimit::default(),
+            observing: Observing::default(),
             beacon: Arc::clone(&seat.beacon),
             last_number: 0,
             told: load::Told::new(now),
         })
+    }
+
+    /// What to tell of single calls.
+    pub(crate) fn set_observing(&mut self, observing: Observing) {
+        self.observing = observing;
     }
 
     /// The way of the calls of calls, for the shard at this seat: through these orchestrators.
@@ -258,6 +267,7 @@ impl Service for Node {
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
             credit: call.request.fields.credit(),
+            context: self.observing.context(call.request.fields),
             member: None,
             slot: None,
         };
@@ -435,5 +445,6 @@ impl Service for Node {
         snapshot.lanes_waiting = (in_use as u64).saturating_sub(running);
         snapshot.lanes_free = free as u64;
         self.waits.tell(snapshot);
+        snapshot.spans_dropped = self.observing.dropped();
     }
 }

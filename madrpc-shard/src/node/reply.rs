@@ -3,6 +3,7 @@
 use super::Node;
 use super::call::{Origin, Queued, Running, Ticket};
 use super::calls::queue_of;
+use super::ended::Ended;
 use super::limited::LimitKey;
 use super::rows::Row;
 use crate::engine::Outcome;
@@ -28,7 +29,9 @@ impl Node {
             && let Some(fault) = running.lane.take_fault()
             && let Some(count) = self.faults.tell(now)
         {
+            let context = running.ticket.context.as_deref();
             tracing::error!(
+                trace = context.map(|context| display(context.id())),
                 "a call of {:?} panicked at {fault}; it and its lane are given up, and nothing else ({count} such calls)",
                 running.ticket.function.name
             );
@@ -60,7 +63,15 @@ impl Node {
         ticket.function.cost.set(cost);
         let queued = started.saturating_duration_since(ticket.arrived);
         self.waits.note(queued.as_micros() as u64);
-        self.count(ticket, now, *cpu, kind);
+        let ended = Ended {
+            at: now,
+            took: self.count(ticket, now, *cpu, kind),
+            queued,
+            cpu: *cpu,
+            slices: *slices,
+            error: kind,
+        };
+        self.observe(ticket, &ended, io);
         let bytes = lane.output_bytes();
         if result.is_ok() {
             let mut size = ticket.function.result_size.get();
@@ -121,7 +132,16 @@ impl Node {
         error: CallError,
         io: &mut Io<'_, Self>,
     ) {
-        self.count(ticket, now, Duration::ZERO, Some(error.kind));
+        let took = self.count(ticket, now, Duration::ZERO, Some(error.kind));
+        let ended = Ended {
+            at: now,
+            took,
+            queued: took,
+            cpu: Duration::ZERO,
+            slices: 0,
+            error: Some(error.kind),
+        };
+        self.observe(ticket, &ended, io);
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
@@ -149,11 +169,19 @@ impl Node {
         }
     }
 
-    fn count(&mut self, ticket: &Ticket, now: Instant, cpu: Duration, error: Option<ErrorKind>) {
-        let latency = now.saturating_duration_since(ticket.arrived);
-        let [latency, cpu] = [latency, cpu].map(|time| time.as_micros() as u64);
+    /// Counts a call that has ended; gives how long it took.
+    fn count(
+        &mut self,
+        ticket: &Ticket,
+        now: Instant,
+        cpu: Duration,
+        error: Option<ErrorKind>,
+    ) -> Duration {
+        let took = now.saturating_duration_since(ticket.arrived);
+        let [latency, cpu] = [took, cpu].map(|time| time.as_micros() as u64);
         let function = ticket.function.counter;
         self.counters.record_run(function, 0, (latency, cpu), error);
+        took
     }
 
     pub(super) fn bill(

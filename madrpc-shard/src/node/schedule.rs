@@ -10,6 +10,7 @@ use super::turns::Slice;
 use crate::engine::Progress;
 use crate::net::service::Io;
 use crate::net::shares::AccountKey;
+use crate::net::traces::Context;
 use madrpc_core::call::{Body, CallError, ErrorKind};
 use madrpc_core::limits::ENDINGS_PER_TURN;
 use std::time::{Duration, Instant};
@@ -181,7 +182,8 @@ impl Node {
         let lane_bytes = lane.noted_bytes();
         lane.assign(ticket.function.place, body, ticket.deadline);
         self.last_number += 1;
-        lane.set_call_number(self.last_number);
+        let trace = ticket.context.as_deref().map(Context::below);
+        lane.set_call(self.last_number, trace);
         lane.stream().prepare(ticket.credit);
         if let Some(member) = &ticket.member {
             member.hold(0);

@@ -4,6 +4,7 @@
 //! to say (`madrpc_core::fleet`), which the sessions to the nodes ask (`net::dial`). Only what can be called is asked of all
 //! nodes, see `inquiry`.
 
+mod ended;
 mod inquiry;
 mod results;
 mod rules;
@@ -14,17 +15,19 @@ use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, not_taken, number_taken};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
+use crate::net::traces::{Observing, Tried};
+use ended::Ended;
 use inquiry::Inquiries;
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Routing, Subset, digest};
 use madrpc_core::identity::{Permissions, Role, SERVER_NAME_ANY};
-use madrpc_core::stats::{Counters, UNKNOWN, Upstream};
+use madrpc_core::stats::{Counters, Snapshot, UNKNOWN, Upstream};
 use results::ResultSizes;
 use rules::Rules;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a node's certificate must be for: nobody but a node can take its calls.
 const NODE_NAME: &str = match Role::Node.server_name() {
@@ -50,6 +53,7 @@ pub(crate) struct Orchestrator {
     passed_on: usize,
     /// Until it was looked at them.
     rules: Option<Box<Rules>>,
+    observing: Observing,
 }
 
 /// What an outcome is for.
@@ -104,6 +108,7 @@ impl Orchestrator {
             sizes: ResultSizes::default(),
             passed_on: 0,
             rules: None,
+            observing: Observing::default(),
         };
         let (sessions, keep) = (seat.sessions(), Keep::Always);
         let subset = routing.subset.map(|size| Subset {
@@ -118,6 +123,11 @@ impl Orchestrator {
             orchestrator.learn(target, &name);
         }
         (orchestrator, upstreams)
+    }
+
+    /// What to tell of single calls.
+    pub(crate) fn set_observing(&mut self, observing: Observing) {
+        self.observing = observing;
     }
 
     /// Says of rules that speak of a function which no node has.
@@ -139,14 +149,22 @@ impl Orchestrator {
         }
     }
 
-    fn count(&mut self, waiting: &Waiting, node: usize, now: Instant, error: Option<ErrorKind>) {
-        let latency = now.saturating_duration_since(waiting.arrived);
+    /// Counts a call that has ended; gives how long it took.
+    fn count(
+        &mut self,
+        waiting: &Waiting,
+        node: usize,
+        now: Instant,
+        error: Option<ErrorKind>,
+    ) -> Duration {
+        let took = now.saturating_duration_since(waiting.arrived);
         let function = match waiting.function {
             Function::Known(number) => number,
             Function::Named(_) => UNKNOWN,
         };
-        let latency = latency.as_micros() as u64;
+        let latency = took.as_micros() as u64;
         self.counters.record(function, node, latency, error);
+        took
     }
 
     /// Ends a call that was passed on, unless it has just ended.
@@ -157,12 +175,26 @@ impl Orchestrator {
             self.passed_on -= 1;
             io.calls.remove(waiting.session, waiting.id);
             io.callers.forget_result(waiting.session, waiting.expected);
-            self.fail(&waiting, error, io);
+            let (tries, tried) = (upstreams.tries_of_last(), upstreams.take_traced());
+            self.fail(&waiting, error, (tries, tried), io);
         }
     }
 
-    fn fail(&mut self, waiting: &Waiting, error: &CallError, io: &mut Io<'_, Self>) {
-        self.count(waiting, NOBODY, io.now, Some(error.kind));
+    /// Ends a call that has had so many tries.
+    fn fail(
+        &mut self,
+        waiting: &Waiting,
+        error: &CallError,
+        (tries, tried): (u8, Option<Box<Tried>>),
+        io: &mut Io<'_, Self>,
+    ) {
+        let ended = Ended {
+            took: self.count(waiting, NOBODY, io.now, Some(error.kind)),
+            node: NOBODY,
+            tries,
+            error: Some(error.kind),
+        };
+        self.observe(waiting, &ended, tried, io);
         if let Some(outbox) = io.callers.outbox(waiting.session) {
             outbox.fail(waiting.id, Bill::default(), error);
         }
@@ -192,12 +224,20 @@ impl Service for Orchestrator {
             arrived: call.arrived,
             expected,
         };
+        let mut tried = self.observing.tried(call.request.fields);
+        let said = tried
+            .as_mut()
+            .and_then(|tried| tried.say(call.request.fields));
         let request = Request {
             account: io.callers.origin(call.session, call.request.account),
+            fields: said.as_deref().map_or(call.request.fields, Fields),
             ..call.request
         };
         match upstreams.call_known(io.now, &request, function, Tag::Call(waiting)) {
             Ok(sent) => {
+                if let Some(tried) = tried {
+                    upstreams.trace(sent, tried, io.now);
+                }
                 let passed_on = Call::PassedOn(sent);
                 // One look at the numbers under way, and not one before and one after: it is much of what a call costs.
                 if io.calls.insert(call.session, call.id, passed_on, io.now) {
@@ -205,10 +245,11 @@ impl Service for Orchestrator {
                     io.callers.expect_result(call.session, expected);
                 } else {
                     upstreams.cancel(sent);
+                    upstreams.take_traced();
                     io.callers.break_off(call.session, &number_taken(call.id));
                 }
             }
-            Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, io),
+            Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, (0, tried), io),
             Err((Tag::Inquiry(_), _)) => {}
         }
     }
@@ -275,6 +316,10 @@ impl Service for Orchestrator {
                 return self.inquiries.take(number, name, &outcome, io);
             }
         };
+        let (tries, mut tried) = match &mut io.upstreams {
+            Some(upstreams) => (upstreams.tries_of_last(), upstreams.take_traced()),
+            None => (0, None),
+        };
         self.passed_on -= 1;
         let Waiting { session, id, .. } = waiting;
         io.callers.work_for(session);
@@ -289,7 +334,17 @@ impl Service for Orchestrator {
             }
             waiting.function = Function::Known(number);
         }
-        self.count(&waiting, node, io.now, outcome.error_kind());
+        let error = outcome.error_kind();
+        if let Some(tried) = &mut tried {
+            tried.ended(target, error, io.now);
+        }
+        let ended = Ended {
+            took: self.count(&waiting, node, io.now, error),
+            node,
+            tries,
+            error,
+        };
+        self.observe(&waiting, &ended, tried, io);
         if let Function::Known(number) = waiting.function
             && !matches!(outcome, Outcome::Lost(_))
         {
@@ -335,6 +390,10 @@ impl Service for Orchestrator {
 
     fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    fn describe(&self, snapshot: &mut Snapshot) {
+        snapshot.spans_dropped = self.observing.dropped();
     }
 
     fn report(&self, upstreams: &Upstreams<Tag>, now: Instant) -> Vec<Upstream> {

@@ -62,6 +62,12 @@ pub(crate) enum ToControl {
         expect(dead_code, reason = "it is discovery that wants to")
     )]
     OnMissing(Box<dyn FnMut() + Send>),
+    /// So many spans that shards have recorded have come to nobody.
+    #[cfg_attr(
+        not(feature = "traces"),
+        expect(dead_code, reason = "only traces have spans")
+    )]
+    SpansDropped(u64),
     /// The server is to be shut down for good: the control thread ends.
     Close,
 }
@@ -83,6 +89,7 @@ pub(crate) fn spawn(
         remote: Remote::new(inboxes),
         watched,
         stalls: BTreeMap::new(),
+        spans_dropped: 0,
         heartbeat: None,
         on_missing: None,
     };
@@ -99,6 +106,8 @@ struct Control {
     watched: Vec<Watched>,
     /// How often a core was stuck, by who held it.
     stalls: BTreeMap<String, u64>,
+    /// Spans that have come to nobody, once they had left their shards.
+    spans_dropped: u64,
     /// Who wants to hear from the shards, and when next.
     heartbeat: Option<(Heartbeat, Instant)>,
     /// Who wants to hear of targets that cannot be reached any more.
@@ -218,6 +227,7 @@ impl Control {
                         tell();
                     }
                 }
+                Ok(ToControl::SpansDropped(spans)) => self.spans_dropped += spans,
                 Ok(ToControl::OnMissing(tell)) => self.on_missing = Some(tell),
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToControl::Close) | Err(RecvTimeoutError::Disconnected) => return,
@@ -261,6 +271,7 @@ impl Control {
     /// Answers those who want a snapshot, and tells who wants to hear from the shards, where it is time to.
     fn on_collected(&mut self, mut collected: Collected, beats: bool) {
         if let Some(snapshot) = &mut collected.snapshot {
+            snapshot.spans_dropped += self.spans_dropped;
             let stalls = self.stalls.iter();
             snapshot.stalls = stalls.map(|(name, count)| (name.clone(), *count)).collect();
         }

@@ -21,11 +21,16 @@ impl Cluster {
     /// Starts `nodes` nodes that run `script`, and an orchestrator in front of them, on free ports and as this user.
     ///
     /// The cores are divided among the nodes, where there are enough; the orchestrator has one shard. The calls of
-    /// calls go through it, whatever `settings` say.
+    /// calls go through it, whatever `settings` say. Calls that take longer than `slow` are told of in the log.
     ///
     /// # Errors
     /// What is wrong with the first server that cannot be started.
-    pub fn start(script: &Script, nodes: usize, settings: &NodeConfig) -> Result<Self, StartError> {
+    pub fn start(
+        script: &Script,
+        nodes: usize,
+        settings: &NodeConfig,
+        slow: Option<Duration>,
+    ) -> Result<Self, StartError> {
         if nodes == 0 {
             return Err(StartError::Settings(
                 "a cluster needs at least 1 node".into(),
@@ -37,6 +42,7 @@ impl Cluster {
                 Ok(ServerConfig {
                     shards,
                     cpus,
+                    slow,
                     ..ServerConfig::new(
                         SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                         Identity::of_this_user(role)?,

@@ -30,6 +30,8 @@ pub(crate) mod messages;
 mod node;
 mod observer;
 mod orchestrator;
+#[cfg(feature = "traces")]
+mod recorded;
 mod remote;
 mod reserved;
 mod revocation;
@@ -42,6 +44,8 @@ pub use config::{ServerConfig, StartError};
     expect(unused_imports, reason = "only HTTP observes")
 )]
 pub(crate) use observer::Observer;
+#[cfg(feature = "traces")]
+pub(crate) use recorded::Recorded;
 pub use remote::ReloadRequest;
 pub use revocation::RevokedFile;
 
@@ -54,6 +58,7 @@ use crate::net::service::Service;
 use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{PortLock, SocketGroup, Steering};
+use crate::net::traces::{Observing, Recorder, SlowCalls, Span};
 use crate::net::transport::{TransportError, accepting_config, dialing_config};
 use crate::runtime::beacon::Beacon;
 use crate::runtime::shard_group::{ShardGroup, Starting};
@@ -66,6 +71,7 @@ use madrpc_core::identity::{Identity, IdentityError, Permissions};
 use madrpc_core::limits::{MEMORY_MIN_BYTES, UPSTREAM_IDLE_TIMEOUT};
 use madrpc_core::numbers::later;
 use messages::{Inbox, ToShard};
+use rtrb::Consumer;
 use shard::{RESET_PURPOSE, Served, Shard};
 use std::net::{SocketAddr, UdpSocket};
 use std::rc::Rc;
@@ -93,6 +99,12 @@ pub struct Server {
 struct Running {
     group: ShardGroup,
     inboxes: Vec<Inbox>,
+    /// Where spans come out, a ring for each shard, until somebody takes them.
+    #[cfg_attr(
+        not(feature = "traces"),
+        expect(dead_code, reason = "only traces have spans")
+    )]
+    spans: Option<Vec<Consumer<Span>>>,
     to_control: Sender<ToControl>,
     control: JoinHandle<()>,
     /// Kept until all shards have ended: the kernel selects by position, and closing one socket would move another.
@@ -112,7 +124,7 @@ impl Server {
     where
         S: Service,
         E: std::error::Error + Send + Sync + 'static,
-        M: FnOnce(&Seat, &Rc<Budget>, Instant) -> Result<Served<S>, E> + Send + 'static,
+        M: FnOnce(&Seat, &Rc<Budget>, Observing, Instant) -> Result<Served<S>, E> + Send + 'static,
     {
         // Made once here for its errors; every shard makes its own.
         config.identity.server_config()?;
@@ -135,6 +147,7 @@ impl Server {
         let (to_control, from_shards) = channel();
         let mut inboxes = Vec::new();
         let mut bodies = Vec::new();
+        let mut rings = Vec::new();
         let mut beacons: Vec<Arc<Beacon>> = Vec::new();
         let started = Instant::now();
         let tokens = Tokens::new(started)
@@ -165,7 +178,9 @@ impl Server {
             let (to_shard, messages) = unbounded();
             inboxes.push(Inbox::new(to_shard, listener.bell()));
             let inbox = (messages, listener);
-            let spin = config.spin;
+            let (spin, slow) = (config.spin, config.slow);
+            let (recorder, spans) = config.record.map(Recorder::new).unzip();
+            rings.extend(spans);
             let (make, identity, control) =
                 (make(&seat), config.identity.clone(), to_control.clone());
             let (tokens, resets) = (tokens.clone(), resets.clone());
@@ -194,7 +209,8 @@ impl Server {
                     Ok(callers) => callers,
                     Err(why) => return starting.failed(why),
                 };
-                match make(&seat, &budget, now) {
+                let observing = Observing::new(SlowCalls::new(slow), recorder);
+                match make(&seat, &budget, observing, now) {
                     Ok(served) => {
                         if served.announcing.is_some() {
                             match dialing_config(&identity, UPSTREAM_IDLE_TIMEOUT) {
@@ -239,6 +255,7 @@ impl Server {
             running: Some(Running {
                 group,
                 inboxes,
+                spans: Some(rings).filter(|rings| !rings.is_empty()),
                 to_control,
                 control,
                 _sockets: duplicates,

@@ -93,7 +93,7 @@ impl Server {
             let shared = shared.clone();
             bells.set(seat.shard.into(), &seat.bell);
             let share = lanes / shards + usize::from(usize::from(seat.shard) < lanes % shards);
-            move |seat: &Seat, budget: &Rc<Budget>, now| {
+            move |seat: &Seat, budget: &Rc<Budget>, observing, now| {
                 let fronts = &settings.orchestrators;
                 let upstreams = (!fronts.is_empty()).then(|| {
                     let all = fronts.iter().flat_map(Addresses::all).copied();
@@ -105,7 +105,7 @@ impl Server {
                 let announcing = settings
                     .announces
                     .then(|| Announcing::new(fronts.clone(), (seat.shard, seat.shards), now));
-                let node = Node::new(
+                let mut node = Node::new(
                     seat,
                     &script,
                     &settings,
@@ -114,6 +114,7 @@ impl Server {
                     budget,
                     now,
                 )?;
+                node.set_observing(observing);
                 Ok::<_, StartError>(Served {
                     service: node,
                     upstreams: upstreams.transpose()?,

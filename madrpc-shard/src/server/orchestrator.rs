@@ -80,7 +80,7 @@ impl Server {
         Self::start("orchestrator", sockets, config, cores, |_| {
             let (nodes, identity) = (nodes.to_vec(), identity.clone());
             let permissions = Arc::clone(&config.permissions);
-            move |seat: &Seat, budget: &Rc<Budget>, now| {
+            move |seat: &Seat, budget: &Rc<Budget>, observing, now| {
                 let all = nodes.iter().flat_map(Addresses::all).copied();
                 // A socket for both families takes a little longer for each datagram.
                 let any = [
@@ -93,6 +93,7 @@ impl Server {
                     dialing_endpoint(&identity, &all, UPSTREAM_IDLE_TIMEOUT, budget, now)?;
                 let (mut orchestrator, upstreams) =
                     Orchestrator::new(seat, endpoint, &nodes, routing, now);
+                orchestrator.set_observing(observing);
                 // One says it for all.
                 if seat.shard == 0 {
                     orchestrator.look_at_rules(&permissions);

@@ -101,8 +101,9 @@ class Client:
         return Stream(self._sessions.get().stream(function, args, kwargs, options.native))
 
     def with_options(self, **options: Any) -> Client:
-        """The same client with other options: `timeout`, in seconds until the deadline of each call, and `key`: calls of the
-        same key go to the same node, where the orchestrator balances by keys."""
+        """The same client with other options: `timeout`, in seconds until the deadline of each call, `key`: calls of the
+        same key go to the same node, where the orchestrator balances by keys, and `traceparent`: the trace that its calls belong
+        to (W3C Trace Context)."""
         return Client(self._sessions, self._options.changed(options))
 
     def close(self) -> None:

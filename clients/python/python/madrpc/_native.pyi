@@ -3,12 +3,13 @@ from typing import Any, TypeAlias, final
 
 from ._errors import Bill
 
-__all__ = ["Calls", "Client", "Map", "Stream", "Thread", "this_thread"]
+__all__ = ["Calls", "Client", "Map", "Stream", "Thread", "check_traceparent", "this_thread"]
 
 _Path: TypeAlias = Any
-_Options: TypeAlias = tuple[float, bytes | None]
+_Options: TypeAlias = tuple[float, bytes | None, str | None]
 _Told: TypeAlias = tuple[int, bool, Any, Bill | None]
 
+def check_traceparent(text: str) -> None: ...
 @final
 class Client:
     def __new__(

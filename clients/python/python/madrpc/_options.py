@@ -80,14 +80,17 @@ class Options:
 
     timeout: float = DEFAULT_TIMEOUT
     key: bytes | None = None
+    traceparent: str | None = None
 
     def changed(self, changes: dict[str, Any]) -> Options:
-        for name in changes.keys() - {"timeout", "key"}:
-            raise TypeError(f"with_options: there is no option {name}; there are timeout and key")
+        for name in changes.keys() - {"timeout", "key", "traceparent"}:
+            raise TypeError(f"with_options: there is no option {name}; there are timeout, key and traceparent")
         if "timeout" in changes:
             changes["timeout"] = seconds(changes["timeout"])
         if "key" in changes:
             changes["key"] = key(changes["key"])
+        if "traceparent" in changes:
+            changes["traceparent"] = traceparent(changes["traceparent"])
         return replace(self, **changes)
 
     def chosen(self, timeout: float | None, key: str | bytes | None) -> Options:
@@ -96,8 +99,8 @@ class Options:
         return self.changed({name: value for name, value in given.items() if value is not None})
 
     @property
-    def native(self) -> tuple[float, bytes | None]:
-        return self.timeout, self.key
+    def native(self) -> tuple[float, bytes | None, str | None]:
+        return self.timeout, self.key, self.traceparent
 
 
 def seconds(timeout: float | None) -> float:
@@ -119,6 +122,15 @@ def key(key: str | bytes | None) -> bytes | None:
     if key is None or isinstance(key, bytes):
         return key
     raise TypeError(f"key: a str is wanted, not {type(key).__name__}")
+
+
+def traceparent(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(f"traceparent: a str is wanted, not {type(text).__name__}")
+    _native.check_traceparent(text)
+    return text
 
 
 def bound(concurrency: int) -> int:

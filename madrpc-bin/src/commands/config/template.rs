@@ -10,7 +10,7 @@ use std::fmt::Write;
 const WIDTH: usize = 100;
 
 /// What stands where a key has no default that could be shown.
-const EXAMPLES: [(&str, &[&str]); 23] = [
+const EXAMPLES: [(&str, &[&str]); 25] = [
     ("script", &["/etc/madrpc/functions.js"]),
     ("memory_max", &["4G"]),
     ("orchestrator", &["orchestrator.example:8080"]),
@@ -34,6 +34,8 @@ const EXAMPLES: [(&str, &[&str]); 23] = [
     ("subset", &["20"]),
     ("hedge", &["p95"]),
     ("try_timeout", &["2s"]),
+    ("slow", &["1s"]),
+    ("otlp", &["http://127.0.0.1:4318"]),
 ];
 
 /// The file.

@@ -4,6 +4,7 @@
 //! lines a second, and no line is long: a script must not fill a disk.
 
 use super::super::exchange::Exchange;
+use crate::net::traces::TraceId;
 use madrpc_core::numbers::later;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -89,10 +90,12 @@ impl ConsoleLog {
             .and_then(|names| names.get(self.exchange.function.get()));
         match function {
             Some(function) => {
+                let trace = self.exchange.trace.get();
                 event_at!(
                     level,
                     call = self.exchange.call.get(),
                     function = function.as_str(),
+                    trace = trace.map(|trace| display(TraceId(trace.trace))),
                     "{line}"
                 );
             }

@@ -258,6 +258,11 @@ fn network(snapshot: &Snapshot, out: &mut Families<'_>) -> Result<(), Error> {
             "How often a peer was told that its session is not known.",
             snapshot.resets,
         ),
+        (
+            "madrpc_spans_dropped",
+            "Spans of traces that their receiver did not get: it is away, does not keep up or refuses them.",
+            snapshot.spans_dropped,
+        ),
     ] {
         out.total(name, help, number)?;
     }

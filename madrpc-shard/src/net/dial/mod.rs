@@ -29,6 +29,7 @@ mod retry;
 mod sending;
 mod silence;
 mod streams;
+mod traced;
 mod unreachable;
 mod upkeep;
 
@@ -61,6 +62,7 @@ use sending::is_large;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use traced::Traced;
 use tracing::info;
 
 /// Bytes of the deadline that a copy of a call begins with.
@@ -92,6 +94,7 @@ pub(crate) struct Upstreams<T> {
     /// Which of those that it is given are targets, where not all are.
     subset: Option<Subset>,
     early: Early,
+    traced: Traced,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
     copies: Copies,
@@ -251,6 +254,7 @@ impl<T> Upstreams<T> {
             doubles: Doubles::default(),
             subset: None,
             early: Early::default(),
+            traced: Traced::default(),
             router: Router::new(now),
             copies: Copies::default(),
             large: LargeBodies::default(),
@@ -417,6 +421,7 @@ impl<T> Upstreams<T> {
                     if let Some(pending) = self.calls.remove(key) {
                         self.sample_ended(key, &pending.attempt, false, now);
                         self.forget(key, &pending, Ending::Neutral, None, now);
+                        self.trace_ended(key, &pending);
                         self.tell_cancelled(&pending, key);
                         let target = pending.place.target();
                         let address = self.targets[target].address();

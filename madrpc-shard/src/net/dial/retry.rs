@@ -75,9 +75,18 @@ impl<T> Upstreams<T> {
         ending: Ending,
         now: Instant,
     ) -> bool {
-        let Some(&Pending { attempt, copy, .. }) = self.calls.get(key) else {
+        let Some(&Pending {
+            attempt,
+            copy,
+            place,
+            ..
+        }) = self.calls.get(key)
+        else {
             return false;
         };
+        if let Some(tried) = self.tries_of(key) {
+            tried.ended(place.target(), Some(error.kind), now);
+        }
         // It is on another already.
         if self.go_over(key, ending, now) {
             return true;
@@ -140,6 +149,11 @@ impl<T> Upstreams<T> {
         };
         number.write(&mut fields);
         fields.extend_from_slice(frame.fields.0);
+        if let Some(tried) = self.tries_of(key)
+            && let Some(said) = tried.say(Fields(&fields))
+        {
+            fields = said;
+        }
         let mut fields = Fields(&fields);
         if fields.0.len() > FIELDS_MAX_BYTES {
             fields = frame.fields;
@@ -158,6 +172,7 @@ impl<T> Upstreams<T> {
             self.note_ending(place.target(), attempt, Ending::Neutral, now);
             return None;
         };
+        self.trace_try(key, place.target(), now);
         Some((place, sequence))
     }
 

@@ -235,6 +235,7 @@ impl<T> Upstreams<T> {
         self.drop_second(key, now);
         self.sample_ended(key, &pending.attempt, took.is_some(), now);
         self.forget(key, &pending, ending, took, now);
+        self.trace_ended(key, &pending);
         Some(pending)
     }
 

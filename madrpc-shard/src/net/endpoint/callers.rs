@@ -5,7 +5,7 @@ use super::{Endpoint, SessionKey};
 use crate::net::shares::AccountKey;
 use bytes::Bytes;
 use madrpc_core::call::frame::{Account, Header};
-use madrpc_core::identity::{PeerCertificate, Revoked};
+use madrpc_core::identity::{PeerCertificate, Revoked, Role};
 use madrpc_core::session::Outbox;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -119,6 +119,17 @@ impl Endpoint {
     /// What the peer of a session has shown.
     pub(crate) fn peer(&self, session: SessionKey) -> Option<&PeerCertificate> {
         self.sessions.get(session)?.certificate.as_ref()
+    }
+
+    /// The name of a session's peer, as in rules: `client:billing`.
+    pub(crate) fn peer_name(&self, session: SessionKey) -> String {
+        match self.peer(session) {
+            Some(peer) => {
+                let role = peer.role.map_or("?", Role::name);
+                format!("{role}:{}", peer.name)
+            }
+            None => "somebody who has gone".to_owned(),
+        }
     }
 
     /// Lets the owners of these certificates in no more.
