@@ -172,7 +172,7 @@ mod tests {
             format!("00-{:032x}-00f067aa0ba902b7-01", 0),
             format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{:016x}-01", 0),
             "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b77-01".to_owned(),
-            "00-4bf92f3577b34da6a3ce929d0e0e47é6-00f067aa0ba902b7-0".to_owned(),
+            "00-4bf92f3577b34da6a3ce929d0e0e47é6-00f067aa01902b71-0".to_owned(),
         ] {
             assert_eq!(read(&wrong), None, "{wrong}");
         }
