@@ -47,7 +47,7 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
 
 
 def test_a_call_belongs_to_a_trace(client: madrpc.Client) -> None:
-    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa01902b71-01"
     traced = client.with_options(traceparent=traceparent)
     assert traced.call("trace") == traceparent
     assert list(traced.map("trace", [1, 2])) == [traceparent] * 2

@@ -16,7 +16,7 @@ const KNOWN_FLAGS: u8 = 3;
 
 /// A trace and the span in it that a call is made from.
 ///
-/// As text it is a `traceparent`: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01`.
+/// As text it is a `traceparent`: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa01902b71-01`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Trace {
     /// The trace's number (`trace-id`), not 0.
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn text_is_read_as_the_recommendation_says() {
-        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
+        const ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa01902b71";
         let read = |text: &str| text.parse::<Trace>().ok().map(|trace| trace.to_string());
         for (text, flags) in [
             (format!("00-{ID}-01"), 1),
@@ -169,10 +169,10 @@ mod tests {
             format!("00-{ID}-+1"),
             format!(" 00-{ID}-01"),
             format!("00_{ID}-01"),
-            format!("00-{:032x}-00f067aa0ba902b7-01", 0),
+            format!("00-{:032x}-00f067aa01902b71-01", 0),
             format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{:016x}-01", 0),
-            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b77-01".to_owned(),
-            "00-4bf92f3577b34da6a3ce929d0e0e47é6-00f067aa0ba902b7-0".to_owned(),
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa01902b717-01".to_owned(),
+            "00-4bf92f3577b34da6a3ce929d0e0e47é6-00f067aa01902b71-0".to_owned(),
         ] {
             assert_eq!(read(&wrong), None, "{wrong}");
         }
