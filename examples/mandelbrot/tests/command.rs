@@ -20,12 +20,12 @@ fn mandelbrot(file: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// A small picture of all of the set, of tiles that do not divide it evenly.
+/// All of the set: more tiles than are under way at a time, which do not divide it evenly.
 #[test]
 fn the_picture_is_the_set() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("set.png");
-    let all = "--width 150 --height 100 --x -0.65 --y 0 --span 3.3 --steps 200";
+    let all = "--width 600 --height 400 --x -0.65 --y 0 --span 3.3 --steps 200";
     let output = mandelbrot(&file, &all.split(' ').collect::<Vec<_>>());
     assert!(output.status.success(), "{output:?}");
     assert!(output.stdout.is_empty() && output.stderr.is_empty());
@@ -34,12 +34,12 @@ fn the_picture_is_the_set() {
     let mut reader = decoder.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
-    assert_eq!((info.width, info.height), (150, 100));
+    assert_eq!((info.width, info.height), (600, 400));
     // Where a point of the plane is in the picture.
     let is_black = |real: f64, imaginary: f64| {
-        let column = (75.0 + (real + 0.65) * 150.0 / 3.3) as usize;
-        let row = (50.0 - imaginary * 150.0 / 3.3) as usize;
-        let at = 3 * (row * 150 + column);
+        let column = (300.0 + (real + 0.65) * 600.0 / 3.3) as usize;
+        let row = (200.0 - imaginary * 600.0 / 3.3) as usize;
+        let at = 3 * (row * 600 + column);
         pixels[at..at + 3] == [0, 0, 0]
     };
     for (real, imaginary) in [(0.0, 0.0), (-1.0, 0.0), (-0.2, 0.5), (0.2, -0.4)] {
@@ -56,8 +56,8 @@ fn the_picture_is_the_set() {
     }
     let black = pixels.chunks(3).filter(|pixel| *pixel == [0, 0, 0]).count();
     // The area of the set is 1.507.
-    let area = black as f64 * (3.3_f64 / 150.0).powi(2);
-    assert!((1.3..1.6).contains(&area), "{area}");
+    let area = black as f64 * (3.3_f64 / 600.0).powi(2);
+    assert!((1.45..1.56).contains(&area), "{area}");
 }
 
 #[test]
