@@ -17,7 +17,7 @@ use support::collector::{Answers, Collector, Span};
 use support::process::{Home, Served, free_port, stdout};
 use support::{eventually, http};
 
-const CALLER: &str = "00f067aa0ba902b7";
+const CALLER: &str = "00f067aa01902b71";
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 

@@ -29,7 +29,7 @@ madrpc.register("belowStream", async () => { for await (const item of madrpc.str
 "#;
 
 fn traceparent() -> String {
-    format!("00-{ID}-00f067aa0ba902b7-00")
+    format!("00-{ID}-00f067aa01902b71-00")
 }
 
 /// A directory with the script above.
