@@ -351,8 +351,15 @@ fn what_is_no_receiver_is_refused() {
         (["--otlp", "127.0.0.1:4318"], "http://127.0.0.1:4318"),
         (["--otlp-sample", "1.5"], "from 0 to 1"),
         (["--otlp-sample", "NaN"], "from 0 to 1"),
+        (["--otlp-sample", "0.5"], "nowhere that spans are sent"),
     ] {
-        let output = home.run(&[&["node", "-s", "script.js"], &flags[..]].concat());
+        let output = home.run(
+            &[
+                &["node", "-s", "script.js", "-b", "127.0.0.1:0"],
+                &flags[..],
+            ]
+            .concat(),
+        );
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = support::process::stderr(&output);
         assert!(said.contains(words), "{said}");

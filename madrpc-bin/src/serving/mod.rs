@@ -29,6 +29,7 @@ pub(crate) fn check(bind: &str, role: Role, args: &ServerArgs, more: &str) -> Re
         RevokedFile::open(path)?;
     }
     http::check(&args.http)?;
+    recorded(args)?;
     let told = identity::check_server(&args.tls, role)?;
     say(&format!("{told}; {more}"));
     Ok(())
@@ -43,11 +44,21 @@ pub(crate) fn config(bind: &str, role: Role, args: &ServerArgs) -> Result<Server
         steering: args.steering,
         spin: args.spin,
         slow: args.slow,
-        record: args.traces.otlp.as_ref().map(|_| args.traces.otlp_sample),
+        record: recorded(args)?,
         permissions: Arc::new(Permissions::new(args.allow.clone())),
         memory_max_bytes: args.memory_max.map(|bytes| bytes as u64),
         ..ServerConfig::new(resolve_bind(bind)?, identity)
     })
+}
+
+/// The share of the calls without a trace context that is recorded, where any call is.
+fn recorded(args: &ServerArgs) -> Result<Option<f64>, Failure> {
+    let (receiver, share) = (&args.traces.otlp, args.traces.otlp_sample);
+    if receiver.is_none() && share > 0.0 {
+        let error = "--otlp-sample: there is nowhere that spans are sent (--otlp)";
+        return Err(Failure::new(Reason::Usage, error));
+    }
+    Ok(receiver.as_ref().map(|_| share))
 }
 
 /// Keeps those out whose certificates are revoked, where there is a file of them.
