@@ -92,7 +92,7 @@ fn the_command_says_version_commit_and_features() {
     let version = stdout(&Home::new().run(&["--version"]));
     let commit = find(&root).commit;
     let expected = format!(
-        "madrpc {} (commit {commit}, features: discovery, engine, gateway)\n",
+        "madrpc {} (commit {commit}, features: discovery, engine, gateway, traces)\n",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(version, expected);

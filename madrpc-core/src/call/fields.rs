@@ -137,6 +137,17 @@ impl<'a> Fields<'a> {
         self.bytes(call::TRACE).and_then(Trace::from_bytes)
     }
 
+    /// Appends what an answer says in them, but for the load, which is told to the next server only.
+    pub fn write_without_load(self, out: &mut Vec<u8>) {
+        let mut rest = self.0;
+        while let Ok(((number, bytes), after)) = postcard::take_from_bytes::<(u32, &[u8])>(rest) {
+            if number != reply::LOAD {
+                raw(out, number, bytes);
+            }
+            rest = after;
+        }
+    }
+
     /// What an answer says in them.
     #[must_use]
     pub fn of_reply(self) -> ReplyFields {
@@ -237,6 +248,15 @@ mod tests {
         let mut bytes = Vec::new();
         reply.write(&mut bytes);
         assert_eq!(Fields(&bytes).of_reply(), reply);
+        raw(&mut bytes, 77, b"from a later version");
+        let mut passed_on = Vec::new();
+        Fields(&bytes).write_without_load(&mut passed_on);
+        let load = None;
+        assert_eq!(Fields(&passed_on).of_reply(), ReplyFields { load, ..reply });
+        assert_eq!(
+            Fields(&passed_on).bytes(77),
+            Some(&b"from a later version"[..])
+        );
     }
 
     #[test]

@@ -362,7 +362,11 @@ impl Service for Orchestrator {
                 bill,
                 fields,
                 body,
-            } => outbox.send_with(&Header::Failure { id, kind, bill }, fields, body),
+            } => {
+                let mut said = Vec::new();
+                fields.write_without_load(&mut said);
+                outbox.send_with(&Header::Failure { id, kind, bill }, Fields(&said), body);
+            }
             Outcome::Lost(error) => outbox.fail(id, Bill::default(), &error),
         }
     }
