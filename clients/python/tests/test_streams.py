@@ -96,7 +96,8 @@ def test_a_function_waits_for_who_takes_nothing(client: madrpc.Client) -> None:
     time.sleep(0.5)
     # The others are served meanwhile.
     assert client.call("echo", 1) == 1
-    until = time.time() * 1000
+    # Whole, as the items say it: what is made within this millisecond is none of those before.
+    until = int(time.time() * 1000)
     made = 1
     while next(items) < until:
         made += 1
