@@ -60,8 +60,10 @@ impl News {
 
 /// A call that a call has made and that has not ended.
 struct OpenChildCall {
-    /// Its arguments, and the pieces of an item that is not whole.
-    bytes: usize,
+    /// Its arguments.
+    args_bytes: usize,
+    /// The pieces of an item that is not whole.
+    partial_bytes: usize,
     /// Where its items are taken.
     items: Option<Box<Items>>,
 }
@@ -92,6 +94,8 @@ pub(super) struct ChildCalls {
     open: RefCell<HashMap<u32, OpenChildCall, foldhash::fast::RandomState>>,
     /// What those take, and what the call has not seen.
     bytes: Cell<usize>,
+    /// The arguments among it.
+    args_bytes: Cell<usize>,
     last_token: Cell<u32>,
 }
 
@@ -128,9 +132,11 @@ impl ChildCalls {
         let token = self.last_token.get().wrapping_add(1);
         self.last_token.set(token);
         self.bytes.set(held + body.len());
+        self.args_bytes.set(self.args_bytes.get() + body.len());
         let credit = if streams { SCRIPT_STREAM_WINDOW } else { 0 };
         let asked = OpenChildCall {
-            bytes: body.len(),
+            args_bytes: body.len(),
+            partial_bytes: 0,
             items: streams.then(|| Box::new(Items::new(credit))),
         };
         open.insert(token, asked);
@@ -164,9 +170,9 @@ impl ChildCalls {
             (Order::Grant(frames), Some(items)) => items.grant(frames),
             (Order::Grant(_), None) => return,
             (Order::GiveUp, _) => {
-                let held = self.bytes.get().saturating_sub(asked.bytes);
-                self.bytes.set(held);
-                open.remove(&token);
+                if let Some(asked) = open.remove(&token) {
+                    self.close(&asked);
+                }
             }
         }
         self.orders.borrow_mut().push((token, order));
@@ -191,8 +197,9 @@ impl ChildCalls {
     ) -> Result<(u32, bool), CallError> {
         let mut open = self.open.borrow_mut();
         let Some(OpenChildCall {
-            bytes,
+            partial_bytes,
             items: Some(items),
+            ..
         }) = open.get_mut(&token)
         else {
             // It was given up, or asked for none, which its server was not told then.
@@ -208,7 +215,7 @@ impl ChildCalls {
         }
         let came = items.take(number, part, body)?;
         self.bytes.set(held + body.len());
-        *bytes += body.len();
+        *partial_bytes += body.len();
         let news = match came {
             Came::Piece { frames } => {
                 items.grant(frames);
@@ -217,7 +224,7 @@ impl ChildCalls {
             Came::Item { body, frames } => News::Item(body, frames),
             Came::Result(body) => News::Result(body),
         };
-        *bytes = bytes.saturating_sub(news.bytes());
+        *partial_bytes = 0;
         self.news.borrow_mut().push_back((token, news));
         Ok((0, true))
     }
@@ -231,10 +238,24 @@ impl ChildCalls {
             (Some(items), Ok(_)) if items.has_begun() => News::End(Err(broken_off())),
             (_, answer) => News::End(answer),
         };
-        let held = self.bytes.get() + news.bytes();
-        let asked = asked.map_or(0, |asked| asked.bytes);
-        self.bytes.set(held.saturating_sub(asked));
+        if let Some(asked) = &asked {
+            self.close(asked);
+        }
+        self.bytes.set(self.bytes.get() + news.bytes());
         self.news.borrow_mut().push_back((token, news));
+    }
+
+    /// A call has no arguments and no pieces any more.
+    fn close(&self, asked: &OpenChildCall) {
+        let freed = asked.args_bytes + asked.partial_bytes;
+        self.bytes.set(self.bytes.get().saturating_sub(freed));
+        let args = self.args_bytes.get().saturating_sub(asked.args_bytes);
+        self.args_bytes.set(args);
+    }
+
+    /// What has come and the call has not seen.
+    pub(super) fn unseen_bytes(&self) -> usize {
+        self.bytes.get().saturating_sub(self.args_bytes.get())
     }
 
     pub(super) fn next_news(&self) -> Option<(u32, News)> {
@@ -271,5 +292,6 @@ impl ChildCalls {
         self.news.borrow_mut().clear();
         self.open.borrow_mut().clear();
         self.bytes.set(0);
+        self.args_bytes.set(0);
     }
 }

@@ -242,19 +242,22 @@ impl Lane {
         self.exchange.child_calls.take_orders()
     }
 
-    /// Brings a frame of an item of a child call; gives how many more are to be granted at once, and whether the lane has something
-    /// to see, for which a waiting one has to be resumed.
-    ///
-    /// # Errors
-    /// The stream cannot go on.
+    /// Brings a frame of an item of a child call, unless the stream cannot go on; gives how many more are to be granted at once, and
+    /// whether the lane has something to see, for which a waiting one has to be resumed.
     pub(crate) fn take_item(
         &mut self,
         token: u32,
         (number, part, body): (u64, Part, Body<'_>),
     ) -> Result<(u32, bool), CallError> {
-        let limit = self.exchange.meter.limits().memory_bytes;
-        let child_calls = &self.exchange.child_calls;
-        child_calls.take_item(token, number, part, body, limit)
+        let Exchange {
+            meter, child_calls, ..
+        } = &*self.exchange;
+        child_calls.take_item(token, number, part, body, meter.limits().memory_bytes)
+    }
+
+    /// What has come of child calls and it has not seen, in bytes.
+    pub(crate) fn unseen_bytes(&self) -> usize {
+        self.exchange.child_calls.unseen_bytes()
     }
 
     /// Brings the answer to a child call; a waiting lane has to be resumed for it.

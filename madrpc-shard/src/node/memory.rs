@@ -117,6 +117,9 @@ impl Node {
     pub(super) fn next_look(&self) -> Option<Instant> {
         let set_aside = [Row::Starved, Row::Held].map(|row| self.calls.rows.length(row));
         let is_any = set_aside != [0, 0] || self.turns.is_stuck || !self.blocked.is_empty();
-        is_any.then(|| self.turns.last_look + LOOK_INTERVAL)
+        match self.blocked.is_any_ready {
+            true => Some(self.turns.last_look),
+            false => is_any.then(|| self.turns.last_look + LOOK_INTERVAL),
+        }
     }
 }

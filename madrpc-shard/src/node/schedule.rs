@@ -224,7 +224,7 @@ impl Node {
         let now = ended_at.unwrap_or_else(Instant::now);
         self.turns.last_end = now;
         if let Some(asked) = &mut running.asked {
-            asked.answers.set(0);
+            asked.answers.set(running.lane.unseen_bytes());
         }
         let time = now.duration_since(begun);
         self.turns.held += time;

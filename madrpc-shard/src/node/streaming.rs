@@ -15,13 +15,20 @@ use std::collections::VecDeque;
 /// Streams that are looked at in one turn for room on their sessions.
 const LOOKS_PER_TURN: usize = 64;
 
-/// Streams whose sessions had no room for more, in the order in which they are looked at again.
+/// Bytes that are handed from one call to another at a time: they are copied, and an item may have 64 MiB.
+const HANDED_OVER_MAX_BYTES: usize = 64 << 10;
+
+/// Streams that have more than could be sent, in the order in which they are looked at again.
 #[derive(Default)]
-pub(super) struct Blocked(VecDeque<CallKey>);
+pub(super) struct Blocked {
+    streams: VecDeque<CallKey>,
+    /// Whether one of them waits for nothing but its turn.
+    pub(super) is_any_ready: bool,
+}
 
 impl Blocked {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.streams.is_empty()
     }
 }
 
@@ -53,15 +60,16 @@ impl Node {
                 })
             {}
             if !stream.has_room(room(outbox)) && !stream.set_blocked(true) {
-                self.blocked.0.push_back(key);
+                self.blocked.streams.push_back(key);
             }
         }
         stream.is_ready()
     }
 
-    /// Hands what a call has yielded to the one on this shard that has made it.
+    /// Hands of what a call has yielded to the one on this shard that has made it as much as may be at a time.
     fn hand_over(&mut self, key: CallKey, parent: Parent, io: &mut Io<'_, Self>) {
-        loop {
+        let mut bytes = 0;
+        while bytes < HANDED_OVER_MAX_BYTES {
             let mut frame = None;
             if let Some(running) = self.calls.running_mut(key) {
                 running.lane.stream().send_one(|number, part, piece| {
@@ -71,6 +79,7 @@ impl Node {
             let Some((number, part, piece)) = frame else {
                 return;
             };
+            bytes += piece.len();
             let frames = match self.take_item(parent, (number, part, (&piece).into())) {
                 Ok(frames) => frames,
                 Err(error) => {
@@ -82,6 +91,12 @@ impl Node {
                 running.lane.stream().grant(frames);
             }
         }
+        if let Some(running) = self.calls.running_mut(key)
+            && !running.lane.stream().set_blocked(true)
+        {
+            self.blocked.streams.push_back(key);
+        }
+        self.blocked.is_any_ready = true;
     }
 
     /// A frame of an item has come for a call that has made another; gives how many more are to be granted at once.
@@ -101,7 +116,7 @@ impl Node {
         };
         let bytes = frame.2.len();
         let (frames, is_news) = running.lane.take_item(token, frame)?;
-        // Until the lane goes on, as answers are.
+        // Until the lane has seen it.
         asked.answers.set(asked.answers.bytes() + bytes);
         running.hold_for_family();
         if is_news {
@@ -177,8 +192,9 @@ impl Node {
 
     /// Looks for room on the sessions of some streams that had none.
     pub(super) fn look_after_blocked(&mut self, io: &mut Io<'_, Self>) {
-        for _ in 0..LOOKS_PER_TURN.min(self.blocked.0.len()) {
-            let Some(key) = self.blocked.0.pop_front() else {
+        self.blocked.is_any_ready = false;
+        for _ in 0..LOOKS_PER_TURN.min(self.blocked.streams.len()) {
+            let Some(key) = self.blocked.streams.pop_front() else {
                 return;
             };
             // It may be over.
