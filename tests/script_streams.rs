@@ -49,6 +49,10 @@ madrpc.register("raw", async ([name, args, times]) => {
   const steps = await Promise.all(Array.from({ length: times }, () => stream.next()));
   return steps.map(({ value, done }) => [value, done]);
 });
+madrpc.register("whole", async (value) => {
+  const { value: whole, done } = await madrpc.stream("echo", value).next();
+  return [done, whole === value];
+});
 madrpc.register("first", async ([name, n]) => {
   const taken = [];
   for await (const item of madrpc.stream(name)) { taken.push(item); if (taken.length === n) break; }
@@ -136,6 +140,9 @@ fn items_come_once_and_in_order() {
             "[[7,true],[null,true]]"
         );
         assert_eq!(call(client, "raw", r#"["nothing", 7, 1]"#), "[[null,true]]");
+        for plain in ["null", "false", "0", r#""""#] {
+            assert_eq!(call(client, "whole", plain), "[true,true]", "{plain}");
+        }
         assert_eq!(
             call(client, "sum", r#"["passed on", ["count", 1000]]"#),
             "[1000,499500]"

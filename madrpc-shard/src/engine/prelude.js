@@ -379,7 +379,7 @@
     // Settles the promise of a call, or ends the items of one.
     settle(token, isResult, value) {
       const stream = streams.get(token);
-      if (stream !== undefined) return endStream(token, stream, isResult, value ?? stream.result);
+      if (stream !== undefined) return endStream(token, stream, isResult, value === undefined ? stream.result : value);
       const promise = promises.get(token);
       if (promise === undefined) return;
       promises.delete(token);

@@ -143,7 +143,7 @@ impl Stream {
         true
     }
 
-    /// Its session takes so many more bytes. Says whether that is why no more is sent.
+    /// Its session takes so many more bytes. Says whether it takes any, or its reader no more.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.room_bytes.set(bytes);
         bytes > 0 || self.credit.get() == 0

@@ -42,6 +42,8 @@ impl Node {
         let key = running.key;
         if let Some(key) = key {
             self.calls.remove(key);
+            // Of one that was stopped something may be left, which no idle lane is to keep.
+            running.lane.stream().prepare(0);
         }
         let caller = running.ticket.caller;
         self.calls.rows.note_memory(caller, running.memory, 0);
