@@ -40,7 +40,9 @@ class Program:
         self.address = cluster.address
 
     def start(self, text: str) -> subprocess.Popen[str]:
-        head = f"import madrpc, os, sys, threading, time\nc = madrpc.connect({self.address!r})\n"
+        # A shell that has something in the background has it ignore SIGINT, and Python goes by that.
+        head = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        head += f"import madrpc, os, sys, threading, time\nc = madrpc.connect({self.address!r})\n"
         return subprocess.Popen(
             [sys.executable, "-u", "-c", head + textwrap.dedent(text)],
             stdout=subprocess.PIPE,
