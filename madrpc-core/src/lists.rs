@@ -237,6 +237,14 @@ impl<T> Lists<T> {
         let item = self.items.try_remove(key.slot as usize)?;
         Some(item.value)
     }
+
+    /// Forgets an item after a last look at it, and gives what was seen: large ones are not carried about for that.
+    pub fn forget<R>(&mut self, key: ItemKey, look: impl FnOnce(&T) -> R) -> Option<R> {
+        let seen = look(self.get(key)?);
+        self.unlink(key.slot as usize);
+        self.items.try_remove(key.slot as usize)?;
+        Some(seen)
+    }
 }
 
 #[cfg(test)]
@@ -275,7 +283,11 @@ mod tests {
                 3 if !model.is_empty() => {
                     let at = (chance >> 16) as usize % model.len();
                     let (key, value) = model.remove(at).unwrap();
-                    assert_eq!(lists.remove(key), Some(value));
+                    let seen = match chance & 1 {
+                        0 => lists.remove(key),
+                        _ => lists.forget(key, |value| *value),
+                    };
+                    assert_eq!(seen, Some(value));
                     gone.push(key);
                 }
                 4 if !model.is_empty() => {
@@ -290,6 +302,7 @@ mod tests {
                     if let Some(&key) = gone.get((chance >> 16) as usize % gone.len().max(1)) {
                         assert_eq!((lists.get(key), lists.list_of(key)), (None, None));
                         assert_eq!(lists.remove(key), None);
+                        assert_eq!(lists.forget(key, |_| ()), None);
                     }
                 }
             }

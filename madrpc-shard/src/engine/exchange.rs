@@ -207,6 +207,14 @@ impl Exchange {
         now.map_or(0.0, |now| now.saturating_add(left).as_secs_f64() * 1000.0)
     }
 
+    /// Which call the next one is, and its trace. Nearly none has one, and to write that down has a price.
+    pub(super) fn set_call(&self, number: u64, trace: Option<Trace>) {
+        self.call.set(number);
+        if trace.is_some() || self.trace.get().is_some() {
+            self.trace.set(trace);
+        }
+    }
+
     /// A promise is rejected, for this `reason`.
     pub(super) fn rejected(&self, promise: usize, reason: impl FnOnce() -> CallError) {
         let known = self.rejections.borrow().by_address.len();

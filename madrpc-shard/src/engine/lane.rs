@@ -99,8 +99,7 @@ impl Lane {
 
     /// Says which call the next one is, for the log, and the trace that it belongs to, with its span there.
     pub(crate) fn set_call(&mut self, number: u64, trace: Option<Trace>) {
-        self.exchange.call.set(number);
-        self.exchange.trace.set(trace);
+        self.exchange.set_call(number, trace);
     }
 
     /// Puts a call on the lane's exchange: the function by its place among the registered ones, and its arguments.

@@ -76,7 +76,10 @@ impl Stream {
 
     /// Bytes that it holds.
     pub(super) fn held_bytes(&self) -> usize {
-        self.left_bytes.get() + self.sent_bytes.get()
+        match self.has_begun.get() {
+            true => self.left_bytes.get() + self.sent_bytes.get(),
+            false => 0,
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Ticket {
     /// The trace that it belongs to, where it does to one.
     pub(super) context: Option<Box<Context>>,
     /// Of which family it is, where it is a call of a call, or has made one.
-    pub(super) member: Option<Member>,
+    pub(super) member: Option<Box<Member>>,
     /// That of its function, where that has a limit; it is given back with the ticket, whatever becomes of the call.
     pub(super) slot: Option<Slot>,
 }
@@ -130,7 +130,11 @@ impl Running {
     /// `error`, with the limit and the use where it is the time that was too short.
     pub(super) fn explain(&self, mut error: Box<CallError>) -> Box<CallError> {
         if error.kind == ErrorKind::CpuLimit
-            && let Some(message) = self.ticket.member.as_ref().and_then(Member::out_of_time)
+            && let Some(message) = self
+                .ticket
+                .member
+                .as_ref()
+                .and_then(|member| member.out_of_time())
         {
             error.message = message;
             return error;

@@ -9,7 +9,6 @@
 mod lines;
 
 use super::call::{CallKey, Queued, Running, Ticket};
-use super::family::Member;
 use super::limited::Limits;
 use super::rows::{Row, Rows};
 use crate::net::budget::{Budget, Held};
@@ -37,7 +36,8 @@ pub(super) struct Entry {
 
 enum State {
     Queued(Queued),
-    Running(Running),
+    /// Few calls are set aside: those that end in their first slice shall not be carried about in the room that these take.
+    Running(Box<Running>),
     /// Lent out, to be put back.
     Away,
 }
@@ -208,24 +208,24 @@ impl Calls {
             let promised = CallKey(self.rows.next_key());
             running.key = Some(promised);
             let caller = running.ticket.caller;
-            return self.insert(row, caller, until, State::Running(running));
+            return self.insert(row, caller, until, State::Running(Box::new(running)));
         };
         self.set_timer(key, until);
         self.enter(key, row);
         if let Some(entry) = self.rows.get_mut(key.0) {
-            entry.state = State::Running(running);
+            entry.state = State::Running(Box::new(running));
         }
         key
     }
 
     fn insert(&mut self, row: Row, caller: AccountKey, until: Instant, state: State) -> CallKey {
         let timer = self.timers.insert(until, CallKey(self.rows.next_key()));
-        let expected_us = match &state {
-            State::Queued(Queued { ticket, .. }) | State::Running(Running { ticket, .. }) => {
-                ticket.function.cost.get().us()
-            }
-            State::Away => 0,
+        let ticket = match &state {
+            State::Queued(queued) => Some(&queued.ticket),
+            State::Running(running) => Some(&running.ticket),
+            State::Away => None,
         };
+        let expected_us = ticket.map_or(0, |ticket| ticket.function.cost.get().us());
         let entry = Entry { timer, state };
         CallKey(self.rows.push(row, caller, expected_us, entry))
     }
@@ -282,8 +282,8 @@ impl Calls {
 
     /// Forgets a call that is over.
     pub(super) fn remove(&mut self, key: CallKey) {
-        if let Some(entry) = self.rows.remove(key.0) {
-            self.timers.remove(entry.timer);
+        if let Some(timer) = self.rows.forget(key.0, |entry| entry.timer) {
+            self.timers.remove(timer);
         }
     }
 
@@ -314,7 +314,7 @@ impl Calls {
         let (row, caller) = (queue_of(ticket), ticket.caller);
         if let Some((key, held)) = self.first_held()
             && held.caller != caller
-            && !held.member.as_ref().is_some_and(Member::is_full)
+            && !held.member.as_ref().is_some_and(|member| member.is_full())
         {
             return self.take_queued(key);
         }
@@ -429,7 +429,7 @@ impl Calls {
     fn lend(&mut self, key: ItemKey) -> Option<Running> {
         let entry = self.rows.get_mut(key)?;
         match std::mem::replace(&mut entry.state, State::Away) {
-            State::Running(running) => Some(running),
+            State::Running(running) => Some(*running),
             State::Queued(_) | State::Away => None,
         }
     }

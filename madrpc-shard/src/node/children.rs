@@ -170,7 +170,7 @@ impl Node {
             depth,
             credit: child.credit,
             context: trace.map(|trace| Box::new(self.observing.continued(trace))),
-            member: Some(member),
+            member: Some(Box::new(member)),
             slot,
         };
         if let Some(error) = self.over_rate(&ticket, io, io.now) {

@@ -274,7 +274,7 @@ impl Node {
             self.families.announce(caller, &member);
         }
         member.set_busy(true);
-        running.ticket.member = Some(member);
+        running.ticket.member = Some(Box::new(member));
         running.hold_for_family();
     }
 }

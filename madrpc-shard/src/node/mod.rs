@@ -74,7 +74,7 @@ use bytes::Bytes;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
 use children::Orphans;
-use family::{Families, Member};
+use family::Families;
 use functions::Functions;
 use lanes::Lanes;
 use madrpc_core::call::catalog::Catalog;
@@ -296,7 +296,7 @@ impl Service for Node {
             && let Some(root) = account.root
         {
             match self.families.join(account, root, body.len(), now) {
-                Ok(member) => ticket.member = Some(member),
+                Ok(member) => ticket.member = Some(Box::new(member)),
                 Err(error) => return self.fail(&ticket, now, error, io),
             }
         }
@@ -309,7 +309,10 @@ impl Service for Node {
             && ticket.lacks_slot_of().is_none()
             && counts.waiting(row) == 0
             && counts.young_of(row) < self.pool
-            && !ticket.member.as_ref().is_some_and(Member::is_full)
+            && !ticket
+                .member
+                .as_ref()
+                .is_some_and(|member| member.is_full())
             && now < call.arrived + TURN
             && let Some(claimed) =
                 self.claim_lane(&ticket.function, row, ticket.depth, counts, is_ahead)

@@ -318,6 +318,15 @@ impl<T> Rows<T> {
         Some(item.value)
     }
 
+    /// Forgets a call after a last look at it, and gives what was seen.
+    pub(super) fn forget<R>(&mut self, key: ItemKey, look: impl FnOnce(&T) -> R) -> Option<R> {
+        let (row, caller, expected_us, seen) = self.items.forget(key, |item| {
+            (item.row, item.caller, item.expected_us, look(&item.value))
+        })?;
+        self.note_out(row, caller, expected_us);
+        Some(seen)
+    }
+
     /// The lane of one of this caller's calls held so much before, and holds so much now.
     pub(super) fn note_memory(&mut self, caller: AccountKey, before: usize, now: usize) {
         if before != now {

@@ -2,7 +2,6 @@
 
 use super::Node;
 use super::call::{Origin, Queued};
-use super::family::Member;
 use super::functions::Registered;
 use super::lanes::Making;
 use super::rows::{Counts, Row};
@@ -202,7 +201,10 @@ impl Node {
                 Origin::Session { session, .. } => io.callers.is_behind(session, true),
                 Origin::Parent(_) => false,
             };
-            let is_full = ticket.member.as_ref().is_some_and(Member::is_full);
+            let is_full = ticket
+                .member
+                .as_ref()
+                .is_some_and(|member| member.is_full());
             if !is_behind && !is_full {
                 self.calls.release(key);
             } else if !is_behind || io.now.saturating_duration_since(since) < STUCK_TIMEOUT {
