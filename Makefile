@@ -21,6 +21,10 @@ CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 # How long a target is fuzzed.
 FUZZ_SECONDS ?= 60
 
+# What is packaged: cargo's profile, and where it puts what it builds.
+PROFILE ?= release
+BUILT := target/$(PROFILE:dev=debug)
+
 # Where the linker would find C libraries.
 UNLINKED := target/miri/unlinked
 
@@ -85,22 +89,22 @@ soak: build ## all kinds of load for 10 minutes, and whether a fleet stays as it
 	@setpriv --pdeathsig TERM cargo run $(LOCKED) --release -p madrpc-soak -- $(ARGS)
 
 build: deps ## the command madrpc, optimised: target/release/madrpc
-	cargo build $(LOCKED) --release -p madrpc-bin
+	cargo build $(LOCKED) --profile $(PROFILE) -p madrpc-bin
 
 # The command is in it too: it starts the clusters of notebooks.
 wheel: build ## the Python package, with the command: target/wheels/madrpc-*.whl
 	@environment=$$(clients/python/install --with-python); cd clients/python; \
 	mkdir -p python/madrpc/bin; trap 'rm -rf python/madrpc/bin' EXIT; \
-	strip -o python/madrpc/bin/madrpc ../../target/release/madrpc; \
+	strip -o python/madrpc/bin/madrpc ../../$(BUILT)/madrpc; \
 	PATH=$$environment/bin:$$PATH maturin build $(LOCKED) --quiet --release --strip --target-dir ../../target --out ../../target/wheels
 
 deb: build $(CARGO_DEB) ## the Debian package: target/debian/madrpc_*.deb; ARGS="--deb-version 1.2.3-1" and the like
 	@rm -rf target/deb && mkdir -p target/deb
-	@target/release/madrpc man target/deb/man
-	@target/release/madrpc completions bash >target/deb/madrpc.bash
-	@target/release/madrpc completions zsh >target/deb/_madrpc
-	@target/release/madrpc completions fish >target/deb/madrpc.fish
-	@$(CARGO_DEB) $(LOCKED) -p madrpc-bin --no-build --strip --quiet $(ARGS)
+	@$(BUILT)/madrpc man target/deb/man
+	@$(BUILT)/madrpc completions bash >target/deb/madrpc.bash
+	@$(BUILT)/madrpc completions zsh >target/deb/_madrpc
+	@$(BUILT)/madrpc completions fish >target/deb/madrpc.fish
+	@$(CARGO_DEB) $(LOCKED) -p madrpc-bin --profile $(PROFILE) --no-build --strip --quiet $(ARGS)
 
 deps:
 	@deploy/build-deps.sh

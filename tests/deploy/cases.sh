@@ -304,12 +304,12 @@ case_sandbox() {
     echo secret | tee "$homes/ann/secret" >"$ROOT/root/secret"
     chmod 644 "$homes/ann/secret" "$ROOT/root/secret"
     inside systemd-run --quiet --unit=free sleep 60
-    found=$(target/release/examples/attempt "$(outer_pid free)" /root)
+    found=$("$BUILT/examples/attempt" "$(outer_pid free)" /root)
     attempts_are 3 <<<"$found"
     inside systemctl stop free
     inside umount /mnt
     inside rm /usr/bin/madrpc-other /var/lib/madrpc-other
-    found=$(target/release/examples/attempt "$(outer_pid madrpc-node@a)" /var/lib/madrpc/node-a)
+    found=$("$BUILT/examples/attempt" "$(outer_pid madrpc-node@a)" /var/lib/madrpc/node-a)
     attempts_are 2 <<<"$found"
     is "$(show madrpc-node@a ActiveState)" active
     serves

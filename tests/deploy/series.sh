@@ -19,15 +19,18 @@ for name in install start; do
     [[ " ${wanted[*]} " == *" $name "* ]] || wanted=("$name" "${wanted[@]}")
 done
 
+PROFILE=${PROFILE:-release}
+BUILT=target/${PROFILE/#dev/debug}
+export PROFILE
 {
     make deb
-    cargo build ${CI:+--locked} --release -p madrpc-bin --example attempt
+    cargo build ${CI:+--locked} --profile "$PROFILE" -p madrpc-bin --example attempt
 } >target/deploy/build.log 2>&1 || {
     cat target/deploy/build.log
     exit 1
 }
 DEB=$(find target/debian -name 'madrpc_*.deb' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
-MADRPC=$PWD/target/release/madrpc
+MADRPC=$PWD/$BUILT/madrpc
 # Twice, as mirrors have bad moments.
 make_base || make_base || { echo "test-deploy: skipped: no Debian $SUITE can be had from the mirror: $BASE.log says why"; exit 0; }
 boot
