@@ -149,12 +149,13 @@ impl Orchestrator {
         }
     }
 
-    /// Counts a call that has ended; gives how long it took.
+    /// Counts a call that has ended, and what its node says that it had of the core; gives how long it took.
     fn count(
         &mut self,
         waiting: &Waiting,
         node: usize,
         now: Instant,
+        cpu_us: u64,
         error: Option<ErrorKind>,
     ) -> Duration {
         let took = now.saturating_duration_since(waiting.arrived);
@@ -162,8 +163,8 @@ impl Orchestrator {
             Function::Known(number) => number,
             Function::Named(_) => UNKNOWN,
         };
-        let latency = took.as_micros() as u64;
-        self.counters.record(function, node, latency, error);
+        let times = (took.as_micros() as u64, cpu_us);
+        self.counters.record_run(function, node, times, error);
         took
     }
 
@@ -189,7 +190,7 @@ impl Orchestrator {
         io: &mut Io<'_, Self>,
     ) {
         let ended = Ended {
-            took: self.count(waiting, NOBODY, io.now, Some(error.kind)),
+            took: self.count(waiting, NOBODY, io.now, 0, Some(error.kind)),
             node: NOBODY,
             tries,
             error: Some(error.kind),
@@ -339,7 +340,7 @@ impl Service for Orchestrator {
             tried.ended(target, error, io.now);
         }
         let ended = Ended {
-            took: self.count(&waiting, node, io.now, error),
+            took: self.count(&waiting, node, io.now, outcome.cpu_us(), error),
             node,
             tries,
             error,

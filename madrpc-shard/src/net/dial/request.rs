@@ -89,6 +89,14 @@ impl Outcome<'_> {
         }
     }
 
+    /// What its node says that the call had of a core.
+    pub(crate) fn cpu_us(&self) -> u64 {
+        match self {
+            Self::Reply { bill, .. } | Self::Failure { bill, .. } => bill.cpu_us,
+            Self::Lost(_) => 0,
+        }
+    }
+
     /// The bytes of the result, or of the error.
     pub(crate) fn body_bytes(&self) -> usize {
         match self {

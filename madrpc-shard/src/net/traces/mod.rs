@@ -34,7 +34,7 @@ impl fmt::Display for TraceId {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     trace: u128,
-    /// The caller's span; 0 where the trace begins here.
+    /// The caller's span; 0 where the trace begins here and is recorded.
     parent: u64,
     /// Ours; 0 where none is recorded.
     span: u64,
@@ -52,10 +52,6 @@ impl Context {
 
     /// What calls of this call are told. Where our span is not recorded the caller's stays their parent: else there would be a hole
     /// in the trace.
-    #[cfg_attr(
-        not(feature = "engine"),
-        expect(dead_code, reason = "only a node has such calls")
-    )]
     pub(crate) fn below(&self) -> Trace {
         Trace {
             trace: self.trace,
@@ -73,8 +69,9 @@ impl Context {
 pub(crate) struct Observing {
     pub(crate) slow: SlowCalls,
     pub(crate) recorder: Option<Recorder>,
-    /// Whether calls may be recorded that say nothing of it.
-    samples: bool,
+    /// Whether calls that are of no trace may get one: they may be recorded, or told as slow, and all lines about a call have one
+    /// number.
+    gives_traces: bool,
     /// Whether anything is told of calls that are passed on.
     is_on: bool,
 }
@@ -82,7 +79,7 @@ pub(crate) struct Observing {
 impl Observing {
     pub(crate) fn new(slow: SlowCalls, recorder: Option<Recorder>) -> Self {
         Self {
-            samples: recorder.as_ref().is_some_and(Recorder::samples),
+            gives_traces: slow.are_told() || recorder.as_ref().is_some_and(Recorder::samples),
             is_on: slow.are_told() || recorder.is_some(),
             slow,
             recorder,
@@ -101,7 +98,7 @@ impl Observing {
         expect(dead_code, reason = "a node looks at each call")
     )]
     pub(crate) fn context(&self, fields: Fields<'_>) -> Option<Box<Context>> {
-        match fields.is_empty() && !self.samples {
+        match fields.is_empty() && !self.gives_traces {
             true => None,
             false => self.context_of(fields).map(Box::new),
         }
@@ -127,6 +124,12 @@ impl Observing {
                 parent: 0,
                 span: new_span(),
                 flags: SAMPLED,
+            }),
+            (None, _) if self.slow.are_told() => Some(Context {
+                trace: fastrand::u128(1..),
+                parent: new_span(),
+                span: 0,
+                flags: 0,
             }),
             (None, _) => None,
         }

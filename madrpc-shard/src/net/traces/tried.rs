@@ -1,7 +1,7 @@
 //! A call of a trace that is passed on: its tries.
 
 use super::{Context, new_span};
-use madrpc_core::call::{CallFields, ErrorKind, Fields, Trace};
+use madrpc_core::call::{CallFields, ErrorKind, Fields};
 use madrpc_core::limits::FIELDS_MAX_BYTES;
 use std::time::Instant;
 
@@ -35,19 +35,17 @@ impl Tried {
         }
     }
 
-    /// Puts before what its caller says that the next try is the span which it is made from; nothing where no span is recorded.
-    /// Of a field that is there twice the first counts.
+    /// Puts before what its caller says that the next try is the span which it is made from; where no span is recorded, the trace
+    /// that it has got here, or nothing. Of a field that is there twice the first counts.
     pub(crate) fn say(&mut self, said: Fields<'_>) -> Option<Vec<u8>> {
-        if !self.context.is_recorded() {
+        let mut trace = self.context.below();
+        if self.context.is_recorded() {
+            self.next = new_span();
+            trace.parent = self.next;
+        } else if said.trace().is_some() {
             return None;
         }
-        self.next = new_span();
         let mut fields = Vec::new();
-        let trace = Trace {
-            trace: self.context.trace,
-            parent: self.next,
-            flags: self.context.flags,
-        };
         let first = CallFields {
             trace: Some(trace),
             ..CallFields::default()
