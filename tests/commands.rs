@@ -9,7 +9,13 @@
 
 mod support;
 
-use std::process::Output;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+use support::eventually;
+use support::http::{get, node};
 use support::process::{Home, free_port, refused, stderr, stdout};
 
 const SCRIPT: &str = r#"
@@ -226,4 +232,31 @@ fn without_slices_a_short_call_waits_for_a_long_one() {
         !waited(&["--slice", "1ms"]),
         "the short call waited for the long one"
     );
+}
+
+#[test]
+fn a_call_that_is_interrupted_is_cancelled_at_once() {
+    let home = Home::new();
+    home.write(
+        "script.js",
+        "madrpc.register('ticks', function* () { for (let i = 0; ; i++) yield i; });
+         madrpc.register('wait', () => new Promise((done) => setTimeout(done, 60_000)));",
+    );
+    let (_node, bind, http) = node(&home, &[]);
+    let has = |calls: u32| {
+        let metrics = get(http, "/metrics").body;
+        metrics.contains(&format!("madrpc_calls_under_way {calls}\n"))
+    };
+    for (function, signal) in [("ticks", Signal::SIGINT), ("wait", Signal::SIGTERM)] {
+        let mut call = home.command(&["call", &bind, function]);
+        let mut call = call.stdout(Stdio::null()).spawn().unwrap();
+        eventually("it is under way", || has(1));
+        kill(Pid::from_raw(call.id() as i32), signal).unwrap();
+        // As if nothing had caught it.
+        assert_eq!(call.wait().unwrap().signal(), Some(signal as i32));
+        let ended = Instant::now();
+        eventually("it has ended", || has(0));
+        // A caller who says nothing is missed after 4 s.
+        assert!(ended.elapsed() < Duration::from_secs(3));
+    }
 }

@@ -46,5 +46,5 @@ fn top_shows_its_panes_and_survives_a_lost_server() {
         assert!(!top.all.contains(colour), "{:?}", top.all);
     }
     let mut small = Terminal::start(&home, &["top", &address], (30, 10), &[]);
-    small.wait_for("small:");
+    small.wait_for("40x12,");
 }

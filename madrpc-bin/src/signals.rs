@@ -190,6 +190,38 @@ impl Events {
     }
 }
 
+/// Signals that end the process as they would by themselves, once it has taken its leave.
+pub(crate) struct Leaving(Arc<AtomicBool>);
+
+impl Leaving {
+    /// Has the first signal take leave; a second one does not wait for that.
+    ///
+    /// # Errors
+    /// Where the system does not let signals be caught.
+    pub(crate) fn by(take_leave: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
+        let mut events = Events::of_command()?;
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begin = Arc::clone(&has_begun);
+        std::thread::Builder::new()
+            .name("leave".into())
+            .spawn(move || {
+                let signal = events.wait_for_stop();
+                begin.store(true, Ordering::SeqCst);
+                take_leave();
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            })
+            .map_err(|error| Failure::new(Reason::Other, format!("a thread: {error}")))?;
+        Ok(Self(has_begun))
+    }
+
+    /// Where a signal has come, waits for the end: what came of things meanwhile is nobody's concern.
+    pub(crate) fn wait_if_begun(&self) {
+        while self.0.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+    }
+}
+
 /// The name of a signal.
 pub(crate) fn name(signal: i32) -> &'static str {
     signal_hook::low_level::signal_name(signal).unwrap_or("signal")

@@ -5,6 +5,7 @@ use crate::args::CallArgs;
 use crate::exit::Failure;
 use crate::identity;
 use crate::output::{self, say};
+use crate::signals::Leaving;
 use madrpc_core::call::Bill;
 use madrpc_core::identity::Role;
 use madrpc_core::value::json::to_json;
@@ -26,6 +27,9 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     if let Some(trace) = args.trace {
         call = call.trace(trace);
     }
+    // Else the server would go on with it until it misses us.
+    let leaver = client.clone();
+    let leaving = Leaving::by(move || leaver.close_blocking())?;
     let mut items = call.stream(argument);
     let mut failed = None;
     while let Some(item) = items.next_blocking() {
@@ -40,6 +44,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
             Err(error) => failed = Some(error),
         }
     }
+    leaving.wait_if_begun();
     let elapsed = begun.elapsed();
     client.close_blocking();
     let reply = items.reply();

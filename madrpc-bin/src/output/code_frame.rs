@@ -6,8 +6,8 @@ use std::path::Path;
 /// Lines before the place, and after it.
 const AROUND: usize = 2;
 
-/// Characters of a line that are shown: a bundle may have all of its text in one.
-const WIDTH_MAX: usize = 100;
+/// Characters of a line that are shown, as many as a terminal of 80 has room for: a bundle may have all of its text in one.
+const WIDTH_MAX: usize = 70;
 
 /// The lines around the first place that a stack names, of a file below `dir`; none where there is no such file.
 pub(crate) fn code_frame(stack: &str, dir: &Path) -> Vec<String> {
@@ -42,7 +42,10 @@ fn frame(text: &str, line: usize, column: usize) -> Option<Vec<String>> {
     let width = last.to_string().len();
     let mut shown = Vec::new();
     let mut is_there = false;
-    for (number, text) in (1..).zip(text.lines()).skip(first.saturating_sub(1)) {
+    // What is missing at the end of a file is missed after its last line.
+    let end = text.split_inclusive('\n').count() + 1;
+    let lines = text.lines().chain((line == end).then_some(""));
+    for (number, text) in (1..).zip(lines).skip(first.saturating_sub(1)) {
         if number > last {
             break;
         }
@@ -80,9 +83,11 @@ mod tests {
             "  4 | 4;",
         ];
         assert_eq!(code_frame(stack, dir.path()), expected);
+        let at_end = code_frame("at a.js:6:1", dir.path());
+        assert_eq!(at_end, ["  4 | 4;", "  5 | 5;", "> 6 |", "    | ^"]);
         for none in [
             "",
-            "at a.js:99:1",
+            "at a.js:7:1",
             "at ../a.js:1:1",
             "at /etc/passwd:1:1",
             "at c.js:1:1",

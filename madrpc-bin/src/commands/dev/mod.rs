@@ -28,7 +28,8 @@ pub(crate) fn run(args: &DevArgs, events: Option<Events>) -> Result<(), Failure>
         ..NodeConfig::default()
     };
     let entrance = http::entrance(&args.http)?;
-    let cluster = Cluster::start(&script, args.nodes, &settings, args.slow)?;
+    let cluster = Cluster::start(&script, args.nodes, &settings, args.slow)
+        .map_err(|error| Failure::from(error).with_code(&dir))?;
     let cluster = Fronted::new(cluster, Cluster::orchestrator, entrance)?;
     let functions = script.functions().map_err(failed)?;
     let mut events = events.map_or_else(Events::of_server, Ok)?;

@@ -44,7 +44,7 @@ pub(super) fn draw(screen: &mut Screen, frame: &mut Frame<'_>, model: &Model, no
     let area = frame.area();
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         let text = format!(
-            "{}x{} is too small: at least {WIDTH_MIN}x{HEIGHT_MIN}",
+            "needs {WIDTH_MIN}x{HEIGHT_MIN}, not {}x{}",
             area.width, area.height
         );
         frame.render_widget(Paragraph::new(text), area);

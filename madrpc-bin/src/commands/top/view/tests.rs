@@ -190,7 +190,7 @@ fn a_terminal_of_160_by_50_shows_all_panes() {
 fn a_terminal_that_is_too_small_says_so_in_a_line_and_no_size_panics() {
     let (mut screen, model) = (Screen::new("here:8080", 250), model(3));
     let lines = shown(&mut screen, &model, (39, 24));
-    assert_eq!(lines[0], "39x24 is too small: at least 40x12");
+    assert_eq!(lines[0], "needs 40x12, not 39x24");
     assert!(lines[1..].iter().all(String::is_empty));
     for help in [false, true] {
         screen.has_help = help;
