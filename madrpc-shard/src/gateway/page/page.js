@@ -102,6 +102,15 @@ function row(cells) {
   return made;
 }
 
+// On a phone a row's cells lie below each other, each with the head of its column.
+function fill(id, rows) {
+  const heads = byId(id).parentElement.tHead.rows[0].cells;
+  for (const { cells } of rows) {
+    for (const [at, cell] of [...cells].entries()) if (at > 0) cell.dataset.head = heads[at].textContent;
+  }
+  byId(id).replaceChildren(...rows);
+}
+
 function empty(columns, text) {
   const cell = element("td", text, "dim");
   cell.colSpan = columns;
@@ -181,7 +190,7 @@ function showFunctions(functions) {
       element("td", time(one.p99), kind), element("td", count(one.errors), one.errors > 0 ? "n bad" : "n"), line,
     ]);
   });
-  byId("functions").replaceChildren(...(rows.length ? rows : [empty(6, "no calls yet")]));
+  fill("functions", rows.length ? rows : [empty(6, "no calls yet")]);
 }
 
 function showErrors(now) {
@@ -193,7 +202,7 @@ function showErrors(now) {
     element("td", one.name), element("td", one.kind, "bad"), element("td", count(one.number), "n"),
     element("td", one.last ? `${span(Date.now() - one.last)} ago` : "before", "n dim"),
   ]));
-  byId("errors").replaceChildren(...(rows.length ? rows : [empty(4, "none")]));
+  fill("errors", rows.length ? rows : [empty(4, "none")]);
 }
 
 function showMembers(now) {
@@ -204,7 +213,7 @@ function showMembers(now) {
   ]));
   const all = sum(Object.values(now.members_by_state));
   if (all > rows.length) rows.push(empty(4, `and ${all - rows.length} more`));
-  byId("members").replaceChildren(...(rows.length ? rows : [empty(4, "none")]));
+  fill("members", rows.length ? rows : [empty(4, "none")]);
 }
 
 function show(now) {
