@@ -15,7 +15,6 @@ LOCKED := $(if $(CI),--locked)
 # The checkers, pinned and built here: nothing outside of target/ changes.
 TOOLS := target/tools
 CARGO_DENY := $(TOOLS)/cargo-deny-0.20.2/bin/cargo-deny
-TYPOS := $(TOOLS)/typos-cli-1.52.0/bin/typos
 CARGO_DEB := $(TOOLS)/cargo-deb-3.8.0/bin/cargo-deb
 
 # How long a target is fuzzed.
@@ -139,8 +138,8 @@ tidy:
 		|| { echo "tidy: Linux cuts a thread's name after 15 bytes"; exit 1; }
 	@.ci/layers.awk .ci/layers.txt
 
-spelling: $(TYPOS)
-	$(TYPOS)
+spelling: deps
+	environment=$$(clients/python/install --with-python); "$$environment/bin/typos"
 
 # Without advisories: their database would have to come over the network for each run.
 deny: $(CARGO_DENY)
