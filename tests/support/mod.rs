@@ -15,6 +15,7 @@ pub mod map;
 pub mod process;
 pub mod seccomp;
 pub mod terminal;
+pub mod traced;
 
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Identity, Role};

@@ -3,6 +3,7 @@
 use super::help;
 use super::parse::{key, targets, timeout, trace};
 use super::tls::TlsArgs;
+use super::traces::CallTraceArgs;
 use madrpc_core::call::Trace;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub(crate) struct CallArgs {
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(crate) traces: CallTraceArgs,
 }
 
 #[derive(Debug, clap::Args)]

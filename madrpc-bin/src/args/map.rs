@@ -3,6 +3,7 @@
 use super::help;
 use super::parse::{count_to, span, targets, timeout};
 use super::tls::TlsArgs;
+use super::traces::CallTraceArgs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,4 +64,7 @@ pub(crate) struct MapArgs {
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(crate) traces: CallTraceArgs,
 }

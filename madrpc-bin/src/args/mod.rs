@@ -26,6 +26,7 @@ pub(crate) use operators::{DrainServerArgs, OperatorArgs};
 pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
 pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
 pub(crate) use tools::{CheckArgs, CompletionsArgs, ConfigArgs, ManArgs, ServerKind};
+pub(crate) use traces::CallTraceArgs;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;

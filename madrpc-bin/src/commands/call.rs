@@ -1,6 +1,7 @@
 //! `madrpc call`: one call, its result to stdout; of a function that streams its items, each as it comes.
 
 use super::argument::argument;
+use super::traces::Traces;
 use crate::args::CallArgs;
 use crate::exit::Failure;
 use crate::identity;
@@ -8,6 +9,7 @@ use crate::output::{self, say};
 use crate::signals::Leaving;
 use madrpc_core::call::Bill;
 use madrpc_core::identity::Role;
+use madrpc_core::value::Value;
 use madrpc_core::value::json::to_json;
 use madrpc_shard::client::{Client, ClientConfig};
 use std::time::{Duration, Instant};
@@ -15,10 +17,19 @@ use std::time::{Duration, Instant};
 pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     let argument = argument(args.json.as_deref())?;
     let identity = identity::of_caller(&args.tls, Role::Client)?;
+    let (traces, recorder) = Traces::start(&args.traces)?;
     let client = Client::new(&ClientConfig {
         connections: Some(1),
+        recorder,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
+    let outcome = call(args, &client, argument);
+    client.close_blocking();
+    traces.end();
+    outcome
+}
+
+fn call(args: &CallArgs, client: &Client, argument: Value) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut call = client.prepare(&args.function).timeout(args.timeout);
     if let Some(key) = &args.key {
@@ -35,18 +46,13 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
     while let Some(item) = items.next_blocking() {
         match item {
             // Nobody reads on: the function is not to go on either.
-            Ok(item) if !output::one_of_several(&to_json(&item))? => {
-                drop(items);
-                client.close_blocking();
-                return Ok(());
-            }
+            Ok(item) if !output::one_of_several(&to_json(&item))? => return Ok(()),
             Ok(_) => {}
             Err(error) => failed = Some(error),
         }
     }
     leaving.wait_if_begun();
     let elapsed = begun.elapsed();
-    client.close_blocking();
     let reply = items.reply();
     let bill = match &failed {
         Some(error) => error.bill.as_deref(),

@@ -15,6 +15,7 @@ mod options;
 mod orchestrator;
 mod tls;
 mod top;
+mod traces;
 
 use crate::args::Command;
 use crate::exit::Failure;

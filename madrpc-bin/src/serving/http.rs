@@ -9,6 +9,7 @@ use madrpc_shard::server::Server;
 use madrpc_shard::traces::Exporter;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tracing::warn;
 
 /// Where HTTP comes in, and who may.
 pub(crate) struct Entrance {
@@ -87,8 +88,8 @@ impl<S> Fronted<S> {
         if let Some(gateway) = self.gateway {
             gateway.close();
         }
-        if let Some(exporter) = self.exporter {
-            exporter.close();
+        if let Some(Err(lost)) = self.exporter.map(Exporter::close) {
+            warn!("{lost}");
         }
         have_ended
     }

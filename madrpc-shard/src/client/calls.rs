@@ -6,10 +6,11 @@ use super::pool::Command;
 use super::stream::Receiving;
 use super::thread::ThreadEnded;
 use super::{Call, Client, Reply};
+use crate::net::traces::CallSpan;
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
 use futures_lite::Stream;
-use madrpc_core::call::CallError;
+use madrpc_core::call::{CallError, ErrorKind};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +22,15 @@ pub(crate) enum ReplyTo {
     Many(OneOfMany),
     /// With items before it.
     Items(Box<Receiving>),
+    /// One of the others; the end is recorded before.
+    Recorded(Box<Recorded>),
+}
+
+/// The end of a call that is recorded.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(super) reply: ReplyTo,
+    pub(super) span: CallSpan,
 }
 
 /// The end of one of many calls. Where the thread that has it ends, it is told like any other: the channel is that of all, and
@@ -57,13 +67,36 @@ impl ReplyTo {
             Self::One(reply) => drop(reply.send(result)),
             Self::Many(mut one) => one.tell(result),
             Self::Items(receiving) => receiving.end(result),
+            Self::Recorded(recorded) => {
+                let Recorded { mut reply, span } = *recorded;
+                let result = match reply.receiving() {
+                    Some(receiving) => receiving.whole(result),
+                    None => result,
+                };
+                span.end(result.as_ref().err().map(|error| error.kind));
+                reply.send(result);
+            }
         }
     }
 
     /// Nobody waits any more.
     pub(super) fn forget(self) {
-        if let Self::Many(mut one) = self {
-            one.ended = None;
+        match self {
+            Self::Many(mut one) => one.ended = None,
+            Self::Recorded(recorded) => {
+                recorded.span.end(Some(ErrorKind::Cancelled));
+                recorded.reply.forget();
+            }
+            Self::One(_) | Self::Items(_) => {}
+        }
+    }
+
+    /// The stream that its call is.
+    pub(super) fn receiving(&mut self) -> Option<&mut Receiving> {
+        match self {
+            Self::Items(receiving) => Some(receiving),
+            Self::Recorded(recorded) => recorded.reply.receiving(),
+            Self::One(_) | Self::Many(_) => None,
         }
     }
 }
@@ -108,12 +141,11 @@ impl Calls {
     /// # Errors
     /// Where the call cannot be sent, as of a key that is too long.
     pub fn begin(&mut self, tag: u64, call: &Call<'_>, args: Bytes) -> Result<(), CallError> {
-        let fields = call.fields(0)?;
         let reply = ReplyTo::Many(OneOfMany {
             tag,
             ended: Some(self.ended.clone()),
         });
-        let number = call.begin(args, fields, reply)?;
+        let number = call.begin(args, 0, reply)?;
         self.under_way.insert(tag, number);
         Ok(())
     }
@@ -167,7 +199,6 @@ impl Drop for Calls {
 #[allow(clippy::unwrap_used, reason = "that is how a test fails")]
 mod tests {
     use super::*;
-    use madrpc_core::call::ErrorKind;
 
     /// What a panic does to calls that the thread has, and to those that it has not taken yet.
     #[test]

@@ -14,6 +14,7 @@
 //! thread is started by the first client and lives as long as the process.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod call;
 mod calls;
 pub mod load;
 pub(crate) mod pool;
@@ -26,25 +27,24 @@ use crate::net::dial::Sessions;
 use crate::net::named::resolve_list;
 use crate::net::transport::TransportError;
 use bytes::Bytes;
-use futures_channel::{mpsc, oneshot};
+use futures_channel::oneshot;
 use futures_lite::future::block_on;
-use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind, Trace};
+use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{
-    BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX,
-};
-use madrpc_core::numbers::later;
+use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT};
 use madrpc_core::value::wire::EncodeError;
 use madrpc_core::value::{Value, from_value, to_value};
 use pool::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use stream::Receiving;
-use thread::{ThreadEnded, ToPool};
+use std::sync::Arc;
+use std::time::Duration;
+use thread::ToPool;
 
 pub use crate::net::dial::SESSIONS_MAX;
+pub use crate::net::traces::CallRecorder;
+pub use call::Call;
+#[cfg(feature = "internals")]
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
 pub(crate) use stream::Incoming;
@@ -96,6 +96,8 @@ pub struct ClientConfig {
     pub one_at_a_time: bool,
     /// What the server must be; default: a node or an orchestrator.
     pub expect: Option<Role>,
+    /// What records spans of calls, which are sent by [`Exporter::of_clients`](crate::traces::Exporter::of_clients). Default: none are.
+    pub recorder: Option<CallRecorder>,
 }
 
 impl ClientConfig {
@@ -120,6 +122,7 @@ impl ClientConfig {
             one_at_a_time: false,
             timeout: DEFAULT_TIMEOUT,
             expect: None,
+            recorder: None,
         }
     }
 }
@@ -138,20 +141,9 @@ pub struct Reply<T> {
 pub struct Client {
     pool: ToPool,
     timeout: Duration,
-}
-
-/// The number of the next call of this process. A call is sent to the client's thread anyway, beside which this is nothing.
-static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-/// A call about to be made.
-#[derive(Debug, Clone)]
-#[must_use = "nothing is sent before `send`"]
-pub struct Call<'a> {
-    client: &'a Client,
-    function: &'a str,
-    timeout: Duration,
-    key: Option<&'a [u8]>,
-    trace: Option<Trace>,
+    recorder: Option<CallRecorder>,
+    /// As it was given.
+    address: Arc<str>,
 }
 
 impl Client {
@@ -190,6 +182,8 @@ impl Client {
         Ok(Self {
             pool,
             timeout: config.timeout,
+            recorder: config.recorder.clone(),
+            address: config.address.as_str().into(),
         })
     }
 
@@ -250,135 +244,7 @@ impl Client {
 
     /// A call with a deadline of its own, untyped, or whose bill is wanted.
     pub fn prepare<'a>(&'a self, function: &'a str) -> Call<'a> {
-        Call {
-            client: self,
-            function,
-            timeout: self.timeout,
-            key: None,
-            trace: None,
-        }
-    }
-}
-
-impl<'a> Call<'a> {
-    /// Calls of the same key go to the same node, where the orchestrator balances by keys (`--balance hash`). At most
-    /// [`KEY_MAX_BYTES`].
-    pub fn key(mut self, key: &'a [u8]) -> Self {
-        self.key = Some(key);
-        self
-    }
-
-    /// The trace that the call belongs to, and the span that it is made from: of a `traceparent` (W3C Trace Context), by
-    /// [`Trace::from_str`](std::str::FromStr).
-    pub fn trace(mut self, trace: Trace) -> Self {
-        self.trace = Some(trace);
-        self
-    }
-
-    /// Sets the time until the deadline; at most a day.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Sends the call and waits for its reply.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub async fn send(self, args: Value) -> Result<Reply<Value>, CallError> {
-        decoded(self.send_encoded(encode_args(&args)?).await?)
-    }
-
-    /// As [`Call::send`], of an argument that is encoded already; the result is left as it has come.
-    pub(crate) async fn send_encoded(self, args: Bytes) -> Result<Reply<Bytes>, CallError> {
-        let (reply, replied) = oneshot::channel();
-        let number = self.begin(args, self.fields(0)?, ReplyTo::One(reply))?;
-        let waiting = Waiting {
-            number,
-            replied: Some(replied),
-            pool: &self.client.pool,
-        };
-        waiting.await.unwrap_or_else(|_| Err(ThreadEnded.into()))
-    }
-
-    /// Sends the call of a function that streams, a generator, and gives what it yields, item by item, as a
-    /// [`Stream`](futures_lite::Stream). Of any other function it gives none, and then its result, see [`ItemStream::reply`].
-    ///
-    /// The function goes on as its items are taken, and some 250 small ones before they are, of large ones 4 MiB: a
-    /// reader that stops has it wait. The deadline is that of all of it. No item is lost while there is no error, and none
-    /// comes twice: after the first the call is not sent again.
-    ///
-    /// # Errors
-    /// Its last item, as of [`Client::call`].
-    pub fn stream(self, args: Value) -> ItemStream<Value> {
-        self.open(Ok(args), Ok)
-    }
-
-    fn open<T>(
-        self,
-        args: Result<Value, CallError>,
-        read: fn(Value) -> Result<T, CallError>,
-    ) -> ItemStream<T> {
-        let args = args.and_then(|args| encode_args(&args));
-        let incoming = self.incoming(args, STREAM_WINDOW);
-        ItemStream::new(EncodedItems::new(incoming), read)
-    }
-
-    /// As [`Call::stream`], of an argument that is [encoded](madrpc_core::value::wire) already; so are the items.
-    pub fn stream_encoded(self, args: Bytes) -> EncodedItems {
-        EncodedItems::new(self.incoming(Ok(args), STREAM_WINDOW))
-    }
-
-    /// What comes of it, for a reader who says himself what he has room for: so many frames of items before he takes any.
-    pub(crate) fn incoming(self, args: Result<Bytes, CallError>, window: u32) -> Incoming {
-        let (to_reader, events) = mpsc::unbounded();
-        let receiving = Box::new(Receiving::new(to_reader, window));
-        let opened = args.and_then(|args| {
-            let number = self.begin(args, self.fields(window)?, ReplyTo::Items(receiving))?;
-            Ok((number, self.client.pool.clone()))
-        });
-        Incoming::new(opened, events, window)
-    }
-
-    /// What is said besides function and argument, encoded; with so many frames of items that are taken, where any are.
-    fn fields(&self, credit: u32) -> Result<Vec<u8>, CallError> {
-        if let Some(key) = self.key.filter(|key| key.len() > KEY_MAX_BYTES) {
-            let bytes = key.len();
-            let error =
-                format!("the key has {bytes} bytes, and none has more than {KEY_MAX_BYTES}");
-            return Err(CallError::not_run(ErrorKind::BadArguments, error));
-        }
-        let mut fields = Vec::new();
-        let said = CallFields {
-            key: self.key,
-            trace: self.trace,
-            credit,
-            ..CallFields::default()
-        };
-        said.write(&mut fields);
-        Ok(fields)
-    }
-
-    /// Hands it to the client's thread; gives its number, by which it can be cancelled.
-    fn begin(&self, body: Bytes, fields: Vec<u8>, reply: ReplyTo) -> Result<u64, ThreadEnded> {
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        self.client.pool.send(Command::Call {
-            number,
-            function: self.function.to_owned(),
-            body,
-            fields,
-            deadline: later(Instant::now(), self.timeout.min(TIMEOUT_MAX)),
-            reply,
-        })?;
-        Ok(number)
-    }
-
-    /// As [`Call::send`], for threads without an async runtime.
-    ///
-    /// # Errors
-    /// As [`Client::call`].
-    pub fn send_blocking(self, args: Value) -> Result<Reply<Value>, CallError> {
-        block_on(self.send(args))
+        Call::new(self, function)
     }
 }
 
@@ -415,41 +281,6 @@ fn decoded(reply: Reply<Bytes>) -> Result<Reply<Value>, CallError> {
         result: decode_result(&reply.result)?,
         bill: reply.bill,
     })
-}
-
-/// A call's reply; dropped before it is there, it cancels the call.
-struct Waiting<'a> {
-    number: u64,
-    replied: Option<oneshot::Receiver<Result<Reply<Bytes>, CallError>>>,
-    pool: &'a ToPool,
-}
-
-impl Future for Waiting<'_> {
-    type Output = Result<Result<Reply<Bytes>, CallError>, oneshot::Canceled>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        let Some(replied) = &mut self.replied else {
-            return std::task::Poll::Ready(Err(oneshot::Canceled));
-        };
-        let polled = std::pin::Pin::new(replied).poll(context);
-        if polled.is_ready() {
-            self.replied = None;
-        }
-        polled
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(replied) = self.replied.take() {
-            drop(replied);
-            // It fails where the client thread has ended, and the call with it.
-            let _ = self.pool.send(Command::Cancel(self.number));
-        }
-    }
 }
 
 fn sessions(connections: Option<usize>) -> Result<Sessions, ClientError> {

@@ -236,10 +236,7 @@ impl Pool {
 
 /// The stream that a call is.
 fn receiving(upstreams: &mut Upstreams<Waiting>, call: CallId) -> Option<&mut Receiving> {
-    match &mut upstreams.tag_mut(call)?.reply {
-        ReplyTo::Items(receiving) => Some(receiving),
-        ReplyTo::One(_) | ReplyTo::Many(_) => None,
-    }
+    upstreams.tag_mut(call)?.reply.receiving()
 }
 
 /// Hands an item on, where its call is a stream.

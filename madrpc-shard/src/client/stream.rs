@@ -308,19 +308,31 @@ impl Receiving {
         Ok(())
     }
 
+    /// What the call has come to: nothing where its stream was broken off.
+    pub(super) fn whole(
+        &self,
+        outcome: Result<Reply<Bytes>, CallError>,
+    ) -> Result<Reply<Bytes>, CallError> {
+        outcome.and_then(|reply| {
+            let is_whole =
+                self.result.is_some() || !self.items.has_begun() && !reply.result.is_empty();
+            is_whole.then_some(reply).ok_or_else(broken_off)
+        })
+    }
+
     /// The call is over.
-    pub(super) fn end(self, outcome: Result<Reply<Bytes>, CallError>) {
-        let has_streamed = self.result.is_some();
-        let end = outcome.and_then(|mut reply| {
-            if let Some(result) = self.result {
+    pub(super) fn end(mut self, outcome: Result<Reply<Bytes>, CallError>) {
+        let outcome = self.whole(outcome);
+        let result = self.result.take();
+        let has_streamed = result.is_some();
+        let end = outcome.map(|mut reply| {
+            if let Some(result) = result {
                 reply.result = result;
-            } else if self.items.has_begun() || reply.result.is_empty() {
-                return Err(broken_off());
             }
-            Ok(End {
+            End {
                 reply,
                 has_streamed,
-            })
+            }
         });
         let _ = self.to_reader.unbounded_send(Event::End(end));
     }

@@ -7,7 +7,7 @@
 use super::tokens::{Owner, Tokens, TokensFile};
 use super::under_way::CALLERS_MAX;
 use super::{Door, Gateway, GatewayError, is_local, tls};
-use crate::client::{Client, ClientConfig, start_early};
+use crate::client::{CallRecorder, Client, ClientConfig, start_early};
 use crate::server::Server;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -95,6 +95,8 @@ pub(super) struct Access {
     permissions: Arc<Permissions>,
     /// Where the server is called.
     server: SocketAddr,
+    /// What records the calls, where that is done.
+    recorder: Option<CallRecorder>,
     tokens: Option<Arc<Tokens>>,
     /// Those who have tokens, or the one that stands for all.
     callers: HashMap<Owner, Arc<Caller>>,
@@ -122,6 +124,7 @@ impl Access {
             identity,
             permissions: Arc::clone(server.permissions()),
             server: reachable(server.address()),
+            recorder: server.recorder(),
             tokens: None,
             callers: HashMap::new(),
             tls: tls.transpose()?,
@@ -174,7 +177,10 @@ impl Access {
             owner,
             permissions: Arc::clone(&self.permissions),
             requests: Arc::new(Semaphore::new(CALLERS_MAX)),
-            config: ClientConfig::with_identity(&address, self.identity.clone()),
+            config: ClientConfig {
+                recorder: self.recorder.clone(),
+                ..ClientConfig::with_identity(&address, self.identity.clone())
+            },
             client: OnceLock::new(),
         })
     }

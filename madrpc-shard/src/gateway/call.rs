@@ -4,6 +4,9 @@
 //! node runs it and an orchestrator passes it on as it does all others, with the same bounds, deadlines, retries and drain, and
 //! HTTP needs to know nothing of shards. That is a hop more, some 0.05 ms, which nobody notices beside HTTP and JSON; a way of its own into the
 //! shards would be a second kind of caller in each of them.
+//!
+//! In a trace it has the span of any client's call, below the span that `traceparent` says. The HTTP request has none of its own: it
+//! would say the same again, with a fraction of a millisecond of JSON around it, and a batch still needs one for each call.
 
 use super::accept::takes_events;
 use super::access::Caller;

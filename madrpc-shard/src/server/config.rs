@@ -82,7 +82,7 @@ pub struct ServerConfig {
     /// Calls that take longer, from when they arrive until they end, are told of in the log. Default: none.
     pub slow: Option<Duration>,
     /// Of the calls that say nothing of a trace, the share that is recorded in spans, from 0 to 1, beside those that say that they
-    /// are to be; `None`: no spans. They are there for [`Exporter`](crate::traces::Exporter). Default: none.
+    /// are to be, and the same of calls by its HTTP; `None`: no spans. They are there for [`Exporter`](crate::traces::Exporter). Default: none.
     pub record: Option<f64>,
     /// Whether an orchestrator may get other nodes later, of any family of addresses; nothing to a node.
     pub others_come: bool,

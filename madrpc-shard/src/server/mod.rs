@@ -58,7 +58,7 @@ use crate::net::service::Service;
 use crate::net::socket::Socket;
 use crate::net::spin::Spin;
 use crate::net::steer::{PortLock, SocketGroup, Steering};
-use crate::net::traces::{Observing, Recorder, SlowCalls, Span};
+use crate::net::traces::{CallRecorder, Observing, RecordedCalls, Recorder, SlowCalls, Span};
 use crate::net::transport::{TransportError, accepting_config, dialing_config};
 use crate::runtime::beacon::Beacon;
 use crate::runtime::shard_group::{ShardGroup, Starting};
@@ -99,12 +99,18 @@ pub struct Server {
 struct Running {
     group: ShardGroup,
     inboxes: Vec<Inbox>,
-    /// Where spans come out, a ring for each shard, until somebody takes them.
+    /// Where spans come out, a ring for each shard and one for its own clients, until somebody takes them.
     #[cfg_attr(
         not(feature = "traces"),
         expect(dead_code, reason = "only traces have spans")
     )]
-    spans: Option<Vec<Consumer<Span>>>,
+    spans: Option<(Vec<Consumer<Span>>, RecordedCalls)>,
+    /// What records the calls of its own clients.
+    #[cfg_attr(
+        not(feature = "gateway"),
+        expect(dead_code, reason = "only HTTP has such clients")
+    )]
+    recorder: Option<CallRecorder>,
     to_control: Sender<ToControl>,
     control: JoinHandle<()>,
     /// Kept until all shards have ended: the kernel selects by position, and closing one socket would move another.
@@ -244,6 +250,7 @@ impl Server {
         };
         let control = control::spawn(&name, from_shards, inboxes.clone(), beacons);
         let control = control.map_err(system("control thread"))?;
+        let (recorder, recorded) = config.record.map(CallRecorder::new).unzip();
         Ok(Self {
             address,
             name,
@@ -255,7 +262,8 @@ impl Server {
             running: Some(Running {
                 group,
                 inboxes,
-                spans: Some(rings).filter(|rings| !rings.is_empty()),
+                spans: recorded.map(|recorded| (rings, recorded)),
+                recorder,
                 to_control,
                 control,
                 _sockets: duplicates,
@@ -292,6 +300,12 @@ impl Server {
     #[must_use]
     pub fn permissions(&self) -> &Arc<Permissions> {
         &self.permissions
+    }
+
+    /// What records the calls of its own clients, where any are recorded.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn recorder(&self) -> Option<CallRecorder> {
+        self.running.as_ref()?.recorder.clone()
     }
 
     /// How many shards it has.

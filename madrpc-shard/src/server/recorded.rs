@@ -1,33 +1,46 @@
-//! The spans of a server's shards, for whoever takes them.
+//! The spans of a server's shards, and of its own clients, for whoever takes them.
 
 use super::Server;
 use super::control::ToControl;
-use crate::net::traces::Span;
+use crate::net::traces::{RecordedCalls, Span};
 use rtrb::Consumer;
 use std::sync::mpsc::Sender;
 
-/// The spans of a server's shards.
+/// The spans of a server's shards, and of its own clients.
 pub(crate) struct Recorded {
     rings: Vec<Consumer<Span>>,
+    calls: RecordedCalls,
     /// Whose turn it is.
     next: usize,
     to_control: Sender<ToControl>,
 }
 
 impl Recorded {
-    /// The next of them, of each shard in turn.
+    /// The next of them, of each shard in turn and of the clients.
     pub(crate) fn next(&mut self) -> Option<Span> {
-        let shards = self.rings.len();
-        for _ in 0..shards {
-            self.next = (self.next + 1) % shards;
-            if let Ok(span) = self.rings[self.next].pop() {
-                return Some(span);
+        let sources = self.rings.len() + 1;
+        for _ in 0..sources {
+            self.next = (self.next + 1) % sources;
+            let span = match self.rings.get_mut(self.next) {
+                Some(ring) => ring.pop().ok(),
+                None => self.next_of_calls(),
+            };
+            if span.is_some() {
+                return span;
             }
         }
         None
     }
 
-    /// So many that were taken have come to nobody.
+    fn next_of_calls(&mut self) -> Option<Span> {
+        let dropped = self.calls.take_dropped();
+        if dropped > 0 {
+            self.drop_taken(dropped);
+        }
+        self.calls.next()
+    }
+
+    /// So many have come to nobody.
     pub(crate) fn drop_taken(&self, spans: u64) {
         // It fails only where the control thread has ended, and then nobody asks any more.
         let _ = self.to_control.send(ToControl::SpansDropped(spans));
@@ -38,8 +51,10 @@ impl Server {
     /// The spans of the calls that are recorded, where any are, once.
     pub(crate) fn take_recorded(&mut self) -> Option<Recorded> {
         let running = self.running.as_mut()?;
+        let (rings, calls) = running.spans.take()?;
         Some(Recorded {
-            rings: running.spans.take()?,
+            rings,
+            calls,
             next: 0,
             to_control: running.to_control.clone(),
         })

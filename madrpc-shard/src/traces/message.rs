@@ -1,7 +1,7 @@
 //! Spans as OTLP has them, by OpenTelemetry's conventions for RPC.
 //!
-//! A call has one span at each server that it comes to, of the kind `SERVER`, and of the kind `CLIENT` one for each try of an
-//! orchestrator's. What a call waited, and how long it had the core, are attributes and no spans of their own: a call has the core in
+//! A call has one span at each server that it comes to, of the kind `SERVER`, and of the kind `CLIENT` one at the client, and one for each
+//! try of an orchestrator's. What a call waited, and how long it had the core, are attributes and no spans of their own: a call has the core in
 //! slices, between those of others.
 
 use crate::net::traces::{Span, Work};
@@ -21,11 +21,11 @@ const SAMPLED: u32 = 1;
 pub(super) struct From(Resource);
 
 impl From {
-    pub(super) fn new(role: &str, name: &str) -> Self {
+    pub(super) fn new(service: &str, instance: &str) -> Self {
         Self(Resource {
             attributes: vec![
-                text("service.name", &format!("madrpc-{role}")),
-                text("service.instance.id", name),
+                text("service.name", service),
+                text("service.instance.id", instance),
                 text("service.version", env!("CARGO_PKG_VERSION")),
             ],
             ..Resource::default()
@@ -62,6 +62,10 @@ fn converted(span: Span) -> otlp::Span {
         text("rpc.method", &span.function),
     ];
     let kind = match &span.work {
+        Work::Called { address } => {
+            attributes.extend(server(address));
+            SpanKind::Client
+        }
         Work::Run {
             queue_us,
             cpu_us,
@@ -82,14 +86,7 @@ fn converted(span: Span) -> otlp::Span {
         }
         Work::Try { node, number: at } => {
             attributes.push(number("madrpc.try", *at as u64));
-            let address = node.rsplit_once(':');
-            match address.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
-                Some((host, port)) => {
-                    attributes.push(text("server.address", host));
-                    attributes.push(number("server.port", port));
-                }
-                None => attributes.push(text("server.address", node)),
-            }
+            attributes.extend(server(node));
             SpanKind::Client
         }
     };
@@ -116,6 +113,15 @@ fn converted(span: Span) -> otlp::Span {
         attributes,
         status,
         ..otlp::Span::default()
+    }
+}
+
+/// Who is called at an address, `HOST:PORT`; several have no port of theirs.
+fn server(address: &str) -> Vec<KeyValue> {
+    let one = address.rsplit_once(':').filter(|_| !address.contains(','));
+    match one.and_then(|(host, port)| Some((host, port.parse().ok()?))) {
+        Some((host, port)) => vec![text("server.address", host), number("server.port", port)],
+        None => vec![text("server.address", address)],
     }
 }
 

@@ -1,8 +1,8 @@
-//! Takes spans out of the shards' rings, and sends them.
+//! Takes spans out of their rings, and sends them.
 
 use super::message::From;
 use super::receiver::Receiver;
-use crate::server::Recorded;
+use super::{Lost, Source};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -13,8 +13,8 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 /// Spans of one request.
@@ -23,7 +23,7 @@ const BATCH: usize = 512;
 /// Between two looks at the rings.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Requests of one look: shards that record faster than the receiver takes have the rest dropped.
+/// Requests of one look: those that record faster than the receiver takes have the rest dropped.
 const BATCHES_PER_LOOK: usize = 64;
 
 /// How long the receiver may take for one of them, from connecting to its answer.
@@ -34,7 +34,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const TRIES: u32 = 10;
 
-/// What may come at the end of the server.
+/// How long what is left may take at the end of the process.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Bytes of an answer that are looked at: it says nothing but whether all were taken.
@@ -48,86 +48,142 @@ enum Failed {
     Final(String),
 }
 
-/// Sends spans until `ended`.
+/// Sends spans until `ended`, and then what is left, for a while.
+///
+/// # Errors
+/// What has not come to the receiver.
 pub(super) async fn send(
-    mut recorded: Recorded,
+    source: impl Source,
     receiver: &Receiver,
     from: &From,
-    mut ended: oneshot::Receiver<()>,
-) {
-    let mut is_away = false;
-    let serve = async {
+    mut ended: watch::Receiver<bool>,
+) -> Result<(), Lost> {
+    let mut sending = Sending {
+        source,
+        receiver,
+        from,
+        is_away: false,
+        in_hand: 0,
+        lost: 0,
+        why: None,
+    };
+    let mut serve = Box::pin(sending.serve(ended.clone()));
+    let in_time = tokio::select! {
+        () = &mut serve => true,
+        () = end(&mut ended) => timeout(LEAVING, &mut serve).await.is_ok(),
+    };
+    drop(serve);
+    sending.end(in_time)
+}
+
+/// Waits for the end. One who has been dropped has ended, too.
+async fn end(ended: &mut watch::Receiver<bool>) {
+    let _ = ended.wait_for(|has_ended| *has_ended).await;
+}
+
+/// Waits for so long; says whether that was cut short by the end.
+async fn pause(time: Duration, ended: &mut watch::Receiver<bool>) -> bool {
+    timeout(time, end(ended)).await.is_ok()
+}
+
+struct Sending<'a, S> {
+    source: S,
+    receiver: &'a Receiver,
+    from: &'a From,
+    is_away: bool,
+    /// Spans of the batch that is on its way.
+    in_hand: u64,
+    /// Those that were given up.
+    lost: u64,
+    /// Why spans did not come, the last time.
+    why: Option<String>,
+}
+
+impl<S: Source> Sending<'_, S> {
+    /// Until the end, and then what is there.
+    async fn serve(&mut self, mut ended: watch::Receiver<bool>) {
         loop {
-            sleep(INTERVAL).await;
+            let is_last = pause(INTERVAL, &mut ended).await;
             for _ in 0..BATCHES_PER_LOOK {
-                let (batch, spans) = next(&mut recorded, from);
-                if spans == 0 {
+                let batch = self.next();
+                if self.in_hand == 0 {
                     break;
                 }
-                if !deliver(batch, receiver, &mut is_away).await {
-                    recorded.drop_taken(spans as u64);
+                let has_come = self.deliver(batch, &mut ended).await;
+                let spans = std::mem::take(&mut self.in_hand);
+                if !has_come {
+                    self.lost = self.lost.saturating_add(spans);
+                    self.source.lose(spans);
+                    if pause(Duration::ZERO, &mut ended).await {
+                        return;
+                    }
                 }
             }
-        }
-    };
-    tokio::select! {
-        () = serve => {}
-        // An end and a drop are the same to it: what is left is sent.
-        _ = &mut ended => {}
-    }
-    if is_away {
-        return;
-    }
-    let rest = async {
-        loop {
-            let (batch, spans) = next(&mut recorded, from);
-            if spans == 0 || post(batch.into(), receiver).await.is_err() {
-                break;
+            if is_last {
+                return;
             }
         }
-    };
-    // Where it takes longer nobody is left who would count them.
-    let _ = timeout(LEAVING, rest).await;
-}
+    }
 
-/// The next batch, and how many spans are in it.
-fn next(recorded: &mut Recorded, from: &From) -> (Vec<u8>, usize) {
-    let spans: Vec<_> = std::iter::from_fn(|| recorded.next()).take(BATCH).collect();
-    let count = spans.len();
-    (from.batch(spans), count)
-}
+    /// The next batch.
+    fn next(&mut self) -> Bytes {
+        let spans: Vec<_> = std::iter::from_fn(|| self.source.next())
+            .take(BATCH)
+            .collect();
+        self.in_hand = spans.len() as u64;
+        self.from.batch(spans).into()
+    }
 
-/// Sends a batch, however often that takes; says whether it has come to the receiver.
-async fn deliver(batch: Vec<u8>, receiver: &Receiver, is_away: &mut bool) -> bool {
-    let batch = Bytes::from(batch);
-    let mut pause = FIRST_PAUSE;
-    for _ in 0..TRIES {
-        let why = match post(batch.clone(), receiver).await {
-            Ok(()) => {
-                if std::mem::take(is_away) {
-                    info!("the receiver of spans takes them again (--otlp)");
+    /// Sends a batch, however often that takes; says whether it has come to the receiver.
+    async fn deliver(&mut self, batch: Bytes, ended: &mut watch::Receiver<bool>) -> bool {
+        let mut wait = FIRST_PAUSE;
+        for _ in 0..TRIES {
+            let (why, is_final) = match post(batch.clone(), self.receiver).await {
+                Ok(()) => {
+                    if std::mem::take(&mut self.is_away) {
+                        info!("the receiver of spans takes them again (--otlp)");
+                    }
+                    return true;
                 }
-                return true;
-            }
-            Err(Failed::Final(why)) => {
-                say(is_away, &why);
+                Err(Failed::Final(why)) => (why, true),
+                Err(Failed::Passing(why)) => (why, false),
+            };
+            self.say(why);
+            if is_final || pause(wait, ended).await {
                 return false;
             }
-            Err(Failed::Passing(why)) => why,
-        };
-        say(is_away, &why);
-        sleep(pause).await;
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+            wait = wait.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+        false
     }
-    false
-}
 
-/// Says why spans do not come to their receiver, the first time.
-fn say(is_away: &mut bool, why: &str) {
-    if !std::mem::replace(is_away, true) {
-        warn!(
-            "spans do not come to their receiver (--otlp): {why}; trying again, and those that have no room are dropped meanwhile"
-        );
+    /// Says why spans do not come to their receiver, the first time.
+    fn say(&mut self, why: String) {
+        if !std::mem::replace(&mut self.is_away, true) {
+            warn!(
+                "spans do not come to their receiver (--otlp): {why}; trying again, and those that have no room are dropped meanwhile"
+            );
+        }
+        self.why = Some(why);
+    }
+
+    /// What has not come.
+    fn end(mut self, in_time: bool) -> Result<(), Lost> {
+        if !in_time {
+            let why = || format!("no answer within {} s", LEAVING.as_secs());
+            self.why.get_or_insert_with(why);
+        }
+        let left = std::iter::from_fn(|| self.source.next()).count() as u64;
+        let sums = [self.in_hand, left, self.source.dropped()];
+        match sums.into_iter().fold(self.lost, u64::saturating_add) {
+            0 => Ok(()),
+            spans => Err(Lost {
+                spans,
+                why: self
+                    .why
+                    .unwrap_or_else(|| "there were too many at a time".to_owned()),
+            }),
+        }
     }
 }
 

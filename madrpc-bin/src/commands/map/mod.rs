@@ -16,6 +16,7 @@ mod retry;
 mod run;
 mod window;
 
+use super::traces::Traces;
 use crate::args::MapArgs;
 use crate::exit::{Failure, Reason};
 use crate::identity;
@@ -39,13 +40,18 @@ pub(crate) fn run(args: &MapArgs) -> Result<(), Failure> {
     // What can go wrong with files does so before the first call.
     let (files, checkpoint) = Files::open(args, &mut input)?;
     let identity = identity::of_caller(&args.tls, Role::Client)?;
-    let client = Client::new(&ClientConfig::with_identity(&args.address, identity))?;
+    let (traces, recorder) = Traces::start(&args.traces)?;
+    let client = Client::new(&ClientConfig {
+        recorder,
+        ..ClientConfig::with_identity(&args.address, identity)
+    })?;
     let is_stopped = stopper()?;
     let size = input.size;
     let batches = input.start()?;
     let run = Run::new(args, &client, files, checkpoint, size);
     let outcome = block_on(run.run(batches, ticks()?, &is_stopped));
     client.close_blocking();
+    traces.end();
     outcome
 }
 

@@ -2,6 +2,11 @@
 //!
 //! Nearly no call belongs to a trace or is slow: one that does neither costs a look at the two.
 
+#[cfg_attr(
+    not(feature = "traces"),
+    allow(dead_code, reason = "only traces take its spans")
+)]
+mod caller;
 mod slow;
 #[cfg_attr(
     not(all(feature = "engine", feature = "traces")),
@@ -10,6 +15,8 @@ mod slow;
 mod span;
 mod tried;
 
+pub use caller::CallRecorder;
+pub(crate) use caller::{CallSpan, RecordedCalls};
 pub(crate) use slow::SlowCalls;
 pub(crate) use span::{Recorder, Span, Work};
 pub(crate) use tried::Tried;
@@ -42,6 +49,26 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// That of a call without one, which is recorded: it begins a trace.
+    fn first() -> Self {
+        Self {
+            trace: fastrand::u128(1..),
+            parent: 0,
+            span: new_span(),
+            flags: SAMPLED,
+        }
+    }
+
+    /// That of a call which is told this.
+    fn continued(trace: Trace, is_recorded: bool) -> Self {
+        Self {
+            trace: trace.trace,
+            parent: trace.parent,
+            span: if is_recorded { new_span() } else { 0 },
+            flags: trace.flags,
+        }
+    }
+
     pub(crate) fn id(&self) -> TraceId {
         TraceId(self.trace)
     }
@@ -119,12 +146,7 @@ impl Observing {
     fn context_of(&self, fields: Fields<'_>) -> Option<Context> {
         match (fields.trace(), &self.recorder) {
             (Some(trace), _) => Some(self.continued(trace)),
-            (None, Some(recorder)) if recorder.takes_next() => Some(Context {
-                trace: fastrand::u128(1..),
-                parent: 0,
-                span: new_span(),
-                flags: SAMPLED,
-            }),
+            (None, Some(recorder)) if recorder.takes_next() => Some(Context::first()),
             (None, _) if self.slow.are_told() => Some(Context {
                 trace: fastrand::u128(1..),
                 parent: new_span(),
@@ -137,15 +159,7 @@ impl Observing {
 
     /// That of a call which is told this.
     pub(crate) fn continued(&self, trace: Trace) -> Context {
-        Context {
-            trace: trace.trace,
-            parent: trace.parent,
-            span: match self.recorder.is_some() && trace.is_sampled() {
-                true => new_span(),
-                false => 0,
-            },
-            flags: trace.flags,
-        }
+        Context::continued(trace, self.recorder.is_some() && trace.is_sampled())
     }
 }
 

@@ -1,15 +1,16 @@
 //! Spans: what is recorded of a call, and the way out of its shard.
 //!
-//! A shard puts each in a ring and never waits: where nobody takes them out, because their receiver is away or slow, further
+//! A shard puts each in a ring and never waits, and so do clients: where nobody takes them out, because their receiver is away or slow, further
 //! ones are dropped, and counted.
 
 use super::{Context, Tried};
 use madrpc_core::call::ErrorKind;
 use rtrb::{Consumer, Producer, RingBuffer};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Spans of one shard that nobody has taken yet: at most 2 MiB of them, with the longest names.
-const RING: usize = 4096;
+/// Spans of one shard, or of the clients of a process, that nobody has taken yet: at most 2 MiB of them, with the longest names.
+pub(super) const RING: usize = 4096;
 
 /// What is recorded of a call, or of a try of one.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Span {
 /// What was done in it.
 #[derive(Debug)]
 pub(crate) enum Work {
+    /// A client called, at this address or one of these.
+    Called { address: Arc<str> },
     /// It ran, or was refused.
     Run {
         queue_us: u64,
@@ -46,20 +49,35 @@ pub(crate) enum Work {
 #[derive(Debug)]
 pub(crate) struct Recorder {
     ring: Producer<Span>,
-    /// Of 2⁶⁴ calls without a context so many are recorded, and one more; `None`: none is.
-    share: Option<u64>,
+    share: Share,
     dropped: u64,
+}
+
+/// Of 2⁶⁴ calls without a context so many are recorded, and one more; `None`: none is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share(Option<u64>);
+
+impl Share {
+    /// From 0 to 1: a number too large becomes the largest, and one that is none becomes 0.
+    pub(super) fn new(share: f64) -> Self {
+        Self((share > 0.0).then_some((share * u64::MAX as f64) as u64))
+    }
+
+    /// Whether the next of them is.
+    pub(super) fn takes_next(self) -> bool {
+        self.0.is_some_and(|share| fastrand::u64(..) <= share)
+    }
 }
 
 /// When something was, as a span says it.
 #[derive(Clone, Copy)]
-pub(crate) struct Clock {
+pub(super) struct Clock {
     now: Instant,
     since_epoch: Duration,
 }
 
 impl Clock {
-    pub(crate) fn read() -> Self {
+    pub(super) fn read() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             now: Instant::now(),
@@ -77,11 +95,9 @@ impl Recorder {
     /// One that records this share of the calls without a context, from 0 to 1, and where its spans come out.
     pub(crate) fn new(share: f64) -> (Self, Consumer<Span>) {
         let (ring, spans) = RingBuffer::new(RING);
-        // A number too large becomes the largest, and one that is none becomes 0.
-        let share = (share > 0.0).then_some((share * u64::MAX as f64) as u64);
         let recorder = Self {
             ring,
-            share,
+            share: Share::new(share),
             dropped: 0,
         };
         (recorder, spans)
@@ -89,12 +105,12 @@ impl Recorder {
 
     /// Whether calls without a context may be recorded.
     pub(super) fn samples(&self) -> bool {
-        self.share.is_some()
+        self.share.0.is_some()
     }
 
     /// Whether the next of them is.
     pub(super) fn takes_next(&self) -> bool {
-        self.share.is_some_and(|share| fastrand::u64(..) <= share)
+        self.share.takes_next()
     }
 
     pub(super) fn dropped(&self) -> u64 {
@@ -135,16 +151,30 @@ impl Recorder {
                 },
             });
         }
-        self.record(Span {
-            trace,
+        self.record(Span::ended(context, function, arrived, error, work, clock));
+    }
+}
+
+impl Span {
+    /// That of a call which has ended now.
+    pub(super) fn ended(
+        context: &Context,
+        function: &str,
+        begun: Instant,
+        error: Option<ErrorKind>,
+        work: Work,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            trace: context.trace,
             span: context.span,
             parent: context.parent,
             function: function.into(),
-            begun: clock.nanoseconds(arrived),
+            begun: clock.nanoseconds(begun),
             ended: clock.nanoseconds(clock.now),
             error,
             work,
-        });
+        }
     }
 }
 
@@ -176,8 +206,8 @@ mod tests {
     #[test]
     fn a_share_is_taken_of_calls_without_a_context() {
         let taken = |share| {
-            let (recorder, _spans) = Recorder::new(share);
-            (0..10_000).filter(|_| recorder.takes_next()).count()
+            let share = Share::new(share);
+            (0..10_000).filter(|_| share.takes_next()).count()
         };
         assert_eq!(taken(0.0), 0);
         assert_eq!(taken(f64::NAN), 0);
