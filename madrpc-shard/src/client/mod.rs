@@ -47,10 +47,9 @@ pub use call::Call;
 #[cfg(feature = "internals")]
 pub(crate) use calls::ReplyTo;
 pub use calls::{Calls, Ended};
-pub(crate) use stream::Incoming;
 pub use stream::{EncodedItems, ItemStream};
 #[cfg(feature = "gateway")]
-pub(crate) use stream::{End, Event};
+pub(crate) use stream::{End, Event, Incoming};
 #[cfg(feature = "gateway")]
 pub(crate) use thread::start_early;
 
