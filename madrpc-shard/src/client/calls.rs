@@ -26,6 +26,9 @@ pub(crate) enum ReplyTo {
     Recorded(Box<Recorded>),
 }
 
+// Each call under way has one.
+const _: () = assert!(size_of::<ReplyTo>() <= 24);
+
 /// The end of a call that is recorded.
 #[derive(Debug)]
 pub(crate) struct Recorded {
