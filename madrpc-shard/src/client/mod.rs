@@ -20,6 +20,7 @@ pub(crate) mod pool;
 mod sockets;
 mod stream;
 mod thread;
+mod values;
 
 use crate::net::address::AddressError;
 use crate::net::dial::Sessions;
@@ -30,12 +31,9 @@ use futures_channel::{mpsc, oneshot};
 use futures_lite::future::block_on;
 use madrpc_core::call::{Bill, CallError, CallFields, ErrorKind, Trace};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{
-    BODY_MAX_BYTES, DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX,
-};
+use madrpc_core::limits::{DEFAULT_TIMEOUT, KEY_MAX_BYTES, STREAM_WINDOW, TIMEOUT_MAX};
 use madrpc_core::numbers::later;
-use madrpc_core::value::wire::EncodeError;
-use madrpc_core::value::{Value, from_value, to_value};
+use madrpc_core::value::Value;
 use pool::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use stream::Receiving;
 use thread::{ThreadEnded, ToPool};
+use values::{decoded, from_result, to_args};
 
 pub use crate::net::dial::SESSIONS_MAX;
 pub(crate) use calls::ReplyTo;
@@ -53,6 +52,7 @@ pub use stream::{EncodedItems, ItemStream};
 pub(crate) use stream::{End, Event};
 #[cfg(feature = "gateway")]
 pub(crate) use thread::start_early;
+pub use values::{decode_result, encode_args};
 
 /// Sessions with each server, where their number is given. Some 300 MB of them, which the thread of all clients opens at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -152,6 +152,8 @@ pub struct Call<'a> {
     timeout: Duration,
     key: Option<&'a [u8]>,
     trace: Option<Trace>,
+    may_repeat: bool,
+    nodes_lost: u8,
 }
 
 impl Client {
@@ -256,6 +258,8 @@ impl Client {
             timeout: self.timeout,
             key: None,
             trace: None,
+            may_repeat: false,
+            nodes_lost: 0,
         }
     }
 }
@@ -272,6 +276,19 @@ impl<'a> Call<'a> {
     /// [`Trace::from_str`](std::str::FromStr).
     pub fn trace(mut self, trace: Trace) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// The call may run twice, whatever its function was registered as: where a server that has it is lost, another is asked.
+    pub fn idempotent(mut self, is_idempotent: bool) -> Self {
+        self.may_repeat = is_idempotent;
+        self
+    }
+
+    /// It was made before, and nodes were lost that it was on ([`CallError::nodes_lost`]): they count, so that a call which ends
+    /// the nodes that run it ends two of them at the most, however often it is made again.
+    pub fn nodes_lost(mut self, nodes: u8) -> Self {
+        self.nodes_lost = nodes;
         self
     }
 
@@ -353,6 +370,8 @@ impl<'a> Call<'a> {
             key: self.key,
             trace: self.trace,
             credit,
+            may_repeat: self.may_repeat,
+            nodes_lost: self.nodes_lost,
             ..CallFields::default()
         };
         said.write(&mut fields);
@@ -380,41 +399,6 @@ impl<'a> Call<'a> {
     pub fn send_blocking(self, args: Value) -> Result<Reply<Value>, CallError> {
         block_on(self.send(args))
     }
-}
-
-/// Arguments, as [`Calls::begin`] takes them.
-///
-/// # Errors
-/// `PayloadTooLarge` and `BadArguments`.
-pub fn encode_args(args: &Value) -> Result<Bytes, CallError> {
-    let mut body = Vec::new();
-    let encoded = args.encode(&mut body, BODY_MAX_BYTES);
-    encoded.map_err(|error| {
-        let kind = match error {
-            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
-            _ => ErrorKind::BadArguments,
-        };
-        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
-    })?;
-    Ok(body.into())
-}
-
-/// A result, as [`Calls`] gives it.
-///
-/// # Errors
-/// `Protocol`, where it is none.
-pub fn decode_result(result: &[u8]) -> Result<Value, CallError> {
-    Value::decode(result).map_err(|error| {
-        let error = format!("the result cannot be decoded: {error}");
-        CallError::may_have_run(ErrorKind::Protocol, error)
-    })
-}
-
-fn decoded(reply: Reply<Bytes>) -> Result<Reply<Value>, CallError> {
-    Ok(Reply {
-        result: decode_result(&reply.result)?,
-        bill: reply.bill,
-    })
 }
 
 /// A call's reply; dropped before it is there, it cancels the call.
@@ -458,24 +442,6 @@ fn sessions(connections: Option<usize>) -> Result<Sessions, ClientError> {
         Some(given @ 1..=CONNECTIONS_MAX) => Ok(Sessions::Fixed(given)),
         Some(_) => Err(ClientError::Connections),
     }
-}
-
-fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {
-    to_value(args).map_err(|error| {
-        CallError::not_run(
-            ErrorKind::BadArguments,
-            format!("the arguments cannot be sent: {error}"),
-        )
-    })
-}
-
-fn from_result<R: DeserializeOwned>(result: Value) -> Result<R, CallError> {
-    from_value(result).map_err(|error| {
-        CallError::may_have_run(
-            ErrorKind::BadArguments,
-            format!("the result is not what was asked for: {error}"),
-        )
-    })
 }
 
 #[cfg(test)]
