@@ -302,6 +302,7 @@ fn connections() -> Outcome<()> {
             warm_up: Duration::ZERO,
             until: Until::Elapsed(until),
             timeout: Duration::from_secs(10),
+            idempotent: false,
             core: Some(ground.last),
         })
     };

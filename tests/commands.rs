@@ -210,17 +210,17 @@ fn without_slices_a_short_call_waits_for_a_long_one() {
         let mut node = home.serve(&[&node[..], flags].concat());
         let mut long = home
             .command(&["call", &address, "work", "3000"])
-            .stdout(std::process::Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(700));
         assert_eq!(stdout(&home.call(&[&address, "add", "[1, 2]"])), "3\n");
         // Where the short one waited, both replies came at the same time, and the long one's process is about to end;
         // else the long call has more than a second to go.
-        std::thread::sleep(std::time::Duration::from_millis(700));
+        std::thread::sleep(Duration::from_millis(700));
         let waited = long.try_wait().unwrap().is_some();
         assert!(long.wait().unwrap().success());
-        node.signal(nix::sys::signal::Signal::SIGTERM);
+        node.signal(Signal::SIGTERM);
         assert!(node.end().success());
         waited
     };

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use support::fleet::RealFleet;
-use support::process::{refused, stderr, stdout};
+use support::process::{free_port, refused, stderr, stdout};
 use support::{Fleet, eventually};
 
 const SCRIPT: &str = "madrpc.register('free', () => 1); madrpc.register('pay.refund', () => 2);
@@ -342,4 +342,79 @@ fn a_rule_of_a_function_that_no_node_has_is_told_once() {
     home.write("other.js", "madrpc.register('other', () => 1);");
     node.signal(Signal::SIGHUP);
     node.wait_for("--allow 'free=*:*': other.js has no such function");
+}
+
+/// What an operator says to several servers is carried out by each of them, and by nobody else.
+#[test]
+fn what_is_said_to_several_servers_each_of_them_does() {
+    let fleet = RealFleet::start(3);
+    let nodes: Vec<String> = fleet
+        .ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let two = nodes[..2].join(",");
+    let state = |server: &str| {
+        let told = stdout(&fleet.home.run(&["nodes", server, "--json"]));
+        let document: serde_json::Value = serde_json::from_str(&told).unwrap();
+        document["state"].as_str().unwrap().to_owned()
+    };
+    let drained = fleet.home.run(&["drain", &two]);
+    assert!(drained.status.success(), "{}", stderr(&drained));
+    assert_eq!(stdout(&drained).lines().count(), 2, "{}", stdout(&drained));
+    let states: Vec<String> = nodes.iter().map(|node| state(node)).collect();
+    assert_eq!(states, ["drained", "drained", "serving"]);
+    let undrained = fleet.home.run(&["undrain", &two, "--json"]);
+    assert!(undrained.status.success(), "{}", stderr(&undrained));
+    assert!(nodes.iter().all(|node| state(node) == "serving"));
+
+    // An orchestrator and a node are no less two servers.
+    let both = format!("{},{}", fleet.front, nodes[0]);
+    assert!(fleet.home.run(&["drain", &both]).status.success());
+    assert_eq!(
+        [state(&fleet.front), state(&nodes[0])],
+        ["drained", "drained"]
+    );
+    assert!(fleet.home.run(&["undrain", &both]).status.success());
+
+    fleet.home.write(
+        "fleet.js",
+        "madrpc.register('once', (x) => x); madrpc.register('later', () => 2);",
+    );
+    let reloaded = fleet.home.run(&["reload", &two]);
+    assert!(reloaded.status.success(), "{}", stderr(&reloaded));
+    assert_eq!(stdout(&reloaded).lines().count(), 2);
+    for node in &nodes[..2] {
+        assert!(fleet.home.call(&[node, "later"]).status.success());
+    }
+
+    // One that is not there keeps nobody else from doing it, and counts.
+    let with_dead = format!("127.0.0.1:{},{}", free_port(), nodes[2]);
+    let drained = fleet.home.run(&["drain", &with_dead]);
+    let told = stderr(&drained);
+    assert_eq!(drained.status.code(), Some(6), "{told}");
+    assert!(
+        told.contains("1 of 2 servers have failed, first 127.0.0.1:"),
+        "{told}"
+    );
+    assert_eq!(state(&nodes[2]), "drained");
+}
+
+/// Every server answers reserved functions, whatever it has said of its own.
+#[test]
+fn reserved_functions_are_called_at_whichever_of_several_servers_speaks() {
+    let fleet = RealFleet::start(2);
+    let nodes: Vec<String> = fleet
+        .ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let lines = fleet.home.write("lines", &"null\n".repeat(20));
+    let mut map = fleet
+        .home
+        .command(&["map", &nodes.join(","), "madrpc.ping"]);
+    map.stdin(std::fs::File::open(lines).unwrap());
+    let output = map.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(stdout(&output).lines().count(), 20);
 }

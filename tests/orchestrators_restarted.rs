@@ -1,5 +1,6 @@
 //! Both of two orchestrators are restarted, one after the other (SIGTERM, and started again at the same port), while callers who
-//! know both make 5,000 calls in a second: none of them is lost, and both have their part of them again.
+//! know both make 5,000 calls in a second: none of them is lost, and both have their part of them again. One that is killed loses
+//! none of those calls of which their callers say that they may run twice.
 
 #![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 
@@ -56,4 +57,28 @@ fn no_call_is_lost_where_orchestrators_are_restarted() {
     );
     let listed = stdout(&fleet.home.run(&["functions", &fronts[0]]));
     assert!(listed.contains("once"), "{listed}");
+}
+
+#[test]
+fn no_call_that_may_run_twice_is_lost_where_an_orchestrator_is_killed() {
+    let fleet = RealFleet::start(3);
+    let fronts = [fleet.front.clone(), format!("127.0.0.1:{}", free_port())];
+    let _second = orchestrator(&fleet, &fronts[1]);
+    let list = fronts.join(",");
+    let args = [
+        "bench", &list, "twice", "1", "--rate", "2000", "-d", "4s", "--json",
+    ];
+    let bench = |idempotent: &[&str]| {
+        let mut command = fleet.home.command(&[&args[..], idempotent].concat());
+        let command = command.stdout(std::process::Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let load = bench(&["--idempotent"]);
+    sleep(Duration::from_millis(2_500));
+    fleet.orchestrator.signal(Signal::SIGKILL);
+    let output = load.wait_with_output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (results, errors) = (&document["results"], &document["errors"]);
+    assert!(errors.as_object().unwrap().is_empty(), "{errors}");
+    assert!(results.as_u64() > Some(7_000), "{results}");
 }

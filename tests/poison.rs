@@ -5,25 +5,31 @@
 mod support;
 
 use nix::sys::signal::Signal;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::eventually;
 use support::fleet::RealFleet;
-use support::process::stderr;
+use support::process::{Home, free_port, stderr, stdout};
 
 /// The test kills who says that it is poisoned.
 const SCRIPT: &str = "const poison = () => { console.log('poisoned'); for (;;); };
 madrpc.register('poison', poison, { idempotent: true, cpuMs: 20_000 });
 madrpc.register('poison_once', poison, { cpuMs: 20_000 });
+madrpc.register('parent', () => madrpc.call('poison'), { idempotent: true });
+madrpc.register('stubborn_parent', async () => {
+  for (let left = 3; ; left--) {
+    try { return await madrpc.call('poison'); } catch (error) { if (left === 0) throw error; }
+  }
+}, { idempotent: true });
 madrpc.register('once', (x) => x);";
 
-/// Nodes that a call of this function has ended.
-fn ended_by(fleet: &mut RealFleet, function: &str) -> usize {
-    let args = ["call", &fleet.front, function, "--timeout", "20s"];
-    let mut call = fleet.home.command(&args);
-    let mut call = call.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + Duration::from_secs(15);
+/// Kills each node that says it is poisoned, until the command has ended; gives how many those are, and the command's outcome.
+fn ended_by(fleet: &mut RealFleet, mut command: Command) -> (usize, Output) {
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = command.spawn().unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
     let mut ended = 0;
-    while call.try_wait().unwrap().is_none() && Instant::now() < until {
+    while command.try_wait().unwrap().is_none() && Instant::now() < until {
         for node in &mut fleet.nodes {
             if node.says("poisoned", Duration::from_millis(20)).is_ok() {
                 node.signal(Signal::SIGKILL);
@@ -32,24 +38,44 @@ fn ended_by(fleet: &mut RealFleet, function: &str) -> usize {
             }
         }
     }
-    let output = call.wait_with_output().unwrap();
+    let output = command.wait_with_output().unwrap();
+    (ended, output)
+}
+
+/// Nodes that a call of this function has ended.
+fn ended_by_call(fleet: &mut RealFleet, function: &str) -> usize {
+    let args = ["call", &fleet.front, function, "--timeout", "40s"];
+    let command = fleet.home.command(&args);
+    let (ended, output) = ended_by(fleet, command);
     let told = stderr(&output);
     assert_eq!(output.status.code(), Some(6), "{told}");
     assert!(told.contains("Unavailable"), "{told}");
     ended
 }
 
-#[test]
-fn a_poison_call_leaves_three_of_five_nodes() {
-    let mut fleet = RealFleet::start(5);
-    fleet.home.write("fleet.js", SCRIPT);
-    for port in &fleet.ports {
-        let node = format!("127.0.0.1:{port}");
-        assert!(fleet.home.run(&["reload", &node]).status.success());
-    }
+/// Five nodes that have the functions of [`SCRIPT`], and whose calls of calls go through the orchestrator.
+fn poisoned_fleet() -> RealFleet {
+    let home = Home::new();
+    home.write("fleet.js", SCRIPT);
+    let front = format!("127.0.0.1:{}", free_port());
+    let orchestrator = home.serve(&["orchestrator", "-b", &front, "--shards", "1"]);
+    let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
+    let node = |port: &u16| {
+        let bind = format!("127.0.0.1:{port}");
+        let args = ["node", "-s", "fleet.js", "-b", &bind, "--shards", "1"];
+        home.serve(&[&args[..], &["--orchestrator", &front]].concat())
+    };
+    let nodes = ports.iter().map(node).collect();
+    let fleet = RealFleet {
+        orchestrator,
+        nodes,
+        ports,
+        front,
+        home,
+    };
     eventually("all have the function", || {
         let told = fleet.home.run(&["functions", &fleet.front]);
-        let told = support::process::stdout(&told);
+        let told = stdout(&told);
         let line = told.lines().find(|line| line.starts_with("poison "));
         line.is_some_and(|line| {
             fleet
@@ -58,8 +84,10 @@ fn a_poison_call_leaves_three_of_five_nodes() {
                 .all(|port| line.contains(&port.to_string()))
         })
     });
-    assert_eq!(ended_by(&mut fleet, "poison"), 2);
-    assert_eq!(ended_by(&mut fleet, "poison_once"), 1);
+    fleet
+}
+
+fn still_serves(fleet: &RealFleet) {
     for _ in 0..10 {
         assert!(
             fleet
@@ -68,5 +96,43 @@ fn a_poison_call_leaves_three_of_five_nodes() {
                 .status
                 .success()
         );
+    }
+}
+
+#[test]
+fn a_poison_call_leaves_three_of_five_nodes() {
+    let mut fleet = poisoned_fleet();
+    assert_eq!(ended_by_call(&mut fleet, "poison"), 2);
+    assert_eq!(ended_by_call(&mut fleet, "poison_once"), 1);
+    still_serves(&fleet);
+}
+
+/// A command that makes calls again on its own makes none that has ended two nodes.
+#[test]
+fn a_poisoned_line_of_a_map_leaves_three_of_five_nodes() {
+    let mut fleet = poisoned_fleet();
+    let lines = fleet.home.write("lines", "1\n");
+    let args = ["map", &fleet.front, "poison", "--keep-going"];
+    let mut command = fleet.home.command(&args);
+    command.stdin(std::fs::File::open(lines).unwrap());
+    let (ended, output) = ended_by(&mut fleet, command);
+    let told = stderr(&output);
+    assert!(told.contains("line 1: Unavailable"), "{told}");
+    assert_eq!((ended, output.status.code()), (2, Some(6)), "{told}");
+    still_serves(&fleet);
+}
+
+/// A call that may run twice makes one that may and is poison: neither the tries of the one nor those of the other begin anew.
+#[test]
+fn a_poisoned_call_of_a_call_leaves_three_of_five_nodes() {
+    for function in ["parent", "stubborn_parent"] {
+        let mut fleet = poisoned_fleet();
+        let args = ["call", &fleet.front, function, "--timeout", "40s"];
+        let command = fleet.home.command(&args);
+        let (ended, output) = ended_by(&mut fleet, command);
+        let told = stderr(&output);
+        assert!(!output.status.success(), "{told}");
+        assert!((1..=2).contains(&ended), "{function}: {ended}: {told}");
+        still_serves(&fleet);
     }
 }

@@ -149,9 +149,12 @@ fn an_orchestrator_has_sessions_to_its_part_of_the_nodes() {
     };
     let server = orchestrator(&fleet, &nodes, routing);
     let client = fleet.client(server.address());
-    eventually("sessions to two nodes", || sessions(&client) == 2);
+    // And to one more at a time, which is asked what it has.
+    eventually("sessions to two nodes", || {
+        [2, 3].contains(&sessions(&client))
+    });
     let met: BTreeSet<String> = (0..20).map(|_| node_of(&client, "any")).collect();
     assert_eq!(met.len(), 2);
     let snapshot: Snapshot = client.call_blocking(STATS, &()).unwrap();
-    assert_eq!(snapshot.upstreams.len(), 2);
+    assert!([2, 3].contains(&snapshot.upstreams.len()));
 }

@@ -66,6 +66,12 @@ impl Failure {
         Self { code, ..self }
     }
 
+    /// The same, of which the line begins so.
+    pub(crate) fn after(self, before: &str) -> Self {
+        let message = format!("error: {before}{}", self.reason());
+        Self { message, ..self }
+    }
+
     /// The line, where others say already that it is an error.
     pub(crate) fn reason(&self) -> &str {
         self.message.trim_start_matches("error: ")

@@ -90,6 +90,7 @@ fn defects_are_found() {
         Flaw::AnswersTwice,
         Flaw::HedgesAll,
         Flaw::LeavesSecond,
+        Flaw::KeepsSubset,
     ] {
         let found = first_broken(0..SEEDS_FOR_A_FLAW, flaw);
         assert!(found.is_some(), "{flaw:?} is not found");

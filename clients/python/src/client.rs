@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// How a call is made, besides its function and its argument.
 #[derive(Clone, FromPyObject)]
-pub(crate) struct Options(f64, Option<Vec<u8>>, Option<String>);
+pub(crate) struct Options(f64, Option<Vec<u8>>, Option<String>, bool);
 
 impl Options {
     pub(crate) fn prepare<'a>(
@@ -27,7 +27,8 @@ impl Options {
         client: &'a madrpc_shard::client::Client,
         function: &'a str,
     ) -> madrpc_shard::client::Call<'a> {
-        let mut call = client.prepare(function).timeout(seconds(self.0));
+        let call = client.prepare(function).timeout(seconds(self.0));
+        let mut call = call.idempotent(self.3);
         if let Some(key) = &self.1 {
             call = call.key(key);
         }

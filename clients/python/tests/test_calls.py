@@ -36,7 +36,7 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
             client.with_options(timeout=wrong)
     with pytest.raises(TypeError, match="timeout: a number of seconds"):
         client.with_options(timeout="1")
-    with pytest.raises(TypeError, match="with_options: there is no option retries; there are timeout, key and traceparent"):
+    with pytest.raises(TypeError, match="with_options: there is no option retries; there are timeout, key, traceparent and idempotent"):
         client.with_options(retries=1)
     with pytest.raises(TypeError, match="key: a str is wanted, not int"):
         client.with_options(key=7)

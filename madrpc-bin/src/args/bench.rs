@@ -64,6 +64,10 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = timeout)]
     pub(crate) timeout: Duration,
 
+    /// The calls may run twice, whatever the function was registered as: those of an orchestrator that is lost go to another
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+
     /// The core that the generator runs on [default: the last that the process may use]
     #[arg(long, value_name = "CPU")]
     pub(crate) pin: Option<usize>,

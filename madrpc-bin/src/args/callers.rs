@@ -30,6 +30,11 @@ pub(crate) struct CallArgs {
     #[arg(long, value_name = "KEY", value_parser = key)]
     pub(crate) key: Option<String>,
 
+    /// The call may run twice, whatever the function was registered as: where the orchestrator or node that has it is lost, another
+    /// of those given gets it
+    #[arg(long)]
+    pub(crate) idempotent: bool,
+
     /// The trace that the call belongs to, as a traceparent (W3C Trace Context): 00-, trace-id, parent-id and flags
     #[arg(long, value_name = "TRACEPARENT", value_parser = trace)]
     pub(crate) trace: Option<Trace>,

@@ -41,8 +41,8 @@ pub(crate) struct NodeArgs {
     pub(crate) bind: String,
 
     /// An orchestrator that the node announces itself to, over a session of its own on which calls come, and that madrpc.call()
-    /// goes through; repeatable, once for each [default: none, and the calls of a call stay on its shard]
-    #[arg(long, value_name = "HOST:PORT", value_parser = target)]
+    /// goes through; repeatable, or several with commas in between [default: none, and the calls of a call stay on its shard]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', value_parser = target)]
     pub(crate) orchestrator: Vec<String>,
 
     /// Lanes (JavaScript contexts) of the node, spread over its shards: so many calls of each caller want the core at the same
@@ -82,9 +82,9 @@ pub(crate) struct OrchestratorArgs {
     #[arg(short, long, value_name = "HOST:PORT", default_value = "0.0.0.0:8080", value_parser = address)]
     pub(crate) bind: String,
 
-    /// A node to pass calls on to; once for each. 0.0.0.0 means this machine. A name with several addresses is several nodes, and
+    /// A node to pass calls on to; repeatable, or several with commas in between. 0.0.0.0 means this machine. A name with several addresses is several nodes, and
     /// is looked up every 5s [default: those that announce themselves, and those of --discover]
-    #[arg(short, long = "node", value_name = "HOST:PORT", value_parser = target)]
+    #[arg(short, long = "node", value_name = "HOST:PORT", value_delimiter = ',', value_parser = target)]
     pub(crate) nodes: Vec<String>,
 
     /// Where further nodes come from: file:PATH, dns:NAME or dns:HOST:PORT, each as often as wanted, see below
@@ -113,7 +113,7 @@ pub(crate) struct OrchestratorArgs {
     pub(crate) try_timeout: Option<Duration>,
 
     /// How many of the nodes each shard has sessions to, with very many of both: which ones follows from names, and changes
-    /// little as nodes come and go [default: all]
+    /// little as nodes come and go; others stand in for those that are lost, and have calls of what only they have [default: all]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) subset: Option<usize>,
 

@@ -32,6 +32,7 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
 fn call(args: &CallArgs, client: &Client, argument: Value) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut call = client.prepare(&args.function).timeout(args.timeout);
+    call = call.idempotent(args.idempotent);
     if let Some(key) = &args.key {
         call = call.key(key.as_bytes());
     }

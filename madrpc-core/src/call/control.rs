@@ -1,5 +1,8 @@
 //! Reserved functions by which a server is asked whether it is there, and steered.
 
+/// Names that begin so are answered by each server itself; scripts cannot register them.
+pub const RESERVED_PREFIX: &str = "madrpc.";
+
 /// Answers at once, whoever asks.
 pub const PING: &str = "madrpc.ping";
 

@@ -161,6 +161,10 @@ pub struct CallError {
     /// It was refused for what its caller has had, and not for what its server has to do: another would refuse it as well.
     #[serde(skip)]
     pub of_caller: bool,
+    /// How many nodes were lost that the call was on, beside [`ErrorKind::Unavailable`], as far as it is known. After two it is not
+    /// to be made again: it may be what ends them.
+    #[serde(skip)]
+    pub nodes_lost: u8,
 }
 
 impl CallError {
@@ -174,6 +178,7 @@ impl CallError {
             bill: None,
             retry_after: None,
             of_caller: false,
+            nodes_lost: 0,
         }
     }
 
@@ -202,11 +207,13 @@ impl CallError {
         let ReplyFields {
             retry_after_ms,
             of_caller,
+            nodes_lost,
             ..
         } = fields.of_reply();
         Self {
             retry_after: retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
             of_caller,
+            nodes_lost,
             ..Self::from_body(body)
         }
     }
@@ -219,6 +226,7 @@ impl CallError {
             load: None,
             retry_after_ms: self.retry_after.map(ms),
             of_caller: self.of_caller,
+            nodes_lost: self.nodes_lost,
         }
     }
 

@@ -23,6 +23,8 @@ mod call {
     pub(super) const TRACE: u32 = 3;
     pub(super) const KEY: u32 = 5;
     pub(super) const CREDIT: u32 = 6;
+    pub(super) const NODES_LOST: u32 = 7;
+    pub(super) const ABOVE: u32 = 8;
 }
 
 /// The numbers of a reply's fields, and of a failure's.
@@ -30,6 +32,7 @@ mod reply {
     pub(super) const LOAD: u32 = 1;
     pub(super) const RETRY_AFTER_MS: u32 = 2;
     pub(super) const OF_CALLER: u32 = 3;
+    pub(super) const NODES_LOST: u32 = 4;
 }
 
 /// What a call may say beside its header.
@@ -45,6 +48,32 @@ pub struct CallFields<'a> {
     pub key: Option<&'a [u8]>,
     /// Frames of items that the caller takes where the function streams; without any it is none that takes items.
     pub credit: u32,
+    /// How many nodes were lost that it was on before, by others who have made it, or a call that it is a part of.
+    pub nodes_lost: u8,
+    /// The nodes that the calls above it are on.
+    pub above: NodesAbove<'a>,
+}
+
+/// Nodes that the calls above a call are on: four bytes of each one's number, its `instance` in the frame of welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NodesAbove<'a>(pub &'a [u8]);
+
+impl NodesAbove<'_> {
+    /// As many as are told: those nearest.
+    pub const MAX: usize = 16;
+
+    /// The bytes of a node.
+    #[must_use]
+    pub const fn bytes_of(instance: u64) -> [u8; 4] {
+        (instance as u32).to_le_bytes()
+    }
+
+    /// Whether a call above is on this node.
+    #[must_use]
+    pub fn contains(self, instance: u64) -> bool {
+        let mut all = self.0.as_chunks::<4>().0.iter().take(Self::MAX);
+        all.any(|one| *one == Self::bytes_of(instance))
+    }
 }
 
 /// What an answer may say beside its header.
@@ -56,6 +85,8 @@ pub struct ReplyFields {
     pub retry_after_ms: Option<u32>,
     /// It was refused for what its caller has had, which says nothing of the shard; beside `Overloaded`.
     pub of_caller: bool,
+    /// How many nodes were lost that the call was on; beside `Unavailable`.
+    pub nodes_lost: u8,
 }
 
 /// What a shard of a node has to do.
@@ -118,6 +149,8 @@ impl<'a> Fields<'a> {
             trace: self.trace(),
             key: self.bytes(call::KEY),
             credit: self.credit(),
+            nodes_lost: self.nodes_lost(),
+            above: self.above(),
         }
     }
 
@@ -129,6 +162,22 @@ impl<'a> Fields<'a> {
             true => 0,
             false => self.read(call::CREDIT).unwrap_or_default(),
         }
+    }
+
+    /// How many nodes were lost that a call was on before.
+    #[must_use]
+    #[inline]
+    pub fn nodes_lost(self) -> u8 {
+        match self.is_empty() {
+            true => 0,
+            false => self.read(call::NODES_LOST).unwrap_or_default(),
+        }
+    }
+
+    /// The nodes that the calls above a call are on.
+    #[must_use]
+    pub fn above(self) -> NodesAbove<'a> {
+        NodesAbove(self.bytes(call::ABOVE).unwrap_or_default())
     }
 
     /// The trace that a call belongs to.
@@ -158,6 +207,7 @@ impl<'a> Fields<'a> {
             load: self.read(reply::LOAD),
             retry_after_ms: self.read(reply::RETRY_AFTER_MS),
             of_caller: self.read(reply::OF_CALLER).unwrap_or_default(),
+            nodes_lost: self.read(reply::NODES_LOST).unwrap_or_default(),
         }
     }
 }
@@ -180,6 +230,12 @@ impl CallFields<'_> {
         if self.credit > 0 {
             field(out, call::CREDIT, &self.credit);
         }
+        if self.nodes_lost > 0 {
+            field(out, call::NODES_LOST, &self.nodes_lost);
+        }
+        if !self.above.0.is_empty() {
+            raw(out, call::ABOVE, self.above.0);
+        }
     }
 }
 
@@ -194,6 +250,9 @@ impl ReplyFields {
         }
         if self.of_caller {
             field(out, reply::OF_CALLER, &true);
+        }
+        if self.nodes_lost > 0 {
+            field(out, reply::NODES_LOST, &self.nodes_lost);
         }
     }
 }
@@ -225,6 +284,8 @@ mod tests {
         }),
         key: Some(b"user 7"),
         credit: 256,
+        nodes_lost: 1,
+        above: NodesAbove(&[1, 2, 3, 4, 5, 6, 7, 8]),
     };
 
     #[test]
@@ -244,6 +305,7 @@ mod tests {
             }),
             retry_after_ms: Some(250),
             of_caller: true,
+            nodes_lost: 2,
         };
         let mut bytes = Vec::new();
         reply.write(&mut bytes);
@@ -257,6 +319,14 @@ mod tests {
             Fields(&passed_on).bytes(77),
             Some(&b"from a later version"[..])
         );
+    }
+
+    #[test]
+    fn nodes_above_are_told_from_others() {
+        let above = CALL.above;
+        assert!(above.contains(0x0403_0201) && above.contains(0xabcd_0000_0807_0605));
+        assert!(!above.contains(0x0504_0302) && !above.contains(0));
+        assert!(!NodesAbove(&[1, 2, 3]).contains(0x0003_0201));
     }
 
     #[test]

@@ -17,5 +17,5 @@ pub use announcement::Announcement;
 pub use bill::Bill;
 pub use body::Body;
 pub use error::{CallError, ErrorKind, Exception};
-pub use fields::{CallFields, Fields, Load, ReplyFields};
+pub use fields::{CallFields, Fields, Load, NodesAbove, ReplyFields};
 pub use trace::{NoTrace, Trace};

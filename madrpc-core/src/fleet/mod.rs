@@ -10,6 +10,7 @@ mod functions;
 mod health;
 mod hedging;
 mod load;
+mod neighbours;
 mod outliers;
 mod rendezvous;
 mod router;
@@ -19,10 +20,11 @@ pub use budget::RetryBudget;
 pub use copies::{Copied, Copies};
 pub use functions::FunctionNumber;
 pub use load::Took;
+pub use neighbours::{LOOK_INTERVAL, Neighbours, Scripts, Standing};
 pub use outliers::SWEEP_INTERVAL;
 pub use rendezvous::{Subset, digest};
 pub use router::{
-    Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, Outlier, Router, Routing, is_passing,
-    was_sent_after,
+    Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, Outlier, RUNS_MAX, Router, Routing,
+    is_passing, was_sent_after,
 };
 pub use silence::{Look, Watch};

@@ -34,8 +34,10 @@ const fn mix(number: u64) -> u64 {
 pub struct Subset {
     /// The digest of what tells the process from all others, and stays when it is started again.
     pub process: u64,
-    /// Which shard of it, and of how many.
+    /// Which shard of it.
     pub shard: usize,
+    /// How many shards it has.
+    pub shards: usize,
     /// How many members each has.
     pub size: usize,
 }
@@ -44,16 +46,36 @@ impl Subset {
     /// Which of the members it has; `members` are the digests of their names, and what is given are places among them.
     #[must_use]
     pub fn of(&self, members: &[u64]) -> Vec<usize> {
-        let count = members.len();
-        if count <= self.size {
-            return (0..count).collect();
+        let mut order = self.order(members);
+        order.truncate(self.size);
+        order
+    }
+
+    /// All of the members in the order in which the shard has them.
+    #[must_use]
+    pub fn order(&self, members: &[u64]) -> Vec<usize> {
+        let mut order = self.order_of_process(members);
+        if !order.is_empty() {
+            let begin = self.shard.wrapping_mul(self.size) % order.len();
+            order.rotate_left(begin);
         }
-        let mut order: Vec<usize> = (0..count).collect();
+        order
+    }
+
+    /// Those that no shard of the process has, and that are this one's to ask what they have.
+    #[must_use]
+    pub fn left_over(&self, members: &[u64]) -> Vec<usize> {
+        let all = self.shards.saturating_mul(self.size);
+        let order = self.order_of_process(members).into_iter();
+        let own = order.skip(all.saturating_add(self.shard));
+        own.step_by(self.shards.max(1)).collect()
+    }
+
+    fn order_of_process(&self, members: &[u64]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..members.len()).collect();
         // Of two of one weight the digest decides, so that it does not depend on where they stand.
         order.sort_unstable_by_key(|&at| (weight(self.process, members[at]), members[at]));
-        let begin = self.shard.wrapping_mul(self.size) % count;
-        let places = (begin..count).chain(0..begin).take(self.size);
-        places.map(|place| order[place]).collect()
+        order
     }
 }
 
@@ -80,6 +102,7 @@ mod tests {
             let subset = Subset {
                 process,
                 shard,
+                shards,
                 size,
             };
             let places = subset.of(members).into_iter();
@@ -143,9 +166,13 @@ mod tests {
         let subset = Subset {
             process: 7,
             shard: 3,
+            shards: 4,
             size: 20,
         };
-        assert_eq!(subset.of(&names(3)), [0, 1, 2]);
+        let mut three = subset.of(&names(3));
+        three.sort_unstable();
+        assert_eq!(three, [0, 1, 2]);
+        assert_eq!(subset.left_over(&names(3)), [] as [usize; 0]);
         assert_eq!(subset.of(&[]), [] as [usize; 0]);
     }
 }

@@ -4,7 +4,8 @@ use super::calls::{Recorded, ReplyTo};
 use super::pool::Command;
 use super::stream::{EncodedItems, Incoming, ItemStream, Receiving};
 use super::thread::{ThreadEnded, ToPool};
-use super::{Client, Reply, decoded, encode_args};
+use super::values::{decoded, encode_args};
+use super::{Client, Reply};
 use crate::net::traces::CallRecorder;
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
@@ -28,6 +29,8 @@ pub struct Call<'a> {
     timeout: Duration,
     key: Option<&'a [u8]>,
     trace: Option<Trace>,
+    may_repeat: bool,
+    nodes_lost: u8,
 }
 
 impl<'a> Call<'a> {
@@ -38,6 +41,8 @@ impl<'a> Call<'a> {
             timeout: client.timeout,
             key: None,
             trace: None,
+            may_repeat: false,
+            nodes_lost: 0,
         }
     }
 
@@ -52,6 +57,19 @@ impl<'a> Call<'a> {
     /// [`Trace::from_str`](std::str::FromStr).
     pub fn trace(mut self, trace: Trace) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// The call may run twice, whatever its function was registered as: where a server that has it is lost, another is asked.
+    pub fn idempotent(mut self, is_idempotent: bool) -> Self {
+        self.may_repeat = is_idempotent;
+        self
+    }
+
+    /// It was made before, and nodes were lost that it was on ([`CallError::nodes_lost`]): they count, so that a call which ends
+    /// the nodes that run it ends two of them at the most, however often it is made again.
+    pub fn nodes_lost(mut self, nodes: u8) -> Self {
+        self.nodes_lost = nodes;
         self
     }
 
@@ -133,6 +151,8 @@ impl<'a> Call<'a> {
             key: self.key,
             trace,
             credit,
+            may_repeat: self.may_repeat,
+            nodes_lost: self.nodes_lost,
             ..CallFields::default()
         };
         said.write(&mut fields);

@@ -21,25 +21,24 @@ pub(crate) mod pool;
 mod sockets;
 mod stream;
 mod thread;
+mod values;
 
 use crate::net::address::AddressError;
 use crate::net::dial::Sessions;
 use crate::net::named::resolve_list;
 use crate::net::transport::TransportError;
-use bytes::Bytes;
 use futures_channel::oneshot;
 use futures_lite::future::block_on;
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{Bill, CallError};
 use madrpc_core::identity::{Identity, IdentityError, Role, SERVER_NAME_ANY};
-use madrpc_core::limits::{BODY_MAX_BYTES, DEFAULT_TIMEOUT};
-use madrpc_core::value::wire::EncodeError;
-use madrpc_core::value::{Value, from_value, to_value};
+use madrpc_core::limits::DEFAULT_TIMEOUT;
 use pool::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use thread::ToPool;
+use values::{from_result, to_args};
 
 pub use crate::net::dial::SESSIONS_MAX;
 pub use crate::net::traces::CallRecorder;
@@ -52,6 +51,7 @@ pub use stream::{EncodedItems, ItemStream};
 pub(crate) use stream::{End, Event, Incoming};
 #[cfg(feature = "gateway")]
 pub(crate) use thread::start_early;
+pub use values::{decode_result, encode_args};
 
 /// Sessions with each server, where their number is given. Some 300 MB of them, which the thread of all clients opens at once.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -247,65 +247,12 @@ impl Client {
     }
 }
 
-/// Arguments, as [`Calls::begin`] takes them.
-///
-/// # Errors
-/// `PayloadTooLarge` and `BadArguments`.
-pub fn encode_args(args: &Value) -> Result<Bytes, CallError> {
-    let mut body = Vec::new();
-    let encoded = args.encode(&mut body, BODY_MAX_BYTES);
-    encoded.map_err(|error| {
-        let kind = match error {
-            EncodeError::TooLarge { .. } => ErrorKind::PayloadTooLarge,
-            _ => ErrorKind::BadArguments,
-        };
-        CallError::not_run(kind, format!("the arguments cannot be sent: {error}"))
-    })?;
-    Ok(body.into())
-}
-
-/// A result, as [`Calls`] gives it.
-///
-/// # Errors
-/// `Protocol`, where it is none.
-pub fn decode_result(result: &[u8]) -> Result<Value, CallError> {
-    Value::decode(result).map_err(|error| {
-        let error = format!("the result cannot be decoded: {error}");
-        CallError::may_have_run(ErrorKind::Protocol, error)
-    })
-}
-
-fn decoded(reply: Reply<Bytes>) -> Result<Reply<Value>, CallError> {
-    Ok(Reply {
-        result: decode_result(&reply.result)?,
-        bill: reply.bill,
-    })
-}
-
 fn sessions(connections: Option<usize>) -> Result<Sessions, ClientError> {
     match connections {
         None => Ok(Sessions::PerShard { callers: 1 }),
         Some(given @ 1..=CONNECTIONS_MAX) => Ok(Sessions::Fixed(given)),
         Some(_) => Err(ClientError::Connections),
     }
-}
-
-fn to_args<A: Serialize + ?Sized>(args: &A) -> Result<Value, CallError> {
-    to_value(args).map_err(|error| {
-        CallError::not_run(
-            ErrorKind::BadArguments,
-            format!("the arguments cannot be sent: {error}"),
-        )
-    })
-}
-
-fn from_result<R: DeserializeOwned>(result: Value) -> Result<R, CallError> {
-    from_value(result).map_err(|error| {
-        CallError::may_have_run(
-            ErrorKind::BadArguments,
-            format!("the result is not what was asked for: {error}"),
-        )
-    })
 }
 
 #[cfg(test)]

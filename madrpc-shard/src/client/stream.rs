@@ -1,8 +1,9 @@
 //! Functions that stream: their items as they come, and what the reader lets the function send.
 
+use super::Reply;
 use super::pool::Command;
 use super::thread::{ThreadEnded, ToPool};
-use super::{Reply, decode_result, decoded};
+use super::values::{decode_result, decoded};
 use crate::net::dial::Item;
 use bytes::Bytes;
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender};

@@ -22,6 +22,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
+use madrpc_core::call::control::RESERVED_PREFIX;
 use madrpc_core::call::{Bill, CallError, ErrorKind, Trace};
 use madrpc_core::limits::{DEFAULT_TIMEOUT, TIMEOUT_MAX};
 use madrpc_core::value::Value;
@@ -132,7 +133,7 @@ pub(super) fn prepare<'a>(
         let error = "this process is stopping and takes no new calls";
         return Err(CallError::not_run(ErrorKind::Unavailable, error));
     }
-    if function.starts_with("madrpc.") {
+    if function.starts_with(RESERVED_PREFIX) {
         let error = format!("`{function}` is not called by HTTP; the command `madrpc` does");
         return Err(CallError::not_run(ErrorKind::Unauthorized, error));
     }

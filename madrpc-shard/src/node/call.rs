@@ -51,6 +51,8 @@ pub(super) struct Ticket {
     pub(super) deadline: Instant,
     /// How many calls are above it.
     pub(super) depth: u8,
+    /// How many nodes were lost that it was on before.
+    pub(super) nodes_lost: u8,
     /// Frames of items that its caller takes at first, where it takes any.
     pub(super) credit: u32,
     /// The trace that it belongs to, where it does to one.

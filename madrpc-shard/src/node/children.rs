@@ -11,7 +11,7 @@ use crate::net::service::Io;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::Account;
-use madrpc_core::call::{CallError, CallFields, ErrorKind, Fields};
+use madrpc_core::call::{CallError, CallFields, ErrorKind, Fields, NodesAbove};
 use madrpc_core::limits::{DEPTH_MAX, ENDINGS_PER_TURN};
 use std::collections::hash_map::IntoValues;
 use std::collections::{HashMap, VecDeque};
@@ -135,10 +135,12 @@ impl Node {
                 ..account
             });
             let mut fields = Vec::new();
-            let credit = child.credit;
+            let above = member.nodes_with(io.callers.instance());
             let said = CallFields {
-                credit,
+                credit: child.credit,
                 trace,
+                nodes_lost: member.nodes_lost(),
+                above: NodesAbove(&above),
                 ..CallFields::default()
             };
             said.write(&mut fields);
@@ -168,6 +170,7 @@ impl Node {
             arrived: io.now,
             deadline: function.deadline(io.now, deadline),
             depth,
+            nodes_lost: member.nodes_lost(),
             credit: child.credit,
             context: trace.map(|trace| Box::new(self.observing.continued(trace))),
             member: Some(Box::new(member)),
@@ -190,6 +193,9 @@ impl Node {
         };
         if asked.children.remove(&token).is_some() {
             // Until the lane takes them, which it does when it goes on.
+            if let (Err(error), Some(member)) = (&answer, &running.ticket.member) {
+                member.has_lost(error.nodes_lost);
+            }
             let answers = &mut asked.answers;
             answers.set(answers.bytes() + answer.as_ref().map_or(0, Bytes::len));
             running.lane.answer(token, answer);

@@ -9,8 +9,8 @@ use super::call::Running;
 use crate::engine::CHILDREN_MAX;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::{Account, Root};
-use madrpc_core::call::{CallError, ErrorKind};
-use std::cell::Cell;
+use madrpc_core::call::{CallError, ErrorKind, NodesAbove};
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::rc::Rc;
@@ -36,6 +36,10 @@ struct Family {
     /// What they hold: arguments that wait, memory of their lanes, and answers that are not seen.
     bytes: Cell<usize>,
     last: Cell<Instant>,
+    /// How many nodes were lost by one of them, or by the first before it came here.
+    nodes_lost: Cell<u8>,
+    /// The other nodes that calls above those here are on, see [`NodesAbove`].
+    above: RefCell<Vec<u8>>,
 }
 
 /// That a call is of a family, for as long as it is not over.
@@ -65,6 +69,8 @@ impl Member {
             busy: Cell::new(0),
             bytes: Cell::new(0),
             last: Cell::new(now),
+            nodes_lost: Cell::new(0),
+            above: RefCell::default(),
         });
         Self::new(&family, now)
     }
@@ -108,6 +114,36 @@ impl Member {
 
     pub(super) fn root(&self) -> Root {
         self.family.root
+    }
+
+    /// The family's calls have lost so many nodes. Calls that are made after that count them.
+    pub(super) fn has_lost(&self, nodes: u8) {
+        let lost = &self.family.nodes_lost;
+        lost.set(lost.get().max(nodes));
+    }
+
+    pub(super) fn nodes_lost(&self) -> u8 {
+        self.family.nodes_lost.get()
+    }
+
+    /// Calls above it are on these nodes.
+    pub(super) fn is_below(&self, nodes: NodesAbove<'_>) {
+        let mut above = self.family.above.borrow_mut();
+        for node in nodes.0.as_chunks::<4>().0 {
+            let is_known = above.as_chunks::<4>().0.contains(node);
+            if !is_known && above.len() < 4 * NodesAbove::MAX {
+                above.extend_from_slice(node);
+            }
+        }
+    }
+
+    /// The nodes that calls above one which it makes are on, this one, `instance`, the first.
+    pub(super) fn nodes_with(&self, instance: u64) -> Vec<u8> {
+        let own = NodesAbove::bytes_of(instance);
+        let above = self.family.above.borrow();
+        let others = above.as_chunks::<4>().0.iter().filter(|node| **node != own);
+        let all = std::iter::once(&own).chain(others).take(NodesAbove::MAX);
+        all.flatten().copied().collect()
     }
 
     /// The call holds so many bytes by now.
@@ -273,6 +309,7 @@ impl Node {
         if let Some(caller) = sent_as {
             self.families.announce(caller, &member);
         }
+        member.has_lost(running.ticket.nodes_lost);
         member.set_busy(true);
         running.ticket.member = Some(Box::new(member));
         running.hold_for_family();

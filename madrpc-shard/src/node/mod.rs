@@ -266,6 +266,7 @@ impl Service for Node {
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
+            nodes_lost: call.request.fields.nodes_lost(),
             credit: call.request.fields.credit(),
             context: self.observing.context(call.request.fields),
             member: None,
@@ -296,7 +297,11 @@ impl Service for Node {
             && let Some(root) = account.root
         {
             match self.families.join(account, root, body.len(), now) {
-                Ok(member) => ticket.member = Some(Box::new(member)),
+                Ok(member) => {
+                    member.is_below(call.request.fields.above());
+                    member.has_lost(ticket.nodes_lost);
+                    ticket.member = Some(Box::new(member));
+                }
                 Err(error) => return self.fail(&ticket, now, error, io),
             }
         }

@@ -36,7 +36,7 @@ impl Inquiries {
         self.open.is_empty()
     }
 
-    /// Asks all nodes; gives the inquiry's number, unless it is answered already.
+    /// Asks all nodes that the shard has sessions to, and adds what it knows of others; gives the inquiry's number, unless it is answered already.
     pub(super) fn open(
         &mut self,
         call: &Incoming<'_>,
@@ -57,6 +57,9 @@ impl Inquiries {
                 Ok(_) => left += 1,
                 Err((_, error)) => catalog.add_silent(&name, error.message),
             }
+        }
+        for (node, said) in upstreams.elsewhere() {
+            catalog.add(&node, said.functions.iter().cloned());
         }
         let inquiry = Inquiry {
             session: call.session,

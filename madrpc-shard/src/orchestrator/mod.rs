@@ -114,10 +114,11 @@ impl Orchestrator {
         let subset = routing.subset.map(|size| Subset {
             process: digest(seat.name.as_bytes()),
             shard: usize::from(seat.shard),
+            shards: usize::from(seat.shards),
             size,
         });
         let mut upstreams = Upstreams::new(endpoint, &[], sessions, NODE_NAME, keep, now);
-        upstreams.set_routing(routing, subset);
+        upstreams.set_routing(routing, subset, now);
         upstreams.set_targets(nodes);
         for (target, name) in upstreams.names() {
             orchestrator.learn(target, &name);

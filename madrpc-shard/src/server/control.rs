@@ -3,13 +3,16 @@
 //! It lays the shards' parts of a snapshot together, and watches whether a core is stuck: a shard that runs a built-in
 //! of JavaScript which asks nobody can neither answer nor serve, and only from outside can anybody tell.
 
+mod known;
 mod snapshots;
 
 use super::heartbeat::{Heartbeat, Pulse, Silent};
 use super::messages::{Caller, Inbox, ToShard};
 use super::observer::Asking;
 use super::remote::{ReloadRequest, Remote, Wish};
+use crate::net::dial::FleetNews;
 use crate::runtime::beacon::{Beacon, Hold, Holder};
+use known::Known;
 use madrpc_core::numbers::later;
 use madrpc_core::stats::{Part, Snapshot};
 use snapshots::{Collected, Snapshots};
@@ -62,6 +65,8 @@ pub(crate) enum ToControl {
         expect(dead_code, reason = "it is discovery that wants to")
     )]
     OnMissing(Box<dyn FnMut() + Send>),
+    /// A shard has learned something of the fleet, of which each shard has a part only.
+    Fleet(Vec<FleetNews>),
     /// So many spans that shards have recorded have come to nobody.
     #[cfg_attr(
         not(feature = "traces"),
@@ -86,6 +91,7 @@ pub(crate) fn spawn(
     let control = Control {
         name: name.to_owned(),
         snapshots: Snapshots::new(inboxes.clone(), Instant::now()),
+        known: Known::new(inboxes.clone()),
         remote: Remote::new(inboxes),
         watched,
         stalls: BTreeMap::new(),
@@ -102,6 +108,7 @@ struct Control {
     name: String,
     snapshots: Snapshots,
     remote: Remote,
+    known: Known,
     /// The shards' cores, in their order.
     watched: Vec<Watched>,
     /// How often a core was stuck, by who held it.
@@ -189,6 +196,7 @@ impl Control {
             if beats {
                 self.snapshots.begin(now);
             }
+            self.known.turn(now);
             if let Some(collected) = self.snapshots.turn(now) {
                 self.on_collected(collected, beats);
             }
@@ -199,7 +207,8 @@ impl Control {
             let heartbeat = self.heartbeat.as_ref();
             let heartbeat = heartbeat.filter(|_| !self.snapshots.is_collecting());
             let beat = heartbeat.map(|(_, next)| *next);
-            let next = [look, beat, self.snapshots.next_timer()];
+            let known = self.known.next_timer(now);
+            let next = [look, beat, known, self.snapshots.next_timer()];
             let next = next.into_iter().flatten().min();
             let wait = next.map_or(FOR_LONG, |next| next.saturating_duration_since(now));
             match from_shards.recv_timeout(wait) {
@@ -227,6 +236,7 @@ impl Control {
                         tell();
                     }
                 }
+                Ok(ToControl::Fleet(news)) => self.known.note(news),
                 Ok(ToControl::SpansDropped(spans)) => self.spans_dropped += spans,
                 Ok(ToControl::OnMissing(tell)) => self.on_missing = Some(tell),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -5,6 +5,7 @@ use crate::net::bell::Bell;
 use crate::net::endpoint::SessionKey;
 use futures_channel::mpsc::UnboundedSender;
 use madrpc_core::call::CallError;
+use madrpc_core::fleet::Scripts;
 use madrpc_core::identity::{Identity, Revoked};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) enum ToShard {
         expect(dead_code, reason = "they are found by discovery")
     )]
     Targets(Arc<[Addresses]>),
+    /// This is known of the nodes, by all shards.
+    Scripts(Arc<Scripts>),
     /// Take no new calls for now, and go on; or take calls again.
     SetDraining(bool),
     /// The owners of these certificates are let in no more.

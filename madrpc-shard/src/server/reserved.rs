@@ -6,16 +6,13 @@ use super::messages::Caller;
 use super::remote::Wish;
 use crate::net::endpoint::{Endpoint, SessionKey};
 use madrpc_core::call::catalog::FUNCTIONS;
-use madrpc_core::call::control::{DRAIN, PING, RELOAD, UNDRAIN};
+use madrpc_core::call::control::{DRAIN, PING, RELOAD, RESERVED_PREFIX, UNDRAIN};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{PeerCertificate, Permissions, Role};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
 use madrpc_core::stats::STATS;
 use madrpc_core::value::Value;
 use std::sync::mpsc::Sender;
-
-/// Names that begin so are answered by the process itself; scripts cannot register them.
-const RESERVED_PREFIX: &str = "madrpc.";
 
 /// A reserved function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -162,10 +162,7 @@ impl<S: Service> Shard<S> {
         self.take_calls(now);
         self.take_outcomes(now);
         self.end_calls(now);
-        if self.upstreams.as_mut().is_some_and(Upstreams::take_lost) {
-            // It fails only while the process ends.
-            let _ = self.control.send(ToControl::Missing);
-        }
+        self.tell_of_targets();
         let (service, mut io) = self.split(now);
         service.turn(&mut io);
         if service.wants_core() {
@@ -303,6 +300,11 @@ impl<S: Service> Shard<S> {
                     self.service.on_targets(&new);
                 }
             }
+            ToShard::Scripts(scripts) => {
+                if let Some(upstreams) = &mut self.upstreams {
+                    upstreams.set_scripts(scripts, now);
+                }
+            }
             ToShard::SetDraining(is_draining) => {
                 self.is_draining = is_draining;
                 self.callers.tell_draining(is_draining);
@@ -358,6 +360,23 @@ impl<S: Service> Shard<S> {
         }
         if self.announcing.is_some() {
             self.callers.set_dialing(announcing);
+        }
+    }
+
+    /// Says what has become of the targets.
+    fn tell_of_targets(&mut self) {
+        let Some(upstreams) = &mut self.upstreams else {
+            return;
+        };
+        // They fail only while the process ends.
+        if upstreams.take_lost() {
+            let _ = self.control.send(ToControl::Missing);
+        }
+        if let Some(news) = upstreams.take_news() {
+            let _ = self.control.send(ToControl::Fleet(news));
+        }
+        if let Some(joined) = upstreams.take_joined() {
+            self.service.on_targets(&joined);
         }
     }
 

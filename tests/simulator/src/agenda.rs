@@ -104,6 +104,12 @@ pub(crate) enum Event {
     },
     /// Nothing has come on a session since its node stopped answering, by this count.
     Idle(Session, u32),
+    /// A shard sees which nodes it is to have.
+    Subset {
+        shard: u32,
+    },
+    /// The shards of a process hear what one of them has learned.
+    Known(u32),
     /// A shard compares its members.
     Sweep {
         shard: u32,

@@ -34,7 +34,8 @@ impl Scenario {
         let mut random = Rng::with_seed(seed);
         let (nodes, shards, subset) = match random.u32(..100) {
             0..60 => (random.usize(3..=10), random.usize(1..=4), None),
-            60..85 => (random.usize(10..=60), random.usize(1..=16), None),
+            60..76 => (random.usize(10..=60), random.usize(1..=16), None),
+            76..85 => (random.usize(5..=16), random.usize(2..=6), Some(2)),
             85..97 => (random.usize(60..=500), random.usize(1..=30), Some(20)),
             _ => (random.usize(500..=10_000), random.usize(10..=100), Some(20)),
         };

@@ -14,6 +14,7 @@ mod agenda;
 mod chance;
 mod choice;
 mod early;
+mod judge;
 mod ledger;
 mod links;
 mod node;

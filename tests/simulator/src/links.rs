@@ -1,13 +1,14 @@
 //! The sessions of a shard: opened, watched, left and lost.
 
 use crate::agenda::{Event, Request, Session, Time};
+use crate::scenario::Flaw;
 use crate::shard::{Error, Link, Shard, State};
-use crate::world::Io;
+use crate::world::{Io, PROCESS_SHARDS};
 use madrpc_core::balance::Backoff;
 use madrpc_core::call::ErrorKind;
-use madrpc_core::fleet::{Ending, Look, Watch, was_sent_after};
+use madrpc_core::fleet::{Ending, LOOK_INTERVAL, Look, Standing, Watch, was_sent_after};
 use madrpc_core::limits::{ENDINGS_PER_TURN, HANDSHAKE_TIMEOUT, SILENCE};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Shard {
     /// A node is a member from now on.
@@ -48,6 +49,45 @@ impl Shard {
         self.choice.add(number);
         self.enter(number, State::Down);
         self.dial(number, io);
+    }
+
+    /// Sees which nodes are to be members, and when it is to be seen next.
+    pub(crate) fn choose_again(&mut self, io: &mut Io) {
+        self.choose(io);
+        let shard = self.number;
+        let interval = LOOK_INTERVAL.as_nanos() as Time;
+        io.agenda.after(interval, Event::Subset { shard });
+    }
+
+    /// Sees which nodes are to be members.
+    pub(crate) fn choose(&mut self, io: &mut Io) {
+        if self.flaw == Flaw::KeepsSubset && self.there > 0 {
+            return;
+        }
+        let Some(mut neighbours) = self.neighbours.take() else {
+            return;
+        };
+        let there = self.links.iter().enumerate();
+        let there = there.filter(|(_, link)| !link.is_gone);
+        let numbers: BTreeMap<u32, usize> =
+            there.map(|(number, link)| (link.node, number)).collect();
+        let known = &io.known[self.number as usize / PROCESS_SHARDS];
+        let standing = |node: usize| match numbers.get(&(node as u32)) {
+            Some(&number) => Standing {
+                is_well: self.router.is_well(number),
+                has_said: self.router.has(number).is_some(),
+            },
+            None => Standing::default(),
+        };
+        let chosen = neighbours.look(io.agenda.instant(), known, standing);
+        let chosen: Vec<u32> = chosen.iter().map(|node| *node as u32).collect();
+        for node in numbers.keys().filter(|node| !chosen.contains(node)) {
+            self.remove(*node);
+        }
+        for node in chosen.iter().filter(|node| !numbers.contains_key(node)) {
+            self.add(*node, io);
+        }
+        self.neighbours = Some(neighbours);
     }
 
     /// A node is no member any more; the calls on it may end.

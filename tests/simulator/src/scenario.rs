@@ -95,6 +95,8 @@ pub enum Flaw {
     AnswersTwice,
     /// A second node is asked for calls that may not run twice.
     HedgesAll,
+    /// A shard that has a part of the nodes has those whatever becomes of them.
+    KeepsSubset,
     /// Of two nodes that were asked the slower one is not told that it need not answer.
     LeavesSecond,
 }

@@ -10,7 +10,7 @@ use crate::world::{Io, Told};
 use madrpc_core::balance::Backoff;
 use madrpc_core::call::ErrorKind;
 use madrpc_core::fleet::{
-    Attempt, Ending, NoMember, Router, SWEEP_INTERVAL, Took, Watch, is_passing,
+    Attempt, Ending, Neighbours, NoMember, Router, SWEEP_INTERVAL, Took, Watch, is_passing,
 };
 use madrpc_core::limits::DEADLINE_GRACE;
 use std::collections::BTreeSet;
@@ -89,6 +89,8 @@ pub(crate) struct Shard {
     pub(crate) choice: Choice,
     pub(crate) early: Early,
     pub(crate) flaw: Flaw,
+    /// Which nodes it has, where that are not all.
+    pub(crate) neighbours: Option<Neighbours>,
 }
 
 impl Shard {
@@ -103,6 +105,7 @@ impl Shard {
             choice: Choice::new(policy),
             early: Early::default(),
             flaw,
+            neighbours: None,
         }
     }
 
@@ -160,6 +163,9 @@ impl Shard {
         io: &mut Io,
     ) -> Result<usize, (Error, Option<NoMember>)> {
         let now = io.agenda.instant();
+        if self.router.is_cut_off() {
+            self.choose(io);
+        }
         let Self {
             router,
             links,
@@ -260,6 +266,10 @@ impl Shard {
                     self.router.announce(number, stamp, announcement);
                 }
                 io.note_functions(script, &mut self.links[number].known_since);
+                if self.neighbours.is_some() {
+                    io.learn(self.number, session.node, script);
+                    self.choose(io);
+                }
             }
             Reply::Answer {
                 call,

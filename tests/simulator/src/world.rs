@@ -1,18 +1,27 @@
 //! The nodes, the shards and the network between them, driven from event to event.
 
-use crate::agenda::{Agenda, Event, Reply, Request, SECOND, Session, Time};
+use crate::agenda::{Agenda, Event, MS, Reply, Request, SECOND, Session, Time};
 use crate::ledger::{Call, End, Ledger};
 use crate::node::{Node, QUEUE_MAX};
 use crate::scenario::{Has, Lie, Scenario, What};
-use crate::shard::{Shard, State};
+use crate::shard::Shard;
 use fastrand::Rng;
 use madrpc_core::call::catalog::FunctionOptions;
 use madrpc_core::call::{Announcement, ErrorKind};
-use madrpc_core::fleet::{NoMember, Subset, digest};
+use madrpc_core::fleet::{Neighbours, NoMember, Scripts, Subset, digest};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Shards of one orchestrator, as far as subsets know.
-const PROCESS_SHARDS: usize = 10;
+pub(crate) const PROCESS_SHARDS: usize = 10;
+
+/// How long it takes until the shards of a process know what one of them has learned.
+const TELL_EACH: Time = 20 * MS;
+
+/// The process that a shard is of.
+pub(crate) fn process_of(shard: u32) -> usize {
+    shard as usize / PROCESS_SHARDS
+}
 
 /// What nodes and shards do to the rest of the world.
 pub(crate) struct Io {
@@ -31,6 +40,11 @@ pub(crate) struct Io {
     scripts: Vec<(Announcement, bool)>,
     has: Vec<Vec<bool>>,
     shaking: Vec<Session>,
+    /// The digests of the nodes' names.
+    pub(crate) digests: Vec<u64>,
+    /// What the shards of each process know of the nodes, and which processes have learned something.
+    pub(crate) known: Vec<Scripts>,
+    learned: Vec<usize>,
 }
 
 /// An error that a caller was told, and why no member could be given the call, where that was why.
@@ -95,6 +109,18 @@ impl Io {
         }
     }
 
+    /// A node has said to a shard what it has, which tells the others of its process.
+    pub(crate) fn learn(&mut self, shard: u32, node: u32, script: usize) {
+        let process = process_of(shard);
+        let (stamp, said) = self.announcement(script);
+        let said = Arc::new(said.clone());
+        let is_new = self.known[process].note(self.digests[node as usize], stamp, &said);
+        if is_new && !self.learned.contains(&process) {
+            self.learned.push(process);
+            self.agenda.after(TELL_EACH, Event::Known(process as u32));
+        }
+    }
+
     pub(crate) fn scripts_fail(&self, script: usize) -> bool {
         self.scripts[script].1
     }
@@ -150,6 +176,11 @@ impl World {
                 .map(|has| has.functions.clone())
                 .collect(),
             shaking: Vec::new(),
+            digests: (0..scenario.speeds.len())
+                .map(|node| digest(&node.to_le_bytes()))
+                .collect(),
+            known: vec![Scripts::default(); scenario.shards.div_ceil(PROCESS_SHARDS)],
+            learned: Vec::new(),
         };
         io.ledger.watched = scenario.watched;
         let mut world = Self {
@@ -176,17 +207,26 @@ impl World {
             self.nodes.push(node);
         }
         let count = scenario.speeds.len();
-        let names: Vec<u64> = (0..count).map(|node| digest(&node.to_le_bytes())).collect();
-        let size = scenario.subset.unwrap_or(count).min(count);
         for number in 0..scenario.shards {
             let mut shard = Shard::new(number as u32, scenario.policy, scenario.flaw, io);
-            let subset = Subset {
-                process: digest(&(number / PROCESS_SHARDS).to_le_bytes()),
-                shard: number % PROCESS_SHARDS,
-                size,
-            };
-            for node in subset.of(&names) {
-                shard.add(node as u32, io);
+            let process = process_of(number as u32);
+            let subset = scenario
+                .subset
+                .filter(|size| *size < count)
+                .map(|size| Subset {
+                    process: digest(&process.to_le_bytes()),
+                    shard: number % PROCESS_SHARDS,
+                    shards: PROCESS_SHARDS.min(scenario.shards - process * PROCESS_SHARDS),
+                    size,
+                });
+            match subset {
+                Some(subset) => {
+                    let mut neighbours = Neighbours::new(subset, io.agenda.instant());
+                    neighbours.set_members(io.digests.clone());
+                    shard.neighbours = Some(neighbours);
+                    shard.choose_again(io);
+                }
+                None => (0..count).for_each(|node| shard.add(node as u32, io)),
             }
             shard.router.set_max_ejected(scenario.max_ejected);
             shard.router.set_hedge(scenario.hedge);
@@ -281,6 +321,13 @@ impl World {
                 shards[shard as usize].look(link as usize, epoch, io);
             }
             Event::Sweep { shard } => shards[shard as usize].sweep(io),
+            Event::Subset { shard } => shards[shard as usize].choose_again(io),
+            Event::Known(process) => {
+                io.learned.retain(|one| *one != process as usize);
+                let of_it = shards.iter_mut();
+                let of_it = of_it.filter(|shard| process_of(shard.number) == process as usize);
+                of_it.for_each(|shard| shard.choose(io));
+            }
             Event::Dial { shard, link } => shards[shard as usize].dial(link as usize, io),
             Event::Idle(session, stops) => {
                 let node = &mut nodes[session.node as usize];
@@ -402,61 +449,6 @@ impl World {
             let number = self.scenario.faults.len() as u32;
             self.scenario.faults.push((at, What::Start(node)));
             self.io.agenda.at(at, Event::Fault(number));
-        }
-    }
-
-    /// A call has ended: no node is to work on it for nobody, of those that can be told.
-    fn judge_asked(&mut self, call: u32, asked: &[(u32, u32)]) {
-        let shard = &self.shards[self.io.ledger.calls[call as usize].shard as usize];
-        let left = asked.iter().find(|(link, epoch)| {
-            let link = &shard.links[*link as usize];
-            link.epoch == *epoch && link.state == State::Open
-        });
-        if let Some((link, _)) = left {
-            let node = shard.links[*link as usize].node;
-            let what = format!("call {call}: has ended, and node {node} was not told");
-            let now = self.io.agenda.now;
-            self.io.ledger.break_of(now, &what);
-        }
-    }
-
-    /// Whether an error could be told: where nobody could be given a call, there must have been nobody.
-    fn judge(&mut self, told: &Told) {
-        let call = &self.io.ledger.calls[told.call as usize];
-        let is_about_members = told.why.is_some() || told.kind == ErrorKind::NoSuchFunction;
-        if !is_about_members {
-            return;
-        }
-        let shard = &self.shards[call.shard as usize];
-        let since = call.arrived;
-        let is_known = shard.links.iter().any(|link| {
-            let known = link.known_since.get(call.function);
-            !link.is_gone && known.is_some_and(|known| *known < Time::MAX)
-        });
-        if is_known && told.why == Some(NoMember::NoSuchFunction) {
-            let what = format!("call {}: NoSuchFunction, though a member has it", told.call);
-            let now = self.io.agenda.now;
-            return self.io.ledger.break_of(now, &what);
-        }
-        let able = shard.links.iter().enumerate().find(|(number, link)| {
-            let node = &self.nodes[link.node as usize];
-            let is_well = node.answers() && node.well_since <= since && node.lie == Lie::None;
-            let has_it = node.has_since[call.function] <= since
-                && link
-                    .known_since
-                    .get(call.function)
-                    .is_some_and(|known| *known <= since);
-            let is_open = link.state == State::Open && !link.is_gone && !link.is_silent;
-            is_well && has_it && is_open && !call.sent_to.contains(&(*number as u32))
-        });
-        if let Some((_, able)) = able {
-            let (number, node, kind, why) = (told.call, able.node, told.kind, told.why);
-            let sent_to = &call.sent_to;
-            let what = format!(
-                "call {number}: {kind:?} ({why:?}), though node {node} could run it; sent to {sent_to:?}"
-            );
-            let now = self.io.agenda.now;
-            self.io.ledger.break_of(now, &what);
         }
     }
 }

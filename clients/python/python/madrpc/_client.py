@@ -102,8 +102,9 @@ class Client:
 
     def with_options(self, **options: Any) -> Client:
         """The same client with other options: `timeout`, in seconds until the deadline of each call, `key`: calls of the
-        same key go to the same node, where the orchestrator balances by keys, and `traceparent`: the trace that its calls belong
-        to (W3C Trace Context)."""
+        same key go to the same node, where the orchestrator balances by keys, `traceparent`: the trace that its calls belong
+        to (W3C Trace Context), and `idempotent`: its calls may run twice, whatever their functions were registered as, so that
+        those of an orchestrator that is lost go to another of those given."""
         return Client(self._sessions, self._options.changed(options))
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from ._errors import Bill
 __all__ = ["Calls", "Client", "Map", "Stream", "Thread", "check_traceparent", "this_thread"]
 
 _Path: TypeAlias = Any
-_Options: TypeAlias = tuple[float, bytes | None, str | None]
+_Options: TypeAlias = tuple[float, bytes | None, str | None, bool]
 _Told: TypeAlias = tuple[int, bool, Any, Bill | None]
 
 def check_traceparent(text: str) -> None: ...

@@ -81,16 +81,19 @@ class Options:
     timeout: float = DEFAULT_TIMEOUT
     key: bytes | None = None
     traceparent: str | None = None
+    idempotent: bool = False
 
     def changed(self, changes: dict[str, Any]) -> Options:
-        for name in changes.keys() - {"timeout", "key", "traceparent"}:
-            raise TypeError(f"with_options: there is no option {name}; there are timeout, key and traceparent")
+        for name in changes.keys() - {"timeout", "key", "traceparent", "idempotent"}:
+            raise TypeError(f"with_options: there is no option {name}; there are timeout, key, traceparent and idempotent")
         if "timeout" in changes:
             changes["timeout"] = seconds(changes["timeout"])
         if "key" in changes:
             changes["key"] = key(changes["key"])
         if "traceparent" in changes:
             changes["traceparent"] = traceparent(changes["traceparent"])
+        if "idempotent" in changes:
+            changes["idempotent"] = bool(changes["idempotent"])
         return replace(self, **changes)
 
     def chosen(self, timeout: float | None, key: str | bytes | None) -> Options:
@@ -99,8 +102,8 @@ class Options:
         return self.changed({name: value for name, value in given.items() if value is not None})
 
     @property
-    def native(self) -> tuple[float, bytes | None, str | None]:
-        return self.timeout, self.key, self.traceparent
+    def native(self) -> tuple[float, bytes | None, str | None, bool]:
+        return self.timeout, self.key, self.traceparent, self.idempotent
 
 
 def seconds(timeout: float | None) -> float:

@@ -228,7 +228,7 @@ class Client:
         return Stream(self._sessions.get().stream(function, args, kwargs, options.native))
 
     def with_options(self, **options: Any) -> Client:
-        """The same client with other options: `timeout`, `key` and `traceparent`, see `madrpc.Client.with_options`."""
+        """The same client with other options: `timeout`, `key`, `traceparent` and `idempotent`, see `madrpc.Client.with_options`."""
         return Client(self._sessions, self._options.changed(options))
 
     async def close(self) -> None:

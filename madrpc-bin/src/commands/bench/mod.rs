@@ -76,6 +76,7 @@ fn plan(args: &BenchArgs) -> Result<Plan, Failure> {
         warm_up: args.warm_up,
         until,
         timeout: args.timeout,
+        idempotent: args.idempotent,
         core: args.pin,
     })
 }

@@ -1,5 +1,7 @@
 //! The calls: so many under way, refused ones again, and what becomes of each.
 
+mod end;
+
 use super::checkpoint::Checkpoint;
 use super::files::{Files, failed_line, json};
 use super::input::{Batch, Content, Line};
@@ -8,13 +10,14 @@ use super::progress::{Progress, Told};
 use super::retry::{are_idempotent, pause};
 use super::window::{Position, Window};
 use crate::args::MapArgs;
-use crate::exit::{Failure, Reason};
+use crate::exit::Failure;
 use crate::output::say;
 use bytes::Bytes;
 use futures_channel::mpsc::Receiver;
 use futures_util::stream::StreamExt;
 use madrpc_core::call::catalog::FUNCTIONS;
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::fleet::RUNS_MAX;
 use madrpc_core::numbers::later;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
@@ -52,6 +55,8 @@ struct Job {
     tries: u32,
     /// When its call has failed first.
     failed: Option<Instant>,
+    /// How many nodes were lost that its calls were on.
+    nodes_lost: u8,
 }
 
 /// What has come.
@@ -239,6 +244,7 @@ impl<'a> Run<'a> {
                         argument,
                         tries: 0,
                         failed: None,
+                        nodes_lost: 0,
                     });
                 }
                 Content::Bad(text, error) => {
@@ -257,7 +263,9 @@ impl<'a> Run<'a> {
     fn begin(&mut self, job: Job) {
         self.last_tag = self.last_tag.saturating_add(1);
         let (tag, argument) = (self.last_tag, job.argument.clone());
-        match self.calls.begin(tag, &self.call, argument) {
+        let call = self.call.clone().nodes_lost(job.nodes_lost);
+        let call = call.idempotent(self.may_repeat == Some(true));
+        match self.calls.begin(tag, &call, argument) {
             Ok(()) => drop(self.jobs.insert(tag, job)),
             Err(error) => self.failed(job, error),
         }
@@ -311,8 +319,11 @@ impl<'a> Run<'a> {
             true => self.may_repeat,
             false => Some(true),
         };
+        job.nodes_lost = job.nodes_lost.max(error.nodes_lost);
+        // It may be what ends them.
+        let is_poison = job.nodes_lost >= RUNS_MAX;
         match may_repeat {
-            _ if !is_passing || now >= last => self.give_up(&job, error),
+            _ if is_poison || !is_passing || now >= last => self.give_up(&job, error),
             Some(false) => self.give_up(&job, error),
             Some(true) => {
                 let due = later(now, pause(&error, job.tries)).min(last);
@@ -457,43 +468,6 @@ impl<'a> Run<'a> {
     fn breaks_off(&mut self, outcome: Result<(), Failure>) {
         if let Err(failure) = outcome {
             self.break_off(failure);
-        }
-    }
-
-    fn end(mut self, is_signalled: bool) -> Result<(), Failure> {
-        self.save();
-        self.progress.end(&self.told(), Instant::now());
-        let is_done = self.is_done();
-        if let Some(failure) = self.broken {
-            return Err(failure);
-        }
-        let go_on = match self.args.checkpoint {
-            Some(_) => "; started again, it goes on from there",
-            None => "",
-        };
-        match self.failure {
-            Some((number, error)) if !self.args.keep_going => Err(Failure::new(
-                error.kind.into(),
-                format!("line {number}: {error}{go_on}"),
-            )),
-            _ if is_signalled && !is_done => {
-                let why = format!("ended by a signal after {} lines{go_on}", self.done);
-                Err(Failure::new(Reason::Other, why))
-            }
-            Some((number, error)) => {
-                let (failed, done) = (self.failed, self.done);
-                let why =
-                    format!("{failed} of {done} lines have failed, first line {number}: {error}");
-                Err(Failure::new(error.kind.into(), why))
-            }
-            None if self.failed > 0 => {
-                let why = format!(
-                    "{} of {} lines have failed, in an earlier run",
-                    self.failed, self.done
-                );
-                Err(Failure::new(Reason::Other, why))
-            }
-            None => Ok(()),
         }
     }
 }

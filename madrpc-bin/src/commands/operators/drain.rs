@@ -1,6 +1,6 @@
 //! `madrpc drain` and `madrpc undrain`: a server takes no new calls, and takes them again.
 
-use super::{ANSWER_TIMEOUT, describe, json, operator, snapshot};
+use super::{ANSWER_TIMEOUT, describe, json, on_each, snapshot};
 use crate::args::{DrainServerArgs, OperatorArgs};
 use crate::exit::{Failure, Reason};
 use crate::output::{self, say};
@@ -8,6 +8,7 @@ use humantime::format_duration;
 use madrpc_core::call::control::{DRAIN, UNDRAIN};
 use madrpc_core::numbers::later;
 use madrpc_core::stats::{DRAINED, Snapshot};
+use madrpc_shard::client::Client;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,12 @@ struct Document<'a> {
 }
 
 pub(crate) fn drain(args: &DrainServerArgs) -> Result<(), Failure> {
-    let client = operator(&args.server, ANSWER_TIMEOUT)?;
+    on_each(&args.server, ANSWER_TIMEOUT, |client| {
+        drain_one(client, args)
+    })
+}
+
+fn drain_one(client: Client, args: &DrainServerArgs) -> Result<(), Failure> {
     client.call_blocking::<_, ()>(DRAIN, &())?;
     let until = later(Instant::now(), args.timeout);
     let mut told_at = later(Instant::now(), TOLD_INTERVAL);
@@ -64,11 +70,12 @@ pub(crate) fn drain(args: &DrainServerArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn undrain(args: &OperatorArgs) -> Result<(), Failure> {
-    let client = operator(args, ANSWER_TIMEOUT)?;
-    client.call_blocking::<_, ()>(UNDRAIN, &())?;
-    let snapshot = snapshot(&client)?;
-    client.close_blocking();
-    print(&snapshot, args.json)
+    on_each(args, ANSWER_TIMEOUT, |client| {
+        client.call_blocking::<_, ()>(UNDRAIN, &())?;
+        let snapshot = snapshot(&client)?;
+        client.close_blocking();
+        print(&snapshot, args.json)
+    })
 }
 
 fn print(snapshot: &Snapshot, as_json: bool) -> Result<(), Failure> {

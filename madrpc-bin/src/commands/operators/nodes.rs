@@ -1,6 +1,6 @@
 //! `madrpc nodes`: the nodes of an orchestrator, how each is, and what it has done.
 
-use super::{ANSWER_TIMEOUT, describe, json, operator, snapshot};
+use super::{ANSWER_TIMEOUT, describe, json, on_each, snapshot};
 use crate::args::OperatorArgs;
 use crate::exit::Failure;
 use crate::output::{self, table::columns};
@@ -54,14 +54,15 @@ struct Busiest {
 }
 
 pub(crate) fn nodes(args: &OperatorArgs) -> Result<(), Failure> {
-    let client = operator(args, ANSWER_TIMEOUT)?;
-    let snapshot = snapshot(&client)?;
-    client.close_blocking();
-    let text = match args.json {
-        true => json(&document(&snapshot))?,
-        false => table(&snapshot),
-    };
-    Ok(output::result(&text)?)
+    on_each(args, ANSWER_TIMEOUT, |client| {
+        let snapshot = snapshot(&client)?;
+        client.close_blocking();
+        let text = match args.json {
+            true => json(&document(&snapshot))?,
+            false => table(&snapshot),
+        };
+        Ok(output::result(&text)?)
+    })
 }
 
 fn document(snapshot: &Snapshot) -> Document<'_> {

@@ -1,6 +1,6 @@
 //! `madrpc reload`: a server reads its script and its certificates anew.
 
-use super::{json, operator};
+use super::{json, on_each};
 use crate::args::OperatorArgs;
 use crate::exit::Failure;
 use crate::output;
@@ -19,15 +19,16 @@ struct Document<'a> {
 }
 
 pub(crate) fn reload(args: &OperatorArgs) -> Result<(), Failure> {
-    let client = operator(args, ANSWER_TIMEOUT)?;
-    let answer = client.call_blocking::<_, String>(RELOAD, &());
-    client.close_blocking();
-    let reloaded = answer?;
-    let text = match args.json {
-        true => json(&Document {
-            reloaded: &reloaded,
-        })?,
-        false => format!("reloaded: {reloaded}"),
-    };
-    Ok(output::result(&text)?)
+    on_each(args, ANSWER_TIMEOUT, |client| {
+        let answer = client.call_blocking::<_, String>(RELOAD, &());
+        client.close_blocking();
+        let reloaded = answer?;
+        let text = match args.json {
+            true => json(&Document {
+                reloaded: &reloaded,
+            })?,
+            false => format!("reloaded: {reloaded}"),
+        };
+        Ok(output::result(&text)?)
+    })
 }

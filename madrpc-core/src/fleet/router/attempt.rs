@@ -22,6 +22,11 @@ const IDEMPOTENT: u8 = 2;
 const AWAITS_HEDGE: u8 = 4;
 /// The member that it is on was never sent it.
 const UNSENT: u8 = 8;
+/// Every member answers it, whatever functions it has.
+const FOR_ANY: u8 = 16;
+/// One node that was lost before, of at most three that are counted.
+const LOST: u8 = 32;
+const LOST_SHIFT: u32 = LOST.trailing_zeros();
 
 /// What a call has gone through.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +40,8 @@ pub struct Attempt {
     pub(super) runs: u8,
     /// How many were never sent it, which are not among the tries.
     unsent: u8,
-    /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`], [`AWAITS_HEDGE`] and [`UNSENT`]: very many calls are kept, each with this.
+    /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`], [`AWAITS_HEDGE`], [`UNSENT`] and [`FOR_ANY`], and above them the number of nodes
+    /// that were lost before: very many calls are kept, each with this.
     marks: u8,
     pub(super) is_probe: bool,
     /// Whether it counts at the member that it is on.
@@ -112,6 +118,42 @@ impl Attempt {
             is_counted: false,
             units: Units::default(),
         }
+    }
+
+    /// Every member answers it, whatever functions it has.
+    pub fn is_for_any(&mut self) {
+        self.marks |= FOR_ANY;
+    }
+
+    /// So many nodes were lost before that it, or a call that it is a part of, was on.
+    pub fn has_lost(&mut self, nodes: u8) {
+        let lost = self.lost_before().max(nodes.min(u8::MAX >> LOST_SHIFT));
+        self.marks = self.marks & (LOST - 1) | lost << LOST_SHIFT;
+    }
+
+    /// How many those are.
+    #[must_use]
+    #[inline]
+    pub const fn lost_before(&self) -> u8 {
+        self.marks >> LOST_SHIFT
+    }
+
+    /// How many members it has been on that may have run it, those before among them.
+    #[must_use]
+    pub const fn lost(&self) -> u8 {
+        self.lost_before().saturating_add(self.runs)
+    }
+
+    /// Whether it is the first try of a call that has lost no node.
+    #[must_use]
+    #[inline]
+    pub const fn is_new(&self) -> bool {
+        self.tries == 0 && self.marks < LOST
+    }
+
+    #[inline]
+    pub(super) const fn asks_any(&self) -> bool {
+        self.marks & FOR_ANY != 0
     }
 
     /// The function's number now: that of a function which nobody has any more is given to another.

@@ -18,8 +18,9 @@ use attempt::TRIES_MAX;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// Members that may run one call: one that ends every node it runs on is not carried through the fleet.
-const RUNS_MAX: u8 = 2;
+/// Members that may run one call: one that ends every node it runs on is not carried through the fleet. Those that were lost before
+/// count, by whoever has made the call again and with the calls that it is a part of.
+pub const RUNS_MAX: u8 = 2;
 
 /// The share of the members that may be left out as they fail, in percent (`--max-ejected`).
 pub const MAX_EJECTED_PERCENT: u8 = 50;
@@ -279,6 +280,12 @@ impl Router {
         self.members.get(number)?.as_ref()?.health.ejected_since()
     }
 
+    /// Whether a member can be reached and has any calls.
+    #[must_use]
+    pub fn is_well(&self, number: usize) -> bool {
+        self.well.get(number).copied().unwrap_or_default()
+    }
+
     /// How many functions a member has, and by which script, where it has said so.
     #[must_use]
     pub fn has(&self, number: usize) -> Option<(usize, u64)> {
@@ -431,7 +438,7 @@ impl Router {
     pub fn may_retry(&mut self, attempt: &mut Attempt, has_not_run: bool, now: Instant) -> bool {
         if !has_not_run {
             attempt.runs = attempt.runs.saturating_add(1);
-            if attempt.runs >= RUNS_MAX || !attempt.may_run_twice() {
+            if attempt.lost() >= RUNS_MAX || !attempt.may_run_twice() {
                 return false;
             }
         }

@@ -47,7 +47,7 @@ impl Router {
                 &mut function.members
             }
             // The only one there is says itself that it does not have it, and knows more.
-            None if self.count == 1 => &mut self.open,
+            None if self.count == 1 || attempt.asks_any() => &mut self.open,
             None => &mut self.wild,
         };
         // Nearly always it is the next one.
@@ -228,6 +228,8 @@ impl Router {
             wild,
             ..
         } = self;
+        // Whom else could be asked has no say in it.
+        let is_only = self.count == 1 || attempt.asks_any();
         let (mut is_probe, mut is_any_well) = (false, false);
         let function = functions.get_mut(attempt.function());
         let is_known = function.is_some();
@@ -239,7 +241,7 @@ impl Router {
                 busy = (is_retry && function.busy.is_any(now)).then_some(&function.busy);
                 &mut function.members
             }
-            None if self.count == 1 => &mut *open,
+            None if is_only => &mut *open,
             None => &mut *wild,
         };
         // Those that work come first; where there is none, one that does not seem to is better than none.
@@ -274,7 +276,6 @@ impl Router {
             }
         }
         // Nobody knows yet whether they will get through, nor what they have by now.
-        let is_only = self.count == 1;
         let picked = connecting.pick(|number| {
             let member = members.get(number)?.as_ref()?;
             let may_have = member.functions.is_none() || is_known || is_only;
@@ -287,7 +288,7 @@ impl Router {
             attempt.put_on(number, false);
             return Ok((number, picked));
         }
-        let may_be_there = is_known || self.count == 1 || open.is_empty();
+        let may_be_there = is_known || is_only || open.is_empty();
         Err(
             match may_be_there || !wild.is_empty() || !connecting.is_empty() {
                 true => NoMember::Unavailable,

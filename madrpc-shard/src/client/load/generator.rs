@@ -8,7 +8,7 @@ use crate::net::dial::{Outcome, Request, Upstreams};
 use crate::net::spin::{REPLY_SPIN, Spin};
 use bytes::Bytes;
 use madrpc_core::call::control::PING;
-use madrpc_core::call::{Body, CallError, ErrorKind, Fields};
+use madrpc_core::call::{Body, CallError, CallFields, ErrorKind, Fields};
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
 use std::io;
@@ -43,6 +43,8 @@ pub(super) struct Generator<'a> {
     buffer: FrameBuffer,
     plan: &'a Plan,
     body: &'a Bytes,
+    /// What calls say besides.
+    fields: Vec<u8>,
     schedule: Schedule,
     tally: Tally,
     core: usize,
@@ -65,12 +67,19 @@ impl<'a> Generator<'a> {
         let sockets = Sockets::new()?;
         // SAFETY: fields are dropped in their order, the poller before the socket.
         unsafe { sockets.add(upstreams.endpoint().socket(), 0)? };
+        let mut fields = Vec::new();
+        let said = CallFields {
+            may_repeat: plan.idempotent,
+            ..CallFields::default()
+        };
+        said.write(&mut fields);
         Ok(Self {
             sockets,
             upstreams,
             buffer: FrameBuffer::default(),
             plan,
             body,
+            fields,
             schedule: Schedule::new(plan, now),
             tally: Tally::new(core, now),
             core,
@@ -187,7 +196,7 @@ impl<'a> Generator<'a> {
             deadline: later(now, self.plan.timeout),
             depth: 0,
             account: None,
-            fields: Fields::NONE,
+            fields: Fields(&self.fields),
         };
         for _ in 0..SENDS_PER_TURN {
             let Some(due) = self.schedule.take(now, self.upstreams.waiting()) else {

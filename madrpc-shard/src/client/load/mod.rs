@@ -111,6 +111,8 @@ pub struct Plan {
     pub until: Until,
     /// The deadline of each call, from when it is sent.
     pub timeout: Duration,
+    /// Whether calls may run twice, whatever the function was registered as.
+    pub idempotent: bool,
     /// The core that the generator is pinned to; by default the last that the process may use.
     pub core: Option<usize>,
 }
@@ -252,6 +254,7 @@ pub fn run(load: Load) -> Result<LoadReport, LoadError> {
         warm_up: load.warm_up,
         until: Until::Elapsed(load.duration),
         timeout: DEFAULT_TIMEOUT,
+        idempotent: false,
         core: Some(load.core),
     };
     let (_stop, stopped) = channel();

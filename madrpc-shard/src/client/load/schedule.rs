@@ -149,6 +149,7 @@ mod tests {
             warm_up: 100 * MS,
             until,
             timeout: MS,
+            idempotent: false,
             core: None,
         };
         let now = Instant::now();

@@ -35,6 +35,7 @@ impl Doubles {
 impl<T> Upstreams<T> {
     /// A session to a target is open, or its server has told its number on one: the one may come before the other.
     pub(super) fn identify(&mut self, number: usize, session: SessionKey) {
+        self.targets[number].is_node = self.wires.is_node(session);
         let target = &self.targets[number];
         let (Some(instance), Some(fingerprint), false) = (
             target.instance,

@@ -110,7 +110,7 @@ impl<T> Upstreams<T> {
             let address = self.targets[place.target()].address();
             let error = format!("{address} did not answer within {} ms", most.as_millis());
             let error = CallError::may_have_run(ErrorKind::Unavailable, error);
-            if self.try_again(key, &error, Ending::Neutral, now) {
+            if self.try_another(key, &error, Ending::Neutral, now) {
                 self.tell_gone(place, epoch, key);
                 next = later(now, most);
             }
@@ -124,7 +124,13 @@ impl<T> Upstreams<T> {
 
     /// Puts a call on a second target, and leaves it on the first.
     fn hedge(&mut self, key: ItemKey, now: Instant) {
-        let Some(&Pending { attempt, copy, .. }) = self.calls.get(key) else {
+        let Some(&Pending {
+            attempt,
+            copy,
+            place,
+            ..
+        }) = self.calls.get(key)
+        else {
             return;
         };
         let mut second = attempt;
@@ -134,7 +140,7 @@ impl<T> Upstreams<T> {
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let sent = self.put_copy(key, &bytes, &mut second, now);
+        let sent = self.put_copy(key, &bytes, &mut second, place.target(), now);
         self.retried = bytes;
         let Some((place, sequence)) = sent else {
             return self.router.was_not_retried(&attempt);

@@ -61,6 +61,8 @@ impl Keep {
 /// A server and the sessions to it.
 pub(super) struct Target {
     addresses: Addresses,
+    /// The digest of its name.
+    pub(super) digest: u64,
     /// Which of them is used, or tried.
     at: usize,
     /// How many have failed since one has answered.
@@ -86,6 +88,10 @@ pub(super) struct Target {
     pub(super) is_gone: bool,
     /// The number that it last told of itself.
     pub(super) instance: Option<u64>,
+    /// It is there for no call, but to say what it has.
+    pub(super) is_asked: bool,
+    /// It is a node, and no orchestrator.
+    pub(super) is_node: bool,
     /// Who it is, while a session to it is open.
     pub(super) server: Option<ServerId>,
     /// Why it was last said that it cannot be reached, since a session to it was open.
@@ -195,9 +201,10 @@ impl Link {
 
 impl Target {
     /// A server without links.
-    pub(super) fn new(addresses: Addresses) -> Self {
+    pub(super) fn new(addresses: Addresses, digest: u64) -> Self {
         Self {
             addresses,
+            digest,
             at: 0,
             failed: 0,
             links: Vec::new(),
@@ -210,6 +217,8 @@ impl Target {
             draining: Members::default(),
             seen: (Condition::Down, Instant::now()),
             instance: None,
+            is_asked: false,
+            is_node: false,
             is_registered: false,
             is_gone: false,
             server: None,
@@ -412,7 +421,7 @@ mod tests {
     fn shards(first: u16, callers: u16, shards: u16) -> Vec<u16> {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut lists = Lists::<()>::default();
-        let mut target = Target::new(address.into());
+        let mut target = Target::new(address.into(), 0);
         target
             .links
             .push(Link::new(address, first, lists.add_list()));

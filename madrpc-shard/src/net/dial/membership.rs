@@ -6,13 +6,12 @@
 use super::links::{Place, State, Target};
 use super::{Sessions, Upstreams};
 use crate::net::address::Addresses;
-use madrpc_core::fleet::{Subset, digest};
-use std::collections::{BTreeMap, HashSet};
+use madrpc_core::fleet::digest;
+use std::collections::HashSet;
 
 impl<T> Upstreams<T> {
     /// These are the targets from now on; gives the numbers and names of those that are new.
-    pub(crate) fn set_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
-        let addresses = &chosen(self.subset, addresses);
+    pub(super) fn replace_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
         let mut names: HashSet<String> = addresses.iter().map(ToString::to_string).collect();
         let mut free = Vec::new();
         for number in 0..self.targets.len() {
@@ -65,9 +64,9 @@ impl<T> Upstreams<T> {
                 for link in &target.links {
                     self.calls.drop_list(link.calls);
                 }
-                *target = Target::new(addresses);
+                *target = Target::new(addresses, name);
             }
-            None => self.targets.push(Target::new(addresses)),
+            None => self.targets.push(Target::new(addresses, name)),
         }
         self.there += 1;
         self.router.add(number);
@@ -107,22 +106,6 @@ impl<T> Upstreams<T> {
             && self.lost.iter().all(|lost| lost.target != number)
             && !self.early.has_second_on(number)
     }
-}
-
-/// Those of the targets that this shard has sessions to.
-pub(super) fn chosen(subset: Option<Subset>, addresses: &[Addresses]) -> Vec<Addresses> {
-    let Some(subset) = subset else {
-        return addresses.to_vec();
-    };
-    // One that is given twice is one.
-    let by_name: BTreeMap<String, &Addresses> = addresses
-        .iter()
-        .map(|addresses| (addresses.to_string(), addresses))
-        .collect();
-    let digests: Vec<u64> = by_name.keys().map(|name| digest(name.as_bytes())).collect();
-    let all: Vec<&Addresses> = by_name.into_values().collect();
-    let places = subset.of(&digests).into_iter();
-    places.map(|place| all[place].clone()).collect()
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod retry;
 mod sending;
 mod silence;
 mod streams;
+mod subset;
 mod traced;
 mod unreachable;
 mod upkeep;
@@ -36,6 +37,7 @@ mod upkeep;
 pub use links::SESSIONS_MAX;
 pub(crate) use links::{Keep, Place, Sessions, State};
 pub(crate) use request::{Item, Outcome, Request};
+pub(crate) use subset::FleetNews;
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
@@ -48,11 +50,13 @@ use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{
-    Attempt, Copied, Copies, Ending, Router, Routing, SWEEP_INTERVAL, Subset, was_sent_after,
+    Attempt, Copied, Copies, Ending, LOOK_INTERVAL, Router, Routing, SWEEP_INTERVAL, Subset,
+    was_sent_after,
 };
 use madrpc_core::identity::Revoked;
 use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
+use madrpc_core::numbers::later;
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
 use names::Names;
@@ -62,6 +66,7 @@ use sending::is_large;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use subset::Chooser;
 use traced::Traced;
 use tracing::info;
 
@@ -92,7 +97,7 @@ pub(crate) struct Upstreams<T> {
     names: Option<Names>,
     doubles: Doubles,
     /// Which of those that it is given are targets, where not all are.
-    subset: Option<Subset>,
+    chooser: Option<Box<Chooser>>,
     early: Early,
     traced: Traced,
     /// Which of the targets gets a call; it knows them by their numbers.
@@ -176,6 +181,8 @@ enum Due {
     Silence(Place),
     /// The targets are to be compared with each other.
     Sweep,
+    /// It is to be seen which targets there are to be.
+    Subset,
 }
 
 /// Getters.
@@ -222,13 +229,16 @@ impl<T> Upstreams<T> {
 /// Handlers: what the driver tells.
 impl<T> Upstreams<T> {
     /// Chooses among the targets by this from now on, and has sessions to this part of them.
-    pub(crate) fn set_routing(&mut self, routing: Routing, subset: Option<Subset>) {
+    pub(crate) fn set_routing(&mut self, routing: Routing, subset: Option<Subset>, now: Instant) {
         self.router.set_balance(routing.balance);
         self.router.set_max_ejected(routing.max_ejected_percent);
         self.router.set_hedge(routing.hedge_percent);
         self.early.hedges = routing.hedge_percent.is_some();
         self.early.try_timeout = routing.try_timeout;
-        self.subset = subset;
+        self.chooser = subset.map(|subset| Box::new(Chooser::new(subset, now)));
+        if self.chooser.is_some() {
+            self.timers.insert(later(now, LOOK_INTERVAL), Due::Subset);
+        }
     }
 
     /// Sessions to `targets`, whose certificates must be for `server_name`. `first` is where the first session to each
@@ -252,7 +262,7 @@ impl<T> Upstreams<T> {
             resolver: Resolver::new(),
             names: None,
             doubles: Doubles::default(),
-            subset: None,
+            chooser: None,
             early: Early::default(),
             traced: Traced::default(),
             router: Router::new(now),
@@ -327,7 +337,8 @@ impl<T> Upstreams<T> {
         let is_connecting = !target.connecting.is_empty() && !is_double;
         self.router.set_reachable(number, is_open, is_connecting);
         self.router.set_silent(number, target.is_silent());
-        self.router.set_draining(number, target.is_draining());
+        let takes_none = target.is_draining() || target.is_asked;
+        self.router.set_draining(number, takes_none);
         self.down.set(number, target.is_down() && !target.is_gone);
         self.passing
             .set(number, target.may_come_back() && !target.is_gone);
@@ -400,6 +411,7 @@ impl<T> Upstreams<T> {
                 continue;
             }
             let pending = self.take(key, Ending::Neutral, None, now)?;
+            error.nodes_lost = self.nodes_lost(target, &pending.attempt, error.may_have_run);
             error.may_have_run |= pending.attempt.may_have_run();
             return Some((pending.tag, target, error));
         }
@@ -414,6 +426,7 @@ impl<T> Upstreams<T> {
                 Due::Silence(place) if self.postpone_look(place) => {}
                 Due::Silence(place) => self.look_for_silence(place, now),
                 Due::Sweep => self.sweep(now),
+                Due::Subset => self.look_at_subset_again(now),
                 Due::Deadline(key) if self.is_early(key, now) => {}
                 Due::Deadline(key) => {
                     let is_unsent = self.is_unsent(key);

@@ -19,6 +19,9 @@ impl<T> Upstreams<T> {
         request: &Request<'_>,
     ) -> Result<(Place, SessionKey), CallError> {
         if self.keep != Keep::Always || self.router.is_cut_off() {
+            if self.chooser.is_some() {
+                self.look_where_cut_off(now);
+            }
             self.dial(now);
         }
         // Where there is none at all, the next that can be dialled has to do.
@@ -26,6 +29,11 @@ impl<T> Upstreams<T> {
             && let Some(place) = self.due.pop_front()
         {
             self.dial_link(place, now);
+        }
+        if !attempt.is_new()
+            && let Some(picked) = self.pick_elsewhere(attempt, now, request)
+        {
+            return Ok(picked);
         }
         let (mut behind, is_large) = (0, is_large(request));
         let backlog_max = self.keep.backlog_max_bytes();
@@ -50,6 +58,42 @@ impl<T> Upstreams<T> {
             Err(why) => why,
         };
         Err(self.why_none(why, behind, request))
+    }
+
+    /// A link for a call that has been on another target, or has lost nodes: not to a node that a call above it is on, where there
+    /// are others. It would take that one with it, which then is made again.
+    #[cold]
+    fn pick_elsewhere(
+        &mut self,
+        attempt: &mut Attempt,
+        now: Instant,
+        request: &Request<'_>,
+    ) -> Option<(Place, SessionKey)> {
+        let said = request.fields.of_call();
+        if said.above.0.is_empty() {
+            return None;
+        }
+        let (is_large, backlog_max) = (is_large(request), self.keep.backlog_max_bytes());
+        let Self {
+            wires,
+            targets,
+            calls,
+            router,
+            ..
+        } = self;
+        let key = || said.key.map(digest);
+        let picked = router.pick(attempt, now, key, |target, is_open| {
+            let target = &mut targets[target];
+            if target.instance.is_some_and(|one| said.above.contains(one)) {
+                return None;
+            }
+            target.pick(is_open, |session, list| {
+                let is_behind = wires.has_backlog(session, is_large, backlog_max);
+                (!is_behind).then(|| calls.length(list))
+            })
+        });
+        let (target, (link, session)) = picked.ok()?;
+        Some((Place::new(target, link), session))
     }
 
     /// Why no link can take a call; `behind` have too much on their way.

@@ -92,7 +92,7 @@ impl<T> Upstreams<T> {
                     return None;
                 }
                 Header::Functions { script } => {
-                    self.learn_functions(session, script, &body);
+                    self.learn_functions(session, script, &body, now);
                     return None;
                 }
                 Header::Draining { is_draining } => {
@@ -155,7 +155,9 @@ impl<T> Upstreams<T> {
         let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
         let target = pending.place.target();
         if pending.attempt.may_have_run() {
-            return Some((pending.tag, target, outcome.of_one_that_may_have_run()));
+            let nodes_lost = self.nodes_lost(target, &pending.attempt, false);
+            let outcome = outcome.of_one_that_may_have_run(nodes_lost);
+            return Some((pending.tag, target, outcome));
         }
         let is_missing = outcome.error_kind() == Some(ErrorKind::NoSuchFunction);
         if is_missing && self.router.others_have(&pending.attempt, target) {

@@ -39,7 +39,7 @@ pub(super) struct Registered {
     nodes: HashMap<ServerId, usize>,
     /// Links of which it is to be seen whether they say nothing.
     looks: Vec<Place>,
-    /// Nodes that have come, with their names, until that was asked for.
+    /// Targets that have come by themselves, with their names, until that was asked for.
     joined: Vec<(usize, String)>,
 }
 
@@ -90,6 +90,11 @@ impl Registered {
 
     pub(super) fn place(&self, key: SessionKey) -> Option<Place> {
         self.get(key)?.place
+    }
+
+    /// There are further targets, beside nodes that have announced themselves.
+    pub(super) fn has_joined(&mut self, new: Vec<(usize, String)>) {
+        self.joined.extend(new);
     }
 
     /// Whether one more node may have this certificate: it is that of few, or one could have the calls of all.
@@ -179,6 +184,12 @@ impl Wires {
         }
     }
 
+    /// Whether a session's server is a node, and no orchestrator.
+    pub(super) fn is_node(&self, key: SessionKey) -> bool {
+        let peer = |session| self.endpoint.peer(session);
+        is_registered(key) || peer(key).is_some_and(|peer| peer.role == Some(Role::Node))
+    }
+
     pub(super) fn received_at(&self, key: SessionKey) -> Option<Instant> {
         match is_registered(key) {
             false => self.endpoint.received_at(key),
@@ -224,7 +235,7 @@ impl<T> Upstreams<T> {
                 if self.wires.registered.place(key).is_none() {
                     self.register(key, callers.address_of(session)?, now);
                 }
-                self.learn_functions(key, script, body);
+                self.learn_functions(key, script, body, now);
                 None
             }
             _ => self.wires.registered.key(number?),
@@ -279,7 +290,7 @@ impl<T> Upstreams<T> {
         number
     }
 
-    /// The nodes that have announced themselves since this was last asked.
+    /// The targets that have come by themselves since this was last asked.
     pub(crate) fn take_joined(&mut self) -> Option<Vec<(usize, String)>> {
         let joined = &mut self.wires.registered.joined;
         (!joined.is_empty()).then(|| std::mem::take(joined))

@@ -133,7 +133,7 @@ mod tests {
     fn the_busiest_shard_is_not_the_one_that_spoke_last() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let mut lists = Lists::<()>::default();
-        let mut target = Target::new(address.into());
+        let mut target = Target::new(address.into(), 0);
         let begun = Instant::now();
         let at = |ms| begun + Duration::from_millis(ms);
         for (expected_us, said_at) in [(9, at(0)), (7, at(500)), (1, at(900))] {

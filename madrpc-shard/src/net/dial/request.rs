@@ -63,9 +63,10 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// That of a call which may have run at another server before: this one knows only that it has not run here.
+    /// That of a call which may have run at another server before, so many of which were lost: this one knows only that it has not
+    /// run here.
     #[cold]
-    pub(super) fn of_one_that_may_have_run(self) -> Self {
+    pub(super) fn of_one_that_may_have_run(self, nodes_lost: u8) -> Self {
         match self {
             Self::Failure {
                 kind,
@@ -73,8 +74,8 @@ impl Outcome<'_> {
                 fields,
                 body,
             } => {
-                let mut error = CallError::from_body(&body);
-                if error.may_have_run {
+                let mut error = CallError::from_failure(&body, fields);
+                if error.may_have_run && !is_passing(kind) {
                     return Self::Failure {
                         kind,
                         bill,
@@ -83,6 +84,7 @@ impl Outcome<'_> {
                     };
                 }
                 error.may_have_run = true;
+                error.nodes_lost = error.nodes_lost.max(nodes_lost);
                 Self::Lost(error)
             }
             Self::Reply { .. } | Self::Lost(_) => self,

@@ -8,7 +8,7 @@ use super::request::Request;
 use super::{Due, Pending, TIME_BYTES, Upstreams};
 use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{Body, CallError, CallFields, Fields};
-use madrpc_core::fleet::{Attempt, Copied, Ending, Outlier, SWEEP_INTERVAL, Took};
+use madrpc_core::fleet::{Attempt, Copied, Ending, Outlier, RUNS_MAX, SWEEP_INTERVAL, Took};
 use madrpc_core::limits::FIELDS_MAX_BYTES;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
@@ -66,9 +66,48 @@ impl<T> Upstreams<T> {
         self.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
     }
 
+    /// How many nodes a call has been on that were lost, where it is lost with this target, which may have run it or not. What
+    /// becomes of it behind an orchestrator that is lost is not known.
+    pub(super) fn nodes_lost(&self, target: usize, attempt: &Attempt, may_have_run: bool) -> u8 {
+        match self.targets.get(target).is_some_and(|one| one.is_node) {
+            true => attempt.lost().saturating_add(may_have_run.into()),
+            false => attempt.lost_before(),
+        }
+    }
+
+    /// Whether a call is on a node that a call above it is on as well: whoever has made it is gone with that node, and is made
+    /// again in its place.
+    fn is_beside_its_caller(&self, key: ItemKey) -> bool {
+        let Some(pending) = self.calls.get(key).filter(|one| one.copy != Copied::NONE) else {
+            return false;
+        };
+        let Some(instance) = self.targets[pending.place.target()].instance else {
+            return false;
+        };
+        let copied = self.copies.get(pending.copy);
+        let copied = copied.split_first_chunk::<TIME_BYTES>();
+        let frame = copied.map(|(_, frame)| frame::read(frame, usize::MAX));
+        match frame {
+            Some(Ok(Some((frame, _)))) => frame.fields.above().contains(instance),
+            _ => false,
+        }
+    }
+
     /// Puts a call on another target, where it has failed for this reason, which tells so much of the target that it was on, and
     /// may have another try; says whether it was.
     pub(super) fn try_again(
+        &mut self,
+        key: ItemKey,
+        error: &CallError,
+        ending: Ending,
+        now: Instant,
+    ) -> bool {
+        let is_orphan = error.may_have_run && self.is_beside_its_caller(key);
+        !is_orphan && self.try_another(key, error, ending, now)
+    }
+
+    /// The same, where its target may be well for all that is known.
+    pub(super) fn try_another(
         &mut self,
         key: ItemKey,
         error: &CallError,
@@ -93,14 +132,18 @@ impl<T> Upstreams<T> {
         }
         let has_not_run = !error.may_have_run;
         let mut next = attempt;
-        if copy == Copied::NONE || !self.router.may_retry(&mut next, has_not_run, now) {
+        next.has_lost(error.nodes_lost);
+        if copy == Copied::NONE
+            || error.nodes_lost >= RUNS_MAX
+            || !self.router.may_retry(&mut next, has_not_run, now)
+        {
             return false;
         }
         // Out of the block of copies, as the session is written to meanwhile.
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let is_sent = self.send_copy(key, &bytes, &mut next, ending, now);
+        let is_sent = self.send_copy(key, &bytes, &mut next, (place.target(), ending), now);
         self.retried = bytes;
         match is_sent {
             true => self.tries.retries += 1,
@@ -109,12 +152,14 @@ impl<T> Upstreams<T> {
         is_sent
     }
 
-    /// Puts a copy of a call on the next target, under the same number; gives where it is, and which of the small calls there.
+    /// Puts a copy of a call, which was on this target last, on the next one, under the same number; gives where it is, and which of
+    /// the small calls there.
     pub(super) fn put_copy(
         &mut self,
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
+        from: usize,
         now: Instant,
     ) -> Option<(Place, u32)> {
         let (deadline_us, frame) = bytes.split_first_chunk::<TIME_BYTES>()?;
@@ -145,6 +190,7 @@ impl<T> Upstreams<T> {
         let mut fields = Vec::new();
         let number = CallFields {
             attempt: attempt.number(),
+            nodes_lost: self.nodes_lost(from, attempt, false),
             ..CallFields::default()
         };
         number.write(&mut fields);
@@ -181,10 +227,10 @@ impl<T> Upstreams<T> {
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
-        ending: Ending,
+        (from, ending): (usize, Ending),
         now: Instant,
     ) -> bool {
-        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, now) else {
+        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, from, now) else {
             return false;
         };
         let link = &self.targets[place.target()].links[place.link()];

@@ -5,9 +5,10 @@ use super::request::Request;
 use super::unreachable::why_none;
 use super::{CallId, Due, Pending, Target, Upstreams};
 use crate::net::endpoint::SessionKey;
+use madrpc_core::call::control::RESERVED_PREFIX;
 use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, Router, Took};
+use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, RUNS_MAX, Router, Took};
 use madrpc_core::limits::{
     DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
 };
@@ -64,9 +65,19 @@ impl<T> Upstreams<T> {
             return Err((tag, name_too_long(request.function)));
         }
         let has_others = self.there > 1;
-        let mut attempt = Attempt::new(function, request.fields.of_call().may_repeat);
+        let said = request.fields.of_call();
+        let mut attempt = Attempt::new(function, said.may_repeat);
+        if said.nodes_lost > 0 {
+            if said.nodes_lost >= RUNS_MAX {
+                return Err((tag, lost_too_often(said.nodes_lost)));
+            }
+            attempt.has_lost(said.nodes_lost);
+        }
         if has_others {
             self.router.on_call();
+            if function.is_none() && request.function.starts_with(RESERVED_PREFIX) {
+                attempt.is_for_any();
+            }
         }
         let mut unsent = tag;
         loop {
@@ -254,6 +265,17 @@ impl<T> Upstreams<T> {
             outbox.send(&Header::Cancel { id }, &[]);
             self.crowding.on_sent(&mut link.on_their_way);
         }
+    }
+}
+
+#[cold]
+fn lost_too_often(nodes: u8) -> CallError {
+    let error = format!(
+        "{nodes} nodes were lost that this call, or one that it is a part of, was on: it is sent to no other"
+    );
+    CallError {
+        nodes_lost: nodes,
+        ..CallError::not_run(ErrorKind::Unavailable, error)
     }
 }
 

@@ -83,13 +83,27 @@ impl<T> Upstreams<T> {
     }
 
     /// The server of this session has these functions.
-    pub(super) fn learn_functions(&mut self, session: SessionKey, script: u64, body: &[u8]) {
+    pub(super) fn learn_functions(
+        &mut self,
+        session: SessionKey,
+        script: u64,
+        body: &[u8],
+        now: Instant,
+    ) {
         // Each session to a server says the same.
         if let Some(place) = self.place_of(session)
             && !self.router.knows(place.target(), script)
             && let Some(announcement) = Announcement::decode(body)
         {
             self.router.announce(place.target(), script, &announcement);
+            let target = &self.targets[place.target()];
+            if let Some(chooser) = &mut self.chooser
+                && !target.is_registered
+            {
+                chooser.note(target.digest, script, announcement);
+                // What it has no more another is to have before the next call.
+                self.look_at_subset(now);
+            }
         }
     }
 

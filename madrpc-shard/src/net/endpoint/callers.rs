@@ -1,7 +1,7 @@
 //! Whose calls come on the sessions of an endpoint, and whose turn it is (the rules are in `net/shares.rs`); what all of them are told.
 
 use super::entry::Phase;
-use super::{Endpoint, SessionKey};
+use super::{Endpoint, SessionKey, Side};
 use crate::net::shares::AccountKey;
 use bytes::Bytes;
 use madrpc_core::call::frame::{Account, Header};
@@ -113,6 +113,14 @@ impl Endpoint {
                 entry.session.outbox().send(&Header::GoAway { taken }, &[]);
                 self.sessions.mark(index);
             }
+        }
+    }
+
+    /// The number that this server has drawn when it was started; 0 where it is none.
+    pub(crate) fn instance(&self) -> u64 {
+        match &self.side {
+            Side::Server(acceptor) => acceptor.instance,
+            Side::Client(_) => 0,
         }
     }
 
