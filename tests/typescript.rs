@@ -127,6 +127,10 @@ fn check_says_what_is_exported_and_where_typescript_is_wrong() {
             &["at lib/wrong.ts:3:7: SyntaxError: a parameter that makes a property"],
         ),
         (
+            "import 'asks';",
+            &["process is not defined (nothing of Node.js is here: bundle"],
+        ),
+        (
             "import 'left-pad';",
             &["npx esbuild app.ts --bundle --format=esm --outfile=bundle.js"],
         ),
@@ -140,7 +144,11 @@ fn check_says_what_is_exported_and_where_typescript_is_wrong() {
             "lib/wrong.ts",
             "class A {\n  constructor(\n      private a: string,\n  ) {}\n}\n",
         );
-        std::fs::create_dir_all(home.path("node_modules/left-pad")).unwrap();
+        for package in ["left-pad", "asks"] {
+            std::fs::create_dir_all(home.path("node_modules").join(package)).unwrap();
+        }
+        let asks = "export const mode = process.env.NODE_ENV;";
+        home.write("node_modules/asks/index.js", asks);
         home.write(
             "node_modules/left-pad/index.js",
             "module.exports = (text) => text;",

@@ -103,7 +103,7 @@ fn scopes_subpaths_and_patterns_lead_to_files() {
         ("@s/p/src/b/c.js", "does not export \"./src/b/c.js\""),
         ("@s/p/a/e", "cannot be found"),
         ("q", "names no file"),
-        ("q/lib/x", "cannot be found"),
+        ("q/lib/y", "cannot be found"),
         ("q/lib", "no file"),
         ("q/../../outside/index.js", "no plain path"),
         ("q/", "no plain path"),
@@ -127,6 +127,19 @@ fn scopes_subpaths_and_patterns_lead_to_files() {
             error.contains("main.js") || error.contains("import of"),
             "{error}"
         );
+    }
+}
+
+#[test]
+fn packages_leave_out_what_bundlers_add() {
+    let files = [
+        ("node_modules/p/index.js", "export { x } from './lib';"),
+        ("node_modules/p/lib/index.js", "export { x } from '../a.b';"),
+        ("node_modules/p/a.b.mjs", X),
+        ("node_modules/p/a.js", WRONG),
+    ];
+    for specifier in ["p", "p/lib", "p/a.b"] {
+        assert_eq!(import(specifier, &files).as_deref(), Ok("right"));
     }
 }
 

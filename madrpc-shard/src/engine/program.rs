@@ -8,6 +8,7 @@ use super::child_calls::News;
 use super::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
+use super::modules::hint_at_node;
 use super::preempt;
 use super::stack::is_used_up;
 use super::values::{self, Builtins, Whole};
@@ -20,6 +21,7 @@ use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -386,7 +388,9 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
     match &error.exception {
         Some(exception) => {
             let stack = exception.stack.clone();
-            let hint = hint_at_type(&exception.message);
+            let message = &exception.message;
+            let hint = hint_at_type(message).or_else(|| hint_at_node(message, Path::new(name)));
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             ScriptError {
                 message: format!("script {}: {}{hint}", place_in(name, &stack), error.message),
                 stack,
@@ -398,12 +402,10 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
 }
 
 /// What to do where a type was imported as a value: it is gone when the module is loaded.
-fn hint_at_type(message: &str) -> &'static str {
-    let is_missing = message.starts_with("Could not find export");
-    match is_missing && [".ts'", ".mts'"].iter().any(|end| message.ends_with(end)) {
-        true => " (a type is imported by `import type`)",
-        false => "",
-    }
+fn hint_at_type(message: &str) -> Option<String> {
+    let is_missing = message.starts_with("Could not find export")
+        && (message.ends_with(".ts'") || message.ends_with(".mts'"));
+    is_missing.then(|| "a type is imported by `import type`".to_owned())
 }
 
 /// The script's name with the innermost place that the stack knows: `script:line:column`, or `script: at module:line:column`.

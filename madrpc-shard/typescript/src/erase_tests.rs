@@ -171,6 +171,10 @@ const ERASED: &[(&str, &str)] = &[
         "function f() { return <T>\n(a) => 1 }",
         "function f() { return (··\n·a) => 1 }",
     ),
+    (
+        "let a: {\u{2028} b\u{2029} }\r\n = 1;",
+        "let a· ·\u{2028} ·\u{2029} ·\r\n = 1;",
+    ),
     ("let a: '漢😀grün' = 1;", "let a· ········· = 1;"),
     (
         "/* c */ let a /* d */ : /* e */ T /* f */;\r\nlet b: U;\r\n",

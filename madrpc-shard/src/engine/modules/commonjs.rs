@@ -21,10 +21,25 @@ pub(super) fn is_commonjs(path: &Path, text: &str, is_of_modules: bool) -> bool 
 
 /// In words, with the way out.
 pub(super) fn refusal(script: &Path) -> String {
+    format!(
+        "it is a CommonJS module, and only ES modules run here: {}",
+        remedy(script)
+    )
+}
+
+/// What to do where a package is none for here.
+fn remedy(script: &Path) -> String {
     let name = script.file_name().unwrap_or_default().to_string_lossy();
     format!(
-        "it is a CommonJS module, and only ES modules run here: bundle the script with what it imports, by `npx esbuild {name} --bundle --format=esm --outfile=bundle.js`"
+        "bundle the script with what it imports, by `npx esbuild {name} --bundle --format=esm --outfile=bundle.js`"
     )
+}
+
+/// What to do where a script has thrown this while it was loaded, as it takes the place for Node.js.
+pub(in super::super) fn hint(message: &str, script: &Path) -> Option<String> {
+    let name = message.strip_suffix(" is not defined")?;
+    let is_of_node = ["process", "module", "exports", "require", "Buffer"].contains(&name);
+    is_of_node.then(|| format!("nothing of Node.js is here: {}", remedy(script)))
 }
 
 /// Whether some line or statement seems to begin with `import` or `export`.
@@ -76,5 +91,14 @@ mod tests {
             assert!(!of(package, text), "{text}");
         }
         assert!(of("/s/a.cjs", "export {};"));
+    }
+
+    #[test]
+    fn who_takes_the_place_for_node_is_told() {
+        let hint = |message| hint(message, Path::new("dir/app.ts"));
+        let said = hint("process is not defined").unwrap();
+        assert!(said.contains("npx esbuild app.ts --bundle"), "{said}");
+        assert_eq!(hint("window is not defined"), None);
+        assert_eq!(hint("process"), None);
     }
 }

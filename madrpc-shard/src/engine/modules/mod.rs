@@ -1,13 +1,15 @@
 //! The modules that a script imports: which it may, and their texts.
 //!
 //! A specifier is relative (`./x.js`, `../x.ts`) or the name of a package, and the file it leads to, symbolic links followed,
-//! lies in the script's directory or below. Files are read while the first lane loads the script, and never again: the lanes that come later
-//! have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in a call
-//! finds what the load has imported, and nothing else.
+//! lies in the script's directory or below. Files are read while the first lane loads the script, and never again: the lanes
+//! that come later have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in
+//! a call finds what the load has imported, and nothing else.
 
 mod commonjs;
 mod exports;
 mod packages;
+
+pub(super) use commonjs::hint as hint_at_node;
 
 use super::Script;
 use super::faults::caught;
@@ -243,6 +245,7 @@ impl ScriptDirectory {
             true => importer.parent().unwrap_or(&self.directory).join(specifier),
             false => manifests.resolve(specifier, &importer, &self.directory)?,
         };
+        let path = completed(path);
         let path = path.canonicalize().map_err(|error| {
             let near = near(&path).filter(|_| is_relative(specifier));
             let near = near.map(|name| format!("; there is {name}, and names are whole here"));
@@ -283,6 +286,20 @@ fn check(specifier: &str) -> Result<(), String> {
         _ => return Ok(()),
     };
     Err(why.to_owned())
+}
+
+/// The file that a path in a package means. Many packages are made for bundlers, and leave out what those add.
+fn completed(path: PathBuf) -> PathBuf {
+    if !commonjs::is_of_package(&path) || path.is_file() {
+        return path;
+    }
+    let ends = [".js", ".mjs", "/index.js", "/index.mjs"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    });
+    let found = ends.into_iter().find(|path| path.is_file());
+    found.unwrap_or(path)
 }
 
 /// The name of a file that may have been meant by a path at which there is none.

@@ -32,7 +32,6 @@ impl Manifest {
     /// Whether its `.js` files are ES modules by what it says.
     pub(super) fn is_of_modules(&self) -> bool {
         self.says.get("type").and_then(Value::as_str) == Some("module")
-            || self.says.get("module").is_some()
     }
 }
 
