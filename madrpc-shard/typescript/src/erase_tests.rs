@@ -1,5 +1,8 @@
 use crate::erase::erase;
 use crate::text::is_line_end;
+use oxc_allocator::Allocator;
+use oxc_parser::Parser;
+use oxc_span::SourceType;
 
 /// Each text, and what it becomes: what is blanked is `·` here.
 const ERASED: &[(&str, &str)] = &[
@@ -239,8 +242,8 @@ fn marked(text: &str, erased: &str) -> String {
     erased.char_indices().map(mark).collect()
 }
 
-/// What holds of every text that is erased.
-pub(super) fn assert_in_place(text: &str, erased: &str) {
+/// What holds of every text that is erased: all else is where it was, and it is JavaScript.
+pub(super) fn assert_erased(text: &str, erased: &str) {
     let ends = |text: &str| -> Vec<(usize, char)> {
         let ends = text.char_indices().filter(|(_, char)| is_line_end(*char));
         ends.collect()
@@ -249,6 +252,10 @@ pub(super) fn assert_in_place(text: &str, erased: &str) {
     assert_eq!(ends(text), ends(erased), "{text:?}");
     let utf16 = |text: &str| text.encode_utf16().count();
     assert_eq!(utf16(text), utf16(erased), "{text:?} {erased:?}");
+    let allocator = Allocator::new();
+    let parsed = Parser::new(&allocator, erased, SourceType::mjs()).parse();
+    let wrong = parsed.diagnostics.errors().next();
+    assert!(wrong.is_none(), "{text:?} {erased:?}: {wrong:?}");
 }
 
 #[test]
@@ -256,7 +263,7 @@ fn types_go_and_all_else_stays_where_it_was() {
     for (text, expected) in ERASED {
         let erased = erase(text).unwrap();
         assert_eq!(marked(text, &erased), *expected, "{text}");
-        assert_in_place(text, &erased);
+        assert_erased(text, &erased);
         // It has no types any more, and nothing else that would be changed.
         assert_eq!(erase(&erased).as_ref(), Ok(&erased), "{text}");
     }
