@@ -95,6 +95,11 @@ used changes nothing; the answer says what is wrong with it, and the exit code i
 
 For an operator's certificate only.";
 
+/// Of `madrpc init`.
+pub(crate) const INIT: &str = "\
+It writes script.js, jsconfig.json and madrpc.d.ts, the types of all that a script has. Where one of them is there \
+already, it writes nothing, and ends with 1. TypeScript needs nothing more: call the script script.ts.";
+
 /// Of `madrpc check`.
 pub(crate) const CHECK: &str = "\
 Exit codes:

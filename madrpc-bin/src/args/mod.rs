@@ -25,7 +25,9 @@ pub(crate) use map::MapArgs;
 pub(crate) use operators::{DrainServerArgs, OperatorArgs};
 pub(crate) use servers::{DevArgs, NodeArgs, OrchestratorArgs, ServerArgs};
 pub(crate) use tls::{InitArgs, IssueArgs, ShowArgs, TlsArgs, TlsCommand};
-pub(crate) use tools::{CheckArgs, CompletionsArgs, ConfigArgs, ManArgs, ServerKind};
+pub(crate) use tools::{
+    CheckArgs, CompletionsArgs, ConfigArgs, InitScriptArgs, ManArgs, ServerKind,
+};
 pub(crate) use traces::CallTraceArgs;
 
 use clap::{Parser, Subcommand};
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     /// Have a server read its script and its certificates anew
     #[command(after_help = help::RELOAD)]
     Reload(OperatorArgs),
+    /// Write a first script, and what an editor needs to complete and check it
+    Init(InitScriptArgs),
     /// Load a script as a node does, and list what it registers
     Check(CheckArgs),
     /// Show the settings that a server would have, and where each comes from

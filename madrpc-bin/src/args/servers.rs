@@ -32,7 +32,7 @@ const STALL_MIN: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::NODE)]
 pub(crate) struct NodeArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
+    /// The script: JavaScript, or TypeScript (.ts), that calls madrpc.register(name, function) or exports functions
     #[arg(short, long, value_name = "FILE")]
     pub(crate) script: PathBuf,
 
@@ -197,7 +197,7 @@ pub(crate) struct DrainArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::DEV)]
 pub(crate) struct DevArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
+    /// The script: JavaScript, or TypeScript (.ts), that calls madrpc.register(name, function) or exports functions
     #[arg(value_name = "SCRIPT")]
     pub(crate) script: PathBuf,
 

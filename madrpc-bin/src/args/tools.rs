@@ -9,13 +9,21 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::CHECK)]
 pub(crate) struct CheckArgs {
-    /// The script: JavaScript that calls madrpc.register(name, function)
+    /// The script: JavaScript, or TypeScript (.ts), that calls madrpc.register(name, function) or exports functions
     #[arg(value_name = "SCRIPT")]
     pub(crate) script: PathBuf,
 
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = help::INIT)]
+pub(crate) struct InitScriptArgs {
+    /// Where to; it is made where it is not there
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 /// A server that has settings.

@@ -21,6 +21,8 @@ struct Document<'a> {
 struct Function<'a> {
     name: &'a str,
     options: Options,
+    /// Whether the script registers nothing, and it is one of the functions that it exports.
+    exported: bool,
 }
 
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
@@ -29,6 +31,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     let script = Script::read(&args.script).map_err(failed)?;
     let functions = script.registrations(&LaneConfig::default());
     let functions = functions.map_err(failed)?;
+    if functions.iter().any(|function| function.is_exported) {
+        output::say(&format!(
+            "{} calls madrpc.register nowhere, so the functions that it exports are registered",
+            script.name()
+        ));
+    }
     let text = match args.json {
         true => json(script.name(), &functions)?,
         false => table(&functions),
@@ -40,6 +48,7 @@ fn json(script: &str, functions: &[Registration]) -> Result<String, Failure> {
     let functions = functions.iter().map(|function| Function {
         name: &function.name,
         options: Options::from(&function.options.into()),
+        exported: function.is_exported,
     });
     let document = Document {
         script,

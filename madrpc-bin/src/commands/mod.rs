@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod dev;
 mod functions;
+mod init;
 mod manual;
 mod map;
 mod node;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: &Command, events: Option<Events>) -> Result<(), Failu
         Command::Drain(args) => operators::drain(args),
         Command::Undrain(args) => operators::undrain(args),
         Command::Reload(args) => operators::reload(args),
+        Command::Init(args) => init::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),
         Command::Tls(command) => tls::run(command),

@@ -31,6 +31,7 @@ mod random;
 mod script;
 mod stack;
 mod stream;
+mod typescript;
 mod values;
 
 #[cfg(any(test, feature = "internals"))]

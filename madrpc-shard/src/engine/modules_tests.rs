@@ -1,4 +1,5 @@
-use super::super::Script;
+use super::Manifests;
+use crate::engine::{LaneConfig, Script};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -80,10 +81,10 @@ fn what_lies_outside_cannot_be_imported() {
         ("file:///etc/hostname", "URL"),
         ("https://example.com/x.js", "URL"),
         ("data:text/javascript,1", "URL"),
-        ("node:fs", "URL"),
-        ("fs", "bare name"),
-        ("", "bare name"),
-        ("lib/other.js", "bare name"),
+        ("node:fs", "modules of Node.js"),
+        ("fs", "no package fs"),
+        ("", "no name of a package"),
+        ("lib/other.js", "no package lib"),
         ("./nothing.js", "cannot be found"),
         ("./lib", "no file"),
         ("./data.json", "with { type"),
@@ -204,8 +205,151 @@ fn a_name_without_a_directory_is_in_this_one() {
     assert_eq!(place.prefix, "");
     assert_eq!(
         place
-            .resolve("Cargo.toml", "Cargo.toml", "./src/lib.rs")
+            .resolve(
+                "Cargo.toml",
+                "Cargo.toml",
+                "./src/lib.rs",
+                &mut Manifests::default()
+            )
             .unwrap(),
         "src/lib.rs"
     );
+}
+
+#[test]
+fn typescript_is_a_script_and_a_module() {
+    let dir = place(&[
+        (
+            "main.js",
+            "import { two } from './lib/two.ts'; import { x } from './x.mts'; madrpc.register(`${two(x)}`, () => 1);",
+        ),
+        (
+            "lib/two.ts",
+            "\u{feff}import type { N } from './n.ts';\nexport const two = (n: N): N => n * 2;\nexport type { N };",
+        ),
+        ("x.mts", "export const x: number = 21 as number;"),
+    ]);
+    assert_eq!(read(&dir).functions().unwrap(), ["42"]);
+
+    let script = dir.path().join("inside/app.ts");
+    std::fs::write(&script, "madrpc.register('f', (a?: T): U => a!);").unwrap();
+    assert_eq!(Script::read(&script).unwrap().functions().unwrap(), ["f"]);
+    std::fs::write(&script, "let a: T;\n  enum E { A }").unwrap();
+    let error = Script::read(&script).unwrap_err();
+    let name = script.to_string_lossy();
+    assert!(
+        error
+            .message
+            .starts_with(&format!("script {name}:2:3: SyntaxError: an enum")),
+        "{error}"
+    );
+    assert!(error.stack.contains(&format!("at {name}:2:3")));
+    for (name, words) in [("a.tsx", "JSX"), ("a.jsx", "JSX"), ("a.cts", "CommonJS")] {
+        let script = dir.path().join(name);
+        std::fs::write(&script, "1").unwrap();
+        let error = Script::read(&script).unwrap_err();
+        assert!(error.message.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn what_a_typescript_module_throws_has_its_line_and_column() {
+    let dir = place(&[
+        ("main.js", "import './a.ts'; madrpc.register('f', () => 1);"),
+        (
+            "a.ts",
+            "type A = {\n  a: string;\n};\nconst f = (a: A): never => { throw new RangeError(a.a as string) };\nf({ a: 'today' });",
+        ),
+    ]);
+    let error = read(&dir).functions().unwrap_err();
+    assert!(error.message.contains("a.ts:4:"), "{error}");
+    assert!(error.stack.contains("a.ts:5:"), "{}", error.stack);
+    std::fs::write(dir.path().join("inside/a.ts"), "\n\nlet a: = 1;").unwrap();
+    let error = read(&dir).functions().unwrap_err();
+    assert!(
+        error
+            .message
+            .ends_with("a.ts:3:8: SyntaxError: Unexpected token"),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_are_whole_and_a_near_one_is_told() {
+    for (specifier, near) in [
+        ("./lib/two", "two.ts"),
+        ("./lib/two.js", "two.ts"),
+        ("./lib/three", "three.mjs"),
+        ("./lib", "is no file"),
+    ] {
+        let dir = place(&[
+            ("main.js", &format!("import '{specifier}';")),
+            ("lib/two.ts", ""),
+            ("lib/three.mjs", ""),
+        ]);
+        let message = read(&dir).functions().unwrap_err().message;
+        assert!(message.contains(near), "{specifier}: {message}");
+    }
+}
+
+#[test]
+fn what_is_exported_is_registered_where_nothing_else_is() {
+    let functions = |main: &str| {
+        let dir = place(&[
+            ("main.js", main),
+            ("other.js", "export const other = () => 1;"),
+        ]);
+        read(&dir).registrations(&LaneConfig::default())
+    };
+    let exported = functions(
+        "export { other as 'an other' } from './other.js'; export const one = 1; export class C {};
+         export async function f() {} export const g = (n) => n; export function* h() {}
+         export const options = { f: { timeoutMs: 7 } };",
+    )
+    .unwrap();
+    let names: Vec<_> = exported
+        .iter()
+        .map(|function| function.name.as_str())
+        .collect();
+    assert_eq!(names, ["an other", "f", "g", "h"]);
+    assert!(exported.iter().all(|function| function.is_exported));
+    let of_f = exported[1].options.timeout;
+    assert_eq!(of_f, Some(std::time::Duration::from_millis(7)));
+
+    let registered =
+        functions("export const f = () => 1; export const options = 7; madrpc.register('g', f);")
+            .unwrap();
+    assert_eq!(registered.len(), 1);
+    assert!(!registered[0].is_exported && registered[0].name == "g");
+
+    let options = functions("export function options() {} export const name = () => 1;").unwrap();
+    assert_eq!(options.len(), 2);
+
+    for (main, words) in [
+        ("export default function f() {}", "export function name()"),
+        (
+            "export default () => 1; export const f = () => 1;",
+            "export default",
+        ),
+        (
+            "export const f = () => 1; export const options = { g: {} };",
+            "no exported function \"g\"",
+        ),
+        (
+            "export const f = () => 1; export const options = 7;",
+            "must be an object",
+        ),
+        (
+            "export const f = () => 1; export const options = { f: { timeout: 1 } };",
+            "did you mean timeoutMs?",
+        ),
+        (
+            "export const f = 1; export default { a: 1 };",
+            "or export functions",
+        ),
+        ("export class C {}", "or export functions"),
+    ] {
+        let error = functions(main).unwrap_err();
+        assert!(error.message.contains(words), "{main}: {error}");
+    }
 }

@@ -42,6 +42,8 @@ pub struct Registration {
     pub name: String,
     /// What the script says about it.
     pub options: Options,
+    /// Whether the script registers nothing, and the function is one that it exports.
+    pub is_exported: bool,
 }
 
 impl Options {

@@ -12,6 +12,7 @@
   const big = BigInt;
   const method = (fn) => Function.prototype.call.bind(fn);
   const bigToString = method(BigInt.prototype.toString);
+  const sourceOf = method(Function.prototype.toString);
   const time = method(Date.prototype.getTime);
   const dateToJson = Date.prototype.toJSON;
   const view = getPrototypeOf(Uint8Array.prototype);
@@ -105,7 +106,8 @@
   const known = Object.create(null);
   let open = true;
   let checkOptions;
-  const register = (name, fn, options) => {
+  const register = (name, fn, options) => add(name, fn, options, false);
+  const add = (name, fn, options, isExported) => {
     if (!open) throw new TypeError("madrpc.register: functions can only be registered while the script loads");
     if (typeof name !== "string" || name === "") throw new TypeError("madrpc.register: the name must be a string with a character or more");
     if (name.startsWith("madrpc.")) throw new TypeError(`madrpc.register: names that begin with "madrpc." are reserved: ${name}`);
@@ -115,8 +117,22 @@
     if (typeof fn !== "function") throw new TypeError(`madrpc.register: what is registered as "${name}" is no function`);
     if (name in known) throw new TypeError(`madrpc.register: "${name}" is registered twice`);
     if (options !== undefined) checkOptions ??= host.optionsChecker();
-    functions.push([name, fn, options === undefined ? [] : checkOptions(name, options)]);
+    functions.push([name, fn, options === undefined ? [] : checkOptions(name, options), isExported]);
     known[name] = true;
+  };
+
+  // What a script exports is registered where it registers nothing itself. `options` says of each what it would say there.
+  const isClass = (fn) => /^class\b/.test(sourceOf(fn));
+  const registerExports = (exports) => {
+    if (functions.length > 0) return;
+    const exported = (name) => typeof exports[name] === "function" && !isClass(exports[name]);
+    const names = ownKeys(exports).filter((name) => typeof name === "string" && exported(name));
+    if (names.includes("default")) throw new TypeError("export default: a function is registered under its name: export function name() { … }");
+    const options = typeof exports.options === "function" ? {} : exports.options ?? {};
+    if (names.length > 0 && typeof options !== "object") throw new TypeError("export const options: it must be an object of options by the names of functions");
+    const other = Object.keys(options).find((name) => !names.includes(name));
+    if (names.length > 0 && other !== undefined) throw new TypeError(`export const options: there is no exported function "${other}"`);
+    for (const name of names) add(name, exports[name], Object.hasOwn(options, name) ? options[name] : undefined, true);
   };
 
   // Calls to others: the promise of each by its token.
@@ -277,7 +293,9 @@
   Object.defineProperty(globalThis, "madrpc", { value: madrpc, enumerable: true });
 
   const tools = {
-    // The registered functions, each with its name, the function and its options; nothing can be registered afterwards.
+    registerExports,
+    // The registered functions, each with its name, the function, its options and whether it is one that is only exported;
+    // nothing can be registered afterwards.
     close() { open = false; return functions; },
     // Makes these globals, all together where one of them is first asked for.
     bring(names, part, make, host) {

@@ -8,6 +8,7 @@ use super::child_calls::News;
 use super::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use super::globals::embedded::PRELUDE;
 use super::limits::{JS_STACK_BYTES, LOAD_CPU};
+use super::modules::hint_at_node;
 use super::preempt;
 use super::stack::is_used_up;
 use super::values::{self, Builtins, Whole};
@@ -15,10 +16,12 @@ use super::{Options, Registration, Script, ScriptError, exception, globals, host
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::{later, milliseconds};
+use rquickjs::module::Evaluated;
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Ctx, Function, Module, Object, Promise, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -83,19 +86,24 @@ impl<'js> Program<'js> {
         let console_log =
             globals::install(ctx, exchange, name, &program.prelude.tools).map_err(engine)?;
         exchange.pause();
-        let source = source_of(&script.source);
+        let source = source_of(&script.program);
         let evaluated = preempt::stoppable(|| {
-            Module::evaluate(ctx.clone(), name.as_bytes(), source.as_bytes())
+            Module::declare(ctx.clone(), name.as_bytes(), source.as_bytes())?.eval()
         });
-        let loaded = evaluated
-            .map_err(|error| program.thrown(&error))
-            .and_then(|promise| program.settle(exchange, &promise));
+        let loaded =
+            evaluated
+                .map_err(|error| program.thrown(&error))
+                .and_then(|(module, promise)| {
+                    program.settle(exchange, &promise)?;
+                    Ok(module)
+                });
         // What nobody has awaited belongs to loading too: it may register, or fill a table.
         run_jobs(ctx, exchange);
+        let registered = loaded.and_then(|module| program.register_exports(&module));
         let error = match exchange.must_stop() {
             Some(kind) => Some(exchange.stopped(kind)),
-            None => match loaded {
-                Ok(_) => exchange.unhandled_rejection(),
+            None => match registered {
+                Ok(()) => exchange.unhandled_rejection(),
                 Err(error) => Some(*error),
             },
         };
@@ -112,7 +120,7 @@ impl<'js> Program<'js> {
         );
         if program.functions.is_empty() {
             return Err(ScriptError::new(format!(
-                "script {name}: registers no function; call madrpc.register(name, fn) at its top level"
+                "script {name}: registers no function; call madrpc.register(name, fn) at its top level, or export functions"
             )));
         }
         let timers: Function<'js> = program.prelude.tools.get("waitingTimers").map_err(engine)?;
@@ -122,6 +130,15 @@ impl<'js> Program<'js> {
         Ok(program)
     }
 
+    /// Registers the functions that the script exports, where it has registered none itself.
+    fn register_exports(&self, module: &Module<'js, Evaluated>) -> Result<(), Box<CallError>> {
+        let register = || {
+            let register: Function<'js> = self.prelude.tools.get("registerExports")?;
+            preempt::stoppable(|| register.call((module.namespace()?,)))
+        };
+        register().map_err(|error| self.thrown(&error))
+    }
+
     /// Ends the registering, and gives what is registered.
     fn close(&self) -> rquickjs::Result<Vec<(Registration, Function<'js>)>> {
         let close: Function<'js> = self.prelude.tools.get("close")?;
@@ -129,8 +146,12 @@ impl<'js> Program<'js> {
         let pairs = pairs.iter::<Array<'js>>().map(|pair| {
             let pair = pair?;
             let options = Options::read(&pair.get(2)?)?;
-            let name = pair.get(0)?;
-            Ok((Registration { name, options }, pair.get(1)?))
+            let registration = Registration {
+                name: pair.get(0)?,
+                options,
+                is_exported: pair.get(3)?,
+            };
+            Ok((registration, pair.get(1)?))
         });
         pairs.collect()
     }
@@ -367,14 +388,24 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
     match &error.exception {
         Some(exception) => {
             let stack = exception.stack.clone();
+            let message = &exception.message;
+            let hint = hint_at_type(message).or_else(|| hint_at_node(message, Path::new(name)));
+            let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             ScriptError {
-                message: format!("script {}: {}", place_in(name, &stack), error.message),
+                message: format!("script {}: {}{hint}", place_in(name, &stack), error.message),
                 stack,
             }
         }
         None if error.kind == ErrorKind::CpuLimit => ScriptError::too_slow(name, LOAD_CPU),
         None => ScriptError::new(format!("script {name}: {}", error.message)),
     }
+}
+
+/// What to do where a type was imported as a value: it is gone when the module is loaded.
+fn hint_at_type(message: &str) -> Option<String> {
+    let is_missing = message.starts_with("Could not find export")
+        && (message.ends_with(".ts'") || message.ends_with(".mts'"));
+    is_missing.then(|| "a type is imported by `import type`".to_owned())
 }
 
 /// The script's name with the innermost place that the stack knows: `script:line:column`, or `script: at module:line:column`.

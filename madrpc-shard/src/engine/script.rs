@@ -2,8 +2,9 @@
 
 use super::lane::Lane;
 use super::limits::LaneConfig;
-use super::modules::Modules;
+use super::modules::{ModuleText, Modules};
 use super::options::Registration;
+use super::typescript::frame;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub struct Script {
     pub(super) name: Arc<str>,
     pub(super) source: Arc<str>,
+    /// The same without types.
+    pub(super) program: Arc<str>,
     pub(super) modules: Modules,
 }
 
@@ -53,35 +56,43 @@ impl ScriptError {
 }
 
 impl Script {
-    /// Reads a script. It is not run yet: see [`Script::functions`].
+    /// Reads a script, in JavaScript or, where its name ends in `.ts` or `.mts`, in TypeScript. It is not run yet: see
+    /// [`Script::functions`].
     ///
     /// # Errors
-    /// Where the file cannot be read as text.
+    /// Where the file cannot be read as text, or has TypeScript that is more than types (`enum`).
     pub fn read(path: &Path) -> Result<Self, ScriptError> {
-        let source = std::fs::read_to_string(path).map_err(|error| {
-            ScriptError::new(format!(
-                "script {}: cannot be read: {error}",
-                path.display()
-            ))
-        })?;
+        let name = path.to_string_lossy();
+        let source = std::fs::read_to_string(path)
+            .map_err(|error| ScriptError::new(format!("script {name}: cannot be read: {error}")))?;
         let modules = Modules::beside(path).map_err(|error| {
             ScriptError::new(format!(
-                "script {}: its directory cannot be found: {error}",
-                path.display()
+                "script {name}: its directory cannot be found: {error}"
             ))
         })?;
+        let text = ModuleText::new(path, &source).map_err(|error| ScriptError {
+            message: format!(
+                "script {name}:{}:{}: SyntaxError: {}",
+                error.line, error.column, error.what
+            ),
+            stack: frame(&error, &name),
+        })?;
         Ok(Self {
+            source: source.into(),
+            program: text.program,
             modules,
-            ..Self::new(&path.to_string_lossy(), &source)
+            name: (*name).into(),
         })
     }
 
-    /// A script from text, which can import nothing; `name` is what stack traces call it.
+    /// A script from JavaScript text, which can import nothing; `name` is what stack traces call it.
     #[must_use]
     pub fn new(name: &str, source: &str) -> Self {
+        let source: Arc<str> = source.into();
         Self {
             name: name.into(),
-            source: source.into(),
+            program: Arc::clone(&source),
+            source,
             modules: Modules::default(),
         }
     }

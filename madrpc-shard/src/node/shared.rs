@@ -52,7 +52,7 @@ impl Shared {
     /// name.
     pub(crate) fn after(&self, registrations: &[Registration], bells: &Arc<Bells>) -> Self {
         let mut functions = Functions::default();
-        for Registration { name, options } in registrations {
+        for Registration { name, options, .. } in registrations {
             if let Some(max) = options.max_concurrent {
                 let known = self.functions.slots.get(name).cloned();
                 let slots = known.unwrap_or_else(|| Slots::new(max, bells));
@@ -88,6 +88,7 @@ mod tests {
                 max_concurrent: Some(*max),
                 ..Options::default()
             },
+            is_exported: false,
         };
         limits.iter().map(one).collect()
     }

@@ -16,7 +16,7 @@ use tracing::warn;
 const QUIET: Duration = Duration::from_millis(100);
 
 /// How modules end that a script may begin to import.
-const EXTENSIONS: [&str; 4] = ["js", "mjs", "cjs", "json"];
+const EXTENSIONS: [&str; 5] = ["js", "mjs", "ts", "mts", "json"];
 
 /// A watched script. Dropping it ends the watch.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 //! | [`headers`] | a frame, an error, a catalogue, a snapshot |
 //! | [`values`] | a value on the wire, or as JSON |
 //! | [`echo`] | a value on the wire, which goes through JavaScript and back |
-//! | [`scripts`] | a script's text, or the parts that it is made of, as `madrpc check` loads it |
+//! | [`scripts`] | a script's text, or the parts that it is made of, as `madrpc check` loads it, and as TypeScript |
 //! | [`host`] | which functions a script calls, with which odd values, and where: on a full stack, in a full heap, at its deadline |
 //! | [`settings`] | a settings file |
 //! | [`certificates`] | what is done to the files of a certificate directory |

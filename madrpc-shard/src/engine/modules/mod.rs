@@ -1,14 +1,23 @@
 //! The modules that a script imports: which it may, and their texts.
 //!
-//! A specifier is relative (`./x.js`, `../x.js`), and the file it leads to, symbolic links followed, lies in the script's
-//! directory or below. Files are read while the first lane loads the script, and never again: the lanes that come later
-//! have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in a call
-//! finds what the load has imported, and nothing else.
+//! A specifier is relative (`./x.js`, `../x.ts`) or the name of a package, and the file it leads to, symbolic links followed,
+//! lies in the script's directory or below. Files are read while the first lane loads the script, and never again: the lanes
+//! that come later have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in
+//! a call finds what the load has imported, and nothing else.
+
+mod commonjs;
+mod exports;
+mod packages;
+
+pub(super) use commonjs::hint as hint_at_node;
 
 use super::Script;
 use super::faults::caught;
 use super::preempt;
 use super::program::source_of;
+use super::typescript::{Language, frame, refused, without_types};
+use madrpc_typescript::Refused;
+use packages::{Manifests, leads_out};
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Module, Runtime};
@@ -43,7 +52,30 @@ struct ScriptDirectory {
 struct ReadModules {
     /// Names of modules by that of the importing one and the specifier.
     names: BTreeMap<(String, String), String>,
-    texts: BTreeMap<String, Arc<str>>,
+    texts: BTreeMap<String, ModuleText>,
+    /// The package.json files that have led to them.
+    manifests: Vec<(PathBuf, Arc<str>)>,
+}
+
+/// A module's text, as its file has it and as the engine gets it, which are one for JavaScript.
+#[derive(Debug, Clone)]
+pub(super) struct ModuleText {
+    pub(super) source: Arc<str>,
+    pub(super) program: Arc<str>,
+}
+
+impl ModuleText {
+    /// Of a file that has this name.
+    pub(super) fn new(path: &Path, text: &str) -> Result<Self, Refused> {
+        let source: Arc<str> = text.into();
+        let program = match Language::of(path).map_err(refused)? {
+            Language::JavaScript => Arc::clone(&source),
+            Language::TypeScript => {
+                without_types(text.strip_prefix('\u{feff}').unwrap_or(text))?.into()
+            }
+        };
+        Ok(Self { source, program })
+    }
 }
 
 impl Modules {
@@ -77,16 +109,22 @@ impl Modules {
 }
 
 impl Modules {
-    /// The modules that have been read, and the script, each with its path and its text; none of a script from text.
+    /// The modules that have been read, the package.json files that led to them, and the script, each with its path and its
+    /// text; none of a script from text.
     pub(super) fn files(&self, script: &Arc<str>) -> Vec<(PathBuf, Arc<str>)> {
         let Some(place) = &self.place else {
             return Vec::new();
         };
-        let texts = self.read.get().into_iter().flat_map(|read| &read.texts);
-        let modules = texts.filter_map(|(name, text)| Some((place.path(name)?, Arc::clone(text))));
-        std::iter::once((place.script.clone(), Arc::clone(script)))
-            .chain(modules)
-            .collect()
+        let mut files = vec![(place.script.clone(), Arc::clone(script))];
+        if let Some(read) = self.read.get() {
+            let texts = read.texts.iter();
+            files
+                .extend(texts.filter_map(|(name, text)| {
+                    Some((place.path(name)?, Arc::clone(&text.source)))
+                }));
+            files.extend(read.manifests.iter().cloned());
+        }
+        files
     }
 }
 
@@ -96,6 +134,20 @@ pub(super) struct ModuleLoader {
     script: Script,
     /// What this lane has read, where it is the first.
     read: Rc<RefCell<ReadModules>>,
+    manifests: Rc<RefCell<Manifests>>,
+}
+
+/// Why a module's text cannot be had.
+enum NoText {
+    Because(String),
+    /// It is wrong here.
+    At(Refused),
+}
+
+impl From<String> for NoText {
+    fn from(why: String) -> Self {
+        Self::Because(why)
+    }
 }
 
 impl ModuleLoader {
@@ -104,6 +156,7 @@ impl ModuleLoader {
         let module_loader = Self {
             script: script.clone(),
             read: Rc::default(),
+            manifests: Rc::default(),
         };
         runtime.set_loader(module_loader.clone(), module_loader.clone());
         module_loader
@@ -111,8 +164,12 @@ impl ModuleLoader {
 
     /// The script is loaded: what has been read is all there is, for every lane.
     pub(super) fn close(&self) {
+        let read = ReadModules {
+            manifests: self.manifests.take().into_texts().collect(),
+            ..self.read.take()
+        };
         // Where another lane was faster, its texts count.
-        let _ = self.script.modules.read.set(self.read.take());
+        let _ = self.script.modules.read.set(read);
     }
 
     /// The module's name that `specifier` leads to, or in words why it leads nowhere.
@@ -130,53 +187,76 @@ impl ModuleLoader {
                     .to_owned()
             });
         }
-        let name = place.resolve(&self.script.name, base, specifier)?;
+        let manifests = &mut self.manifests.borrow_mut();
+        let name = place.resolve(&self.script.name, base, specifier, manifests)?;
         self.read.borrow_mut().names.insert(key, name.clone());
         Ok(name)
     }
 
-    fn text(&self, name: &str) -> Result<Arc<str>, String> {
+    fn text(&self, name: &str) -> Result<Arc<str>, NoText> {
         let modules = &self.script.modules;
         if let Some(text) = modules.read.get().and_then(|read| read.texts.get(name)) {
-            return Ok(Arc::clone(text));
+            return Ok(Arc::clone(&text.program));
         }
-        let Some(path) = modules.place.as_ref().and_then(|place| place.path(name)) else {
-            return Err("it is not in the script's directory".to_owned());
+        let Some((place, path)) = modules
+            .place
+            .as_ref()
+            .and_then(|place| Some((place, place.path(name)?)))
+        else {
+            return Err("it is not in the script's directory".to_owned().into());
         };
         if modules.read.get().is_some() {
-            return Err("it was not read while the script loaded".to_owned());
+            return Err("it was not read while the script loaded".to_owned().into());
         }
-        let text: Arc<str> = read(&path)?.into();
-        self.read
-            .borrow_mut()
-            .texts
-            .insert(name.to_owned(), Arc::clone(&text));
-        Ok(text)
+        let text = read(&path)?;
+        let package = match commonjs::is_of_package(&path) {
+            true => self
+                .manifests
+                .borrow_mut()
+                .around(&path, &place.directory)?,
+            false => None,
+        };
+        let is_of_modules = package.is_some_and(|(_, manifest)| manifest.is_of_modules());
+        if commonjs::is_commonjs(&path, &text, is_of_modules) {
+            return Err(commonjs::refusal(&place.script).into());
+        }
+        let text = ModuleText::new(&path, &text).map_err(NoText::At)?;
+        let program = Arc::clone(&text.program);
+        self.read.borrow_mut().texts.insert(name.to_owned(), text);
+        Ok(program)
     }
 }
 
 impl ScriptDirectory {
-    fn resolve(&self, script: &str, base: &str, specifier: &str) -> Result<String, String> {
+    fn resolve(
+        &self,
+        script: &str,
+        base: &str,
+        specifier: &str,
+        manifests: &mut Manifests,
+    ) -> Result<String, String> {
         let importer = if base == script {
             self.script.clone()
         } else {
             self.path(base)
                 .ok_or("only a module of the script's directory can import")?
         };
-        let from = importer.parent().unwrap_or(&self.directory);
-        let path = from
-            .join(specifier)
-            .canonicalize()
-            .map_err(|error| format!("it cannot be found: {error}"))?;
+        let path = match is_relative(specifier) {
+            true => importer.parent().unwrap_or(&self.directory).join(specifier),
+            false => manifests.resolve(specifier, &importer, &self.directory)?,
+        };
+        let path = completed(path);
+        let path = path.canonicalize().map_err(|error| {
+            let near = near(&path).filter(|_| is_relative(specifier));
+            let near = near.map(|name| format!("; there is {name}, and names are whole here"));
+            format!("it cannot be found: {error}{}", near.unwrap_or_default())
+        })?;
         if path == self.script {
             return Ok(script.to_owned());
         }
-        let below = path.strip_prefix(&self.directory).map_err(|_| {
-            format!(
-                "it leads out of the script's directory {}",
-                self.directory.display()
-            )
-        })?;
+        let below = path
+            .strip_prefix(&self.directory)
+            .map_err(|_| leads_out(&self.directory))?;
         let below = below.to_str().ok_or("its path is no UTF-8")?;
         Ok(format!("{}{below}", self.prefix))
     }
@@ -187,28 +267,54 @@ impl ScriptDirectory {
     }
 }
 
-/// Refuses what is no relative path.
+fn is_relative(specifier: &str) -> bool {
+    specifier.starts_with("./") || specifier.starts_with("../")
+}
+
+/// Refuses what is neither a relative path nor the name of a package.
 fn check(specifier: &str) -> Result<(), String> {
-    if specifier.starts_with("./") || specifier.starts_with("../") {
-        return Ok(());
-    }
     let is_scheme = |text: &str| {
         text.starts_with(|first: char| first.is_ascii_alphabetic())
             && text
                 .chars()
                 .all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
     };
-    Err(if specifier.starts_with('/') {
-        "an absolute path cannot be imported"
-    } else if specifier
-        .split_once(':')
-        .is_some_and(|(scheme, _)| is_scheme(scheme))
-    {
-        "a URL cannot be imported"
-    } else {
-        "a bare name cannot be imported: there are no packages, and a path begins with ./ or ../"
+    let why = match specifier.split_once(':') {
+        _ if specifier.starts_with('/') => "an absolute path cannot be imported",
+        Some(("node", _)) => "modules of Node.js are not here",
+        Some((scheme, _)) if is_scheme(scheme) => "a URL cannot be imported",
+        _ => return Ok(()),
+    };
+    Err(why.to_owned())
+}
+
+/// The file that a path in a package means. Many packages are made for bundlers, and leave out what those add.
+fn completed(path: PathBuf) -> PathBuf {
+    if !commonjs::is_of_package(&path) || path.is_file() {
+        return path;
     }
-    .to_owned())
+    let ends = [".js", ".mjs", "/index.js", "/index.mjs"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    });
+    let found = ends.into_iter().find(|path| path.is_file());
+    found.unwrap_or(path)
+}
+
+/// The name of a file that may have been meant by a path at which there is none.
+fn near(path: &Path) -> Option<String> {
+    let added = ["ts", "js", "mts", "mjs"].map(|extension| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".");
+        name.push(extension);
+        PathBuf::from(name)
+    });
+    let changed = ["ts", "mts"].map(|extension| path.with_extension(extension));
+    let inside = ["index.ts", "index.js"].map(|name| path.join(name));
+    let mut near = added.into_iter().chain(changed).chain(inside);
+    let near = near.find(|near| near.is_file())?;
+    Some(near.file_name()?.to_string_lossy().into_owned())
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -285,7 +391,10 @@ impl ModuleLoader {
                 "JSON is imported by `import x from \"…\" with { type: \"json\" }`",
             ));
         }
-        let text = preempt::unstoppable(|| self.text(name)).map_err(|error| fail(&error))?;
+        let text = preempt::unstoppable(|| self.text(name)).map_err(|error| match error {
+            NoText::Because(why) => fail(&why),
+            NoText::At(error) => throw_at(ctx, name, &error),
+        })?;
         if is_json {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             // Parsed twice, so that wrong JSON is refused here with its place, under its own name.
@@ -302,6 +411,19 @@ impl ModuleLoader {
     }
 }
 
+/// Throws what is wrong with a module's text, as the engine does where a text is no JavaScript.
+fn throw_at(ctx: &Ctx<'_>, name: &str, error: &Refused) -> rquickjs::Error {
+    let thrown = Exception::throw_syntax(ctx, &error.what);
+    let value = ctx.catch();
+    if let Some(exception) = value.as_object() {
+        let _ = exception.set("stack", frame(error, name));
+    }
+    match value.is_error() {
+        true => ctx.throw(value),
+        false => thrown,
+    }
+}
+
 #[cfg(test)]
-#[path = "modules_tests.rs"]
+#[path = "../modules_tests.rs"]
 mod tests;
