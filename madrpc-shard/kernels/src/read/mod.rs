@@ -34,6 +34,7 @@ pub(crate) fn read(text: &Text, captured: &[(Arc<str>, Captured)]) -> Result<Fun
         let what = "a built-in or bound function has no text to compile";
         return Err(text.refuse(Reason::Syntax, 0, what, FORM));
     }
+    text.check_nesting()?;
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, &text.text, SourceType::mjs()).parse_expression();
     let parsed = parsed.map_err(|problems| {

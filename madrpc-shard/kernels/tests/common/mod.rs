@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "of tests only")]
 
+pub mod writer;
+
 use madrpc_kernels::{
     ArgumentKind, Array, Captured, Compiled, Context, Decision, ElementKind, Kernel, Place,
     Refused, ResultKind, Slot, Status,
