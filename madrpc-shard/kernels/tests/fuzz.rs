@@ -1,15 +1,17 @@
 //! Random kernels and arguments, compiled and interpreted: the result and the bytes of the arrays, bit for bit.
 //!
-//! `MADRPC_KERNELS_RUNS=1000000` makes so many runs of it, and `MADRPC_KERNELS_SEED=7` begins with that seed. What differs is
-//! shown with its seed.
+//! `MADRPC_KERNELS_RUNS=1000000` makes so many runs of it, `MADRPC_KERNELS_SECONDS=60` goes on for so long, with new seeds each
+//! time, and `MADRPC_KERNELS_SEED=7` begins with that seed. What differs is shown with its seed.
 
 mod common;
 
 use common::writer::Writer;
-use common::{Argument, call, compile, engine, kernel, run};
+use common::{Argument, call, capturing, compile, engine, run};
 use fastrand::Rng;
-use madrpc_kernels::{ElementKind, Kernel, Reason, Status, Usage};
+use madrpc_kernels::{Captured, ElementKind, Kernel, Reason, Refused, Status};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const RUNS: u64 = 3_000;
 /// How often each kernel is called.
@@ -93,16 +95,10 @@ fn canonical(argument: &Argument) -> Argument {
     Argument::Array(*kind, bytes)
 }
 
-fn arguments(random: &mut Rng, arrays: usize, known: &Kernel) -> Vec<Argument> {
-    let mut arguments: Vec<Argument> = (0..arrays).map(|_| array(random)).collect();
-    arguments.extend((0..3).map(|_| number(random)));
-    // An array that the text does not use is a number to it.
-    for (argument, parameter) in arguments.iter_mut().zip(known.parameters()) {
-        if parameter.usage == Usage::Scalar && matches!(argument, Argument::Array(..)) {
-            *argument = Argument::Int32(0);
-        }
-    }
-    arguments
+fn arguments(random: &mut Rng, arrays: usize) -> Vec<Argument> {
+    let arrays: Vec<Argument> = (0..arrays).map(|_| array(random)).collect();
+    let numbers = (0..3).map(|_| number(random));
+    arrays.into_iter().chain(numbers).collect()
 }
 
 /// Makes the argument one of the kind of the first.
@@ -123,39 +119,76 @@ fn fit(argument: &mut Argument, first: &Argument, random: &mut Rng) {
     };
 }
 
+/// Each captures those before it.
+fn kernels(texts: &[(String, String)]) -> Result<Arc<Kernel>, Refused> {
+    let mut captured: Vec<(&str, Captured)> = Vec::new();
+    for (number, (name, text)) in texts.iter().enumerate() {
+        let made = Arc::new(capturing(text, &captured)?);
+        if number + 1 == texts.len() {
+            return Ok(made);
+        }
+        captured.push((name, Captured::Kernel(made)));
+    }
+    unreachable!("there is at least one text")
+}
+
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
 fn compiled_and_interpreted_kernels_do_the_same() {
+    let seconds = setting("MADRPC_KERNELS_SECONDS");
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let runs = setting("MADRPC_KERNELS_RUNS").unwrap_or(RUNS);
-    let first = setting("MADRPC_KERNELS_SEED").unwrap_or(1);
+    // Far from each other, as seeds that follow each other come next.
+    let other = || fastrand::u64(1..1 << 32) << 24;
+    let first =
+        setting("MADRPC_KERNELS_SEED").unwrap_or(if seconds.is_some() { other() } else { 1 });
     let (mut made, mut done, mut different) = (0, 0, 0);
     let mut refused = BTreeMap::<String, u32>::new();
     let mut seed = first;
-    while done < runs && different == 0 {
+    let more = |done| match end {
+        Some(end) => Instant::now() < end,
+        None => done < runs,
+    };
+    while more(done) && different == 0 {
         // A runtime each, or the engine would keep what it knows of thousands of functions.
         engine(|ctx| {
             for _ in 0..200 {
                 let mut random = Rng::with_seed(seed);
                 let arrays = random.usize(1..4);
-                let mut writer = Writer::new(random.fork(), arrays);
-                let text = writer.text();
+                let mut texts = Vec::new();
+                let mut names: Vec<String> = Vec::new();
+                for number in 0..random.usize(..3) {
+                    let mut writer = Writer::new(random.fork(), 1, &names);
+                    let name = format!("k{number}");
+                    texts.push((name.clone(), writer.text(&name)));
+                    names.push(name);
+                }
+                texts.push((
+                    "f".to_owned(),
+                    Writer::new(random.fork(), arrays, &names).text("f"),
+                ));
                 made += 1;
                 seed += 1;
-                let known = match kernel(&text) {
+                let known = match kernels(&texts) {
                     Ok(known) => known,
                     Err(why) => {
-                        assert_eq!(why.reason, Reason::TooLarge, "{why}\n{text}");
+                        assert_eq!(why.reason, Reason::TooLarge, "{why}\n{texts:?}");
                         *refused.entry(why.what).or_default() += 1;
                         continue;
                     }
                 };
-                let function: rquickjs::Function = ctx.eval(format!("({text})")).unwrap();
+                let text: String = texts
+                    .iter()
+                    .map(|(name, text)| format!("const {name} = {text};\n"))
+                    .collect();
+                let function = format!("(() => {{\n{text}\nreturn f; }})()");
+                let function: rquickjs::Function = ctx.eval(function).unwrap();
                 let mut compiled = None;
                 for round in 0..CALLS {
-                    let mut arguments = arguments(&mut random, arrays, &known);
+                    let mut arguments = arguments(&mut random, arrays);
                     // Two kinds of each kernel: compiling takes longer than running.
                     if round % (CALLS / 2) == 0 {
                         let made = compile(&known, &arguments);

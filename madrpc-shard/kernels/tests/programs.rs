@@ -293,9 +293,9 @@ fn node(program: &Program) -> Option<f64> {
         arguments.join(", ")
     );
     let folder = std::env::temp_dir().join(format!("madrpc-kernels-{}.js", std::process::id()));
-    std::fs::write(&folder, text).unwrap();
+    std::fs::write(&folder, text).ok()?;
     let output = std::process::Command::new("node").arg(&folder).output();
-    std::fs::remove_file(&folder).unwrap();
+    std::fs::remove_file(&folder).ok()?;
     String::from_utf8(output.ok()?.stdout)
         .ok()?
         .trim()

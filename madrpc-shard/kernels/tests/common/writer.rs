@@ -46,6 +46,8 @@ pub struct Writer {
     /// What can be read, and which of it can be assigned to.
     names: Vec<(String, bool)>,
     arrays: usize,
+    /// The kernels that can be called, each with an array and three numbers.
+    kernels: Vec<String>,
     loops: usize,
     depth: usize,
     count: usize,
@@ -54,11 +56,12 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(random: Rng, arrays: usize) -> Self {
+    pub fn new(random: Rng, arrays: usize, kernels: &[String]) -> Self {
         Self {
             random,
             names: Vec::new(),
             arrays,
+            kernels: kernels.to_vec(),
             loops: 0,
             depth: 0,
             count: 0,
@@ -195,6 +198,12 @@ impl Writer {
                 }
                 None => self.leaf(),
             },
+            34 if !self.kernels.is_empty() => {
+                let kernel = self.kernels[self.random.usize(..self.kernels.len())].clone();
+                let array = self.array();
+                let (x, y, z) = (self.number(depth), self.number(depth), self.leaf());
+                format!("{kernel}({array}, {x}, {y}, {z})")
+            }
             34 => format!("{}.length", self.array()),
             35 => format!("({}, {})", self.number(depth), self.number(depth)),
             36 => format!("({} ** {})", self.leaf(), self.leaf()).replace("(-", "(0-"),
@@ -384,12 +393,20 @@ impl Writer {
         self.labels.pop();
     }
 
-    pub fn text(&mut self) -> String {
-        let mut text = String::from("function f(");
+    pub fn text(&mut self, name: &str) -> String {
+        let mut text = format!("function {name}(");
         for number in 0..self.arrays {
             let _ = write!(text, "a{number}, ");
         }
-        text.push_str("x, y, z) {\nlet turns = 0;\n");
+        // Each array is used as one.
+        let lengths: Vec<String> = (0..self.arrays)
+            .map(|number| format!("a{number}.length"))
+            .collect();
+        let _ = write!(
+            text,
+            "x, y, z) {{\nlet turns = 0 * ({});\n",
+            lengths.join(" + ")
+        );
         self.names = ["x", "y", "z"].map(|name| (name.to_owned(), true)).to_vec();
         for _ in 0..self.random.usize(2..9) {
             self.statement(&mut text);
