@@ -4,7 +4,8 @@ mod common;
 
 use common::{capturing, kernel};
 use madrpc_kernels::{
-    ArgumentKind, Captured, ElementKind, MAX_PARAMETERS, MAX_TEXT_BYTES, Reason, STACK,
+    ArgumentKind, Captured, ElementKind, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_VARIABLES,
+    Reason, STACK,
 };
 use std::sync::Arc;
 
@@ -204,7 +205,17 @@ fn what_is_too_large_is_refused() {
         "}".repeat(180)
     );
     let many = format!("function f(a) {{ {} }}", "a=a+1;".repeat(10_000));
-    for text in [long, wide, deep, nested, many] {
+    let variables = format!(
+        "function f(a) {{ {} }}",
+        (0..=MAX_VARIABLES)
+            .map(|number| format!("let v{number}=a;"))
+            .collect::<String>()
+    );
+    let loops = format!(
+        "function f(a) {{ {} }}",
+        "for(;a>0;)a--;".repeat(MAX_LOOPS as usize + 1)
+    );
+    for text in [long, wide, deep, nested, many, variables, loops] {
         let refused = kernel(&text).unwrap_err();
         assert_eq!(refused.reason, Reason::TooLarge, "{refused}");
     }
@@ -241,10 +252,10 @@ fn the_largest_that_is_taken_is_compiled_on_the_stack_that_is_asked_for() {
         ),
         format!(
             "function f(a) {{ {} return a; }}",
-            (0..900)
+            (0..490)
                 .map(|n| format!("let v{n}=a*{n};"))
                 .collect::<String>()
-                + &(0..900).map(|n| format!("a+=v{n};")).collect::<String>()
+                + &(0..490).map(|n| format!("a+=v{n};")).collect::<String>()
         ),
     ];
     let thread = std::thread::Builder::new()

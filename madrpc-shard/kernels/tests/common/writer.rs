@@ -378,7 +378,9 @@ impl Writer {
         self.names.push((name.clone(), free));
         out.push_str("{\n");
         if self.random.bool() {
-            let index = match (last.ends_with(".length") && first == "0") && !free && compare == "<"
+            let index = match (last == format!("{array}.length") && first == "0")
+                && !free
+                && compare == "<"
             {
                 true => name,
                 false => format!("{name} & 15"),
