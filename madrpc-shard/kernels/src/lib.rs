@@ -37,6 +37,7 @@
 //!
 //! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep,
 //! [`MAX_VARIABLES`] variables, [`MAX_LOOPS`] loops, [`MAX_EXPRESSIONS`] operations, and [`MAX_TOGETHER`] with the kernels that it calls: what is beyond is refused.
+//! Within these bounds one compilation takes a second at the very most.
 
 mod abi;
 mod emit;
@@ -56,8 +57,8 @@ pub use abi::{
 };
 pub use kernel::Compiled;
 pub use limits::{
-    MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_TOGETHER,
-    MAX_VARIABLES, STACK,
+    MAX_CALL_DEPTH, MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES,
+    MAX_TOGETHER, MAX_VARIABLES, STACK,
 };
 pub use refused::{Reason, Refused};
 pub use tree::{Captured, Kernel, Parameter, Usage};
