@@ -180,9 +180,11 @@ impl<'p> Emitter<'_, '_, 'p> {
 
     /// Arithmetic between doubles.
     fn floating(&mut self, operator: Binary, left: &'p Expression, right: &'p Expression) -> Value {
+        // The remainder of -0 is -0: an integer would not know.
         if operator == Binary::Remainder
-            && let (Type::Integer(_), Type::Integer(_)) =
+            && let (Type::Integer(dividend), Type::Integer(_)) =
                 (self.type_of(left).number(), self.type_of(right).number())
+            && !dividend.negative_zero
         {
             return self.remainder_of_whole(left, right);
         }
