@@ -1,0 +1,170 @@
+//! A kernel, as it was written and as it was compiled.
+
+use crate::abi::{ArgumentKind, Context, ElementKind, Fault, Place, ResultKind, Slot, Status};
+use crate::memory::CodeMemory;
+use crate::refused::{Reason, Refused};
+use crate::text::Text;
+use crate::tree::{Captured, Expression, Kernel, Parameter, Usage};
+use crate::{emit, read, types};
+use std::ops::Range;
+use std::sync::Arc;
+
+impl Kernel {
+    /// Reads a function: `text` is what `Function.prototype.toString` gave, `place` where it starts. The names of what it
+    /// captured have to be unlike each other.
+    ///
+    /// # Errors
+    /// What is not in the subset, where it is, and what to write instead.
+    pub fn new(
+        text: &str,
+        place: Place,
+        captured: &[(Arc<str>, Captured)],
+    ) -> Result<Self, Refused> {
+        let text = Arc::new(Text::new(text, place)?);
+        let function = read::read(&text, captured)?;
+        Ok(Self { function, text })
+    }
+
+    /// The function's name; empty if it has none.
+    pub fn name(&self) -> &Arc<str> {
+        &self.function.name
+    }
+
+    /// Its parameters, in order. A call has to give them all; JavaScript ignores what it gives beyond.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.function.parameters
+    }
+
+    /// What it takes of memory, in bytes, about; without the kernels that it calls and what is compiled.
+    pub fn memory_bytes(&self) -> usize {
+        let expressions = self.function.expressions as usize;
+        self.text.text.len() + expressions * size_of::<Expression>()
+    }
+
+    /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
+    pub fn default_kinds(&self) -> Vec<ArgumentKind> {
+        let kind = |parameter: &Parameter| match parameter.usage {
+            Usage::Array => ArgumentKind::Array(ElementKind::Float64),
+            Usage::Scalar => ArgumentKind::Double,
+        };
+        self.parameters().iter().map(kind).collect()
+    }
+
+    /// Compiles it for arguments of these kinds, together with the kernels that it calls.
+    ///
+    /// # Errors
+    /// Kinds that do not fit how the parameters are used, their number included; values of different kinds that meet (a boolean and
+    /// a number in one variable); a kernel that is too large; and a machine that gives no memory for code.
+    pub fn specialise(&self, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
+        let program = types::infer(self, kinds)?;
+        let failed = |failure| match failure {
+            emit::Failure::TooLarge => {
+                let what = format!("{} is too large to be compiled", self.called());
+                self.text.refuse(Reason::TooLarge, 0, what, "split it")
+            }
+            emit::Failure::Machine(what) => self.text.refuse(Reason::System, 0, what, ""),
+        };
+        let unit = emit::compile(&program, kinds).map_err(failed)?;
+        let code = emit::link(&unit.compiled).map_err(failed)?;
+        let code = CodeMemory::new(&code).map_err(|error| {
+            let what = format!("there is no memory for code: {error}");
+            let remedy = "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC";
+            self.text.refuse(Reason::System, 0, what, remedy)
+        })?;
+        let sites = unit.sites.iter().map(|site| {
+            let kernel = program.instances[site.instance].kernel;
+            let array = &kernel.function.variables[site.array as usize];
+            (Arc::clone(&kernel.text), site.at, Arc::clone(array))
+        });
+        let made = Made {
+            kinds: kinds.into(),
+            result: emit::result(&program),
+            code,
+            sites: sites.collect(),
+        };
+        Ok(Compiled(Arc::new(made)))
+    }
+}
+
+/// Machine code of a kernel, for arguments of certain kinds. A copy shares the code; the last one frees it.
+#[derive(Debug, Clone)]
+pub struct Compiled(Arc<Made>);
+
+#[derive(Debug)]
+struct Made {
+    kinds: Box<[ArgumentKind]>,
+    result: ResultKind,
+    code: CodeMemory,
+    sites: Box<[Site]>,
+}
+
+/// An access that may be out of bounds: the text, the offset in it, and the array.
+type Site = (Arc<Text>, u32, Arc<str>);
+
+type Entry = unsafe extern "C" fn(*mut Context, *const Slot, *mut Slot) -> u32;
+
+impl Compiled {
+    /// The kinds of its arguments.
+    pub fn kinds(&self) -> &[ArgumentKind] {
+        &self.0.kinds
+    }
+
+    /// The kind of its result.
+    pub fn result(&self) -> ResultKind {
+        self.0.result
+    }
+
+    /// The bytes of machine code and constants.
+    pub fn code_bytes(&self) -> usize {
+        self.0.code.range().len()
+    }
+
+    /// What it takes of memory, in bytes: whole pages, and one mapping.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.code.mapped_bytes()
+    }
+
+    /// Where its code lies. It touches nothing but its stack, its context and its arrays, and holds nothing: it may be left
+    /// for good at any instruction. It calls functions of this program and of the C library that do as little.
+    pub fn code_range(&self) -> Range<usize> {
+        self.0.code.range()
+    }
+
+    /// Runs it. Of a result that is NaN, the bits may be any that stand for it.
+    ///
+    /// # Safety
+    /// `context` is as its fields say. `arguments` has a slot for each of [`Compiled::kinds`], of that kind. Each [`Array`]
+    /// tells of memory that may be written, and stays until the call returns or [`Context::on_interrupt`] is called; by the
+    /// time that returns, it has to tell what is true then. `result` may be written.
+    ///
+    /// [`Array`]: crate::Array
+    #[inline]
+    pub unsafe fn call(
+        &self,
+        context: *mut Context,
+        arguments: *const Slot,
+        result: *mut Slot,
+    ) -> Status {
+        // SAFETY: the code begins with a function of this type.
+        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(self.0.code.start()) };
+        // SAFETY: the caller's.
+        match unsafe { entry(context, arguments, result) } {
+            0 => Status::Done,
+            1 => Status::Stopped,
+            2 => Status::OutOfBounds,
+            _ => Status::StackOverflow,
+        }
+    }
+
+    /// Which index was no place in which array, after a call that ended [`Status::OutOfBounds`].
+    pub fn fault(&self, context: &Context) -> Option<Fault> {
+        let site = usize::try_from(context.fault_site).ok()?;
+        let (text, at, array) = self.0.sites.get(site)?;
+        Some(Fault {
+            place: text.place(*at),
+            array: Arc::clone(array),
+            index: context.fault_index,
+            length: context.fault_length,
+        })
+    }
+}
