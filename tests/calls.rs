@@ -314,7 +314,10 @@ fn the_bill_names_node_and_shard_and_counts_the_work() {
     };
     let (little, much) = (bill(1), bill(5_000_000));
     assert_eq!((much.node.as_str(), much.shard), (node.name(), 0));
-    assert!(little.slices >= 1 && little.slices < much.slices, "{little:?}");
+    assert!(
+        little.slices >= 1 && little.slices < much.slices,
+        "{little:?}"
+    );
     assert!(much.slices > 10, "{much:?}");
     // A slice is half a millisecond at least; the last one may be shorter.
     assert!(much.cpu_us >= u64::from(much.slices - 1) * 500, "{much:?}");

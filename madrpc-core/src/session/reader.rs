@@ -390,8 +390,21 @@ impl Reader {
         self.arriving_bytes -= arriving.size();
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
-            let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
-                Ok(read) => read,
+            let received = match &mut arriving.bytes {
+                Some(bytes) => match make_room(bytes) {
+                    // All that was announced is there: nothing may come but the end.
+                    0 => {
+                        let received = quic.stream_recv(stream, &mut buffer.bytes[..1]);
+                        let more = received.as_ref().map_or(0, |(read, _)| *read);
+                        bytes.extend_from_slice(&buffer.bytes[..more]);
+                        received
+                    }
+                    room => quic.stream_recv_onto(stream, bytes, room.min(end)),
+                },
+                None => quic.stream_recv(stream, &mut buffer.bytes[..end]),
+            };
+            let (read, fin) = match received {
+                Ok(received) => received,
                 Err(quiche::Error::Done) => {
                     self.keep(stream, arriving);
                     return Ok(());
@@ -409,8 +422,6 @@ impl Reader {
                 }
                 continue;
             };
-            make_room(bytes, read);
-            bytes.extend_from_slice(&buffer.bytes[..read]);
             let announced = frame::announced(bytes).unwrap_or_default();
             let is_too_large = announced > limit;
             if !is_too_large && bytes.len() > frame::PREFIX_BYTES + announced {
@@ -448,6 +459,10 @@ impl Reader {
                 }
                 if self.room != Room::ANY {
                     arriving.given = announced;
+                    // It counts as taken already: to grow step by step would move what is there each time.
+                    if !is_too_large {
+                        bytes.reserve_exact(frame::PREFIX_BYTES + announced - bytes.len());
+                    }
                 }
             }
         }
@@ -474,15 +489,15 @@ impl Reader {
     }
 }
 
-/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
-fn make_room(bytes: &mut Vec<u8>, more: usize) {
-    let needed = bytes.len() + more;
-    if needed > bytes.capacity() {
-        let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
-        let doubled = needed.max(2 * bytes.capacity());
-        let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
-        bytes.reserve_exact(wanted - bytes.len());
+/// Sees to room for more of a frame: twice as much as there is, and no more than the frame announces. Says how much; 0 where all of
+/// it is there.
+fn make_room(bytes: &mut Vec<u8>) -> usize {
+    if bytes.len() == bytes.capacity() {
+        let whole = frame::announced(bytes).map_or(usize::MAX, |rest| frame::PREFIX_BYTES + rest);
+        let wanted = (2 * bytes.capacity()).max(HEADER_MAX_BYTES).min(whole);
+        bytes.reserve_exact(wanted.saturating_sub(bytes.len()));
     }
+    bytes.capacity() - bytes.len()
 }
 
 /// How long a body with this header may take to come.

@@ -14,6 +14,7 @@
 //! What has a `toJSON` travels as that says, a boxed primitive as what is inside, an error as an object of its name, message,
 //! cause and what else it has of its own. All else is refused, with the way to it: nothing becomes `{}` that is not empty.
 
+mod buffers;
 mod build;
 mod classes;
 mod keys;
