@@ -1,0 +1,60 @@
+//! The compiler of kernels: numeric JavaScript in, a native function out. It knows nothing of an engine, of lanes or of calls.
+//!
+//! ```text
+//!  text of a function ─▶ Kernel::new ─▶ Kernel        read, names and forms checked; whatever the arguments will be
+//!                                         │ specialise(kinds of the arguments)
+//!                                         ▼
+//!                                       Compiled      types found, machine code in memory that is sealed and executable
+//!                                         │ call(context, arguments, result)
+//!                                         ▼
+//!                                       Status        done, stopped, out of bounds, or the stack is used up
+//! ```
+//!
+//! # What the host does
+//!
+//! 1. [`Kernel::new`] with what `Function.prototype.toString` gave and the captured constants and kernels. A [`Refused`] is
+//!    one line for whoever wrote the script.
+//! 2. [`Kernel::specialise`] for the kinds of a call's arguments, on a thread with [`STACK`] bytes of stack, not on a shard:
+//!    it takes from a tenth of a millisecond up. Numbers that are whole and fit 32 bits (and are not -0) are best passed as
+//!    [`ArgumentKind::Int32`], however the engine holds them: loops over them are a few times faster. What was compiled for
+//!    [`ArgumentKind::Double`] takes any number.
+//! 3. [`Compiled::call`], from any thread; nothing of it is shared but the code. Arrays are used in place: an [`Array`] says
+//!    where the elements are. While the kernel runs, the host sees to it that they stay there, but for the time in
+//!    [`Context::on_interrupt`]: afterwards the kernel reads all its [`Array`]s anew.
+//!
+//! # Interrupts
+//!
+//! At the head of each loop and in each recursive call, the kernel looks at [`Context::interrupt`]. When that is not zero it
+//! calls [`Context::on_interrupt`], which may suspend the stack it runs on, resets the flag, and says whether the kernel goes on.
+//!
+//! # Meaning
+//!
+//! Results equal the engine's bit for bit, with one exception: an index that is no place in the array (outside of it, a
+//! fraction, NaN) ends the call with [`Status::OutOfBounds`], where JavaScript reads `undefined` and ignores writes. `Math`
+//! calls the functions of the C library that the engine calls.
+//!
+//! # Bounds
+//!
+//! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep; with the
+//! kernels that it calls, `MAX_NODES` operations. What is beyond is refused, so one compilation takes tens of milliseconds at
+//! the very most, and tens of megabytes.
+
+mod abi;
+mod kernel;
+mod refused;
+
+pub use abi::{
+    ArgumentKind, Array, Context, Decision, ElementKind, Fault, MAX_LENGTH, Place, ResultKind,
+    Slot, Status,
+};
+pub use kernel::{Captured, Compiled, Kernel, Parameter, Usage};
+pub use refused::{Reason, Refused};
+
+/// The most bytes of text that a kernel may have.
+pub const MAX_TEXT_BYTES: usize = 64 << 10;
+/// The most parameters.
+pub const MAX_PARAMETERS: usize = 32;
+/// How deep statements and expressions may be nested.
+pub const MAX_DEPTH: usize = 200;
+/// The stack that [`Kernel::new`] and [`Kernel::specialise`] need, in bytes.
+pub const STACK: usize = 2 << 20;
