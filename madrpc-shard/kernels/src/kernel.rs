@@ -1,46 +1,13 @@
 //! A kernel, as it was written and as it was compiled.
 
 use crate::abi::{ArgumentKind, Context, ElementKind, Fault, Place, ResultKind, Slot, Status};
+use crate::memory::CodeMemory;
 use crate::refused::{Reason, Refused};
+use crate::text::Text;
+use crate::tree::{Captured, Kernel, Parameter, Usage};
+use crate::{emit, read, types};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// What a kernel uses besides its parameters.
-#[derive(Debug, Clone)]
-pub enum Captured {
-    /// A constant.
-    Number(f64),
-    /// A constant.
-    Boolean(bool),
-    /// A kernel that it may call.
-    Kernel(Arc<Kernel>),
-}
-
-/// What a parameter is used as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Usage {
-    /// A number or a truth value.
-    Scalar,
-    /// A typed array.
-    Array,
-}
-
-/// A parameter of a kernel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What it is used as. A parameter that is not used is a scalar.
-    pub usage: Usage,
-}
-
-/// A function of the numeric subset, read and checked.
-#[derive(Debug)]
-pub struct Kernel {
-    name: Arc<str>,
-    parameters: Vec<Parameter>,
-    place: Place,
-}
 
 impl Kernel {
     /// Reads a function: `text` is what `Function.prototype.toString` gave, `place` where it starts. The names of what it
@@ -53,23 +20,19 @@ impl Kernel {
         place: Place,
         captured: &[(Arc<str>, Captured)],
     ) -> Result<Self, Refused> {
-        let _ = (text, captured);
-        Err(Refused {
-            reason: Reason::Syntax,
-            place,
-            what: "this build has no compiler of kernels".to_owned(),
-            remedy: String::new(),
-        })
+        let text = Arc::new(Text::new(text, place)?);
+        let function = read::read(&text, captured)?;
+        Ok(Self { function, text })
     }
 
     /// The function's name; empty if it has none.
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.function.name
     }
 
     /// Its parameters, in order. A call has to give them all; JavaScript ignores what it gives beyond.
     pub fn parameters(&self) -> &[Parameter] {
-        &self.parameters
+        &self.function.parameters
     }
 
     /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
@@ -78,7 +41,7 @@ impl Kernel {
             Usage::Array => ArgumentKind::Array(ElementKind::Float64),
             Usage::Scalar => ArgumentKind::Double,
         };
-        self.parameters.iter().map(kind).collect()
+        self.parameters().iter().map(kind).collect()
     }
 
     /// Compiles it for arguments of these kinds, together with the kernels that it calls.
@@ -87,49 +50,78 @@ impl Kernel {
     /// Kinds that do not fit how the parameters are used, their number included; values of different kinds that meet (a boolean and
     /// a number in one variable); a kernel that is too large; and a machine that gives no memory for code.
     pub fn specialise(&self, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
-        let _ = kinds;
-        Err(Refused {
-            reason: Reason::System,
-            place: self.place.clone(),
-            what: "this build has no compiler of kernels".to_owned(),
-            remedy: String::new(),
-        })
+        let program = types::infer(self, kinds)?;
+        let failed = |failure| match failure {
+            emit::Failure::TooLarge => {
+                let what = format!("{} is too large to be compiled", self.called());
+                self.text.refuse(Reason::TooLarge, 0, what, "split it")
+            }
+            emit::Failure::Machine(what) => self.text.refuse(Reason::System, 0, what, ""),
+        };
+        let unit = emit::compile(&program, kinds).map_err(failed)?;
+        let code = emit::link(&unit.compiled).map_err(failed)?;
+        let code = CodeMemory::new(&code).map_err(|error| {
+            let what = format!("there is no memory for code: {error}");
+            let remedy = "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC";
+            self.text.refuse(Reason::System, 0, what, remedy)
+        })?;
+        let sites = unit.sites.iter().map(|site| {
+            let kernel = program.instances[site.instance].kernel;
+            let array = &kernel.function.variables[site.array as usize];
+            (Arc::clone(&kernel.text), site.at, Arc::clone(array))
+        });
+        let made = Made {
+            kinds: kinds.into(),
+            result: emit::result(&program),
+            code,
+            sites: sites.collect(),
+        };
+        Ok(Compiled(Arc::new(made)))
     }
 }
 
 /// Machine code of a kernel, for arguments of certain kinds. A copy shares the code; the last one frees it.
 #[derive(Debug, Clone)]
-pub struct Compiled {
-    kinds: Arc<[ArgumentKind]>,
+pub struct Compiled(Arc<Made>);
+
+#[derive(Debug)]
+struct Made {
+    kinds: Box<[ArgumentKind]>,
     result: ResultKind,
-    code: Range<usize>,
+    code: CodeMemory,
+    sites: Box<[Site]>,
 }
+
+/// An access that may be out of bounds: the text, the offset in it, and the array.
+type Site = (Arc<Text>, u32, Arc<str>);
+
+type Entry = unsafe extern "C" fn(*mut Context, *const Slot, *mut Slot) -> u32;
 
 impl Compiled {
     /// The kinds of its arguments.
     pub fn kinds(&self) -> &[ArgumentKind] {
-        &self.kinds
+        &self.0.kinds
     }
 
     /// The kind of its result.
     pub fn result(&self) -> ResultKind {
-        self.result
+        self.0.result
     }
 
     /// The bytes of machine code and constants.
     pub fn code_bytes(&self) -> usize {
-        self.code.len()
+        self.0.code.range().len()
     }
 
     /// What it takes of memory, in bytes: whole pages, and one mapping.
     pub fn memory_bytes(&self) -> usize {
-        self.code.len().next_multiple_of(4096)
+        self.0.code.mapped_bytes()
     }
 
     /// Where its code lies. It touches nothing but its stack, its context and its arrays, and holds nothing: it may be left
     /// for good at any instruction. It calls functions of this program and of the C library that do as little.
     pub fn code_range(&self) -> Range<usize> {
-        self.code.clone()
+        self.0.code.range()
     }
 
     /// Runs it.
@@ -147,13 +139,26 @@ impl Compiled {
         arguments: *const Slot,
         result: *mut Slot,
     ) -> Status {
-        let _ = (context, arguments, result);
-        Status::Stopped
+        // SAFETY: the code begins with a function of this type.
+        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(self.0.code.start()) };
+        // SAFETY: the caller's.
+        match unsafe { entry(context, arguments, result) } {
+            0 => Status::Done,
+            1 => Status::Stopped,
+            2 => Status::OutOfBounds,
+            _ => Status::StackOverflow,
+        }
     }
 
     /// Which index was no place in which array, after a call that ended [`Status::OutOfBounds`].
     pub fn fault(&self, context: &Context) -> Option<Fault> {
-        let _ = context;
-        None
+        let site = usize::try_from(context.fault_site).ok()?;
+        let (text, at, array) = self.0.sites.get(site)?;
+        Some(Fault {
+            place: text.place(*at),
+            array: Arc::clone(array),
+            index: context.fault_index,
+            length: context.fault_length,
+        })
     }
 }

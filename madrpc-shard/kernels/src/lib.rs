@@ -35,26 +35,26 @@
 //!
 //! # Bounds
 //!
-//! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep; with the
-//! kernels that it calls, `MAX_NODES` operations. What is beyond is refused, so one compilation takes tens of milliseconds at
-//! the very most, and tens of megabytes.
+//! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep,
+//! [`MAX_EXPRESSIONS`] operations, and [`MAX_TOGETHER`] with the kernels that it calls: what is beyond is refused.
 
 mod abi;
+mod emit;
 mod kernel;
+mod limits;
+mod math;
+mod memory;
+mod read;
 mod refused;
+mod text;
+mod tree;
+mod types;
 
 pub use abi::{
     ArgumentKind, Array, Context, Decision, ElementKind, Fault, MAX_LENGTH, Place, ResultKind,
     Slot, Status,
 };
-pub use kernel::{Captured, Compiled, Kernel, Parameter, Usage};
+pub use kernel::Compiled;
+pub use limits::{MAX_DEPTH, MAX_EXPRESSIONS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_TOGETHER, STACK};
 pub use refused::{Reason, Refused};
-
-/// The most bytes of text that a kernel may have.
-pub const MAX_TEXT_BYTES: usize = 64 << 10;
-/// The most parameters.
-pub const MAX_PARAMETERS: usize = 32;
-/// How deep statements and expressions may be nested.
-pub const MAX_DEPTH: usize = 200;
-/// The stack that [`Kernel::new`] and [`Kernel::specialise`] need, in bytes.
-pub const STACK: usize = 2 << 20;
+pub use tree::{Captured, Kernel, Parameter, Usage};

@@ -1,0 +1,14 @@
+//! How large kernels may be.
+
+/// The most bytes of text that a kernel may have.
+pub const MAX_TEXT_BYTES: usize = 64 << 10;
+/// The most parameters.
+pub const MAX_PARAMETERS: usize = 32;
+/// How deep statements and expressions may be nested.
+pub const MAX_DEPTH: usize = 200;
+/// The most operations in a kernel: numbers, names, operators and calls.
+pub const MAX_EXPRESSIONS: u32 = 20_000;
+/// The most operations in all kernels that are compiled together.
+pub const MAX_TOGETHER: usize = 50_000;
+/// The stack that [`Kernel::new`](crate::Kernel::new) and [`Kernel::specialise`](crate::Kernel::specialise) need, in bytes.
+pub const STACK: usize = 2 << 20;

@@ -1,0 +1,236 @@
+//! A kernel as a tree: names are resolved, and only what the compiler knows is left. Types are not known yet.
+
+use crate::math::Function as MathFunction;
+use crate::text::Text;
+use std::sync::Arc;
+
+/// What a kernel uses besides its parameters.
+#[derive(Debug, Clone)]
+pub enum Captured {
+    /// A constant.
+    Number(f64),
+    /// A constant.
+    Boolean(bool),
+    /// A kernel that it may call.
+    Kernel(Arc<Kernel>),
+}
+
+/// What a parameter is used as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    /// A number or a truth value.
+    Scalar,
+    /// A typed array.
+    Array,
+}
+
+/// A parameter of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is used as. A parameter that is not used is a scalar.
+    pub usage: Usage,
+}
+
+/// A function of the numeric subset, read and checked.
+#[derive(Debug)]
+pub struct Kernel {
+    pub(crate) function: Function,
+    pub(crate) text: Arc<Text>,
+}
+
+impl Kernel {
+    /// What to call it in a sentence.
+    pub(crate) fn called(&self) -> &str {
+        match &*self.function.name {
+            "" => "the kernel",
+            name => name,
+        }
+    }
+}
+
+/// A parameter or a variable, by its number. The parameters come first.
+pub(crate) type Variable = u32;
+/// What `break` and `continue` go to, by its number.
+pub(crate) type Target = u32;
+
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) name: Arc<str>,
+    pub(crate) parameters: Vec<Parameter>,
+    /// Their names.
+    pub(crate) variables: Vec<Arc<str>>,
+    pub(crate) body: Vec<Statement>,
+    pub(crate) targets: u32,
+    /// How many expressions there are; each has a number below.
+    pub(crate) expressions: u32,
+    /// Whether it returns a value, and not none.
+    pub(crate) returns: bool,
+    pub(crate) calls_itself: bool,
+    pub(crate) kernels: Vec<Arc<Kernel>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Statement {
+    Expression(Expression),
+    If(Box<(Expression, Vec<Statement>, Vec<Statement>)>),
+    Loop(Box<Loop>),
+    Switch(Box<Switch>),
+    /// A block, and what a `break` with its label goes to.
+    Block(Vec<Statement>, Option<Target>),
+    Break(Target),
+    Continue(Target),
+    Return(u32, Option<Expression>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Loop {
+    pub(crate) target: Target,
+    /// Before each turn; none: there is always one more.
+    pub(crate) test: Option<Expression>,
+    /// `do`: the first turn comes without the test.
+    pub(crate) turn_first: bool,
+    pub(crate) body: Vec<Statement>,
+    pub(crate) update: Option<Expression>,
+    /// The variables that it assigns to.
+    pub(crate) assigns: Vec<Variable>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) target: Target,
+    pub(crate) value: Expression,
+    /// Without a value: `default`.
+    pub(crate) cases: Vec<(Option<Expression>, Vec<Statement>)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Expression {
+    pub(crate) number: u32,
+    /// Where it is in the text.
+    pub(crate) at: u32,
+    pub(crate) node: Node,
+}
+
+#[derive(Debug)]
+pub(crate) enum Node {
+    Number(f64),
+    Boolean(bool),
+    Variable(Variable),
+    Unary(Unary, Box<Expression>),
+    Binary(Binary, Box<(Expression, Expression)>),
+    And(Box<(Expression, Expression)>),
+    Or(Box<(Expression, Expression)>),
+    Conditional(Box<(Expression, Expression, Expression)>),
+    Sequence(Vec<Expression>),
+    Assign(Variable, Box<Expression>),
+    /// `x++`: as [`Node::Assign`], but its value is what the variable was before, as a number.
+    AssignAfter(Variable, Box<Expression>),
+    Length(Variable),
+    Element(Variable, Box<Expression>),
+    Store(Variable, Box<(Expression, Expression)>),
+    /// `a[i] += x`: the array, the index, and the new value, in which [`Node::Old`] is the present one. `after`: its value is
+    /// the present one, and not the new.
+    Modify {
+        array: Variable,
+        parts: Box<(Expression, Expression)>,
+        after: bool,
+    },
+    /// The element that the innermost [`Node::Modify`] around it changes.
+    Old(Variable),
+    Math(MathFunction, Vec<Expression>),
+    Call(Callee, Vec<Argument>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unary {
+    Plus,
+    Negate,
+    Not,
+    BitNot,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binary {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
+    Power,
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
+    ShiftRightUnsigned,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    Equal,
+    NotEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Callee {
+    Itself,
+    /// One of [`Function::kernels`].
+    Kernel(u32),
+}
+
+#[derive(Debug)]
+pub(crate) enum Argument {
+    Value(Expression),
+    Array(Variable),
+}
+
+impl Expression {
+    /// What is directly within it.
+    pub(crate) fn parts(&self) -> Vec<&Self> {
+        match &self.node {
+            Node::Number(_)
+            | Node::Boolean(_)
+            | Node::Variable(_)
+            | Node::Length(_)
+            | Node::Old(_) => Vec::new(),
+            Node::Unary(_, part)
+            | Node::Assign(_, part)
+            | Node::AssignAfter(_, part)
+            | Node::Element(_, part) => vec![part],
+            Node::Binary(_, parts)
+            | Node::And(parts)
+            | Node::Or(parts)
+            | Node::Store(_, parts)
+            | Node::Modify { parts, .. } => vec![&parts.0, &parts.1],
+            Node::Conditional(parts) => vec![&parts.0, &parts.1, &parts.2],
+            Node::Sequence(parts) | Node::Math(_, parts) => parts.iter().collect(),
+            Node::Call(_, arguments) => arguments
+                .iter()
+                .filter_map(|argument| match argument {
+                    Argument::Value(value) => Some(value),
+                    Argument::Array(_) => None,
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether it, or what is within it, assigns to the variable.
+    pub(crate) fn assigns(&self, variable: Variable) -> bool {
+        match &self.node {
+            Node::Assign(to, _) | Node::AssignAfter(to, _) if *to == variable => true,
+            _ => self.parts().iter().any(|part| part.assigns(variable)),
+        }
+    }
+
+    /// How many expressions it is made of.
+    pub(crate) fn size(&self) -> usize {
+        1 + self.parts().iter().map(|part| part.size()).sum::<usize>()
+    }
+
+    pub(crate) fn is_true(&self) -> bool {
+        matches!(self.node, Node::Boolean(true))
+            || matches!(self.node, Node::Number(value) if value != 0.0 && !value.is_nan())
+    }
+}
