@@ -119,6 +119,9 @@
     known[name] = true;
   };
 
+  let makeKernel;
+  const kernel = (fn, captured) => (makeKernel ??= host.kernelMaker())(fn, captured);
+
   // Calls to others: the promise of each by its token.
   const promises = new Map();
   const timeoutOf = (options) => {
@@ -269,7 +272,7 @@
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   }
 
-  const madrpc = { register, call, callSync, stream, map };
+  const madrpc = { register, call, callSync, stream, map, kernel };
   Object.defineProperty(madrpc, "deadline", { get: () => host.deadline(), enumerable: true });
   Object.defineProperty(madrpc, "cancelled", { get: () => host.cancelled(), enumerable: true });
   Object.defineProperty(madrpc, "node", { get: () => host.node(), enumerable: true });

@@ -1,5 +1,6 @@
 //! A script: its text, and what it registers.
 
+use super::kernels::{KernelInfo, Kernels};
 use super::lane::Lane;
 use super::limits::LaneConfig;
 use super::modules::Modules;
@@ -14,6 +15,7 @@ pub struct Script {
     pub(super) name: Arc<str>,
     pub(super) source: Arc<str>,
     pub(super) modules: Modules,
+    pub(super) kernels: Kernels,
 }
 
 /// Why a script cannot be used: one line, and the JavaScript stack where it threw.
@@ -83,6 +85,7 @@ impl Script {
             name: name.into(),
             source: source.into(),
             modules: Modules::default(),
+            kernels: Kernels::default(),
         }
     }
 
@@ -111,6 +114,12 @@ impl Script {
     /// modules that it imports. None for a script from text.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Arc<str>)> {
         self.modules.files(&self.source)
+    }
+
+    /// The kernels that it has made in lanes that have loaded it, in their order.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<KernelInfo> {
+        self.kernels.list()
     }
 
     /// Whether the other is this script, and not only one of the same name or text.

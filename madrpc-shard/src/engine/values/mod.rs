@@ -286,6 +286,20 @@ pub(super) fn as_promise<'js>(
     }
 }
 
+/// What a value is, in words.
+pub(super) fn object_name(value: &Value<'_>) -> String {
+    match View::of(value).kind() {
+        Kind::Undefined => "undefined".to_owned(),
+        Kind::Null => "null".to_owned(),
+        Kind::Bool(_) => "a boolean".to_owned(),
+        Kind::Int(_) | Kind::Float(_) => "a number".to_owned(),
+        Kind::String => "a string".to_owned(),
+        Kind::Object => classes::named(value.ctx(), View::of(value).class()),
+        Kind::Other if value.is_symbol() => "a symbol".to_owned(),
+        Kind::Other => "a BigInt".to_owned(),
+    }
+}
+
 /// Lends out the UTF-8 of a string in which no surrogate stands alone, however long: nobody looks at it. `use_it` runs no script.
 pub(super) fn with_utf8<R>(
     string: &Value<'_>,
