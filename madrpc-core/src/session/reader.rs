@@ -3,19 +3,20 @@
 //! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
+use super::arriving::{Arriving, make_room, time_of};
 use super::quic::Quic;
 use super::{CHANNEL, Event, Portion, Room};
 use crate::call::Body;
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
-    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
+    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES,
 };
 use crate::numbers::later;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where frames are read into, one for all sessions of a thread. What [`Session::frame`] hands out is in it.
 ///
@@ -79,27 +80,6 @@ impl Found {
 
     const fn new(kind: FoundKind, start: usize, bytes: usize) -> Self {
         Self { kind, start, bytes }
-    }
-}
-
-/// A body that is coming in.
-pub(super) struct Arriving {
-    /// What has come; `None` where it is thrown away, as the body is too large, or late, or there is no room.
-    pub(super) bytes: Option<Vec<u8>>,
-    /// Bytes of room that it was given.
-    given: usize,
-    /// When it is of no use any more.
-    until: Instant,
-    /// Whether that follows from its header.
-    is_known: bool,
-}
-
-impl Arriving {
-    /// Memory that it takes, or may take without asking again.
-    fn size(&self) -> usize {
-        self.bytes
-            .as_ref()
-            .map_or(0, |bytes| bytes.capacity().max(self.given))
     }
 }
 
@@ -486,27 +466,5 @@ impl Reader {
     fn keep(&mut self, stream: u64, arriving: Arriving) {
         self.arriving_bytes += arriving.size();
         self.arriving.insert(stream, arriving);
-    }
-}
-
-/// Sees to room for more of a frame: twice as much as there is, and no more than the frame announces. Says how much; 0 where all of
-/// it is there.
-fn make_room(bytes: &mut Vec<u8>) -> usize {
-    if bytes.len() == bytes.capacity() {
-        let whole = frame::announced(bytes).map_or(usize::MAX, |rest| frame::PREFIX_BYTES + rest);
-        let wanted = (2 * bytes.capacity()).max(HEADER_MAX_BYTES).min(whole);
-        bytes.reserve_exact(wanted.saturating_sub(bytes.len()));
-    }
-    bytes.capacity() - bytes.len()
-}
-
-/// How long a body with this header may take to come.
-fn time_of(header: &Header<'_>) -> Duration {
-    match header {
-        Header::Call { timeout_us, .. } => Duration::from_micros(*timeout_us).min(TIMEOUT_MAX),
-        // Its caller waits until its deadline, and gives it up then.
-        Header::Reply { .. } | Header::Failure { .. } => TIMEOUT_MAX,
-        // Nobody waits for it.
-        _ => BODY_HEADER_TIMEOUT,
     }
 }

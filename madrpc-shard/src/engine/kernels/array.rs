@@ -7,7 +7,6 @@
 use madrpc_kernels::{Array, ElementKind};
 use rquickjs::{Ctx, qjs};
 use std::ffi::c_void;
-use std::ptr::null_mut;
 
 /// Where these are in the object of a typed array, in bytes: its other half, its elements, and their number (32 bits).
 const OTHER_HALF_AT: usize = 48;
@@ -106,7 +105,7 @@ pub(super) fn is_known(ctx: &Ctx<'_>) -> bool {
         if is_known {
             qjs::JS_DetachArrayBuffer(ctx, buffer);
             let held = elements(array);
-            is_known = held.data == null_mut() && held.length == 0;
+            is_known = held.data.is_null() && held.length == 0;
         }
         qjs::JS_FreeValue(ctx, array);
         qjs::JS_FreeValue(ctx, buffer);
