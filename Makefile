@@ -55,8 +55,9 @@ test-deploy: ## the package and its units in a Debian that systemd-nspawn boots;
 abuse: build ## what strangers and callers do to a server, measured, one attack after the other; ARGS="hello- --markdown" for some of them
 	cargo run $(LOCKED) --release -p madrpc-abuse -- run $(if $(ARGS),$(ARGS),all)
 
-fuzz: deps ## each fuzz target for a minute; FUZZ_SECONDS=3600 ARGS="frames values" for some of them and longer
+fuzz: deps ## each fuzz target and the compiler of kernels for a minute; FUZZ_SECONDS=3600 ARGS="frames values" for some of them and longer
 	@LOCKED=$(LOCKED) tests/fuzz/run $(FUZZ_SECONDS) $(ARGS)
+	@[ -n "$(ARGS)" ] || MADRPC_KERNELS_SECONDS=$(FUZZ_SECONDS) cargo test $(LOCKED) -p madrpc-kernels --test fuzz -- --nocapture
 
 check: check-deps fmt shell tidy spelling deny clippy $(if $(CI),,portable) doc ## what has to hold before a change lands
 	@echo "every check passed"

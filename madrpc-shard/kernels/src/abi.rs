@@ -243,6 +243,12 @@ impl fmt::Display for Fault {
             index,
             length,
         } = self;
+        let index = match index.abs() {
+            f64::INFINITY if *index > 0.0 => "Infinity".to_owned(),
+            f64::INFINITY => "-Infinity".to_owned(),
+            size if size >= 1e21 => format!("{index:e}"),
+            _ => index.to_string(),
+        };
         let elements = if *length == 1 { "element" } else { "elements" };
         write!(
             f,

@@ -36,7 +36,7 @@
 //! # Bounds
 //!
 //! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep,
-//! [`MAX_EXPRESSIONS`] operations, and [`MAX_TOGETHER`] with the kernels that it calls: what is beyond is refused.
+//! [`MAX_VARIABLES`] variables, [`MAX_LOOPS`] loops, [`MAX_EXPRESSIONS`] operations, and [`MAX_TOGETHER`] with the kernels that it calls: what is beyond is refused.
 
 mod abi;
 mod emit;
@@ -55,6 +55,9 @@ pub use abi::{
     Slot, Status,
 };
 pub use kernel::Compiled;
-pub use limits::{MAX_DEPTH, MAX_EXPRESSIONS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_TOGETHER, STACK};
+pub use limits::{
+    MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_TOGETHER,
+    MAX_VARIABLES, STACK,
+};
 pub use refused::{Reason, Refused};
 pub use tree::{Captured, Kernel, Parameter, Usage};

@@ -8,6 +8,10 @@ pub const MAX_PARAMETERS: usize = 32;
 pub const MAX_DEPTH: usize = 200;
 /// The most operations in a kernel: numbers, names, operators and calls.
 pub const MAX_EXPRESSIONS: u32 = 20_000;
+/// The most variables and parameters in a kernel.
+pub const MAX_VARIABLES: usize = 500;
+/// The most loops in a kernel.
+pub const MAX_LOOPS: u32 = 100;
 /// The most operations in all kernels that are compiled together.
 pub const MAX_TOGETHER: usize = 50_000;
 /// The stack that [`Kernel::new`](crate::Kernel::new) and [`Kernel::specialise`](crate::Kernel::specialise) need, in bytes.

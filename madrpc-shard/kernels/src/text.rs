@@ -15,7 +15,7 @@ pub(crate) struct Text {
 
 impl Text {
     /// # Errors
-    /// A text that is too long, or nested too deep.
+    /// A text that is too long.
     pub(crate) fn new(text: &str, start: Place) -> Result<Self, Refused> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(Refused {
@@ -32,8 +32,13 @@ impl Text {
             text: text.into(),
             start,
         };
-        Nesting::default().check(&text)?;
         Ok(text)
+    }
+
+    /// # Errors
+    /// It is nested deeper than the parser can go.
+    pub(crate) fn check_nesting(&self) -> Result<(), Refused> {
+        Nesting::default().check(self)
     }
 
     /// Where an offset is in the script.
@@ -291,7 +296,9 @@ mod tests {
             line: 10,
             column: 5,
         };
-        Text::new(text, start)
+        let text = Text::new(text, start)?;
+        text.check_nesting()?;
+        Ok(text)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Calls of other kernels: small ones are compiled where they are called.
 
-use super::function::{Emitter, Exit, Frame, import};
+use super::function::{Emitter, Exit, Frame, MAX_EFFORT, import};
 use super::{Held, Repr, signature};
 use crate::tree::{Argument, Expression};
 use cranelift_codegen::ir::types::{F64, I32};
@@ -25,6 +25,7 @@ impl<'p> Emitter<'_, '_, 'p> {
         let within = !known.kernel.function.calls_itself
             && size <= SMALL_KERNEL
             && self.frames.len() < MAX_WITHIN
+            && self.effort() < MAX_EFFORT / 4
             && self.unit.inlined + size <= MAX_INLINED;
         if within {
             self.unit.inlined += size;

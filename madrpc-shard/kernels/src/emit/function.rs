@@ -13,6 +13,9 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use std::mem::offset_of;
 
+/// The most variables times loops of a function: so many take a second or two.
+pub(super) const MAX_EFFORT: usize = 50_000;
+
 /// One function while it is written.
 pub(super) struct Emitter<'f, 'u, 'p> {
     pub(super) b: FunctionBuilder<'f>,
@@ -32,6 +35,9 @@ pub(super) struct Emitter<'f, 'u, 'p> {
     pub(super) old: Vec<Held>,
     /// Nothing comes here: what follows is not compiled.
     pub(super) dead: bool,
+    /// How many variables and loops there are.
+    variables: usize,
+    pub(super) loops: usize,
 }
 
 /// A kernel whose statements are compiled.
@@ -219,7 +225,14 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
             fault: None,
             old: Vec::new(),
             dead: false,
+            variables: 0,
+            loops: 0,
         }
+    }
+
+    /// What it takes to find out where each variable is: every one in every loop.
+    pub(super) fn effort(&self) -> usize {
+        self.variables * self.loops
     }
 
     fn parameters(&mut self) -> Vec<Value> {
@@ -256,6 +269,7 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
 
     /// Closes the function.
     fn finish(mut self, of_kernel: bool) {
+        self.unit.too_large |= self.effort() > MAX_EFFORT;
         if let Some(fault) = self.fault {
             self.b.switch_to_block(fault);
             let given = self.b.block_params(fault).to_vec();
@@ -301,6 +315,7 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
         known.unwrap_or_else(|| {
             let held = self.repr_of(variable).ir();
             let local = self.b.declare_var(held);
+            self.variables += 1;
             self.frame().variables[variable as usize] = Some(local);
             local
         })

@@ -41,6 +41,7 @@ pub(crate) struct Unit<'p> {
     pub(crate) sites: Vec<Site>,
     /// How many expressions have been compiled where they are called, and not as a function.
     inlined: usize,
+    too_large: bool,
 }
 
 /// An access to an array: the instance, where in its text, and the parameter.
@@ -76,6 +77,7 @@ pub(crate) fn compile<'p>(
         to_do: Vec::new(),
         sites: Vec::new(),
         inlined: 0,
+        too_large: false,
     };
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -105,6 +107,9 @@ pub(crate) fn result(program: &Program) -> ResultKind {
 
 impl Unit<'_> {
     fn finish(&mut self, context: &mut Context) -> Result<(), Failure> {
+        if self.too_large {
+            return Err(Failure::TooLarge);
+        }
         let number = self.compiled.len() as u32;
         context.func.name = UserFuncName::user(0, number);
         context

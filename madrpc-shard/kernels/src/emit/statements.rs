@@ -140,6 +140,7 @@ impl<'p> Emitter<'_, '_, 'p> {
     }
 
     fn turns(&mut self, turns: &'p Loop) {
+        self.loops += 1;
         let (body, next, after) = (
             self.b.create_block(),
             self.b.create_block(),

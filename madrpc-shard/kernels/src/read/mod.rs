@@ -7,7 +7,7 @@ mod forms;
 mod scopes;
 mod statements;
 
-use crate::limits::MAX_PARAMETERS;
+use crate::limits::{MAX_PARAMETERS, MAX_VARIABLES};
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
 use crate::tree::{Captured, Kernel, Parameter, Usage};
@@ -34,6 +34,7 @@ pub(crate) fn read(text: &Text, captured: &[(Arc<str>, Captured)]) -> Result<Fun
         let what = "a built-in or bound function has no text to compile";
         return Err(text.refuse(Reason::Syntax, 0, what, FORM));
     }
+    text.check_nesting()?;
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, &text.text, SourceType::mjs()).parse_expression();
     let parsed = parsed.map_err(|problems| {
@@ -80,6 +81,7 @@ struct Reader<'a> {
     depth: usize,
     targets: Vec<OpenTarget>,
     target_count: u32,
+    loops: u32,
     /// Where a value is returned, and where none is.
     returns_value: Option<u32>,
     returns_nothing: Option<u32>,
@@ -118,6 +120,7 @@ impl<'a> Reader<'a> {
             depth: 0,
             targets: Vec::new(),
             target_count: 0,
+            loops: 0,
             returns_value: None,
             returns_nothing: None,
             calls_itself: false,
@@ -229,6 +232,11 @@ impl<'a> Reader<'a> {
             return self.no(at, format!("{name} is declared twice"), "use another name");
         }
         self.variables.push(name.into());
+        if self.variables.len() > MAX_VARIABLES {
+            let what = format!("more than {MAX_VARIABLES} variables in one kernel");
+            let remedy = "split it, or use a typed array";
+            return Err(self.text.refuse(Reason::TooLarge, at, what, remedy));
+        }
         Ok(variable)
     }
 

@@ -2,7 +2,7 @@
 
 use super::forms::statement_form;
 use super::{OpenTarget, Read, Reader, TargetKind};
-use crate::limits::MAX_DEPTH;
+use crate::limits::{MAX_DEPTH, MAX_LOOPS};
 use crate::refused::Reason;
 use crate::tree;
 use crate::tree::{Expression, Loop, Statement, Switch, Target};
@@ -142,13 +142,13 @@ impl Reader<'_> {
                 (form, then_ends || otherwise_ends)
             }
             ast::Statement::WhileStatement(turns) => {
-                let target = self.open(labels, TargetKind::Loop);
+                let target = self.open_loop(turns.span.start, labels)?;
                 let test = self.expression(&turns.test)?;
                 let (body, _) = self.branch(&turns.body)?;
                 self.turns(mark, target, (Some(test), None), body, false)
             }
             ast::Statement::DoWhileStatement(turns) => {
-                let target = self.open(labels, TargetKind::Loop);
+                let target = self.open_loop(turns.span.start, labels)?;
                 let (body, _) = self.branch(&turns.body)?;
                 let test = self.expression(&turns.test)?;
                 self.turns(mark, target, (Some(test), None), body, true)
@@ -215,6 +215,15 @@ impl Reader<'_> {
         target
     }
 
+    fn open_loop(&mut self, at: u32, labels: Vec<Arc<str>>) -> Read<Target> {
+        self.loops += 1;
+        if self.loops > MAX_LOOPS {
+            let what = format!("more than {MAX_LOOPS} loops in one kernel");
+            return Err(self.text.refuse(Reason::TooLarge, at, what, "split it"));
+        }
+        Ok(self.open(labels, TargetKind::Loop))
+    }
+
     /// Whether a `break` goes there.
     fn close(&mut self) -> bool {
         self.targets.pop().is_some_and(|open| open.broken)
@@ -264,7 +273,7 @@ impl Reader<'_> {
             }
         }
         let mark = self.assigned.len();
-        let target = self.open(labels, TargetKind::Loop);
+        let target = self.open_loop(turns.span.start, labels)?;
         let test = match &turns.test {
             Some(test) => Some(self.expression(test)?),
             None => None,

@@ -162,9 +162,9 @@ impl<'a> Inference<'a> {
     fn assigned(&mut self, at: u32, variable: Variable, value: Type) {
         self.assign(self.at, variable, value);
         self.refinements.forget(variable);
-        if self.this().variables[variable as usize] == Type::Mixed && value == Type::Boolean {
+        if self.this().variables[variable as usize] == Type::Mixed {
             let name = &self.this().kernel.function.variables[variable as usize];
-            let what = format!("{name} is a boolean here, and a number elsewhere");
+            let what = format!("{name} is a boolean in one place, and a number in another");
             self.refuse(at, what, BOOLEAN);
         }
     }

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "of tests only")]
 
+pub mod writer;
+
 use madrpc_kernels::{
     ArgumentKind, Array, Captured, Compiled, Context, Decision, ElementKind, Kernel, Place,
     Refused, ResultKind, Slot, Status,
@@ -11,6 +13,7 @@ use rquickjs::{ArrayBuffer, Ctx, Function, Runtime, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argument {
@@ -117,6 +120,17 @@ pub struct Outcome {
     pub status: Status,
     pub returned: Returned,
     pub arguments: Vec<Argument>,
+    pub took: Took,
+}
+
+/// How long the call took, which makes no two outcomes different.
+#[derive(Debug)]
+pub struct Took(pub Duration);
+
+impl PartialEq for Took {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 pub fn run(compiled: &Compiled, arguments: &[Argument], interrupts: u32) -> Outcome {
@@ -158,8 +172,10 @@ pub fn run_with(compiled: &Compiled, arguments: &[Argument], context: &mut Conte
         })
         .collect();
     let mut result = Slot { double: 0.0 };
+    let start = Instant::now();
     // SAFETY: the arguments are of the kinds that it was compiled for, or the tests are wrong.
     let status = unsafe { compiled.call(context, slots.as_ptr(), &raw mut result) };
+    let took = start.elapsed();
     let mut memories = memories.iter();
     for argument in &mut arguments {
         if let Argument::Array(_, bytes) = argument {
@@ -181,6 +197,7 @@ pub fn run_with(compiled: &Compiled, arguments: &[Argument], context: &mut Conte
         status,
         returned,
         arguments,
+        took: Took(took),
     }
 }
 
