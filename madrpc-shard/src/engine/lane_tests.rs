@@ -109,6 +109,31 @@ fn a_long_call_gives_the_core_back_each_slice() {
     assert!(slices > 10, "{slices} slices");
 }
 
+/// The timer tells it when its slice is over: force is for where that does not help.
+#[test]
+fn a_kernel_gives_the_core_back_by_itself() {
+    if !is_forced() {
+        return;
+    }
+    let mut lane = lane(
+        "const busy = madrpc.kernel(function busy(n) { let s = 0.5; for (let i = 0; i < n; i++) s = s * 0.999 + i; return s; });
+         const once = busy(1);
+         madrpc.register('busy', () => busy(1e8) + once);",
+    );
+    assign(&mut lane, 0, &Value::Null, Duration::from_secs(60));
+    let (mut slices, mut forced) = (0, 0);
+    while let Progress::Running | Progress::Waiting = lane.resume(Instant::now(), SLICE) {
+        slices += 1;
+        forced += u32::from(lane.is_stopped);
+    }
+    assert!(slices > 20, "{slices} slices");
+    // Where the system takes the core away in between, it looks as if it had not helped.
+    assert!(
+        forced < slices / 2,
+        "{forced} of {slices} slices were ended by force"
+    );
+}
+
 /// Of many bytes: the core is given back between the parts, and a call that has to end meanwhile does.
 #[test]
 fn a_large_array_comes_in_part_by_part() {
