@@ -38,9 +38,6 @@ pub(super) struct Bound {
     context: *mut Context,
     last: Cell<Known>,
     known: RefCell<Vec<Known>>,
-    /// The parameters, as bits, for which numbers have come that are no whole ones: all of theirs are taken for such, or there
-    /// would be code for every mixture.
-    numbers: Cell<u32>,
 }
 
 /// Code for certain kinds of arguments.
@@ -95,7 +92,6 @@ impl Bound {
             context,
             last: Cell::new(Known::NONE),
             known: RefCell::default(),
-            numbers: Cell::new(0),
         }
     }
 
@@ -207,17 +203,15 @@ impl Bound {
     /// The code for other kinds of arguments than those of the last call; `None` where something is thrown.
     #[cold]
     fn find(&self, ctx: *mut qjs::JSContext, key: Key) -> Option<Known> {
-        self.aside(ctx, |ctx| {
-            let known = self
-                .known
-                .borrow()
-                .iter()
-                .find(|known| known.key == key)
-                .copied();
-            let known = known.map_or_else(|| self.compiled(ctx, key), Ok)?;
-            self.last.set(known);
-            Ok(known)
-        })
+        let of_key = |known: &&Known| known.key == key;
+        // In the middle of a look nobody is stopped, who may be thrown away then: it would never end.
+        let known = unstoppable(|| self.known.borrow().iter().find(of_key).copied());
+        let known = match known {
+            Some(known) => known,
+            None => self.aside(ctx, |ctx| self.compiled(ctx, key))?,
+        };
+        self.last.set(known);
+        Some(known)
     }
 
     fn compiled(&self, ctx: &Ctx<'_>, key: Key) -> rquickjs::Result<Known> {
@@ -234,12 +228,7 @@ impl Bound {
             }
         }
         let count = parameters.len();
-        let numbers = self.numbers.get() | places(count, |at| key.kind(at) == DOUBLE);
-        self.numbers.set(numbers);
-        let wanted = key.widened(count, |at| numbers >> at & 1 == 1);
-        let found = self
-            .entry
-            .specialisation(wanted, |key| key.widened(count, |_| true));
+        let found = self.entry.specialisation(key);
         let Some(specialisation) = found else {
             let error = format!(
                 "{}: called with more than {SPECIALISATIONS_MAX} different kinds of arguments: make a kernel for each use",

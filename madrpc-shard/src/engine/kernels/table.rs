@@ -5,7 +5,7 @@
 
 use super::compiler;
 use madrpc_kernels::{
-    ArgumentKind, Captured, Compiled, ElementKind, Kernel, Place, Reason, Refused,
+    ArgumentKind, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason, Refused,
 };
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -92,7 +92,7 @@ pub(super) const INT32: u8 = 10;
 pub(super) const DOUBLE: u8 = 11;
 pub(super) const BOOLEAN: u8 = 12;
 
-const _: () = assert!(madrpc_kernels::MAX_PARAMETERS * 4 <= u128::BITS as usize);
+const _: () = assert!(MAX_PARAMETERS * 4 <= u128::BITS as usize);
 const _: () = assert!(ElementKind::ALL.len() <= INT32 as usize);
 const _: () = assert!(ElementKind::ALL[9] as u8 == 9);
 
@@ -107,16 +107,14 @@ impl Key {
     /// That of no arguments there are.
     pub(super) const NONE: Self = Self(u128::MAX);
 
-    /// The same, with whole numbers taken for any at these places.
-    pub(super) fn widened(self, count: usize, is_any: impl Fn(usize) -> bool) -> Self {
-        (0..count).fold(Self::default(), |key, at| {
-            key.with(
-                at,
-                match self.kind(at) {
-                    INT32 if is_any(at) => DOUBLE,
-                    kind => kind,
-                },
-            )
+    /// The same, with whole numbers taken for any.
+    fn widened(self) -> Self {
+        (0..MAX_PARAMETERS).fold(Self::default(), |key, at| {
+            let kind = match self.kind(at) {
+                INT32 => DOUBLE,
+                kind => kind,
+            };
+            key.with(at, kind)
         })
     }
 
@@ -197,17 +195,13 @@ impl Entry {
         self.made.get()
     }
 
-    /// It for arguments of these kinds, compiled or not; `None` where there are too many of them. A lane's own `widen` says which
-    /// kinds to take where there are many.
-    pub(super) fn specialisation(
-        self: &Arc<Self>,
-        key: Key,
-        widen: impl Fn(Key) -> Key,
-    ) -> Option<&Arc<Specialisation>> {
+    /// It for arguments of these kinds, compiled or not; `None` where there are too many of them. Where there are many, it is one
+    /// that takes any number for whole ones.
+    pub(super) fn specialisation(self: &Arc<Self>, key: Key) -> Option<&Arc<Specialisation>> {
         let mut key = key;
         for (at, place) in self.specialisations.iter().enumerate() {
             if at == WIDENED_FROM {
-                key = widen(key);
+                key = key.widened();
                 if let Some(known) = self.known(key) {
                     return Some(known);
                 }
