@@ -1,4 +1,4 @@
-//! What `monte_carlo_sample` says to arguments that it cannot use.
+//! What `monte_carlo_sample` says to arguments that it cannot use, and that it gives what it gives uncompiled.
 
 use madrpc_core::call::CallError;
 use madrpc_core::identity::{Authority, Role};
@@ -71,4 +71,11 @@ fn arguments_are_checked_in_words() {
         sample(from_json(r#"{"seed": 9007199254740991, "samples": 1000}"#).unwrap()).unwrap();
     assert_eq!(result.get("total"), Some(&Value::Integer(1000)));
     assert_eq!(result.get("inside"), Some(&Value::Integer(785)));
+    // Interpreted or compiled, the points are the same.
+    for seed in [0, 1, 7, 1 << 33] {
+        let args = format!(r#"{{"samples": 20000, "seed": {seed}}}"#);
+        let args = from_json(&args).unwrap();
+        let plain = client.call_blocking::<_, Value>("monte_carlo_sample_plain", &args);
+        assert_eq!(sample(args).unwrap(), plain.unwrap(), "seed {seed}");
+    }
 }

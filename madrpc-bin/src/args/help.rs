@@ -103,7 +103,7 @@ already, it writes nothing, and ends with 1. TypeScript needs nothing more: call
 /// Of `madrpc check`.
 pub(crate) const CHECK: &str = "\
 Exit codes:
-  0  it loads; what it registers is on stdout
+  0  it loads; what it registers is on stdout, and its kernels
   1  it does not; where and why is on stderr, as file:line:column and the
      JavaScript stack
   2  wrong usage";

@@ -10,6 +10,7 @@
 //! [`frame`](Session::frame) until there is none, [`outbox`](Session::outbox) for what it has to say, [`transmit`](Session::transmit) until there
 //! is nothing left, and [`ended`](Session::ended).
 
+mod arriving;
 pub mod cid;
 
 mod ending;

@@ -1,6 +1,7 @@
 //! A QUIC connection, and what it keeps in memory.
 
 use crate::allocated;
+use bytes::BufMut;
 use quiche::{Connection, RecvInfo, Result, SendInfo};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
@@ -59,6 +60,17 @@ impl Quic {
 
     pub(super) fn stream_recv(&mut self, stream: u64, out: &mut [u8]) -> Result<(usize, bool)> {
         self.counted(|quic| quic.stream_recv(stream, out))
+    }
+
+    /// Appends what there is of a stream to `bytes`, at most `room` bytes, for which they have to have room: what they grow by
+    /// would count as the connection's.
+    pub(super) fn stream_recv_onto(
+        &mut self,
+        stream: u64,
+        bytes: &mut Vec<u8>,
+        room: usize,
+    ) -> Result<(usize, bool)> {
+        self.counted(|quic| quic.stream_recv_buf(stream, bytes.limit(room)))
     }
 
     pub(super) fn stream_send(&mut self, stream: u64, bytes: &[u8], fin: bool) -> Result<usize> {

@@ -3,19 +3,20 @@
 //! Owns what of a frame is there while the rest is not. A turn reads a bounded amount; what is left is read in the
 //! next, and streams that have had a turn come last, so that no body holds up the channel.
 
+use super::arriving::{Arriving, make_room, time_of};
 use super::quic::Quic;
 use super::{CHANNEL, Event, Portion, Room};
 use crate::call::Body;
 use crate::call::frame::{self, Frame, FrameError, Header};
 use crate::limits::{
     BODY_HEADER_TIMEOUT, CHANNEL_BITE_BYTES, FRAMES_PER_TURN, HEADER_MAX_BYTES,
-    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES, TIMEOUT_MAX,
+    INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES,
 };
 use crate::numbers::later;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Where frames are read into, one for all sessions of a thread. What [`Session::frame`] hands out is in it.
 ///
@@ -79,27 +80,6 @@ impl Found {
 
     const fn new(kind: FoundKind, start: usize, bytes: usize) -> Self {
         Self { kind, start, bytes }
-    }
-}
-
-/// A body that is coming in.
-pub(super) struct Arriving {
-    /// What has come; `None` where it is thrown away, as the body is too large, or late, or there is no room.
-    pub(super) bytes: Option<Vec<u8>>,
-    /// Bytes of room that it was given.
-    given: usize,
-    /// When it is of no use any more.
-    until: Instant,
-    /// Whether that follows from its header.
-    is_known: bool,
-}
-
-impl Arriving {
-    /// Memory that it takes, or may take without asking again.
-    fn size(&self) -> usize {
-        self.bytes
-            .as_ref()
-            .map_or(0, |bytes| bytes.capacity().max(self.given))
     }
 }
 
@@ -390,8 +370,21 @@ impl Reader {
         self.arriving_bytes -= arriving.size();
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
-            let (read, fin) = match quic.stream_recv(stream, &mut buffer.bytes[..end]) {
-                Ok(read) => read,
+            let received = match &mut arriving.bytes {
+                Some(bytes) => match make_room(bytes) {
+                    // All that was announced is there: nothing may come but the end.
+                    0 => {
+                        let received = quic.stream_recv(stream, &mut buffer.bytes[..1]);
+                        let more = received.as_ref().map_or(0, |(read, _)| *read);
+                        bytes.extend_from_slice(&buffer.bytes[..more]);
+                        received
+                    }
+                    room => quic.stream_recv_onto(stream, bytes, room.min(end)),
+                },
+                None => quic.stream_recv(stream, &mut buffer.bytes[..end]),
+            };
+            let (read, fin) = match received {
+                Ok(received) => received,
                 Err(quiche::Error::Done) => {
                     self.keep(stream, arriving);
                     return Ok(());
@@ -409,8 +402,6 @@ impl Reader {
                 }
                 continue;
             };
-            make_room(bytes, read);
-            bytes.extend_from_slice(&buffer.bytes[..read]);
             let announced = frame::announced(bytes).unwrap_or_default();
             let is_too_large = announced > limit;
             if !is_too_large && bytes.len() > frame::PREFIX_BYTES + announced {
@@ -448,6 +439,10 @@ impl Reader {
                 }
                 if self.room != Room::ANY {
                     arriving.given = announced;
+                    // It counts as taken already: to grow step by step would move what is there each time.
+                    if !is_too_large {
+                        bytes.reserve_exact(frame::PREFIX_BYTES + announced - bytes.len());
+                    }
                 }
             }
         }
@@ -471,27 +466,5 @@ impl Reader {
     fn keep(&mut self, stream: u64, arriving: Arriving) {
         self.arriving_bytes += arriving.size();
         self.arriving.insert(stream, arriving);
-    }
-}
-
-/// Makes room for so many bytes more of a frame: twice as much as there is, and no more than the frame announces.
-fn make_room(bytes: &mut Vec<u8>, more: usize) {
-    let needed = bytes.len() + more;
-    if needed > bytes.capacity() {
-        let whole = frame::announced(bytes).map(|announced| frame::PREFIX_BYTES + announced);
-        let doubled = needed.max(2 * bytes.capacity());
-        let wanted = whole.map_or(doubled, |whole| doubled.min(whole.max(needed)));
-        bytes.reserve_exact(wanted - bytes.len());
-    }
-}
-
-/// How long a body with this header may take to come.
-fn time_of(header: &Header<'_>) -> Duration {
-    match header {
-        Header::Call { timeout_us, .. } => Duration::from_micros(*timeout_us).min(TIMEOUT_MAX),
-        // Its caller waits until its deadline, and gives it up then.
-        Header::Reply { .. } | Header::Failure { .. } => TIMEOUT_MAX,
-        // Nobody waits for it.
-        _ => BODY_HEADER_TIMEOUT,
     }
 }

@@ -5,6 +5,7 @@
 
 use super::child_calls::ChildCalls;
 use super::heap::Heap;
+use super::kernels::{Kernels, LaneKernels};
 use super::limits::{LaneConfig, Meter};
 use super::preempt::Stoppable;
 use super::random::Randomness;
@@ -44,6 +45,9 @@ pub(super) type Buffer = Box<Vec<u8>>;
 
 pub(super) struct Exchange {
     pub(super) lane: Stoppable,
+    /// Whether the lane can be stopped by force.
+    pub(super) is_forced: Cell<bool>,
+    pub(super) kernels: LaneKernels,
     pub(super) node: String,
     /// Whether a call runs, and not the script's top level.
     pub(super) is_serving: Cell<bool>,
@@ -107,10 +111,12 @@ const REJECTIONS_MAX: usize = 65_536;
 const REASONS_MAX: usize = 64;
 
 impl Exchange {
-    pub(super) fn new(node: &str, config: &LaneConfig) -> Self {
+    pub(super) fn new(node: &str, config: &LaneConfig, kernels: &Kernels) -> Self {
         let now = Instant::now();
         Self {
             lane: Stoppable::new(Heap::new(config.memory_bytes)),
+            is_forced: Cell::new(false),
+            kernels: LaneKernels::new(kernels),
             node: node.to_owned(),
             is_serving: Cell::new(false),
             function: Cell::new(0),

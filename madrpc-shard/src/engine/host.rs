@@ -5,7 +5,8 @@
 use super::child_calls::Order;
 use super::exchange::{Buffer, Exchange, Yield, lend};
 use super::faults::caught;
-use super::globals::embedded::{LOCALE, OPTIONS};
+use super::globals::embedded::{KERNELS, LOCALE, OPTIONS};
+use super::kernels;
 use super::preempt::{stoppable, unstoppable};
 use super::values::{self, Builtins, Whole};
 use bytes::Bytes;
@@ -60,6 +61,12 @@ pub(super) fn object<'js>(
     // Few scripts need it, and every lane would have to hold it.
     let checker = |ctx: Ctx<'js>| OPTIONS.evaluate::<Function<'js>>(&ctx);
     host.set("optionsChecker", function(ctx, &of(), checker)?)?;
+    let exchange = of();
+    let kernel_maker = move |ctx: Ctx<'js>| {
+        let make: Function<'js> = KERNELS.evaluate(&ctx)?;
+        make.call::<_, Function<'js>>((kernels::object(&ctx, &exchange)?,))
+    };
+    host.set("kernelMaker", function(ctx, &of(), kernel_maker)?)?;
     let locale = |ctx: Ctx<'js>| LOCALE.evaluate::<Object<'js>>(&ctx);
     host.set("locale", function(ctx, &of(), locale)?)?;
     let begun = Instant::now();
@@ -127,7 +134,7 @@ impl<'js, P, F: IntoJsFunc<'js, P>> IntoJsFunc<'js, (Self,)> for Looking<F, P> {
 }
 
 /// What the engine throws where a call has to end, which no script can catch.
-fn interrupted(ctx: &Ctx<'_>, exchange: &Exchange) -> rquickjs::Error {
+pub(super) fn interrupted(ctx: &Ctx<'_>, exchange: &Exchange) -> rquickjs::Error {
     exchange.lane.heap.make_room_for_end();
     let error = Exception::throw_internal(ctx, "interrupted");
     let thrown = ctx.catch();

@@ -186,7 +186,7 @@ impl Lane {
                 let end = slice_end.min(exchange.deadline.get());
                 preempt::run(&exchange.lane, now, end, || fiber.resume(()))
             }
-            false => fiber.resume(()),
+            false => preempt::run_ticking(&exchange.lane, || fiber.resume(())),
         });
         if let Some(fault) = fault {
             self.is_broken = true;

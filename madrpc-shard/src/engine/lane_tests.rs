@@ -1,7 +1,7 @@
 use super::super::limits::JS_STACK_BYTES;
 use super::super::stack::is_used_up;
 use super::*;
-use madrpc_core::value::Value;
+use madrpc_core::value::{TypedArray, TypedArrayKind, Value};
 
 const SLICE: Duration = Duration::from_micros(500);
 
@@ -107,6 +107,64 @@ fn a_long_call_gives_the_core_back_each_slice() {
         Ok(Value::Integer((0..3_000_000).map(|i: i64| i % 7).sum()))
     );
     assert!(slices > 10, "{slices} slices");
+}
+
+/// The timer tells it when its slice is over: force is for where that does not help.
+#[test]
+fn a_kernel_gives_the_core_back_by_itself() {
+    if !is_forced() {
+        return;
+    }
+    let mut lane = lane(
+        "const busy = madrpc.kernel(function busy(n) { let s = 0.5; for (let i = 0; i < n; i++) s = s * 0.999 + i; return s; });
+         const once = busy(1);
+         madrpc.register('busy', () => busy(1e8) + once);",
+    );
+    assign(&mut lane, 0, &Value::Null, Duration::from_secs(60));
+    let (mut slices, mut forced) = (0, 0);
+    while let Progress::Running | Progress::Waiting = lane.resume(Instant::now(), SLICE) {
+        slices += 1;
+        forced += u32::from(lane.is_stopped);
+    }
+    assert!(slices > 20, "{slices} slices");
+    // Where the system takes the core away in between, it looks as if it had not helped.
+    assert!(
+        forced < slices / 2,
+        "{forced} of {slices} slices were ended by force"
+    );
+}
+
+/// Of many bytes: the core is given back between the parts, and a call that has to end meanwhile does.
+#[test]
+fn a_large_array_comes_in_part_by_part() {
+    let mut lane = lane(
+        "madrpc.register('sum', (a) => a[0] + a[4 << 20] + a[a.length - 1]);
+         madrpc.register('back', (a) => a);",
+    );
+    let mut bytes = vec![0; 16 << 20];
+    for (at, byte) in [(0, 1), (4 << 20, 2), ((16 << 20) - 1, 4)] {
+        bytes[at] = byte;
+    }
+    let array = TypedArray::new(TypedArrayKind::Uint8, bytes).unwrap();
+    let array = Value::TypedArray(array);
+    assign(&mut lane, 0, &array, Duration::from_secs(10));
+    let mut slices = 1;
+    let result = loop {
+        match lane.resume(Instant::now(), Duration::from_nanos(1)) {
+            Progress::Done(result) => break lane.value_of(result),
+            _ => slices += 1,
+        }
+    };
+    assert_eq!(result, Ok(Value::Integer(7)));
+    assert!(slices > 20, "{slices} slices");
+    assert!(call(&mut lane, 1, &array) == Ok(array.clone()));
+    assign(&mut lane, 0, &array, Duration::from_secs(10));
+    assert!(matches!(
+        lane.resume(Instant::now(), Duration::from_nanos(1)),
+        Progress::Running
+    ));
+    lane.stop(ErrorKind::Cancelled);
+    assert_eq!(finish(&mut lane).0.unwrap_err().kind, ErrorKind::Cancelled);
 }
 
 #[test]

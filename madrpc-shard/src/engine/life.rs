@@ -88,7 +88,8 @@ fn interrupt_handler(exchange: Rc<Exchange>) -> Box<dyn FnMut() -> bool> {
     Box::new(move || preempt::unstoppable(&look))
 }
 
-fn has_to_end(exchange: &Exchange) -> bool {
+/// Gives the core back where the slice is over; says whether the call has to end.
+pub(super) fn has_to_end(exchange: &Exchange) -> bool {
     if exchange.stop.get().is_some() {
         return true;
     }

@@ -7,7 +7,8 @@
 //!
 //! A lane is one QuickJS runtime with the script loaded, on a stack of its own, so that a call can be put aside in the
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
-//! one runtime. Nothing here knows sessions or shards.
+//! one runtime. Numeric functions of a script's are compiled and run beside it, on the same stack and arrays, see
+//! `kernels`. Nothing here knows sessions or shards.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod child_calls;
@@ -19,6 +20,7 @@ mod harden;
 mod heap;
 mod host;
 mod image;
+mod kernels;
 mod lane;
 mod life;
 mod limits;
@@ -39,6 +41,7 @@ pub(crate) use child_calls::echo_items;
 pub(crate) use child_calls::{Answer, CHILDREN_MAX, ChildCall, Order};
 pub(crate) use exchange::Outcome;
 pub(crate) use heap::LARGE_BLOCKS_MAX;
+pub use kernels::KernelInfo;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub use options::{Options, Registration};

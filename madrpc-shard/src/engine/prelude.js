@@ -121,6 +121,9 @@
     known[name] = true;
   };
 
+  let makeKernel;
+  const kernel = (fn, captured) => (makeKernel ??= host.kernelMaker())(fn, captured);
+
   // What a script exports is registered where it registers nothing itself. `options` says of each what it would say there.
   const isClass = (fn) => /^class\b/.test(sourceOf(fn));
   const registerExports = (exports) => {
@@ -285,7 +288,7 @@
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   }
 
-  const madrpc = { register, call, callSync, stream, map };
+  const madrpc = { register, call, callSync, stream, map, kernel };
   Object.defineProperty(madrpc, "deadline", { get: () => host.deadline(), enumerable: true });
   Object.defineProperty(madrpc, "cancelled", { get: () => host.cancelled(), enumerable: true });
   Object.defineProperty(madrpc, "node", { get: () => host.node(), enumerable: true });

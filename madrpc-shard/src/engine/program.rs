@@ -167,7 +167,7 @@ impl<'js> Program<'js> {
     /// Runs the call that lies on the exchange.
     pub(super) fn call(&self, exchange: &Exchange) -> Outcome {
         let stack_bytes = exchange.meter.limits().stack_bytes;
-        self.bound_stack(stack_bytes);
+        self.bound_stack(exchange, stack_bytes);
         let result = self.attempt(exchange).map_err(|mut error| {
             if error.kind == ErrorKind::StackLimit {
                 match error.exception.take() {
@@ -209,7 +209,7 @@ impl<'js> Program<'js> {
     }
 
     /// Gives the call no more JavaScript stack than this.
-    fn bound_stack(&self, bytes: usize) {
+    fn bound_stack(&self, exchange: &Exchange, bytes: usize) {
         if self.stack_bytes.replace(bytes) == bytes {
             return;
         }
@@ -218,6 +218,7 @@ impl<'js> Program<'js> {
             let runtime = rquickjs::qjs::JS_GetRuntime(self.ctx.as_raw().as_ptr());
             rquickjs::qjs::JS_SetMaxStackSize(runtime, bytes as _);
         }
+        exchange.kernels.bound_stack(exchange);
     }
 
     /// Forgets what the call has left behind.

@@ -1,5 +1,6 @@
 //! A script: its text, and what it registers.
 
+use super::kernels::{KernelInfo, Kernels};
 use super::lane::Lane;
 use super::limits::LaneConfig;
 use super::modules::{ModuleText, Modules};
@@ -17,6 +18,7 @@ pub struct Script {
     /// The same without types.
     pub(super) program: Arc<str>,
     pub(super) modules: Modules,
+    pub(super) kernels: Kernels,
 }
 
 /// Why a script cannot be used: one line, and the JavaScript stack where it threw.
@@ -94,6 +96,7 @@ impl Script {
             program: Arc::clone(&source),
             source,
             modules: Modules::default(),
+            kernels: Kernels::default(),
         }
     }
 
@@ -122,6 +125,12 @@ impl Script {
     /// modules that it imports. None for a script from text.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Arc<str>)> {
         self.modules.files(&self.source)
+    }
+
+    /// The kernels that it has made in lanes that have loaded it, in their order.
+    #[must_use]
+    pub fn kernels(&self) -> Vec<KernelInfo> {
+        self.kernels.list()
     }
 
     /// Whether the other is this script, and not only one of the same name or text.

@@ -1,5 +1,16 @@
 // Jobs of some milliseconds each, of all that the engine and the host do, whose results are known from an undisturbed run.
 const numbers = (count) => { let x = 1; return Array.from({ length: count }, () => (x = (x * 1103515245 + 12345) % 2147483648)); };
+const wave = madrpc.kernel(function wave(list, rounds) {
+  let sum = 0;
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < list.length; i++) {
+      list[i] = list[i] * 0.5 + Math.sin(i * round) - Math.pow(i, 0.25);
+      sum += list[i];
+    }
+  }
+  return sum;
+});
+const fibonacci = madrpc.kernel(function fibonacci(n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); });
 const jobs = {
   includes: () => "x".repeat(2e4).includes("x".repeat(8e3) + "y"),
   stringify: () => JSON.stringify(numbers(8e3).map((n, i) => ({ n, i, t: `t${i}` }))).length,
@@ -18,6 +29,8 @@ const jobs = {
   unshift: () => { const a = numbers(1e4); for (let i = 0; i < 100; i++) a.unshift(i); a.splice(5, 1000); return a.join().length; },
   trigonometry: () => { let s = 0; for (let i = 0; i < 2e4; i++) s += Math.sin(i) * Math.exp(-i * 1e-4) + Math.pow(i, 0.3) + Math.atan2(i, 7); return s; },
   floats: () => { const a = new Float32Array(3e4); for (let i = 0; i < 3e4; i++) a[i] = i / 3; let s = 0; for (let i = 1; i < 3e4; i++) { a[i] = Math.fround(a[i] * 0.5 + a[i - 1] * 0.5); s += a[i]; } return s; },
+  kernels: () => { const a = new Float64Array(2000), b = a.subarray(100, 200); return [wave(a, 40), a[77], wave(b, 5.5), a[120]]; },
+  recursion: () => [fibonacci(25), fibonacci(10.5)],
   maps: () => { const m = new Map(); for (let i = 0; i < 1e4; i++) m.set("k" + i, i); for (let i = 0; i < 1e4; i += 3) m.delete("k" + i); return [...m.values()].reduce((a, b) => a + b); },
   garbage: () => { let n = 0; for (let i = 0; i < 1e4; i++) { const o = { a: i, b: {}, f() { return o; } }; o.b.o = o; n += o.f().a; } return n; },
   text: () => { let n = ""; for (let i = 1; i < 5e3; i++) n = (parseFloat((i / 7).toFixed(6)) * i).toPrecision(17) + n.slice(0, 9); return n; },

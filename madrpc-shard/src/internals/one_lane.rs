@@ -3,7 +3,7 @@
 use crate::engine::{
     Lane, LaneConfig, Loaded, Loading, Progress, Registration, Script, ScriptError, echo_items,
 };
-use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::call::{Body, CallError, ErrorKind};
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
 
@@ -45,10 +45,10 @@ impl OneLane {
     ///
     /// # Errors
     /// Where the lane cannot be made anew.
-    pub fn call(
+    pub fn call<'b>(
         &mut self,
         function: usize,
-        body: &[u8],
+        body: impl Into<Body<'b>>,
         timeout: Duration,
     ) -> Result<Ended, ScriptError> {
         let deadline = later(Instant::now(), timeout);

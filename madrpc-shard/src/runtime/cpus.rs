@@ -103,6 +103,20 @@ pub fn choose(wanted: Option<&CpuSet>, shards: Option<usize>) -> Result<Vec<Core
     Ok(chosen)
 }
 
+/// Lets this thread run on every core that the process' first thread may use, where it was started by one that is pinned.
+#[cfg(feature = "engine")]
+pub(crate) fn unpin() {
+    // SAFETY: the set is as long as is said, zeros are an empty one, and both calls fail with no more than an error: then the
+    // thread stays where it is.
+    unsafe {
+        let mut cores: libc::cpu_set_t = std::mem::zeroed();
+        let length = size_of::<libc::cpu_set_t>();
+        if libc::sched_getaffinity(libc::getpid(), length, &raw mut cores) == 0 {
+            libc::sched_setaffinity(0, length, &raw const cores);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

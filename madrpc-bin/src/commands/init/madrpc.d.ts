@@ -14,6 +14,9 @@ type MadrpcTypedArray =
   | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
   | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
 
+/** What a kernel takes; it reads and writes arrays where they are. */
+type MadrpcKernelArgument = number | boolean | Exclude<MadrpcTypedArray, BigInt64Array | BigUint64Array>;
+
 /** What a script says about a function when it registers it; what is left out is as the node has it for all. */
 interface MadrpcOptions {
   /** Running it twice does no harm: it may be called again where its node is lost. Default: false. */
@@ -94,6 +97,17 @@ interface Madrpc {
     name: string, list: Iterable<unknown> | AsyncIterable<unknown>,
     options?: MadrpcCallOptions & { concurrency?: number },
   ): Promise<Result[]>;
+
+  /**
+   * Compiles a numeric function, `function name(…) { … }`, to machine code; it is called like any other. `captured` has what it
+   * uses from outside: numbers, booleans and other kernels.
+   *
+   * @throws SyntaxError or TypeError with the place, where it is more than numbers, booleans and typed arrays.
+   */
+  kernel<Arguments extends MadrpcKernelArgument[], Result extends number | boolean | void>(
+    fn: (...args: Arguments) => Result,
+    captured?: { readonly [name: string]: number | boolean | ((...args: any[]) => number | boolean | void) },
+  ): (...args: Arguments) => Result;
 
   /** When the call ends at the latest, in milliseconds since 1970. */
   readonly deadline: number;

@@ -17,6 +17,8 @@ pub(in super::super) static PRELUDE: Embedded =
     Embedded::new("madrpc:prelude.js", include_str!("../prelude.js"));
 pub(in super::super) static OPTIONS: Embedded =
     Embedded::new("madrpc:options.js", include_str!("../options.js"));
+pub(in super::super) static KERNELS: Embedded =
+    Embedded::new("madrpc:kernels.js", include_str!("../kernels/kernels.js"));
 pub(in super::super) static GLOBALS: Embedded =
     Embedded::new("madrpc:globals.js", include_str!("globals.js"));
 pub(in super::super) static URL: Embedded = Embedded::new("madrpc:url.js", include_str!("url.js"));

@@ -40,9 +40,10 @@ impl Loading {
         config: &LaneConfig,
     ) -> Result<Self, ScriptError> {
         faults::watch();
-        let exchange = Rc::new(Exchange::new(node, config));
+        let exchange = Rc::new(Exchange::new(node, config, &script.kernels));
         // Whoever starts a node has been told where it cannot be.
         let is_forced = config.preemption == Preemption::Forced && preempt::set_up().is_ok();
+        exchange.is_forced.set(is_forced);
         let no_memory = |why: &dyn Display| {
             let error = format!("script {}: no memory for a lane: {why}", script.name);
             ScriptError::new(error)

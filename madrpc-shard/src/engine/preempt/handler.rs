@@ -6,15 +6,17 @@
 use super::super::exchange::Yield;
 use super::super::heap::Heap;
 use super::code::Code;
+use super::flag::Flag;
 use super::{PLACE, Place, timer, unstoppable};
 use corosensei::Yielder;
 use madrpc_core::numbers::later;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
@@ -44,6 +46,8 @@ pub(in super::super) struct Stoppable {
     is_stopped: Cell<bool>,
     /// Where on its stack it last gave the core back.
     suspended_at: Cell<usize>,
+    /// What kernels look at; `None` while the lane has none.
+    pub(super) flag: OnceCell<Arc<Flag>>,
     pub(in super::super) heap: Rc<Heap>,
 }
 
@@ -55,6 +59,7 @@ impl Stoppable {
             yielder: Cell::new(null()),
             is_stopped: Cell::new(false),
             suspended_at: Cell::new(0),
+            flag: OnceCell::new(),
             heap: Rc::new(heap),
         }
     }
@@ -82,6 +87,11 @@ impl Stoppable {
         self.yielder.set(null());
     }
 
+    /// What kernels of this lane look at, from here on: it is set when the slice is over.
+    pub(in super::super) fn flag(&self) -> &Arc<Flag> {
+        self.flag.get_or_init(Flag::of_thread)
+    }
+
     /// Gives the core back; returns when the lane is resumed. Only the lane itself may call it.
     pub(in super::super) fn suspend(&self, why: Yield) {
         // SAFETY: the yielder lives on the lane's stack from `enter` to `leave`, and is null outside of that. Only code
@@ -99,6 +109,7 @@ impl Stoppable {
 thread_local! {
     static WATCH: Watch = const { Watch {
         lane: Cell::new(null()),
+        end: Cell::new(None),
         stop_at: Cell::new(None),
         rings_at: Cell::new(None),
         forced_at: Cell::new(None),
@@ -110,6 +121,8 @@ thread_local! {
 struct Watch {
     /// The one that has the core.
     lane: Cell<*const Stoppable>,
+    /// When its slice is over, where it has kernels, which are told then.
+    end: Cell<Option<Instant>>,
     /// When that is stopped by force.
     stop_at: Cell<Option<Instant>>,
     /// When the timer rings first; `None` while it is silent.
@@ -143,11 +156,17 @@ pub(in super::super) fn run<R>(
         };
         let stop_at = later(end, grace);
         watch.stop_at.set(Some(stop_at));
+        let flag = lane.flag.get();
+        watch.end.set(flag.map(|_| end));
+        let first = flag.map_or(stop_at, |flag| {
+            flag.clear();
+            end
+        });
         // A ring that finds no lane silences the timer: the lane comes first.
         watch.lane.set(lane);
         compiler_fence(Ordering::SeqCst);
-        if watch.rings_at.get().is_none_or(|at| at > stop_at) {
-            watch.ring_at(stop_at, now);
+        if watch.rings_at.get().is_none_or(|at| at > first) {
+            watch.ring_at(first, now);
         }
         let resumed = resume();
         compiler_fence(Ordering::SeqCst);
@@ -176,6 +195,15 @@ impl Watch {
         };
         let now = Instant::now();
         self.rings_at.set(Some(later(now, timer::REPEAT)));
+        if let Some(end) = self.end.get() {
+            if now < end {
+                return self.ring_at(end, now);
+            }
+            self.end.set(None);
+            if let Some(flag) = lane.flag.get() {
+                flag.set();
+            }
+        }
         if now < stop_at {
             return self.ring_at(stop_at, now);
         }

@@ -19,15 +19,21 @@
 //! processor's registers, which the kernel has put on its stack. So it can go on later, or never: one whose call has to end is
 //! not resumed, and its stack and heap are unmapped, see [`Lane`](super::lane::Lane).
 //!
+//! A kernel is compiled code, which asks nobody: it looks at a flag of its lane's, which is set when the slice is over, by the same
+//! timer, or where lanes are not stopped by force by a thread that has nothing else to do, see `ticker`.
+//!
 //! That holds only for code whose every step touches nothing but the lane's own. So a lane may be stopped by force in
 //! [`stoppable`] alone, and not in what the host does for it, where others would find a borrowed cell or a lock that is held.
 
 mod code;
+mod flag;
 mod handler;
 mod self_test;
+mod ticker;
 mod timer;
 
 pub(super) use handler::{Stoppable, run};
+pub(super) use ticker::{run_ticking, tick_here};
 
 use code::Code;
 use std::cell::Cell;
@@ -89,6 +95,14 @@ pub(crate) fn set_up() -> Result<(), String> {
     }
     timer::take_down();
     Err("a timer was to stop a loop, as a test, and did not".to_owned())
+}
+
+/// Runs a kernel, in the middle of a script: code that computes on the lane's memory and its registers alone, so that it may be
+/// stopped at every instruction.
+#[inline]
+pub(super) fn in_kernel<R>(run: impl FnOnce() -> R) -> R {
+    let _mark = Mark::set(Place::Anywhere);
+    run()
 }
 
 /// Where the lane that runs may be stopped by force.

@@ -1,6 +1,7 @@
 //! From wire bytes to JavaScript values.
 
 use super::Builtins;
+use super::buffers::array_buffer;
 use super::pace::PART_BYTES;
 use super::raw::Raw;
 use crate::engine::preempt::stoppable;
@@ -8,12 +9,15 @@ use madrpc_core::value::wire::Build;
 use madrpc_core::value::{BigInteger, TypedArrayKind};
 use rquickjs::{ArrayBuffer, Ctx, Result, Value};
 
+/// A buffer of no more than this is the engine's own affair.
+const COPIED_AT_ONCE_BYTES: usize = 32 << 10;
+
 pub(super) struct Builder<'a, 'js> {
     pub(super) ctx: &'a Ctx<'js>,
     pub(super) builtins: &'a Builtins<'js>,
 }
 
-impl Builder<'_, '_> {
+impl<'a, 'js> Builder<'a, 'js> {
     /// Gives the core back now and then.
     #[inline]
     fn look(&self) -> Result<()> {
@@ -21,6 +25,19 @@ impl Builder<'_, '_> {
             true => Ok(()),
             false => Err(rquickjs::Error::Unknown),
         }
+    }
+
+    /// An ArrayBuffer of these bytes.
+    fn buffer(&self, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
+        if bytes.len() > COPIED_AT_ONCE_BYTES {
+            return array_buffer(self.ctx, bytes, PART_BYTES, || {
+                self.builtins.pace.note(PART_BYTES);
+                self.look()
+            });
+        }
+        self.builtins.pace.note(bytes.len());
+        let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
+        Ok(Raw::of(self.ctx, buffer.as_value()))
     }
 
     fn pause(&self) -> Result<()> {
@@ -94,14 +111,11 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
-        self.builtins.pace.note(bytes.len());
-        let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
-        Ok(Raw::of(self.ctx, buffer.as_value()))
+        self.buffer(bytes)
     }
 
     fn typed_array(&mut self, kind: TypedArrayKind, bytes: &[u8]) -> Result<Raw<'a, 'js>> {
-        self.builtins.pace.note(bytes.len());
-        let buffer = stoppable(|| ArrayBuffer::new_copy(self.ctx.clone(), bytes))?;
+        let buffer = self.buffer(bytes)?.into_value();
         let value: Value<'js> = self
             .builtins
             .call(&self.builtins.make_view, (kind as u8, buffer))?;

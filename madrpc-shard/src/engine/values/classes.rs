@@ -81,10 +81,6 @@ impl Class {
 /// An object of this class, in words, with what to do instead.
 pub(super) fn words(ctx: &Ctx<'_>, class: u32) -> String {
     let name = name_of(ctx, class);
-    let article = match name.as_bytes().first() {
-        Some(b'A' | b'E' | b'I' | b'O') => "an",
-        _ => "a",
-    };
     let hint = match name.as_str() {
         "Map" => " (send [...map], or Object.fromEntries(map))",
         "Set" => " (send [...set])",
@@ -97,7 +93,19 @@ pub(super) fn words(ctx: &Ctx<'_>, class: u32) -> String {
         }
         _ => "",
     };
-    format!("{article} {name}{hint}")
+    format!("{}{hint}", with_article(&name))
+}
+
+/// An object of this class, in words.
+pub(super) fn named(ctx: &Ctx<'_>, class: u32) -> String {
+    with_article(&name_of(ctx, class))
+}
+
+fn with_article(name: &str) -> String {
+    match name.as_bytes().first() {
+        Some(b'A' | b'E' | b'I' | b'O') => format!("an {name}"),
+        _ => format!("a {name}"),
+    }
 }
 
 /// Whether it is that of generators, or of async ones. No script can make an object of them that is none.

@@ -14,6 +14,7 @@
 //! What has a `toJSON` travels as that says, a boxed primitive as what is inside, an error as an object of its name, message,
 //! cause and what else it has of its own. All else is refused, with the way to it: nothing becomes `{}` that is not empty.
 
+mod buffers;
 mod build;
 mod classes;
 mod keys;
@@ -282,6 +283,20 @@ pub(super) fn as_promise<'js>(
     match has_then && view.has_method(&builtins.then)? {
         true => builtins.call(&builtins.resolve, (value.clone(),)).map(Some),
         false => Ok(None),
+    }
+}
+
+/// What a value is, in words.
+pub(super) fn object_name(value: &Value<'_>) -> String {
+    match View::of(value).kind() {
+        Kind::Undefined => "undefined".to_owned(),
+        Kind::Null => "null".to_owned(),
+        Kind::Bool(_) => "a boolean".to_owned(),
+        Kind::Int(_) | Kind::Float(_) => "a number".to_owned(),
+        Kind::String => "a string".to_owned(),
+        Kind::Object => classes::named(value.ctx(), View::of(value).class()),
+        Kind::Other if value.is_symbol() => "a symbol".to_owned(),
+        Kind::Other => "a BigInt".to_owned(),
     }
 }
 

@@ -50,7 +50,7 @@ impl Drop for Raw<'_, '_> {
 
 impl<'a, 'js> Raw<'a, 'js> {
     /// Takes over what the engine gave, which may be that something was thrown.
-    fn owned(ctx: &'a Ctx<'js>, value: qjs::JSValue) -> Result<Self> {
+    pub(super) fn owned(ctx: &'a Ctx<'js>, value: qjs::JSValue) -> Result<Self> {
         let raw = Self { ctx, value };
         // SAFETY: it looks at the tag.
         match unsafe { qjs::JS_IsException(value) } {

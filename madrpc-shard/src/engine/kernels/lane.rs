@@ -1,0 +1,174 @@
+//! The kernels of one lane: the functions that it has of them, how they are asked for the core, and how it waits for the compiler.
+
+use super::super::exchange::{Exchange, Yield};
+use super::super::faults::caught;
+use super::super::life::has_to_end;
+use super::super::preempt::{tick_here, unstoppable};
+use super::array;
+use super::call::{Bound, call};
+use super::table::{Entry, Kernels};
+use madrpc_core::numbers::later;
+use madrpc_kernels::{Context, Decision, Kernel};
+use rquickjs::{Ctx, Value, qjs};
+use std::cell::{OnceCell, RefCell, UnsafeCell};
+use std::ffi::{CString, c_int};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What a kernel's frames, the C library's functions and the way back to the shard may take below the script's stack.
+const STACK_LEFT_BYTES: usize = 128 << 10;
+
+/// How often a lane that waits for the compiler looks whether it is done.
+const LOOK_EVERY: Duration = Duration::from_micros(250);
+
+/// The kernels that a lane has functions of.
+pub(in super::super) struct LaneKernels {
+    script: Kernels,
+    /// Freed with the lane, and not before: a function knows its own by the address alone, so that a lane can be thrown away.
+    #[expect(clippy::vec_box, reason = "the address stays")]
+    bound: RefCell<Vec<Box<Bound>>>,
+    context: OnceCell<Box<UnsafeCell<Context>>>,
+}
+
+impl LaneKernels {
+    pub(in super::super) fn new(script: &Kernels) -> Self {
+        Self {
+            script: script.clone(),
+            bound: RefCell::default(),
+            context: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn script(&self) -> &Kernels {
+        &self.script
+    }
+
+    /// Makes the lane one that has kernels.
+    pub(super) fn begin(&self, ctx: &Ctx<'_>, exchange: &Exchange) -> Result<(), &'static str> {
+        if self.context.get().is_some() {
+            return Ok(());
+        }
+        if !exchange.is_forced.get() && !tick_here() {
+            return Err("the system gives no thread to tell kernels the time");
+        }
+        if !array::is_known(ctx) {
+            return Err("this engine holds its arrays otherwise than it is known to");
+        }
+        let flag = exchange.lane.flag();
+        let stack_limit = stack_limit(exchange);
+        let host = std::ptr::from_ref(exchange).cast_mut().cast();
+        let context = Context::new(flag.place(), on_interrupt, stack_limit, host);
+        let _ = self.context.set(Box::new(UnsafeCell::new(context)));
+        // What runs has begun as one without kernels, which nobody tells when its slice is over.
+        exchange.suspend(Yield::Slice);
+        Ok(())
+    }
+
+    /// The call may use another part of the stack than the last.
+    pub(in super::super) fn bound_stack(&self, exchange: &Exchange) {
+        if let Some(context) = self.context.get() {
+            // SAFETY: no kernel runs.
+            unsafe { (*context.get()).stack_limit = stack_limit(exchange) };
+        }
+    }
+
+    /// The number of this kernel in the lane.
+    pub(super) fn number(
+        &self,
+        exchange: &Exchange,
+        entry: &Arc<Entry>,
+        kernel: &Arc<Kernel>,
+    ) -> usize {
+        let mut all = self.bound.borrow_mut();
+        let known = all
+            .iter()
+            .position(|bound| Arc::ptr_eq(bound.entry(), entry));
+        known.unwrap_or_else(|| {
+            let context = self
+                .context
+                .get()
+                .map_or(std::ptr::null_mut(), |context| context.get());
+            let bound = Bound::new(Arc::clone(entry), Arc::clone(kernel), exchange, context);
+            all.push(Box::new(bound));
+            all.len() - 1
+        })
+    }
+
+    /// The kernel with this number.
+    pub(super) fn entry(&self, number: usize) -> Option<Arc<Entry>> {
+        let all = self.bound.borrow();
+        all.get(number).map(|bound| Arc::clone(bound.entry()))
+    }
+
+    /// A function of it.
+    pub(super) fn function<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        number: usize,
+    ) -> rquickjs::Result<Value<'js>> {
+        let all = self.bound.borrow();
+        let Some(bound) = all.get(number) else {
+            return Err(rquickjs::Error::Unknown);
+        };
+        // No name of JavaScript's has a NUL.
+        let name = CString::new(bound.kernel().name().as_bytes()).unwrap_or_default();
+        let count = bound.kernel().parameters().len() as c_int;
+        let place = std::ptr::from_ref(&**bound).cast_mut().cast();
+        // SAFETY: what the function knows by its address stays as long as the lane.
+        let function = unsafe {
+            let ctx = ctx.as_raw().as_ptr();
+            qjs::JS_NewCClosure(ctx, Some(call), name.as_ptr(), None, count, 0, place)
+        };
+        // SAFETY: the reference that was made is the handle's.
+        let function = unsafe { Value::from_raw(ctx.clone(), function) };
+        match function.is_exception() {
+            true => Err(rquickjs::Error::Exception),
+            false => Ok(function),
+        }
+    }
+}
+
+/// Where the stack of a kernel ends.
+fn stack_limit(exchange: &Exchange) -> usize {
+    let stack = exchange.lane.stack();
+    let script = stack
+        .end
+        .saturating_sub(exchange.meter.limits().stack_bytes);
+    script.max(stack.start + STACK_LEFT_BYTES)
+}
+
+/// What a kernel calls that has found the flag set.
+unsafe extern "C" fn on_interrupt(context: *mut Context) -> Decision {
+    // SAFETY: it is what the context was made with, and the lane is alive as it runs.
+    let exchange = unsafe { &*(*context).host.cast::<Exchange>() };
+    let look = || {
+        exchange.lane.flag().clear();
+        has_to_end(exchange)
+    };
+    match unstoppable(|| caught(look)).unwrap_or(true) {
+        true => Decision::Stop,
+        false => Decision::GoOn,
+    }
+}
+
+/// Suspends the lane until the compiler is done; says whether it is, and the call has not to end.
+pub(super) fn wait_for(exchange: &Exchange, is_done: impl Fn() -> bool) -> bool {
+    loop {
+        if exchange.must_stop().is_some() {
+            return false;
+        }
+        if is_done() {
+            return true;
+        }
+        match exchange.is_serving.get() {
+            true => {
+                let at = later(Instant::now(), LOOK_EVERY);
+                exchange.wake_at.set(Some(at));
+                exchange.suspend(Yield::Waiting);
+                exchange.wake_at.set(None);
+            }
+            // A script that loads waits for nothing else.
+            false => exchange.suspend(Yield::Slice),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `madrpc.kernel(fn, captured)`: a function of the script's becomes a kernel.
+
+use super::super::exchange::Exchange;
+use super::super::host::{function, interrupted};
+use super::super::values;
+use super::call::{refuse, throw};
+use super::lane::wait_for;
+use super::table::{Constant, KERNELS_MAX, Source};
+use madrpc_kernels::{MAX_TEXT_BYTES, Place, Reason};
+use rquickjs::convert::List;
+use rquickjs::{Ctx, Object};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What kernels.js says that something captured is.
+const NUMBER: u32 = 0;
+const BOOLEAN: u32 = 1;
+
+/// What kernels.js is called with.
+pub(in super::super) fn object<'js>(
+    ctx: &Ctx<'js>,
+    exchange: &Rc<Exchange>,
+) -> rquickjs::Result<Object<'js>> {
+    let host = Object::new(ctx.clone())?;
+    let of = Rc::clone(exchange);
+    let make_kernel =
+        move |ctx: Ctx<'js>, text, place, captured| make(&of, &ctx, &text, place, captured);
+    host.set("make", function(ctx, exchange, make_kernel)?)?;
+    let of = Rc::clone(exchange);
+    let bind = move |ctx: Ctx<'js>, number| of.kernels.function(&ctx, number);
+    host.set("bind", function(ctx, exchange, bind)?)?;
+    Ok(host)
+}
+
+/// `host.make(text, [file, line, column], [names, kinds, values])`: the number of the kernel in the lane.
+fn make<'js>(
+    exchange: &Exchange,
+    ctx: &Ctx<'js>,
+    text: &rquickjs::String<'js>,
+    List((file, line, column)): List<(rquickjs::String<'js>, u32, u32)>,
+    List((names, kinds, numbers)): List<(Vec<rquickjs::String<'js>>, Vec<u32>, Vec<f64>)>,
+) -> rquickjs::Result<usize> {
+    let text_of = |text: &rquickjs::String<'js>| values::text(text.as_value());
+    let place = Place {
+        file: text_of(&file).into(),
+        line,
+        column,
+    };
+    // It would be kept for as long as the script.
+    let bytes = values::text_bytes(text.as_value());
+    if bytes > MAX_TEXT_BYTES {
+        let error = format!(
+            "{place}: a kernel of {bytes} bytes of text, and none has more than {MAX_TEXT_BYTES}: \
+             make several, of which one calls the others"
+        );
+        return Err(throw(ctx, Reason::TooLarge, &error));
+    }
+    let kernels = &exchange.kernels;
+    let begun = kernels.begin(ctx, exchange);
+    begun.map_err(|error| throw(ctx, Reason::System, &format!("madrpc.kernel: {error}")))?;
+    let constants = kinds.into_iter().zip(numbers);
+    let constants = constants.map(|(kind, number)| match kind {
+        NUMBER => Some(Constant::Number(number)),
+        BOOLEAN => Some(Constant::Boolean(number != 0.0)),
+        _ => kernels.entry(number as usize).map(Constant::Kernel),
+    });
+    let names = names.iter().map(|name| Arc::from(text_of(name)));
+    let captured = names.zip(constants);
+    let source = Source {
+        text: text_of(text),
+        place,
+        captured: captured
+            .filter_map(|(name, constant)| Some((name, constant?)))
+            .collect(),
+    };
+    let Some(entry) = kernels.script().get(&source) else {
+        let error = format!(
+            "{}: a script has at most {KERNELS_MAX} kernels, and those that differ in what they capture are several: \
+             make them once, while the script loads, and pass what changes",
+            source.place
+        );
+        return Err(throw(ctx, Reason::TooLarge, &error));
+    };
+    if !wait_for(exchange, || entry.made().is_some()) {
+        return Err(interrupted(ctx, exchange));
+    }
+    match entry.made() {
+        Some(Ok(kernel)) => Ok(kernels.number(exchange, &entry, kernel)),
+        Some(Err(refused)) => Err(refuse(ctx, refused)),
+        None => Err(rquickjs::Error::Unknown),
+    }
+}

@@ -1,0 +1,105 @@
+//! The thread that tells kernels that time has passed, where no timer does: lanes that are not stopped by force.
+//!
+//! It sleeps while no lane with kernels runs, and ends never: there is one in the process, and only where it is needed.
+
+use super::flag::Flag;
+use super::handler::Stoppable;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// How often it tells them: half of the usual slice.
+const TICK: Duration = Duration::from_micros(250);
+
+/// Ticks without a lane that runs, after which it sleeps.
+const TICKS_AWAKE: u32 = 100;
+
+/// Whether it sleeps, or is about to.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+
+/// Lets a lane run that may have kernels and is not stopped by force.
+pub(in super::super) fn run_ticking<R>(lane: &Stoppable, resume: impl FnOnce() -> R) -> R {
+    let Some(flag) = lane.flag.get() else {
+        return resume();
+    };
+    flag.clear();
+    flag.set_runs(true);
+    if SLEEPS.load(Ordering::SeqCst)
+        && let Some(Some(ticker)) = TICKER.get()
+    {
+        ticker.thread.unpark();
+    }
+    let resumed = resume();
+    flag.set_runs(false);
+    resumed
+}
+
+/// Lets the ticker know of this thread's flag. Says whether there is one: the system may give no thread.
+pub(in super::super) fn tick_here() -> bool {
+    thread_local! {
+        static IS_KNOWN: Cell<bool> = const { Cell::new(false) };
+    }
+    let Some(ticker) = TICKER.get_or_init(Ticker::start) else {
+        return false;
+    };
+    if !IS_KNOWN.replace(true) {
+        // It ends with the process alone.
+        let _ = ticker.flags.send(Arc::downgrade(&Flag::of_thread()));
+        ticker.thread.unpark();
+    }
+    true
+}
+
+static TICKER: OnceLock<Option<Ticker>> = OnceLock::new();
+
+struct Ticker {
+    flags: Sender<Weak<Flag>>,
+    thread: Thread,
+}
+
+impl Ticker {
+    fn start() -> Option<Self> {
+        let (flags, news) = channel();
+        let ticker = thread::Builder::new().name("kernel-ticks".into());
+        let started = ticker.spawn(move || tick(&news)).ok()?;
+        Some(Self {
+            flags,
+            thread: started.thread().clone(),
+        })
+    }
+}
+
+fn tick(news: &Receiver<Weak<Flag>>) {
+    let mut flags: Vec<Weak<Flag>> = Vec::new();
+    let mut idle_ticks = 0;
+    loop {
+        flags.extend(news.try_iter());
+        let mut are_any = false;
+        flags.retain(|flag| {
+            let Some(flag) = flag.upgrade() else {
+                return false;
+            };
+            if flag.runs() {
+                are_any = true;
+                flag.set();
+            }
+            true
+        });
+        idle_ticks = if are_any { 0 } else { idle_ticks + 1 };
+        if idle_ticks <= TICKS_AWAKE {
+            thread::sleep(TICK);
+            continue;
+        }
+        SLEEPS.store(true, Ordering::SeqCst);
+        // One that began to run just before has not seen that there is somebody to wake.
+        let runs = |flag: &Weak<Flag>| flag.upgrade().is_some_and(|flag| flag.runs());
+        if !flags.iter().any(runs) {
+            thread::park();
+        }
+        SLEEPS.store(false, Ordering::SeqCst);
+        idle_ticks = 0;
+    }
+}
