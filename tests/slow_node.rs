@@ -18,7 +18,7 @@ use support::process::{Home, Served, free_port};
 use support::steady::{Calls, Steady};
 
 /// A third of these are several times as many as the slow node can run.
-const RATE: u32 = 120;
+const RATE: u32 = 90;
 const TIME: Duration = Duration::from_secs(5);
 /// What is learnt of a node until then is not looked at.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 3;
 
 /// Some milliseconds of the core, so many times over.
 fn script(slowness: u32) -> String {
-    let rounds = 60_000 * slowness;
+    let rounds = 150_000 * slowness;
     format!(
         "madrpc.register('work', () => {{ let sum = 0; for (let i = 0; i < {rounds}; i++) sum += i % 7; return sum; }});"
     )
