@@ -162,3 +162,22 @@ fn a_node_by_two_addresses_is_called_by_the_one_that_is_left() {
     orchestrator.wait_for(&format!("node {first}:{port} is there no more"));
     assert!((0..5).all(|_| is_answered()));
 }
+
+#[test]
+fn a_check_says_of_a_file_that_it_is_not_there_and_which_line_is_none() {
+    let home = Home::new();
+    let check = || home.run(&["orchestrator", "--discover", "file:nodes", "--check"]);
+    refused(&check(), 78, &["nodes cannot be read", "No such file"]);
+    let long = "x".repeat(3 << 20);
+    home.write("nodes", &format!("127.0.0.1:1\n{long}\n"));
+    let output = check();
+    refused(
+        &output,
+        78,
+        &["nodes:2: address", "bytes more", "HOST:PORT"],
+    );
+    assert!(output.stderr.len() < 1000);
+    home.write("nodes", "127.0.0.1:1 # one\n");
+    let output = check();
+    assert!(output.status.success(), "{output:?}");
+}

@@ -1,9 +1,10 @@
-//! Three times as many calls as a node can run, for ten seconds: those that it takes are over in time, the others are refused at
+//! Three times as many calls as a node can run, for ten seconds: those that it takes keep their latency, the others are refused at
 //! once and are told when to come back, and afterwards all is as before.
 //!
 //! Setup: a node of one shard as a process, whose function takes some 5 ms of the core; callers in this process, by the clock (an
-//! open loop). The deadline of each call is twice the 99th percentile without load, in the same run: without the refusals hardly
-//! any would end by then, as all would share the core.
+//! open loop). What is far too long follows from the same run: from what calls take without load, and from how late the system
+//! wakes those who sleep. Where deadlines are far it is `--wait-limit` that refuses, which is as long as calls take without load;
+//! where they are near it is they.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -35,6 +36,9 @@ madrpc.register("calibrate", () => {
 
 /// Calls that may be in flight: more than there are, of which those refused are back at once.
 const CALLERS: usize = 96;
+
+/// The machine may have something else to do at one.
+const ATTEMPTS: usize = 3;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -76,12 +80,17 @@ impl Node {
             let mut figures = Figures::default();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= calls {
+                // Callers who all wait are late, and what they had not sent by the end is left.
+                if number >= calls || begun.elapsed() > time {
                     return figures;
                 }
                 let due = begun + each * number;
+                let is_early = due > Instant::now();
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let sent = Instant::now();
+                if is_early {
+                    figures.late_by.push(sent.saturating_duration_since(due));
+                }
                 let call = client.prepare("loop").timeout(timeout);
                 let result = call.send_blocking(Value::Integer(count));
                 let took = sent.elapsed();
@@ -104,6 +113,7 @@ impl Node {
                 figures.add(caller.join().unwrap());
             }
         });
+        figures.late_by.sort_unstable();
         figures.taken.sort_unstable();
         figures.refused.sort_unstable();
         figures.time = begun.elapsed();
@@ -148,6 +158,8 @@ impl Node {
 #[derive(Default)]
 struct Figures {
     time: Duration,
+    /// How late callers were woken.
+    late_by: Vec<Duration>,
     /// How long those took that have a result, and those that were refused.
     taken: Vec<Duration>,
     refused: Vec<Duration>,
@@ -155,13 +167,18 @@ struct Figures {
     late: usize,
 }
 
-fn p99(times: &[Duration]) -> Duration {
-    let at = times.len() * 99 / 100;
+fn percentile(times: &[Duration], percent: usize) -> Duration {
+    let at = times.len() * percent / 100;
     times.get(at).copied().unwrap_or_default()
+}
+
+fn p99(times: &[Duration]) -> Duration {
+    percentile(times, 99)
 }
 
 impl Figures {
     fn add(&mut self, other: Self) {
+        self.late_by.extend(other.late_by);
         self.taken.extend(other.taken);
         self.refused.extend(other.refused);
         self.hints.extend(other.hints);
@@ -187,28 +204,25 @@ impl Figures {
     }
 }
 
-#[test]
-fn calls_are_over_in_time_or_refused_at_once_and_afterwards_all_is_as_before() {
-    let node = Node::start(&[]);
-    let capacity = node.capacity();
-    let unloaded = node.load(capacity * 0.3, Duration::from_secs(3), LONG);
+/// What of an overload was far too much, by figures of the same run; nothing of that is to hold where the machine has other work.
+fn far_too_much() -> Vec<String> {
+    let idle = Node::start(&[]);
+    let capacity = idle.capacity();
+    let unloaded = idle.load(capacity * 0.3, Duration::from_secs(3), LONG);
     unloaded.tell("a third of what it can");
     assert_eq!((unloaded.refused.len(), unloaded.late), (0, 0));
-    let each = Duration::from_micros((1e6 / capacity) as u64);
-    // Four calls that share the core take four times as long each, and the machine may have been idle just then.
-    let timeout = (2 * p99(&unloaded.taken)).max(8 * each);
-    let overload = node.overload(capacity, Duration::from_secs(10), timeout);
-    let after = node.load(capacity * 0.3, Duration::from_secs(1), LONG);
-    after.tell("the second after it");
+    drop(idle);
+    // No shorter wait is refused than 10 ms.
+    let usual = p99(&unloaded.taken).max(Duration::from_millis(20));
+    let node = Node::start(&["--wait-limit", &format!("{}us", usual.as_micros())]);
+    // What a call costs it has learnt before, as any that serves.
+    node.load(capacity * 0.3, Duration::from_secs(1), LONG);
+    let overload = node.overload(capacity, Duration::from_secs(10), LONG);
+    let first = node.load(capacity * 0.3, Duration::from_secs(1), LONG);
+    first.tell("the second after it");
     let later = node.load(capacity * 0.3, Duration::from_secs(2), LONG);
     later.tell("after that");
-    assert!(overload.rate() > capacity * 0.4, "of {capacity:.0}/s");
-    assert!(overload.late * 2 < overload.taken.len());
-    // A result that was sent in time may come a moment later.
-    assert!(p99(&overload.taken) <= timeout + Duration::from_millis(60));
-    // A slice, and what else this machine has to do.
-    let median = overload.refused[overload.refused.len() / 2];
-    assert!(median < Duration::from_millis(10), "{median:?}");
+    assert_eq!((overload.late, first.late, later.late), (0, 0, 0));
     assert_eq!(overload.hints.len(), overload.refused.len());
     assert!(
         overload
@@ -216,17 +230,52 @@ fn calls_are_over_in_time_or_refused_at_once_and_afterwards_all_is_as_before() {
             .iter()
             .all(|hint| *hint < Duration::from_secs(1))
     );
-    assert_eq!((later.refused.len(), later.late), (0, 0));
-    assert!(p99(&later.taken) < 2 * timeout);
+    let noise = p99(&overload.late_by);
+    let short = Duration::from_millis(10) + noise;
+    let checks = [
+        ("calls are run", overload.rate() > capacity * 0.4),
+        (
+            "what was taken keeps its latency",
+            p99(&overload.taken) <= 2 * usual + noise,
+        ),
+        (
+            "the rest is refused at once",
+            percentile(&overload.refused, 90) <= short,
+        ),
+        // What it had taken is over long before.
+        (
+            "a second later all is as before",
+            first.refused.len() * 10 <= first.taken.len()
+                && later.refused.len() * 100 <= later.taken.len()
+                && p99(&later.taken) <= 2 * usual + p99(&later.late_by),
+        ),
+    ];
+    let wrong = checks.iter().filter(|(_, holds)| !holds);
+    wrong.map(|(what, _)| (*what).to_owned()).collect()
 }
 
 #[test]
-fn a_limit_of_the_wait_holds_where_deadlines_are_far() {
-    let limit = Duration::from_millis(60);
-    let node = Node::start(&["--wait-limit", "60ms"]);
+fn what_is_taken_keeps_its_latency_and_all_else_is_refused_at_once() {
+    let mut wrong = Vec::new();
+    for _ in 0..ATTEMPTS {
+        wrong = far_too_much();
+        if wrong.is_empty() {
+            return;
+        }
+        let _ = writeln!(std::io::stderr(), "not so: {wrong:?}");
+    }
+    panic!("not so: {wrong:?}");
+}
+
+#[test]
+fn calls_whose_deadlines_are_near_are_over_in_time_or_refused() {
+    let node = Node::start(&[]);
     let capacity = node.capacity();
-    let overload = node.overload(capacity, Duration::from_secs(4), LONG);
+    let each = Duration::from_micros((1e6 / capacity) as u64);
+    // Four calls that share the core take four times as long each.
+    let overload = node.overload(capacity, Duration::from_secs(4), 16 * each);
     assert!(overload.rate() > capacity * 0.4, "of {capacity:.0}/s");
-    assert_eq!(overload.late, 0);
-    assert!(p99(&overload.taken) < 4 * limit);
+    // Without the refusals all would share the core, and hardly any would be over in time.
+    assert!(overload.late * 2 < overload.taken.len());
+    assert!(overload.refused.len() > overload.taken.len() / 2);
 }

@@ -148,7 +148,11 @@ impl From<AddressError> for Failure {
 
 impl From<DiscoveryError> for Failure {
     fn from(error: DiscoveryError) -> Self {
-        Self::new(Reason::Other, error)
+        let reason = match error {
+            DiscoveryError::File(_) => Reason::Unfit,
+            DiscoveryError::Address(_) | DiscoveryError::System(_) => Reason::Other,
+        };
+        Self::new(reason, error)
     }
 }
 

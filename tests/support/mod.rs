@@ -14,6 +14,7 @@ pub mod http;
 pub mod map;
 pub mod process;
 pub mod seccomp;
+pub mod steady;
 pub mod terminal;
 pub mod traced;
 

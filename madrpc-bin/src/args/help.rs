@@ -64,8 +64,9 @@ pub(crate) const NODES: &str = "\
 States:
   up          it gets calls
   draining    it takes no new calls: madrpc drain, or it is stopping
-  ejected     it gets none for a while, as its calls have failed by faults
-              of its own, five in a row; then one call sees whether it works
+  ejected     it gets none for a while, as it fails calls by faults of its
+              own or is far slower than the others (WHY says which); then one
+              call sees whether it works
   double      it is one of the others by another address, and gets none
   silent      nothing has come from it for too long
   connecting  a session to it is being opened

@@ -91,8 +91,9 @@ pub(crate) struct OrchestratorArgs {
     #[arg(long, value_name = "SOURCE")]
     pub(crate) discover: Vec<Source>,
 
-    /// Which of the nodes that have a function gets a call: each in turn; the one that is expected to be through with it first,
-    /// by what is under way to each and how long it took for others of late; or the same one for each key that callers give
+    /// Which of the nodes that have a function gets a call: each in turn, but for those with a far longer backlog than others; the
+    /// one that is expected to be through with it first, by what is under way to each, how long it took for others of late, and
+    /// whether they had results; or the same one for each key that callers give
     /// (madrpc call --key), and in turn without
     #[arg(long, value_name = "HOW", default_value = "round-robin", value_parser = balance())]
     pub(crate) balance: Balance,

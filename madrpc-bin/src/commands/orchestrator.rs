@@ -23,6 +23,9 @@ use std::time::Duration;
 const NAMES_MAX: usize = 20;
 
 pub(crate) fn run(args: &OrchestratorArgs, events: Option<Events>) -> Result<(), Failure> {
+    if args.server.check {
+        Discovery::check(&args.discover)?;
+    }
     let mut discovery = Discovery::new(&args.nodes, &args.discover)?;
     discovery.leave_out(resolve_bind(&args.bind)?);
     let names = named(discovery.nodes());

@@ -57,7 +57,11 @@ pub(crate) fn start(filter: Option<String>, command: &Command) -> Result<(), Fai
     started.map_err(|error| Failure::new(Reason::Other, format!("log: {error}")))
 }
 
-/// The message and the fields of a line, as the library writes them, but with their values escaped: the one place where
+/// Bytes of the message, and of the value of each field: a script's line of the console is shorter (4 KiB), and so is what a
+/// person reads.
+const VALUE_MAX_BYTES: usize = 8 << 10;
+
+/// The message and the fields of a line, as the library writes them, but with their values escaped, and cut where they are long: the one place where
 /// text of peers and scripts comes into the log. All else in a line is the program's own, colours among it.
 struct Escaped;
 
@@ -92,7 +96,37 @@ struct EscapedValue<'a>(&'a dyn Debug);
 
 impl Debug for EscapedValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Printable(f), "{:?}", self.0)
+        let mut cut = Cut {
+            out: &mut *f,
+            left: VALUE_MAX_BYTES,
+            more: 0,
+        };
+        write!(Printable(&mut cut), "{:?}", self.0)?;
+        match cut.more {
+            0 => Ok(()),
+            more => write!(f, "… {more} bytes more"),
+        }
+    }
+}
+
+/// Passes on so many bytes of what is written to it, and counts those after them.
+struct Cut<W> {
+    out: W,
+    left: usize,
+    more: usize,
+}
+
+impl<W: Write> Write for Cut<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let (shown, rest) = text.split_at(text.floor_char_boundary(self.left));
+        // Nothing comes after a gap.
+        self.left = if rest.is_empty() {
+            self.left - shown.len()
+        } else {
+            0
+        };
+        self.more += rest.len();
+        self.out.write_str(shown)
     }
 }
 
@@ -146,6 +180,20 @@ mod tests {
             ),
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_and_says_how_long_it_is() {
+        let text = "漢".repeat(1 << 20);
+        let lines = written(false, || tracing::warn!(function = &*text, "{text}"));
+        let more = (3 << 20) - VALUE_MAX_BYTES / 3 * 3;
+        assert!(
+            lines[0].len() < 2 * VALUE_MAX_BYTES + 200,
+            "{}",
+            lines[0].len()
+        );
+        assert!(lines[0].contains(&format!("… {more} bytes more function=")));
+        assert!(lines[0].ends_with("bytes more\n"));
     }
 
     #[test]

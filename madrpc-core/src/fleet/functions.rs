@@ -1,6 +1,7 @@
 //! Which members have a function.
 
 use super::busy::Busy;
+use super::errors::Errors;
 use super::hedging::Latencies;
 use super::load::Cost;
 use crate::balance::{Members, RoundRobin};
@@ -27,6 +28,8 @@ pub(super) struct Function {
     pub(super) busy: Busy,
     /// What its calls cost, where that is looked at.
     pub(super) cost: Cost,
+    /// Whose of them end with errors, where that is looked at.
+    pub(super) errors: Errors,
     /// How long they take, where a second member may be asked for them.
     pub(super) latencies: Option<Box<Latencies>>,
     /// The driver's own number for it.
@@ -94,6 +97,7 @@ impl Functions {
                     idempotent: Members::default(),
                     busy: Busy::default(),
                     cost: Cost::default(),
+                    errors: Errors::default(),
                     latencies: None,
                     mark: None,
                 };
@@ -118,6 +122,7 @@ impl Functions {
             };
             function.members.set(member, false);
             function.idempotent.set(member, false);
+            function.errors.forget(member);
             if function.members.is_empty() {
                 let function = self.all.remove(number as usize);
                 self.by_name.remove(&function.name);

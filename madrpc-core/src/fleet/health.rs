@@ -1,5 +1,6 @@
 //! Whether a member is worth a call: it is left out while it says nothing, and for a while after it has failed again and again.
 
+use crate::fleet::outliers::Outlier;
 use crate::numbers::later;
 use std::time::{Duration, Instant};
 
@@ -19,14 +20,14 @@ pub(super) struct Health {
     /// Times that it was left out since it last worked for long.
     ejections: u32,
     state: State,
-    /// When it was last left out.
-    ejected_at: Option<Instant>,
+    /// When it was last left out, and why.
+    ejected: Option<(Instant, Outlier)>,
     /// Nothing has come from it for too long.
     pub(super) is_silent: bool,
     /// It takes no new calls, and says so.
     pub(super) is_draining: bool,
     /// It was left out as it is slow; a probe that is not clears it.
-    pub(super) is_slow: bool,
+    is_slow: bool,
     /// Calls since the last sweep that it has ended as it should, and those that it has failed or refused.
     worked: u32,
     faults: u32,
@@ -75,9 +76,14 @@ impl Health {
         matches!(self.state, State::Ejected(_) | State::Probed(_))
     }
 
-    /// Since when it is left out, where it is.
-    pub(super) fn ejected_since(&self) -> Option<Instant> {
-        self.ejected_at.filter(|_| self.is_ejected())
+    /// Since when it is left out, and why, where it is.
+    pub(super) fn ejected(&self) -> Option<(Instant, Outlier)> {
+        self.ejected.filter(|_| self.is_ejected())
+    }
+
+    /// A probe has not been slow.
+    pub(super) fn is_not_slow(&mut self) {
+        self.is_slow = false;
     }
 
     /// A call was put on it that is to show whether it works.
@@ -121,14 +127,16 @@ impl Health {
         (calls >= calls_min).then(|| worked as f32 / calls as f32)
     }
 
-    /// The member has failed a call; says whether it ought to be left out for that, see [`Health::eject`].
-    pub(super) fn failed(&mut self, is_probe: bool) -> bool {
+    /// The member has failed a call; says why it ought to be left out for that, where it ought, see [`Health::eject`].
+    pub(super) fn failed(&mut self, is_probe: bool) -> Option<Outlier> {
         self.failures = self.failures.saturating_add(1);
         self.faults = self.faults.saturating_add(1);
         match self.state {
-            State::Probed(_) => is_probe,
-            State::Well | State::Back(_) => self.failures >= FAILURES_MAX,
-            State::Ejected(_) => false,
+            State::Probed(_) => is_probe.then_some(Outlier::Probe),
+            State::Well | State::Back(_) => {
+                (self.failures >= FAILURES_MAX).then_some(Outlier::Failures)
+            }
+            State::Ejected(_) => None,
         }
     }
 
@@ -140,12 +148,13 @@ impl Health {
     }
 
     /// It gets no calls for a while; gives how long.
-    pub(super) fn eject(&mut self, now: Instant) -> Duration {
+    pub(super) fn eject(&mut self, why: Outlier, now: Instant) -> Duration {
         let time = self.ejection();
         self.ejections = self.ejections.saturating_add(1);
         self.failures = 0;
         self.state = State::Ejected(later(now, time));
-        self.ejected_at = Some(now);
+        self.ejected = Some((now, why));
+        self.is_slow = why == Outlier::Slow;
         time
     }
 
@@ -169,14 +178,14 @@ mod tests {
         let start = Instant::now();
         let mut health = Health::default();
         for _ in 0..FAILURES_MAX - 1 {
-            assert!(!health.failed(true));
+            assert!(health.failed(true).is_none());
         }
         health.worked(true, start);
         for _ in 0..FAILURES_MAX - 1 {
-            assert!(!health.failed(true));
+            assert!(health.failed(true).is_none());
         }
-        assert!(health.failed(true));
-        assert_eq!(health.eject(start), EJECTION);
+        assert!(health.failed(true).is_some());
+        assert_eq!(health.eject(Outlier::Failures, start), EJECTION);
         assert_eq!(health.worth(start), Worth::None);
         let back = start + EJECTION;
         assert_eq!(health.worth(back), Worth::Probe);
@@ -184,22 +193,22 @@ mod tests {
         assert_eq!(health.worth(back), Worth::None);
         assert_eq!(health.worth(back + EJECTION), Worth::Probe);
         // The probe fails: twice as long.
-        assert!(health.failed(true));
-        assert_eq!(health.eject(back), EJECTION * 2);
+        assert_eq!(health.failed(true), Some(Outlier::Probe));
+        assert_eq!(health.eject(Outlier::Failures, back), EJECTION * 2);
         let again = back + EJECTION * 2;
         health.probe(again);
         health.worked(true, again);
         assert_eq!(health.worth(again), Worth::Any);
         // As long as it was away, and what was is forgotten.
         health.worked(true, again + EJECTION * 4);
-        assert_eq!(health.eject(again), EJECTION);
+        assert_eq!(health.eject(Outlier::Failures, again), EJECTION);
     }
 
     #[test]
     fn a_probe_that_says_nothing_is_made_again() {
         let now = Instant::now();
         let mut health = Health::default();
-        health.eject(now);
+        health.eject(Outlier::Failures, now);
         health.probe(now);
         health.probe_again(now);
         assert_eq!(health.worth(now), Worth::Probe);
@@ -209,14 +218,14 @@ mod tests {
     fn calls_of_before_it_was_left_out_do_not_bring_it_back_nor_keep_it_out() {
         let start = Instant::now();
         let mut health = Health::default();
-        health.eject(start);
+        health.eject(Outlier::Failures, start);
         for _ in 0..10 {
-            assert!(!health.worked(false, start) && !health.failed(false));
+            assert!(!health.worked(false, start) && health.failed(false).is_none());
             assert!(health.is_ejected());
         }
         let back = start + EJECTION;
         health.probe(back);
-        assert!(!health.worked(false, back) && !health.failed(false));
+        assert!(!health.worked(false, back) && health.failed(false).is_none());
         assert!(health.is_ejected());
         health.worked(true, back);
         assert_eq!(health.worth(back), Worth::Any);

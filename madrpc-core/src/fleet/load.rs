@@ -143,6 +143,8 @@ pub(super) struct MemberLoad {
     part: f32,
     /// What the shard of it that has spoken last has to do for others, when that was, and when it last went into the mean.
     others_us: f32,
+    /// The same for all.
+    said_us: f32,
     reported_at: Option<Instant>,
     in_mean_at: Option<Instant>,
 }
@@ -158,6 +160,7 @@ impl Default for MemberLoad {
             samples: 0,
             part: 1.0,
             others_us: 0.0,
+            said_us: 0.0,
             reported_at: None,
             in_mean_at: None,
         }
@@ -185,7 +188,14 @@ impl MemberLoad {
         self.part = 1.0 / shards.clamp(1, usize::from(u16::MAX)) as f32;
         let expected_us = load.expected_us.min(REPORT_MAX_US) as f32;
         self.others_us = (expected_us - self.under_way_us * self.part).max(0.0);
+        self.said_us = expected_us;
         self.reported_at = Some(now);
+    }
+
+    /// What it has to do, in microseconds, as it has said, if it has worked since.
+    pub(super) fn said_us(&self, now: Instant) -> f32 {
+        let since = |at| now.saturating_duration_since(at).as_micros() as f32;
+        (self.said_us - self.reported_at.map_or(0.0, since)).max(0.0)
     }
 
     /// What it has to do for others, in microseconds, to go into the mean: one with many shards counts for no more than another.
@@ -240,13 +250,18 @@ impl MemberLoad {
         self.heard_at = Some(now);
     }
 
-    /// How many times as long as elsewhere its calls have the core, where so many since it gave that last say so.
+    /// How many times as long as elsewhere its calls have the core.
+    pub(super) fn pace(&self) -> f32 {
+        self.pace_ln.exp()
+    }
+
+    /// The same, where so many since it gave that last say so.
     pub(super) fn take_pace(&mut self, samples_min: u16) -> Option<f32> {
         if self.samples < samples_min {
             return None;
         }
         self.samples = 0;
-        Some(self.pace_ln.exp())
+        Some(self.pace())
     }
 }
 

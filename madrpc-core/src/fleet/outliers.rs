@@ -7,6 +7,32 @@
 
 use std::time::Duration;
 
+/// Why a member is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlier {
+    /// It has failed one call after the other, by faults of its own.
+    Failures,
+    /// The call that was to show whether it works again has failed by a fault of its own.
+    Probe,
+    /// It fails or refuses far more of its calls than the others.
+    Rate,
+    /// It takes far longer than the others for the same.
+    Slow,
+}
+
+impl Outlier {
+    /// What it does, in words.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Failures => "fails one call after the other, by faults of its own",
+            Self::Probe => "has failed the call that was to show whether it works again",
+            Self::Rate => "fails or refuses far more of its calls than the others",
+            Self::Slow => "takes far longer than the others for the same calls",
+        }
+    }
+}
+
 /// How often members are compared (Envoy: 10 s).
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

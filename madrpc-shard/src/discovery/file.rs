@@ -50,6 +50,11 @@ impl NodeFile {
         names.map(|line| Question::System(line.address.clone()))
     }
 
+    /// What is wrong with it.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.faults.first().map(String::as_str)
+    }
+
     /// Reads it; says whether that may have changed anything.
     pub(super) fn look(&mut self) -> bool {
         match self.file.look() {
@@ -61,9 +66,11 @@ impl NodeFile {
             }
             Err(error) => {
                 let (name, before) = (self.file.path().display(), self.nodes.len());
-                let fault = format!(
-                    "{name} cannot be read ({error}); the {before} nodes that it named before stay"
-                );
+                let holds = match before {
+                    0 => "it is looked at again and again".to_owned(),
+                    _ => format!("the {before} nodes that it named before stay"),
+                };
+                let fault = format!("{name} cannot be read ({error}); {holds}");
                 self.is_read = false;
                 let is_new = self.faults.first() != Some(&fault);
                 self.faults = vec![fault];

@@ -20,6 +20,7 @@ pub(crate) use lookups::Missing;
 pub use source::{DNS_PORT, DnsSource, Source};
 
 use crate::net::address::{AddressError, Addresses, check_target, resolve_servers, resolve_target};
+use crate::net::log_limit::LineBudget;
 use file::NodeFile;
 use lookups::{Lookups, Question};
 use std::collections::{HashMap, HashSet};
@@ -33,12 +34,19 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a start waits for name servers.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Lines of the log about sources and nodes, and in how long: a source may say something else at each look.
+const LINES_MAX: u32 = 20;
+const LINES_TIME: Duration = Duration::from_secs(60);
+
 /// Why nodes cannot be looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
     /// One that there is to be from the start cannot be found.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A file is not there, or has a line that names no node. It is no reason not to start: it may come yet.
+    #[error("{0}")]
+    File(String),
     /// The system does not give what it takes.
     #[error("discovery: {0}")]
     System(#[from] std::io::Error),
@@ -57,6 +65,7 @@ pub struct Discovery {
     nodes: Vec<Addresses>,
     /// What was last warned of, so that a fault is told once.
     warned: Vec<String>,
+    lines: LineBudget,
     /// Whether it looks for the first time: who is there then is told with the start.
     is_new: bool,
 }
@@ -109,6 +118,7 @@ impl Discovery {
             lookups,
             always: always.to_vec(),
             warned: Vec::new(),
+            lines: LineBudget::new(LINES_MAX, LINES_TIME),
             is_new: true,
         };
         discovery.begin();
@@ -145,6 +155,23 @@ impl Discovery {
         &self.nodes
     }
 
+    /// Whether all files among the sources can be read, and each of their lines.
+    ///
+    /// # Errors
+    /// What is wrong with the first that cannot.
+    pub fn check(sources: &[Source]) -> Result<(), DiscoveryError> {
+        for source in sources {
+            if let Source::File(path) = source {
+                let mut file = NodeFile::new(path.clone());
+                file.look();
+                if let Some(fault) = file.fault() {
+                    return Err(DiscoveryError::File(fault.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether others may come and these may go.
     #[must_use]
     pub fn may_change(&self) -> bool {
@@ -168,12 +195,33 @@ impl Discovery {
 
     /// Looks at the sources, and waits for so long for what has been asked; says whether there are other nodes now.
     fn look(&mut self, time: Duration) -> bool {
+        self.tell_untold();
         let mut has_news = self.look_at_files();
         self.ask();
         if !has_news {
             has_news = self.lookups.wait(time);
         }
         has_news && self.gather()
+    }
+
+    /// Says what has become of some nodes.
+    fn tell<'a>(&mut self, what: &str, nodes: impl Iterator<Item = &'a String>) {
+        let mut nodes: Vec<&String> = nodes.collect();
+        nodes.sort_unstable();
+        for name in nodes {
+            if self.lines.take(Instant::now()) {
+                info!("node {name} {what}");
+            }
+        }
+    }
+
+    /// Says how much was not said.
+    fn tell_untold(&mut self) {
+        if let Some(count) = self.lines.take_untold(Instant::now()) {
+            warn!(
+                "{count} more such lines about sources and nodes, at most {LINES_MAX} in a minute are written"
+            );
+        }
     }
 
     fn look_at_files(&mut self) -> bool {
@@ -233,8 +281,10 @@ impl Discovery {
             });
         }
         let nodes = distinct(all, &mut faults);
+        let told: HashSet<&String> = self.warned.iter().collect();
+        let now = Instant::now();
         for fault in &faults {
-            if !self.warned.contains(fault) {
+            if !told.contains(fault) && self.lines.take(now) {
                 warn!("{fault}");
             }
         }
@@ -247,27 +297,12 @@ impl Discovery {
         if self.is_new {
             return true;
         }
-        tell("is there", now.difference(&before));
-        tell(
+        self.tell("is there", now.difference(&before));
+        self.tell(
             "is there no more; calls under way may end",
             before.difference(&now),
         );
         before != now
-    }
-}
-
-/// Nodes that are named when many come or go at once.
-const NAMES_MAX: usize = 20;
-
-/// Says what has become of some nodes.
-fn tell<'a>(what: &str, nodes: impl Iterator<Item = &'a String>) {
-    let mut nodes: Vec<&String> = nodes.collect();
-    nodes.sort_unstable();
-    for name in nodes.iter().take(NAMES_MAX) {
-        info!("node {name} {what}");
-    }
-    if nodes.len() > NAMES_MAX {
-        info!("and so it is with {} more nodes", nodes.len() - NAMES_MAX);
     }
 }
 
@@ -406,6 +441,36 @@ mod tests {
                 .contains(&([127, 0, 0, 1], 2).into())
         );
         assert!(discovery.warned.is_empty(), "{discovery:?}");
+    }
+
+    #[test]
+    fn what_is_said_of_a_file_is_bounded_whatever_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes");
+        let source = Source::File(path.clone());
+        let new = || Discovery::new(&[], std::slice::from_ref(&source)).unwrap();
+        let check = || Discovery::check(std::slice::from_ref(&source));
+        let refused = check().unwrap_err().to_string();
+        assert!(refused.contains("cannot be read"), "{refused}");
+        fs::write(&path, format!("127.0.0.1:1\n{}\n", "x".repeat(3 << 20))).unwrap();
+        let discovery = new();
+        let fault = &discovery.warned[0];
+        assert!(
+            fault.len() < 1000 && fault.contains("3145428 bytes more"),
+            "{fault}"
+        );
+        let refused = check().unwrap_err().to_string();
+        assert!(refused.contains(":2: "), "{refused}");
+        // One that says something else at each look, with many lines that are wrong.
+        let mut discovery = new();
+        for turn in 0..10 {
+            let bad: String = (0..1000).map(|line| format!("{turn}-{line}\n")).collect();
+            fs::write(&path, format!("127.0.0.1:{}\n{bad}", 2 + turn)).unwrap();
+            assert!(look(&mut discovery));
+        }
+        assert!(discovery.lines.take_untold(Instant::now() + LINES_TIME) > Some(9_000));
+        fs::write(&path, "127.0.0.1:1\n").unwrap();
+        assert!(check().is_ok());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Addresses as people write them: `HOST:PORT`, resolved at the start, and again when none of a name's addresses answers. A
 //! name may have several.
 
+use crate::runtime::shortened::{ENTRY_MAX_BYTES, shortened};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
@@ -159,7 +160,7 @@ const EXPECTED: &str = "expected HOST:PORT, as in 127.0.0.1:9001";
 
 fn refuse(text: &str, reason: String) -> AddressError {
     AddressError {
-        text: text.to_owned(),
+        text: shortened(text, ENTRY_MAX_BYTES).into_owned(),
         reason,
     }
 }

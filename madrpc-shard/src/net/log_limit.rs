@@ -24,9 +24,64 @@ impl LogLimit {
     }
 }
 
+/// Keeps what befalls many of a kind from filling the log: some lines of it are written in a while, those beyond are counted.
+#[derive(Debug)]
+pub(crate) struct LineBudget {
+    lines: u32,
+    time: Duration,
+    left: u32,
+    /// When there are as many again.
+    full_at: Option<Instant>,
+    untold: u64,
+}
+
+impl LineBudget {
+    /// So many lines in so long.
+    pub(crate) const fn new(lines: u32, time: Duration) -> Self {
+        Self {
+            lines,
+            time,
+            left: lines,
+            full_at: None,
+            untold: 0,
+        }
+    }
+
+    /// Whether a line is to be written.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.full_at.is_none_or(|at| now >= at) {
+            self.full_at = Some(now + self.time);
+            self.left = self.lines;
+        }
+        let is_told = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        self.untold += u64::from(!is_told);
+        is_told
+    }
+
+    /// How many were not, where there may be lines again, which is to be said now.
+    pub(crate) fn take_untold(&mut self, now: Instant) -> Option<u64> {
+        let is_due = self.untold > 0 && self.full_at.is_none_or(|at| now >= at);
+        is_due.then(|| std::mem::take(&mut self.untold))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_some_are_told_and_the_others_are_counted_once() {
+        let start = Instant::now();
+        let mut budget = LineBudget::new(3, REST);
+        let told = |budget: &mut LineBudget, at| (0..10).filter(|_| budget.take(at)).count();
+        assert_eq!(told(&mut budget, start), 3);
+        assert_eq!(told(&mut budget, start + REST / 2), 0);
+        assert_eq!(budget.take_untold(start + REST / 2), None);
+        assert_eq!(budget.take_untold(start + REST), Some(17));
+        assert_eq!(budget.take_untold(start + REST), None);
+        assert_eq!(told(&mut budget, start + REST), 3);
+    }
 
     #[test]
     fn the_first_is_told_and_the_rest_are_counted() {

@@ -7,6 +7,7 @@ pub mod cpus;
 pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod preflight;
+pub(crate) mod shortened;
 
 #[cfg(target_os = "linux")]
 pub(crate) mod beacon;

@@ -128,7 +128,14 @@ impl Scenario {
                     at += random.u64(20 * MS..400 * MS);
                 }
             }
-            6 => faults.push((from, What::Lies(node, Lie::Fails(share(random))))),
+            6 => {
+                let share = share(random);
+                let lie = match random.bool() {
+                    true => Lie::Fails(share),
+                    false => Lie::Throws(share),
+                };
+                faults.push((from, What::Lies(node, lie)));
+            }
             7 => faults.push((from, What::Lies(node, Lie::Refuses(share(random))))),
             8 => faults.extend([(from, What::Drain(node)), (until, What::Start(node))]),
             9 if self.subset.is_none() => {

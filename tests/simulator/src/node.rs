@@ -286,6 +286,11 @@ impl Node {
             _ if self.is_draining => Some(Answer::Unavailable),
             Lie::Fails(share) if lies(share, io) => Some(Answer::Internal),
             Lie::Refuses(share) if lies(share, io) => Some(Answer::Overloaded),
+            Lie::Throws(share) if self.has(function) && lies(share, io) => {
+                self.begun += 1;
+                io.ledger.begin(call, self.number, io.agenda.now);
+                Some(Answer::Thrown)
+            }
             _ if !self.has(function) => Some(Answer::NoSuchFunction),
             _ if io.scripts_fail(self.script) => Some(Answer::Internal),
             _ if self.running.len() >= LANES && self.queue.len() >= QUEUE_MAX => {

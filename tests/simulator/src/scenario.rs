@@ -44,6 +44,8 @@ pub enum Lie {
     Fails(f64),
     /// It says of such a share that it has too much to do.
     Refuses(f64),
+    /// Its functions throw at once in such a share.
+    Throws(f64),
 }
 
 /// What goes wrong, or happens.

@@ -53,8 +53,11 @@ pub struct Attempt {
 /// How a call has ended, as far as it tells something about the member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// With a result, or by a fault of the call's or the function's own.
+    /// With a result.
     Worked,
+    /// With an error that is the call's or the function's own, as far as can be seen: the member works. One whose calls end so
+    /// more often than elsewhere gets fewer of them (`least-loaded`).
+    Erred,
     /// By a fault of the member.
     Failed,
     /// It could not take the call: it has too much to do, or is stopping.
@@ -73,7 +76,9 @@ impl Ending {
             ErrorKind::Internal | ErrorKind::Protocol => Self::Failed,
             ErrorKind::Overloaded | ErrorKind::Unavailable => Self::Refused,
             ErrorKind::NoSuchFunction => Self::Neutral,
-            _ => Self::Worked,
+            // Given up by its caller.
+            ErrorKind::Cancelled => Self::Worked,
+            _ => Self::Erred,
         }
     }
 }

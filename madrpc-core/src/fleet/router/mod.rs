@@ -5,14 +5,15 @@ mod ejection;
 mod selection;
 
 pub use attempt::{Attempt, Ending, NoMember, is_passing, was_sent_after};
-pub use ejection::Outlier;
 
 use crate::balance::RoundRobin;
 use crate::call::{Announcement, Load};
+use crate::fleet::backlog::Backlogs;
 use crate::fleet::budget::RetryBudget;
 use crate::fleet::functions::{FunctionNumber, Functions};
 use crate::fleet::health::Health;
 use crate::fleet::load::{MemberLoad, OthersMean};
+use crate::fleet::outliers::Outlier;
 use crate::fleet::rendezvous::digest;
 use attempt::TRIES_MAX;
 use std::collections::HashSet;
@@ -35,7 +36,7 @@ const SAMPLE_STEP: u32 = 0x9E37_79B9;
 /// Which of the members that have a function gets a call of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Balance {
-    /// One after the other.
+    /// One after the other, but for those that have far more to do than the others, see `backlog`.
     #[default]
     RoundRobin,
     /// The one that is expected to be through with it first.
@@ -107,6 +108,8 @@ pub struct Router {
     /// Those that can be reached and have not said what they have.
     wild: RoundRobin,
     ejected: RoundRobin,
+    /// Those that have far more to do than the others.
+    backlogs: Backlogs,
     /// When the next of those may be tried.
     probe_at: Option<Instant>,
     balance: Balance,
@@ -149,6 +152,7 @@ impl Router {
             connecting: RoundRobin::default(),
             wild: RoundRobin::default(),
             ejected: RoundRobin::default(),
+            backlogs: Backlogs::default(),
             probe_at: None,
             balance: Balance::default(),
             sample: 0,
@@ -206,6 +210,7 @@ impl Router {
         };
         self.count -= 1;
         self.ejected.set(member, false);
+        self.backlogs.forget(member);
         if self.ejected.is_empty() {
             self.probe_at = None;
         }
@@ -274,10 +279,10 @@ impl Router {
         self.note(number);
     }
 
-    /// Since when a member is left out for its failures, where it is.
+    /// Since when a member is left out, and why, where it is.
     #[must_use]
-    pub fn ejected_since(&self, number: usize) -> Option<Instant> {
-        self.members.get(number)?.as_ref()?.health.ejected_since()
+    pub fn why_ejected(&self, number: usize) -> Option<(Instant, Outlier)> {
+        self.members.get(number)?.as_ref()?.health.ejected()
     }
 
     /// Whether a member can be reached and has any calls.
@@ -300,6 +305,7 @@ impl Router {
             if let Some(us) = member.load.others_us_of_interval(now) {
                 self.others_us.note(us);
             }
+            self.compare(number, load, shards, now);
         }
     }
 
@@ -389,7 +395,7 @@ impl Router {
         self.well[number] = is_well;
     }
 
-    /// A call has ended on a member; gives for how long that is left out, where this was the failure too many.
+    /// A call has ended on a member; gives why that is left out and for how long, where this was the failure too many.
     #[inline]
     pub fn ended(
         &mut self,
@@ -397,15 +403,22 @@ impl Router {
         number: usize,
         ending: Ending,
         now: Instant,
-    ) -> Option<Duration> {
+    ) -> Option<(Outlier, Duration)> {
         let Some(Some(member)) = self.members.get_mut(number) else {
             return None;
         };
+        if ending == Ending::Erred
+            && attempt.is_counted
+            && self.balance == Balance::LeastLoaded
+            && let Some(function) = self.functions.get_mut(attempt.function())
+        {
+            function.errors.note(number, true, now);
+        }
         match ending {
-            Ending::Worked => {
+            Ending::Worked | Ending::Erred => {
                 let was_ejected = member.health.is_ejected();
                 if member.health.worked(attempt.is_probe, now) {
-                    return self.eject(number, now);
+                    return self.eject_for(Some(Outlier::Slow), number, now);
                 }
                 if was_ejected && !member.health.is_ejected() {
                     self.ejected.set(number, false);
@@ -418,8 +431,8 @@ impl Router {
             }
             Ending::Failed => {
                 member.load.failed(now);
-                let is_to_go = member.health.failed(attempt.is_probe);
-                is_to_go.then(|| self.eject(number, now)).flatten()
+                let why = member.health.failed(attempt.is_probe);
+                self.eject_for(why, number, now)
             }
             Ending::Refused | Ending::Neutral => {
                 if ending == Ending::Refused {

@@ -2,7 +2,7 @@
 
 use super::{Attempt, Balance, NoMember, Router, SAMPLE_STEP};
 use crate::fleet::health::Worth;
-use crate::fleet::load::Took;
+use crate::fleet::load::{MemberLoad, Took};
 use crate::fleet::outliers::SLOW;
 use crate::fleet::rendezvous::weight;
 use crate::numbers::later;
@@ -40,6 +40,7 @@ impl Router {
         }
         let well = &self.well;
         let function = self.functions.get_mut(attempt.function());
+        let backlogs = self.backlogs.is_any().then_some(&self.backlogs);
         let mut busy = None;
         let turns = match function {
             Some(function) => {
@@ -53,7 +54,8 @@ impl Router {
         // Nearly always it is the next one.
         let picked = turns.pick(|number| {
             let is_well = well.get(number).copied().unwrap_or_default();
-            let is_busy = busy.is_some_and(|busy| busy.contains(number, now));
+            let is_busy = busy.is_some_and(|busy| busy.contains(number, now))
+                || backlogs.is_some_and(|backlogs| !backlogs.takes(number, now));
             match is_well && !is_busy && !attempt.was_put_on(number) {
                 true => usable(number, true),
                 false => None,
@@ -62,6 +64,9 @@ impl Router {
         match picked {
             Some((number, picked)) => {
                 attempt.put_on(number, false);
+                if self.backlogs.is_any() {
+                    self.backlogs.put_on(number, now);
+                }
                 Ok((number, picked))
             }
             None => self.pick_other(attempt, now, &mut usable),
@@ -132,7 +137,9 @@ impl Router {
             let is_well = self.well.get(number).copied().unwrap_or_default();
             let is_busy = function.busy.contains(number, now);
             let is_candidate = is_well && !is_busy && !attempt.was_put_on(number);
-            is_candidate.then(|| member.load.score(units, others, now))
+            is_candidate.then(|| {
+                member.load.score(units, others, now) * function.errors.factor(number, now)
+            })
         })?;
         let picked = usable(number, true)?;
         attempt.put_on(number, false);
@@ -163,6 +170,9 @@ impl Router {
         if !attempt.is_counted {
             return;
         }
+        if attempt.is_probe {
+            self.judge_pace(attempt, number, took);
+        }
         let Some(Some(member)) = self.members.get_mut(number) else {
             return;
         };
@@ -170,11 +180,26 @@ impl Router {
         if let Some(took) = took
             && let Some(function) = self.functions.get_mut(attempt.function())
         {
-            if attempt.is_probe && function.cost.pace(took) < SLOW / 2.0 {
-                member.health.is_slow = false;
-            }
             member.load.took(took, function.cost, now);
             function.cost.note(took);
+            function.errors.note(number, false, now);
+        }
+    }
+
+    /// A call that tries a member has taken so long there: whether that is far more than it takes the others now. What it takes in
+    /// the fleet is no measure: the slow member's calls are part of that for a while.
+    #[cold]
+    fn judge_pace(&mut self, attempt: &Attempt, number: usize, took: Option<Took>) {
+        let function = self.functions.get(attempt.function());
+        let (Some(function), Some(took)) = (function, took) else {
+            return;
+        };
+        let usual = self.middle_of_others(number, MemberLoad::pace);
+        let is_slow = function.cost.pace(took) >= usual.unwrap_or(1.0) * SLOW / 2.0;
+        if let Some(Some(member)) = self.members.get_mut(number)
+            && !is_slow
+        {
+            member.health.is_not_slow();
         }
     }
 

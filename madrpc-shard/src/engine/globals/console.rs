@@ -5,8 +5,8 @@
 
 use super::super::exchange::Exchange;
 use crate::net::traces::TraceId;
+use crate::runtime::shortened::shortened;
 use madrpc_core::numbers::later;
-use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl ConsoleLog {
         if self.lines.get() > LINES_MAX {
             return;
         }
-        let line = shortened(line);
+        let line = shortened(line, LINE_MAX_BYTES);
         let function = self
             .functions
             .get()
@@ -101,27 +101,5 @@ impl ConsoleLog {
             }
             None => event_at!(level, script = &*self.script, "{line}"),
         }
-    }
-}
-
-/// The text, cut where it is too long. The writer of the log escapes what could end a line in it, as in all others.
-fn shortened(text: &str) -> Cow<'_, str> {
-    if text.len() <= LINE_MAX_BYTES {
-        return text.into();
-    }
-    let (line, rest) = text.split_at(text.floor_char_boundary(LINE_MAX_BYTES));
-    format!("{line}… {} bytes more", rest.len()).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_line_is_cut_between_characters() {
-        assert_eq!(shortened("grün … 漢"), "grün … 漢");
-        let line = shortened(&"漢".repeat(10_000)).into_owned();
-        assert!(line.len() < LINE_MAX_BYTES + 40, "{}", line.len());
-        assert!(line.ends_with("bytes more"), "{line}");
     }
 }

@@ -8,6 +8,7 @@ use super::Upstreams;
 use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::Members;
 use std::collections::HashMap;
+use std::time::Instant;
 use tracing::{debug, warn};
 
 /// What tells a server from all others: its certificate's fingerprint, and the number.
@@ -58,6 +59,7 @@ impl<T> Upstreams<T> {
             let (again, known) = (&self.targets[number], &self.targets[first]);
             match again.is_registered || known.is_registered {
                 true => debug!("{} has announced itself and is known besides", again.name()),
+                false if !self.lines.take(Instant::now()) => {}
                 false => warn!(
                     "{} is {} by another address, and counts once",
                     again.name(),

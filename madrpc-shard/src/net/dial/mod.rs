@@ -41,6 +41,7 @@ pub(crate) use subset::FleetNews;
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
+use super::log_limit::LineBudget;
 use super::resolver::Resolver;
 use crowding::Crowding;
 use doubles::Doubles;
@@ -80,6 +81,9 @@ pub(crate) struct CallId(pub(crate) ItemKey);
 /// Sessions that are begun in one turn: the first packet of each takes some 0.1 ms to make.
 const DIALS_PER_TURN: usize = 4;
 
+/// Lines of the log about targets between two sweeps: a fleet of thousands may come or go at once.
+const LINES_MAX: u32 = 20;
+
 /// Sessions to a fixed list of servers, and the calls on them.
 pub(crate) struct Upstreams<T> {
     pub(crate) wires: Wires,
@@ -109,6 +113,8 @@ pub(crate) struct Upstreams<T> {
     /// The one that is sent again.
     retried: Vec<u8>,
     tries: Tries,
+    /// What is said of targets.
+    lines: LineBudget,
     /// What the times in copies count from.
     started: Instant,
     /// The targets with a link that is down, and those with one that is so for a reason that may pass.
@@ -279,6 +285,7 @@ impl<T> Upstreams<T> {
             lost: VecDeque::new(),
             timers: Wheel::new(now),
             due: VecDeque::new(),
+            lines: LineBudget::new(LINES_MAX, SWEEP_INTERVAL),
             dials_left: DIALS_PER_TURN,
             crowding: Crowding::default(),
             item: None,
@@ -375,7 +382,7 @@ impl<T> Upstreams<T> {
                 && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
             {
                 let target = &mut self.targets[place.target()];
-                if target.has_answered() && self.keep == Keep::Always {
+                if target.has_answered() && self.keep == Keep::Always && self.lines.take(now) {
                     info!("{} answers again", target.name());
                 }
                 self.enter(place, State::Open(session));

@@ -249,7 +249,9 @@ impl<T> Upstreams<T> {
         };
         let target = match self.wires.registered.nodes.get(&server) {
             Some(known) => *known,
-            None if self.wires.registered.has_room(server) => self.add_registered(server, address),
+            None if self.wires.registered.has_room(server) => {
+                self.add_registered(server, address, now)
+            }
             None => return,
         };
         let links = &self.targets[target].links;
@@ -277,7 +279,7 @@ impl<T> Upstreams<T> {
         self.watch_over(place, now);
     }
 
-    fn add_registered(&mut self, server: ServerId, address: SocketAddr) -> usize {
+    fn add_registered(&mut self, server: ServerId, address: SocketAddr, now: Instant) -> usize {
         let free = (0..self.targets.len()).find(|number| self.is_free(*number));
         let number = free.unwrap_or(self.targets.len());
         self.add_target(number, address.into());
@@ -285,7 +287,9 @@ impl<T> Upstreams<T> {
         let registered = &mut self.wires.registered;
         registered.nodes.insert(server, number);
         let name = self.targets[number].name();
-        info!("node {name} has announced itself");
+        if self.lines.take(now) {
+            info!("node {name} has announced itself");
+        }
         registered.joined.push((number, name));
         number
     }
@@ -320,7 +324,9 @@ impl<T> Upstreams<T> {
         let mut links = self.targets[target].links.iter();
         let is_over = links.all(|link| link.session().is_none());
         if is_over && !self.targets[target].is_gone {
-            info!("node {} has left", self.targets[target].name());
+            if self.lines.take(now) {
+                info!("node {} has left", self.targets[target].name());
+            }
             self.wires.registered.nodes.remove(&one.server);
             self.remove(target);
         }

@@ -89,11 +89,11 @@ impl<T> Upstreams<T> {
                 state = "double";
                 reason = "it is there by another address".into();
             } else if condition == Condition::Up
-                && let Some(ejected) = self.router.ejected_since(number)
+                && let Some((ejected_at, why)) = self.router.why_ejected(number)
             {
                 state = "ejected";
-                reason = "its calls have failed by faults of its own".into();
-                since = now.saturating_duration_since(ejected);
+                reason = format!("it {}", why.what());
+                since = now.saturating_duration_since(ejected_at);
             }
             let (functions, script) = self.router.has(number).unwrap_or_default();
             let calls = target

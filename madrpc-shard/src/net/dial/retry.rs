@@ -23,14 +23,22 @@ impl<T> Upstreams<T> {
         ending: Ending,
         now: Instant,
     ) {
-        if let Some(time) = self.router.ended(attempt, target, ending, now) {
-            self.tries.ejections += 1;
-            warn!(
-                "{} fails one call after the other; it gets none for {} s",
-                self.targets[target].name(),
-                time.as_secs()
-            );
+        if let Some((why, time)) = self.router.ended(attempt, target, ending, now) {
+            self.tell_left_out(target, why, time, now);
         }
+    }
+
+    fn tell_left_out(&mut self, target: usize, why: Outlier, time: Duration, now: Instant) {
+        self.tries.ejections += 1;
+        if !self.lines.take(now) {
+            return;
+        }
+        warn!(
+            "{} {}; it gets none for {} s",
+            self.targets[target].name(),
+            why.what(),
+            time.as_secs()
+        );
     }
 
     /// A call has ended so on its target, and is not tried again.
@@ -52,16 +60,10 @@ impl<T> Upstreams<T> {
     /// Compares the targets with each other: those far from the others get no calls for a while.
     pub(super) fn sweep(&mut self, now: Instant) {
         for (target, why, time) in self.router.sweep(now) {
-            self.tries.ejections += 1;
-            let what = match why {
-                Outlier::Failing => "fails far more calls than the others",
-                Outlier::Slow => "is far slower than the others",
-            };
-            warn!(
-                "{} {what}; it gets none for {} s",
-                self.targets[target].name(),
-                time.as_secs()
-            );
+            self.tell_left_out(target, why, time, now);
+        }
+        if let Some(count) = self.lines.take_untold(now) {
+            warn!("{count} more such lines about other servers (`madrpc nodes` tells how each is)");
         }
         self.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
     }

@@ -59,7 +59,7 @@ impl<T> Upstreams<T> {
             self.timers.insert(now + interval, Due::Silence(place));
         }
         let is_silent = look == Look::Silent;
-        self.set_silent(place, is_silent);
+        self.set_silent(place, is_silent, now);
         if is_silent {
             self.rescue(place, now);
         }
@@ -85,7 +85,7 @@ impl<T> Upstreams<T> {
         self.lose_waiting(place, CallError::not_run(ErrorKind::Unavailable, error));
     }
 
-    fn set_silent(&mut self, place: Place, is_silent: bool) {
+    fn set_silent(&mut self, place: Place, is_silent: bool, now: Instant) {
         let target = &mut self.targets[place.target()];
         if !target.set_silent(place.link(), is_silent) {
             return;
@@ -94,6 +94,7 @@ impl<T> Upstreams<T> {
         match is_silent {
             // Whoever has only one hears it from his calls.
             _ if self.there == 1 => debug!("{address}: says nothing: {is_silent}"),
+            _ if !self.lines.take(now) => {}
             true => warn!("{address} says nothing; calls go to others meanwhile"),
             false => info!("{address} answers again"),
         }

@@ -115,6 +115,7 @@ impl<T> Upstreams<T> {
             if let Some(target) = self.targets.get_mut(target)
                 && target.name() == addresses.to_string()
                 && target.resolved(addresses)
+                && self.lines.take(now)
             {
                 info!(
                     "{} has other addresses now; the next to be tried is {}",
@@ -223,9 +224,11 @@ impl<T> Upstreams<T> {
         if self.keep == Keep::Always && place.link() == 0 && !target.is_gone {
             let again = wait.as_millis();
             let is_no_such = why.kind == ErrorKind::Unauthorized;
+            let is_news = was_leaving || target.is_news(&why.message);
             match was_leaving {
+                _ if is_news && !self.lines.take(now) => {}
                 true => info!("{address} has stopped; trying again in {again} ms"),
-                false if !target.is_news(&why.message) => {
+                false if !is_news => {
                     debug!("{}; trying again in {again} ms", why.message);
                 }
                 false if is_no_such && self.server_name != SERVER_NAME_ANY => warn!(
