@@ -60,7 +60,8 @@ plain     -
     let second = r#"{"name":"second","options":{"idempotent":true,"isolate":false,"timeoutMs":1500.0,"cpuMs":null,"memoryMb":32.0,"stackKb":null,"bodyKb":null,"queue":null,"maxConcurrent":null,"rate":null,"burst":null},"exported":false}"#;
     let first = r#"{"name":"first","options":{"idempotent":false,"isolate":true,"timeoutMs":null,"cpuMs":null,"memoryMb":null,"stackKb":null,"bodyKb":null,"queue":null,"maxConcurrent":null,"rate":null,"burst":null},"exported":false}"#;
     let plain = format!(r#"{{"name":"plain","options":{PLAIN},"exported":false}}"#);
-    let expected = format!(r#"{{"script":"good.js","functions":[{second},{first},{plain}],"kernels":[]}}"#);
+    let expected =
+        format!(r#"{{"script":"good.js","functions":[{second},{first},{plain}],"kernels":[]}}"#);
     assert_eq!(json.trim_end(), expected);
 }
 
