@@ -80,7 +80,11 @@ impl World {
         let process = process_of(call.shard);
         let shards = self.shards.iter();
         let of_it = shards.filter(|shard| process_of(shard.number) == process);
-        let able = of_it.flat_map(|shard| &shard.links).find(|link| {
+        // One that it has itself and that is down is tried again after a while, as it is by those who have all.
+        let own = &self.shards[call.shard as usize].links;
+        let is_own = |node| own.iter().any(|link| link.node == node && !link.is_gone);
+        let others = of_it.flat_map(|shard| &shard.links);
+        let able = others.filter(|link| !is_own(link.node)).find(|link| {
             let node = &self.nodes[link.node as usize];
             let known = link.known_since.get(call.function);
             let is_well = node.answers() && node.well_since <= since && node.lie == Lie::None;
