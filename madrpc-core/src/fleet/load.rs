@@ -7,7 +7,7 @@
 //! as the member says for those of others. A member's latency is the multiple of that cost which its calls take.
 //!
 //! p99 in milliseconds of calls that take 1 ms, in the simulator (`cargo bench -p madrpc-benches --bench balance`, eight shards
-//! where nothing else is said):
+//! where nothing else is said; in turn without what `backlog` does since):
 //!
 //! | fleet | round-robin | two choices | least in flight | in flight × latency | this, by its own calls alone | this |
 //! |---|---:|---:|---:|---:|---:|---:|
