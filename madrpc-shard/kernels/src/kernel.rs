@@ -4,7 +4,7 @@ use crate::abi::{ArgumentKind, Context, ElementKind, Fault, Place, ResultKind, S
 use crate::memory::CodeMemory;
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
-use crate::tree::{Captured, Kernel, Parameter, Usage};
+use crate::tree::{Captured, Expression, Kernel, Parameter, Usage};
 use crate::{emit, read, types};
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,6 +33,12 @@ impl Kernel {
     /// Its parameters, in order. A call has to give them all; JavaScript ignores what it gives beyond.
     pub fn parameters(&self) -> &[Parameter] {
         &self.function.parameters
+    }
+
+    /// What it takes of memory, in bytes, about; without the kernels that it calls and what is compiled.
+    pub fn memory_bytes(&self) -> usize {
+        let expressions = self.function.expressions as usize;
+        self.text.text.len() + expressions * size_of::<Expression>()
     }
 
     /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
@@ -124,7 +130,7 @@ impl Compiled {
         self.0.code.range()
     }
 
-    /// Runs it.
+    /// Runs it. Of a result that is NaN, the bits may be any that stand for it.
     ///
     /// # Safety
     /// `context` is as its fields say. `arguments` has a slot for each of [`Compiled::kinds`], of that kind. Each [`Array`]

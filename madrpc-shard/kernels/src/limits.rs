@@ -8,6 +8,8 @@ pub const MAX_PARAMETERS: usize = 32;
 pub const MAX_DEPTH: usize = 200;
 /// The most operations in a kernel: numbers, names, operators and calls.
 pub const MAX_EXPRESSIONS: u32 = 20_000;
+/// How deep kernels may call others that they captured.
+pub const MAX_CALL_DEPTH: usize = 64;
 /// The most variables and parameters in a kernel.
 pub const MAX_VARIABLES: usize = 500;
 /// The most loops in a kernel.

@@ -68,6 +68,10 @@ pub(crate) struct Function {
     /// Whether it returns a value, and not none.
     pub(crate) returns: bool,
     pub(crate) calls_itself: bool,
+    /// How deep its statements and expressions are nested.
+    pub(crate) depth: usize,
+    /// How deep it calls the kernels below; 1 if it calls none.
+    pub(crate) call_depth: usize,
     pub(crate) kernels: Vec<Arc<Kernel>>,
 }
 

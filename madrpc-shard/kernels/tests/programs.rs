@@ -4,7 +4,8 @@
 mod common;
 
 use common::{Argument, compile, doubles, engine, kernel, number, run, same, words};
-use madrpc_kernels::{ElementKind, Status};
+use madrpc_kernels::{Context, ElementKind, Slot, Status};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 const PI: &str = "function pi(samples, seed) {
@@ -267,6 +268,33 @@ fn how_long_they_take() {
             compiled.code_bytes(),
         );
     }
+}
+
+#[test]
+#[ignore = "it measures"]
+fn how_long_a_call_takes() {
+    const CALLS: u32 = 1_000_000;
+    let made = kernel("function add(a, b) { return a + b; }").unwrap();
+    let arguments = [Argument::Double(1.0), Argument::Double(2.0)];
+    let compiled = compile(&made, &arguments).unwrap();
+    let flag = AtomicU32::new(0);
+    let mut context = Context::new(&raw const flag, common::go_on, 0, std::ptr::null_mut());
+    let slots = [Slot { double: 1.0 }, Slot { double: 2.0 }];
+    let mut result = Slot { double: 0.0 };
+    let mut best = Duration::MAX;
+    for _ in 0..10 {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            // SAFETY: two doubles, as it was compiled for.
+            let status = unsafe {
+                let slots = std::hint::black_box(slots.as_ptr());
+                compiled.call(&raw mut context, slots, &raw mut result)
+            };
+            assert_eq!(status, Status::Done);
+        }
+        best = best.min(start.elapsed() / CALLS);
+    }
+    println!("a call of add(a, b) from Rust takes {best:?}");
 }
 
 /// The least milliseconds that Node takes, once it has compiled it.

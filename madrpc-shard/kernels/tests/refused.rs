@@ -4,8 +4,8 @@ mod common;
 
 use common::{capturing, kernel};
 use madrpc_kernels::{
-    ArgumentKind, Captured, ElementKind, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES, MAX_VARIABLES,
-    Reason, STACK,
+    ArgumentKind, Captured, ElementKind, MAX_CALL_DEPTH, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES,
+    MAX_VARIABLES, Reason, STACK,
 };
 use std::sync::Arc;
 
@@ -275,6 +275,36 @@ fn the_largest_that_is_taken_is_compiled_on_the_stack_that_is_asked_for() {
                 }
             }
         });
+    thread.unwrap().join().unwrap();
+}
+
+/// Small kernels are compiled where they are called: within an expression that is nested deep, several deep.
+#[test]
+fn kernels_within_kernels_are_compiled_on_that_stack_too() {
+    let nested = |depth: usize, inner: &str| "1+(".repeat(depth) + inner + &")".repeat(depth);
+    let make = move || {
+        let first = format!("function k(a) {{ return {}; }}", nested(15, "a"));
+        let mut last = Arc::new(kernel(&first).unwrap());
+        for number in 2.. {
+            // The last of these is too deep to be compiled within others.
+            let text = format!("function k{number}(a) {{ return {}; }}", nested(15, "k(a)"));
+            let captured = [("k", Captured::Kernel(last.clone()))];
+            last = match capturing(&text, &captured) {
+                Ok(made) => Arc::new(made),
+                Err(refused) => {
+                    assert_eq!(refused.reason, Reason::TooLarge);
+                    assert_eq!(number, MAX_CALL_DEPTH + 1, "{refused}");
+                    break;
+                }
+            };
+        }
+        last.specialise(&[ArgumentKind::Double]).unwrap();
+        let first = Arc::new(kernel(&first).unwrap());
+        let outer = format!("function f(a) {{ return {}; }}", nested(90, "k(a)"));
+        let outer = capturing(&outer, &[("k", Captured::Kernel(first))]).unwrap();
+        outer.specialise(&[ArgumentKind::Double]).unwrap();
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK).spawn(make);
     thread.unwrap().join().unwrap();
 }
 

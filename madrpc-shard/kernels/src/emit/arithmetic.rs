@@ -87,24 +87,30 @@ impl<'p> Emitter<'_, '_, 'p> {
         })
     }
 
-    /// Whether a sum has to stay at ±2^53.
+    /// Whether a sum has to stay at -2^53, and whether at 2^53.
+    fn saturation(&self, operator: Binary, left: &Expression, right: &Expression) -> (bool, bool) {
+        let types = (self.type_of(left).number(), self.type_of(right).number());
+        let (Type::Integer(a), Type::Integer(b)) = types else {
+            return (false, false);
+        };
+        let (low, high) = match operator {
+            Binary::Add => (a.low + b.low, a.high + b.high),
+            Binary::Subtract => (a.low - b.high, a.high - b.low),
+            _ => return (false, false),
+        };
+        (
+            saturates(a, b) && low < -SAFE,
+            saturates(a, b) && high > SAFE,
+        )
+    }
+
     pub(super) fn may_saturate(
         &self,
         operator: Binary,
         left: &Expression,
         right: &Expression,
     ) -> bool {
-        let types = (self.type_of(left).number(), self.type_of(right).number());
-        let (Type::Integer(a), Type::Integer(b)) = types else {
-            return false;
-        };
-        match operator {
-            Binary::Add => saturates(a, b) && (a.low + b.low < -SAFE || a.high + b.high > SAFE),
-            Binary::Subtract => {
-                saturates(a, b) && (a.low - b.high < -SAFE || a.high - b.low > SAFE)
-            }
-            _ => false,
-        }
+        self.saturation(operator, left, right) != (false, false)
     }
 
     /// Arithmetic between whole numbers whose result is one, within the range.
@@ -126,13 +132,16 @@ impl<'p> Emitter<'_, '_, 'p> {
                 repr: Repr::Int32,
             };
         }
-        let saturates = self.may_saturate(operator, left, right);
+        let (low, high) = self.saturation(operator, left, right);
         let (a, b) = (self.int64(left), self.int64(right));
         let mut value = self.sum_or_product(operator, a, b);
-        if saturates {
-            let (least, most) = (self.constant64(-SAFE), self.constant64(SAFE));
-            value = self.b.ins().smin(value, most);
+        if low {
+            let least = self.constant64(-SAFE);
             value = self.b.ins().smax(value, least);
+        }
+        if high {
+            let most = self.constant64(SAFE);
+            value = self.b.ins().smin(value, most);
         }
         Held {
             value,
@@ -171,9 +180,11 @@ impl<'p> Emitter<'_, '_, 'p> {
 
     /// Arithmetic between doubles.
     fn floating(&mut self, operator: Binary, left: &'p Expression, right: &'p Expression) -> Value {
+        // The remainder of -0 is -0: an integer would not know.
         if operator == Binary::Remainder
-            && let (Type::Integer(_), Type::Integer(_)) =
+            && let (Type::Integer(dividend), Type::Integer(_)) =
                 (self.type_of(left).number(), self.type_of(right).number())
+            && !dividend.negative_zero
         {
             return self.remainder_of_whole(left, right);
         }

@@ -9,6 +9,8 @@ use cranelift_codegen::isa::CallConv;
 
 /// A kernel of up to so many expressions is compiled where it is called, as a call costs a loop its registers.
 const SMALL_KERNEL: usize = 160;
+/// And not nested deeper than so, as the compiler's own stack is as deep as all that is compiled in one place.
+const SHALLOW: usize = 40;
 /// How deep that goes.
 const MAX_WITHIN: usize = 6;
 /// The most expressions that are compiled so, in all.
@@ -24,6 +26,7 @@ impl<'p> Emitter<'_, '_, 'p> {
         let size = known.expressions.len();
         let within = !known.kernel.function.calls_itself
             && size <= SMALL_KERNEL
+            && known.kernel.function.depth <= SHALLOW
             && self.frames.len() < MAX_WITHIN
             && self.effort() < MAX_EFFORT / 4
             && self.unit.inlined + size <= MAX_INLINED;

@@ -24,6 +24,7 @@ impl Reader<'_> {
 
     pub(super) fn expression(&mut self, expression: &ast::Expression) -> Read<Expression> {
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         if self.depth > MAX_DEPTH {
             let at = expression.span().start;
             let what = format!("expressions nested more than {MAX_DEPTH} deep");

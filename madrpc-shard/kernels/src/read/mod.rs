@@ -7,7 +7,7 @@ mod forms;
 mod scopes;
 mod statements;
 
-use crate::limits::{MAX_PARAMETERS, MAX_VARIABLES};
+use crate::limits::{MAX_CALL_DEPTH, MAX_PARAMETERS, MAX_VARIABLES};
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
 use crate::tree::{Captured, Kernel, Parameter, Usage};
@@ -79,6 +79,7 @@ struct Reader<'a> {
     assigned: Vec<Variable>,
     expressions: u32,
     depth: usize,
+    deepest: usize,
     targets: Vec<OpenTarget>,
     target_count: u32,
     loops: u32,
@@ -118,6 +119,7 @@ impl<'a> Reader<'a> {
             assigned: Vec::new(),
             expressions: 0,
             depth: 0,
+            deepest: 0,
             targets: Vec::new(),
             target_count: 0,
             loops: 0,
@@ -189,6 +191,12 @@ impl<'a> Reader<'a> {
             let at = self.returns_nothing.unwrap_or(end);
             return self.no(at, what, "return a number or a boolean on each way");
         }
+        let below = self.kernels.iter().map(|kernel| kernel.function.call_depth);
+        let call_depth = 1 + below.max().unwrap_or(0);
+        if call_depth > MAX_CALL_DEPTH {
+            let what = format!("kernels that call kernels more than {MAX_CALL_DEPTH} deep");
+            return Err(self.text.refuse(Reason::TooLarge, at, what, ""));
+        }
         let parameters = self.variables.iter().zip(&self.more_arrays);
         let parameters = parameters.map(|(name, array)| Parameter {
             name: Arc::clone(name),
@@ -206,6 +214,8 @@ impl<'a> Reader<'a> {
             expressions: self.expressions,
             returns: self.returns_value.is_some(),
             calls_itself: self.calls_itself,
+            depth: self.deepest,
+            call_depth,
             kernels: std::mem::take(&mut self.kernels),
         })
     }

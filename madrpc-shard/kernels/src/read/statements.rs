@@ -75,6 +75,7 @@ impl Reader<'_> {
 
     fn statement(&mut self, statement: &ast::Statement, list: &mut Vec<Statement>) -> Read<bool> {
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         if self.depth > MAX_DEPTH {
             let at = statement.span().start;
             let what = format!("statements nested more than {MAX_DEPTH} deep");
