@@ -83,6 +83,7 @@ impl Script {
             source: source.into(),
             program: text.program,
             modules,
+            kernels: Kernels::default(),
             name: (*name).into(),
         })
     }
