@@ -72,7 +72,7 @@ fn arguments_are_checked_in_words() {
     assert_eq!(result.get("total"), Some(&Value::Integer(1000)));
     assert_eq!(result.get("inside"), Some(&Value::Integer(785)));
     // Interpreted or compiled, the points are the same.
-    for seed in [0, 1, 7, 1 << 33] {
+    for seed in [0, 1, 7, 1_u64 << 33] {
         let args = format!(r#"{{"samples": 20000, "seed": {seed}}}"#);
         let args = from_json(&args).unwrap();
         let plain = client.call_blocking::<_, Value>("monte_carlo_sample_plain", &args);
