@@ -152,13 +152,15 @@ fn a_call_that_ends_in_any_way_gives_its_slot_back() {
         span(block_on(send(client, "hold", 1, Duration::from_secs(8))));
     }
     // Of one that waits for a slot, the deadline holds.
-    let held = send(&clients[0], "hold", 1_000, LONG);
+    let held = send(&clients[0], "hold", 2_000, LONG);
+    // The other client is of another shard, and might be faster.
+    std::thread::sleep(Duration::from_millis(300));
     let asked = Instant::now();
     let waits = send(&clients[1], "hold", 1, Duration::from_millis(200));
     let error = block_on(waits).unwrap_err();
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded, "{error}");
     assert!(error.message.contains("maxConcurrent"), "{error}");
-    assert!(!error.may_have_run && asked.elapsed() < Duration::from_millis(900));
+    assert!(!error.may_have_run && asked.elapsed() < Duration::from_millis(1500));
     span(block_on(held));
 }
 
