@@ -15,12 +15,15 @@ use madrpc_core::identity::{Identity, Permissions, Role};
 use madrpc_shard::engine::Script;
 use madrpc_shard::net::address::{AddressError, resolve_target};
 use madrpc_shard::node::{LANES_PER_SHARD, NodeConfig};
+use madrpc_shard::runtime::helpers;
 use madrpc_shard::server::{Server, StartError};
 use madrpc_shard::traces::Receiver;
 use std::path::{Path, PathBuf};
 use tracing::warn;
 
 pub(crate) fn run(args: &NodeArgs, events: Option<Events>) -> Result<(), Failure> {
+    // Before the script: its kernels are compiled on such a thread.
+    helpers::on_start(|| drop(sandbox::give_up_tcp()));
     let script = Script::read(&args.script).map_err(StartError::Script)?;
     let lane = args.limits.lane();
     let functions = script.registrations(&lane).map_err(StartError::Script)?;

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod cpu_quota;
 pub mod cpus;
+#[cfg(feature = "engine")]
+pub mod helpers;
 #[cfg(target_os = "linux")]
 pub mod memory;
 #[cfg(target_os = "linux")]

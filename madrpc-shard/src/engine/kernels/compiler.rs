@@ -4,7 +4,7 @@
 //! table, where lanes that wait for them look.
 
 use super::table::{Entry, Specialisation};
-use crate::runtime::cpus;
+use crate::runtime::{cpus, helpers};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -39,7 +39,7 @@ fn ask(task: Task) {
         let compiler = thread::Builder::new()
             .name("kernels".into())
             .stack_size(madrpc_kernels::STACK + (64 << 10));
-        compiler.spawn(move || compile(&news)).ok().map(|_| tasks)
+        helpers::start(compiler, move || compile(&news)).map(|_| tasks)
     });
     match tasks {
         Some(tasks) => {

@@ -4,6 +4,7 @@
 
 use super::flag::Flag;
 use super::handler::Stoppable;
+use crate::runtime::helpers;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -64,7 +65,7 @@ impl Ticker {
     fn start() -> Option<Self> {
         let (flags, news) = channel();
         let ticker = thread::Builder::new().name("kernel-ticks".into());
-        let started = ticker.spawn(move || tick(&news)).ok()?;
+        let started = helpers::start(ticker, move || tick(&news))?;
         Some(Self {
             flags,
             thread: started.thread().clone(),
