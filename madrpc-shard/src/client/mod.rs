@@ -188,7 +188,7 @@ impl Client {
 
     /// Calls a function and waits for its result.
     ///
-    /// Arguments and result are any serde types; [`Value`] is one of them. A future that is dropped cancels the call.
+    /// Arguments and result are any serde types; [`Value`](madrpc_core::value::Value) is one of them. A future that is dropped cancels the call.
     ///
     /// # Errors
     /// [`CallError::kind`] says why there is no result, [`CallError::may_have_run`] whether it can be sent again,

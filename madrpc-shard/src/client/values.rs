@@ -9,7 +9,7 @@ use madrpc_core::value::{Value, from_value, to_value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Arguments, as [`Calls::begin`] takes them.
+/// Arguments, as [`Calls::begin`](super::Calls::begin) takes them.
 ///
 /// # Errors
 /// `PayloadTooLarge` and `BadArguments`.
@@ -26,7 +26,7 @@ pub fn encode_args(args: &Value) -> Result<Bytes, CallError> {
     Ok(body.into())
 }
 
-/// A result, as [`Calls`] gives it.
+/// A result, as [`Calls`](super::Calls) gives it.
 ///
 /// # Errors
 /// `Protocol`, where it is none.
