@@ -29,6 +29,9 @@ const LONG: Duration = Duration::from_secs(120);
 
 const TURNS_MAX: usize = 100;
 
+/// Sockets of inputs before that are kept.
+const PAST_MAX: usize = 200;
+
 thread_local! {
     /// Kept between inputs, as nothing is to be left of one.
     static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
@@ -38,7 +41,11 @@ thread_local! {
 pub fn run(input: &[u8]) {
     STAGE.with_borrow_mut(|stage| {
         let stage = stage.get_or_insert_with(Stage::new);
-        stage.sources = std::array::from_fn(|_| Source::new());
+        let sources = std::array::from_fn(|_| Source::new());
+        let before = std::mem::replace(&mut stage.sources, sources);
+        stage.past.extend(before.map(|source| source.socket));
+        let many = stage.past.len().saturating_sub(PAST_MAX);
+        stage.past.drain(..many);
         let mut input = Unstructured::new(input);
         while !input.is_empty() {
             if stage.act(&mut input).is_err() {
@@ -55,6 +62,8 @@ struct Stage {
     /// How far the node's time is ahead.
     ahead: Duration,
     sources: [Source; SOURCES],
+    /// Sockets of inputs before: as long as they are there nobody else gets their ports, and what is late for them.
+    past: Vec<Socket>,
 }
 
 struct Source {
@@ -119,6 +128,7 @@ impl Stage {
             node: NodeShard::new(&NODE, &script, 1, MEMORY_MAX_BYTES).unwrap(),
             ahead: Duration::ZERO,
             sources: std::array::from_fn(|_| Source::new()),
+            past: Vec::new(),
         }
     }
 
