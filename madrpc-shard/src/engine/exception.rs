@@ -1,7 +1,7 @@
 //! What JavaScript throws, as the errors of calls.
 
 use super::preempt::stoppable;
-use super::values::{self, Builtins, Whole};
+use super::values::{self, Builtins, View, Whole};
 use madrpc_core::call::{CallError, ErrorKind, Exception};
 use madrpc_core::limits::THROWN_MAX_BYTES;
 use madrpc_core::value::json::to_json;
@@ -75,7 +75,7 @@ pub(super) fn of_value<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> CallError {
 
 /// What was thrown, as it would travel as a result; empty where it cannot.
 fn travelling<'js>(ctx: &Ctx<'js>, builtins: &Builtins<'js>, thrown: &Value<'js>) -> Vec<u8> {
-    let limit = THROWN_MAX_BYTES;
+    let (thrown, limit) = (View::of(thrown), THROWN_MAX_BYTES);
     let (value, written) =
         builtins.lend(|value| values::to_wire(ctx, builtins, thrown, Whole::Thrown, value, limit));
     match written {

@@ -8,7 +8,7 @@ use super::faults::caught;
 use super::globals::embedded::{KERNELS, LOCALE, OPTIONS};
 use super::kernels;
 use super::preempt::{stoppable, unstoppable};
-use super::values::{self, Builtins, Whole};
+use super::values::{self, Builtins, Raw, View, Whole};
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
@@ -171,6 +171,7 @@ fn send<'js>(
     let name = values::text(name.as_value());
     let builtins = Builtins::new(ctx, exchange, tools)?;
     let (body, written) = lend(&exchange.written, Buffer::default(), |body| {
+        let args = View::of(args);
         values::to_wire(ctx, &builtins, args, Whole::Argument, body, BODY_MAX_BYTES)
     });
     written.map_err(|error| {
@@ -227,6 +228,7 @@ pub(super) fn result<'js>(
 ) -> rquickjs::Result<Value<'js>> {
     let read = |body: &mut Bytes| values::from_wire(ctx, builtins, body);
     let (_, value) = lend(&exchange.read, body, read);
+    let value = value.map(Raw::into_value);
     value.map_err(|error| throw(ctx, builtins, tools, &error))
 }
 
@@ -255,7 +257,8 @@ pub(super) fn make_error<'js>(
     match &error.exception {
         Some(thrown) => {
             // One that cannot be read, by whatever runs there, is not worth the error.
-            let value = values::from_wire(ctx, builtins, &thrown.value).ok();
+            let value = values::from_wire(ctx, builtins, &thrown.value);
+            let value = value.map(Raw::into_value).ok();
             let (name, message) = (thrown.name.as_str(), thrown.message.as_str());
             let stack = thrown.stack.as_str();
             stoppable(|| make.call((kind, name, message, may_have_run, stack, value)))

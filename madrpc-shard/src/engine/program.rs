@@ -11,7 +11,7 @@ use super::limits::{JS_STACK_BYTES, LOAD_CPU};
 use super::modules::hint_at_node;
 use super::preempt;
 use super::stack::is_used_up;
-use super::values::{self, Builtins, Whole};
+use super::values::{self, Builtins, Raw, Whole};
 use super::{Options, Registration, Script, ScriptError, exception, globals, host};
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -252,26 +252,29 @@ impl<'js> Program<'js> {
             }
         };
         let argument = argument?;
-        let returned: Value<'js> = preempt::stoppable(|| function.call((argument,)))
-            .map_err(|error| self.thrown(&error))?;
-        let promise = values::as_promise(builtins, &returned);
+        let returned = argument.pass_to(function);
+        let returned = returned.map_err(|error| self.thrown(&error))?;
+        let promise = values::as_promise(builtins, returned.view());
         let result = match promise.map_err(|error| self.thrown(&error))? {
-            Some(promise) => self.settle(exchange, &promise)?,
+            Some(promise) => Raw::of(ctx, &self.settle(exchange, &promise)?),
             None => returned,
         };
         let limit = exchange.meter.limits().body_bytes;
         let write = |output: &mut Buffer| {
-            values::to_wire(ctx, builtins, &result, Whole::Result, output, limit)
+            values::to_wire(ctx, builtins, result.view(), Whole::Result, output, limit)
         };
         let output = emptied(exchange.output.take());
         let (output, written) = lend(&exchange.written, output, write);
         exchange.output.set(Some(output));
-        let written = match written {
+        match written {
             Ok(()) => Ok(()),
-            Err(error) => self.stream(exchange, &result, error),
-        };
-        preempt::stoppable(|| drop(result));
-        written
+            Err(error) => {
+                let result = result.into_value();
+                let streamed = self.stream(exchange, &result, error);
+                preempt::stoppable(|| drop(result));
+                streamed
+            }
+        }
     }
 
     /// Runs what a promise waits for, and gives what it settles to.

@@ -63,6 +63,13 @@ struct Counts {
     replaced: u64,
 }
 
+impl Counts {
+    /// Whether all that is to be seen was seen.
+    fn are_enough(&self) -> bool {
+        self.forced > 100 && self.done > 100 && self.renewed > 0 && self.packed > 100
+    }
+}
+
 fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) -> Counts {
     preempt::set_up().unwrap();
     let mut random = fastrand::Rng::with_seed(seed);
@@ -80,7 +87,9 @@ fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) ->
     let end = Instant::now() + Duration::from_secs(seconds());
     // The shard's own floats must not be touched either.
     let mut sum = 0.0_f64;
-    while Instant::now() < end {
+    // A machine that has other things to do gives it fewer slices in the time.
+    let last = end + Duration::from_secs(60);
+    while Instant::now() < end || Instant::now() < last && !counts.are_enough() {
         let at = random.usize(..LANES);
         let (lane, job) = &mut lanes[at];
         counts.slices += 1;
@@ -161,8 +170,7 @@ fn lanes_that_are_stopped_anywhere_say_what_they_say_undisturbed() {
         for thread in threads {
             let counts = thread.join().unwrap();
             println!("{counts:?}");
-            assert!(counts.forced > 100 && counts.done > 100 && counts.renewed > 0);
-            assert!(counts.packed > 100);
+            assert!(counts.are_enough());
         }
     });
 }

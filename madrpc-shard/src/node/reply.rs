@@ -13,6 +13,7 @@ use crate::net::service::Io;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind, Fields};
 use madrpc_core::limits::INLINE_BODY_MAX_BYTES;
+use std::hint::cold_path;
 use std::time::{Duration, Instant};
 
 impl Node {
@@ -24,11 +25,15 @@ impl Node {
         result: Outcome,
         io: &mut Io<'_, Self>,
     ) {
-        let result = result.map_err(|error| running.explain(error));
+        let result = result.map_err(|error| {
+            cold_path();
+            running.explain(error)
+        });
         if result.is_err()
             && let Some(fault) = running.lane.take_fault()
             && let Some(count) = self.faults.tell(now)
         {
+            cold_path();
             let context = running.ticket.context.as_deref();
             tracing::error!(
                 trace = context.map(|context| display(context.id())),
@@ -37,6 +42,7 @@ impl Node {
             );
         }
         if let Some(asked) = running.asked.take() {
+            cold_path();
             self.orphans.adopt(asked.children);
         }
         let key = running.key;
@@ -65,9 +71,16 @@ impl Node {
         ticket.function.cost.set(cost);
         let queued = started.saturating_duration_since(ticket.arrived);
         self.waits.note(queued.as_micros() as u64);
+        // To subtract a time from another takes longer than to ask for it.
+        let ran = match slices {
+            1 => *cpu,
+            _ => now.saturating_duration_since(*started),
+        };
+        let took = queued + ran;
+        self.count(ticket, took, *cpu, kind);
         let ended = Ended {
             at: now,
-            took: self.count(ticket, now, *cpu, kind),
+            took,
             queued,
             cpu: *cpu,
             slices: *slices,
@@ -104,6 +117,7 @@ impl Node {
                             let fields = Fields(&said);
                             match bytes > INLINE_BODY_MAX_BYTES {
                                 true => {
+                                    cold_path();
                                     outbox.send_owned(&header, fields, lane.take_output());
                                 }
                                 false => {
@@ -118,6 +132,7 @@ impl Node {
                 }
             }
             Origin::Parent(parent) => {
+                cold_path();
                 let answer = result.map(|()| lane.take_output().into());
                 let answer = answer.map_err(|error| *error);
                 self.answer(parent, answer);
@@ -127,6 +142,7 @@ impl Node {
     }
 
     /// Ends a call that never ran, and is in no row.
+    #[cold]
     pub(super) fn fail(
         &mut self,
         ticket: &Ticket,
@@ -134,7 +150,8 @@ impl Node {
         error: CallError,
         io: &mut Io<'_, Self>,
     ) {
-        let took = self.count(ticket, now, Duration::ZERO, Some(error.kind));
+        let took = now.saturating_duration_since(ticket.arrived);
+        self.count(ticket, took, Duration::ZERO, Some(error.kind));
         let ended = Ended {
             at: now,
             took,
@@ -147,8 +164,7 @@ impl Node {
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
-                let queued = now.saturating_duration_since(ticket.arrived);
-                let bill = self.bill(queued, Duration::ZERO, 0, 0);
+                let bill = self.bill(took, Duration::ZERO, 0, 0);
                 self.tell_failure(session, id, bill, &error, io);
             }
             Origin::Parent(parent) => self.answer(parent, Err(error)),
@@ -171,19 +187,11 @@ impl Node {
         }
     }
 
-    /// Counts a call that has ended; gives how long it took.
-    fn count(
-        &mut self,
-        ticket: &Ticket,
-        now: Instant,
-        cpu: Duration,
-        error: Option<ErrorKind>,
-    ) -> Duration {
-        let took = now.saturating_duration_since(ticket.arrived);
+    /// Counts a call that has ended.
+    fn count(&mut self, ticket: &Ticket, took: Duration, cpu: Duration, error: Option<ErrorKind>) {
         let [latency, cpu] = [took, cpu].map(|time| time.as_micros() as u64);
         let function = ticket.function.counter;
         self.counters.record_run(function, 0, (latency, cpu), error);
-        took
     }
 
     pub(super) fn bill(

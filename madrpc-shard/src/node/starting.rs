@@ -220,6 +220,7 @@ impl Node {
         }
     }
 
+    #[cold]
     fn fail_first(
         &mut self,
         row: Row,

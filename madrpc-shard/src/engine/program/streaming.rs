@@ -6,7 +6,7 @@ use super::Program;
 use crate::engine::exchange::{Buffer, Exchange, Outcome, Yield, emptied, lend};
 use crate::engine::preempt::stoppable;
 use crate::engine::stream::Waits;
-use crate::engine::values::{self, Whole};
+use crate::engine::values::{self, View, Whole};
 use madrpc_core::call::frame::Part;
 use madrpc_core::call::{CallError, ErrorKind};
 use rquickjs::convert::Coerced;
@@ -64,7 +64,7 @@ impl<'js> Program<'js> {
                 values::to_wire(
                     &self.ctx,
                     &self.prelude.builtins,
-                    &value,
+                    View::of(&value),
                     whole,
                     item,
                     limit,
@@ -83,7 +83,7 @@ impl<'js> Program<'js> {
 
     /// The value, or what it settles to where it is a promise.
     fn awaited(&self, exchange: &Exchange, value: Value<'js>) -> Result<Value<'js>> {
-        let promise = values::as_promise(&self.prelude.builtins, &value);
+        let promise = values::as_promise(&self.prelude.builtins, View::of(&value));
         match promise.map_err(|error| self.thrown(&error))? {
             Some(promise) => self.settle(exchange, &promise),
             None => Ok(value),

@@ -1,6 +1,7 @@
 //! From wire bytes to JavaScript values.
 
 use super::Builtins;
+use super::array::ArrayBuilder;
 use super::buffers::array_buffer;
 use super::pace::PART_BYTES;
 use super::raw::Raw;
@@ -50,7 +51,7 @@ impl<'a, 'js> Builder<'a, 'js> {
 
 impl<'a, 'js> Build for Builder<'a, 'js> {
     type Value = Raw<'a, 'js>;
-    type Array = Raw<'a, 'js>;
+    type Array = ArrayBuilder<'a, 'js>;
     type Object = Raw<'a, 'js>;
     type Error = rquickjs::Error;
 
@@ -127,18 +128,23 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
         Ok(Raw::of(self.ctx, &value))
     }
 
-    fn begin_array(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+    fn begin_array(&mut self, len: usize) -> Result<ArrayBuilder<'a, 'js>> {
         self.look()?;
-        Raw::array(self.ctx)
+        ArrayBuilder::new(self.ctx, len)
     }
 
-    fn push(&mut self, array: &mut Raw<'a, 'js>, index: usize, value: Raw<'a, 'js>) -> Result<()> {
+    fn push(
+        &mut self,
+        array: &mut ArrayBuilder<'a, 'js>,
+        index: usize,
+        value: Raw<'a, 'js>,
+    ) -> Result<()> {
         self.look()?;
         array.push(index, value)
     }
 
-    fn end_array(&mut self, array: Raw<'a, 'js>) -> Result<Raw<'a, 'js>> {
-        Ok(array)
+    fn end_array(&mut self, array: ArrayBuilder<'a, 'js>) -> Result<Raw<'a, 'js>> {
+        array.end()
     }
 
     fn begin_object(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {

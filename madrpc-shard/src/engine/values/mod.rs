@@ -14,6 +14,7 @@
 //! What has a `toJSON` travels as that says, a boxed primitive as what is inside, an error as an object of its name, message,
 //! cause and what else it has of its own. All else is refused, with the way to it: nothing becomes `{}` that is not empty.
 
+mod array;
 mod buffers;
 mod build;
 mod classes;
@@ -30,7 +31,8 @@ use keys::Keys;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::wire::{DecodeError, EncodeError, Encoder, decode};
 use pace::Pace;
-use raw::{Atom, Kind, Raw, View};
+use raw::{Atom, Kind};
+pub(super) use raw::{Raw, View};
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, FromJs, Function, Object, Promise, Value};
 use std::cell::OnceCell;
@@ -134,18 +136,16 @@ impl<'js> Builtins<'js> {
 }
 
 /// Makes the JavaScript value that `body` holds; an empty one holds `undefined`.
-pub(super) fn from_wire<'js>(
-    ctx: &Ctx<'js>,
-    builtins: &Builtins<'js>,
+pub(super) fn from_wire<'a, 'js>(
+    ctx: &'a Ctx<'js>,
+    builtins: &'a Builtins<'js>,
     body: &[u8],
-) -> Result<Value<'js>, Box<CallError>> {
+) -> Result<Raw<'a, 'js>, Box<CallError>> {
     if body.is_empty() {
-        return Ok(Value::new_undefined(ctx.clone()));
+        return Ok(Raw::undefined(ctx));
     }
     let value = decode(body, &mut Builder { ctx, builtins });
-    value
-        .map(Raw::into_value)
-        .map_err(|error| Box::new(unreadable(ctx, error)))
+    value.map_err(|error| Box::new(unreadable(ctx, error)))
 }
 
 #[cold]
@@ -198,7 +198,7 @@ impl Whole {
 pub(super) fn to_wire<'js>(
     ctx: &Ctx<'js>,
     builtins: &Builtins<'js>,
-    value: &Value<'js>,
+    value: View<'_, 'js>,
     whole: Whole,
     out: &mut Vec<u8>,
     limit: usize,
@@ -208,7 +208,7 @@ pub(super) fn to_wire<'js>(
         encoder: Encoder::new(out, limit),
         path: Path::default(),
     };
-    match writer.value(View::of(value)) {
+    match writer.value(value) {
         Ok(()) => Ok(()),
         Err(unfit) => Err(Box::new(unsendable(
             ctx,
@@ -268,20 +268,21 @@ pub(super) fn is_generator(ctx: &Ctx<'_>, value: &Value<'_>) -> bool {
 /// The promise that the value is, or of what it will be where it has a `then`.
 pub(super) fn as_promise<'js>(
     builtins: &Builtins<'js>,
-    value: &Value<'js>,
+    view: View<'_, 'js>,
 ) -> rquickjs::Result<Option<Promise<'js>>> {
-    let view = View::of(value);
     if !matches!(view.kind(), Kind::Object) {
         return Ok(None);
     }
     if view.is_promise() {
-        return Ok(value.as_promise().cloned());
+        return Ok(view.to_value().into_promise());
     }
     // The prototype of a plain object has none, which nobody can change; to ask it takes as long as a property that is there.
     let is_plain = view.is_plain(&builtins.object_prototype)?;
     let has_then = !is_plain || view.has_own(&builtins.then)?;
     match has_then && view.has_method(&builtins.then)? {
-        true => builtins.call(&builtins.resolve, (value.clone(),)).map(Some),
+        true => builtins
+            .call(&builtins.resolve, (view.to_value(),))
+            .map(Some),
         false => Ok(None),
     }
 }
