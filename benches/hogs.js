@@ -1,5 +1,10 @@
 // Functions that keep a core, each in another way, for as long as they may. `hogs.rs` measures what others feel of them, and
 // `tests/hogs.rs` that nobody fails beside them. Each is called with `null`; what it returns, if it ever does, is nobody's affair.
+const spin = madrpc.kernel(function spin(n) { let x = 0; for (;;) x = x * 5 + n | 0; });
+const scan = madrpc.kernel(function scan(a) { let n = 0; for (;;) for (let i = 0; i < a.length; i++) n += a[i]; });
+const step = madrpc.kernel(function step(x) { return x * 5 + 1 | 0; });
+const deeper = madrpc.kernel(function deeper(n) { return n > 0 ? deeper(n - 1) + deeper(n - 2) : 1; });
+
 const hogs = {
   // Steps of JavaScript.
   loop() { for (;;); },
@@ -10,6 +15,12 @@ const hogs = {
   proxies() { let p = {}; for (let i = 0; i < 500; i++) p = new Proxy(p, {}); for (;;) p.x; },
   deep() { const f = (n) => (n > 0 ? f(n - 1) : 0); for (;;) f(800); },
   exceptions() { for (;;) try { null.x; } catch (e) { e.stack; } },
+
+  // Kernels.
+  kernel() { spin(1); },
+  kernelOfArray() { scan(new Uint8Array(1 << 20)); },
+  kernelCalls() { let x = 0; for (;;) x = step(x); },
+  kernelRecursion() { deeper(60); },
 
   // One built-in that takes for ever.
   includes() { return "x".repeat(4e5).includes("x".repeat(2e5) + "y"); },

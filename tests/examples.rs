@@ -7,8 +7,12 @@
 
 mod support;
 
+use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
+use madrpc_shard::engine::Script;
+use madrpc_shard::node::NodeConfig;
+use madrpc_shard::server::Server;
 use std::path::{Path, PathBuf};
 use support::Fleet;
 use support::process::{Home, stderr};
@@ -69,4 +73,35 @@ fn a_network_learns_and_one_that_cannot_does_not() {
     };
     assert!(accuracy(r#"{"rate": 0.1, "hidden": 16}"#) > 0.9);
     assert!(accuracy(r#"{"rate": 0.1, "hidden": 2}"#) < 0.8);
+}
+
+#[test]
+fn programs_give_as_kernels_what_node_js_says() {
+    let fleet = Fleet::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/kernels");
+    let script = Script::read(&folder.join("app.js")).unwrap();
+    let config = fleet.config(Role::Node, 1);
+    let node = Server::node(&config, &script, &NodeConfig::default()).unwrap();
+    let client = fleet.client(node.address());
+    let args = from_json(r#"{"part": 20}"#).unwrap();
+    for (name, said_by_node_js) in [
+        ("pi", 39132.0),
+        ("matmul", -1304677700.0),
+        ("dot", -53.27706160145209),
+        ("mandelbrot", -1520399947.0),
+        ("nbody", -1661076084.0),
+        ("sha256", -596700280.0),
+        ("levenshtein", 56.0),
+        ("histogram", 967980416.0),
+    ] {
+        for function in [name, &format!("{name}_plain")] {
+            let result: Value = client.call_blocking(function, &args).unwrap();
+            let result: serde_json::Value = serde_json::from_str(&to_json(&result)).unwrap();
+            assert_eq!(
+                result["digest"].as_f64(),
+                Some(said_by_node_js),
+                "{function}"
+            );
+        }
+    }
 }

@@ -18,6 +18,8 @@ fn color(system: System) -> RGBColor {
         System::NodeHttp => RGBColor(148, 103, 189),
         System::NodePiscina => RGBColor(140, 86, 75),
         System::Quic => RGBColor(127, 127, 127),
+        System::Kernel => RGBColor(227, 119, 194),
+        System::Programs => RGBColor(188, 189, 34),
     }
 }
 

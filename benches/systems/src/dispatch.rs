@@ -20,7 +20,9 @@ pub(crate) struct Site<'a> {
 /// Serves the system that is asked for; returns only with an error.
 pub(crate) fn serve(serve: &ServeArguments) -> Outcome<()> {
     match serve.system {
-        System::Direct => madrpc::serve_node(serve),
+        System::Direct => madrpc::serve_node(serve, "compute"),
+        System::Kernel => madrpc::serve_node(serve, "madrpc.kernel(compute)"),
+        System::Programs => madrpc::serve_programs(serve),
         System::Orchestrator => madrpc::serve_orchestrator(serve),
         System::Ancestor => ancestor::serve(serve),
         System::Tonic => grpc::serve(serve),
@@ -39,7 +41,8 @@ pub(crate) fn measure(
 ) -> Outcome<Figure> {
     let Site { address, dir, core } = *site;
     let figure = match system {
-        System::Direct | System::Orchestrator => madrpc::check(address, dir, work)
+        System::Programs => return Err("its programs are not called at a rate".into()),
+        System::Direct | System::Kernel | System::Orchestrator => madrpc::check(address, dir, work)
             .and_then(|()| madrpc::measure(address, dir, core, work, load)),
         System::Ancestor => ancestor::measure(address, dir, core, work, load),
         System::Tonic => grpc::measure(address, core, work, load),

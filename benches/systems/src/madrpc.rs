@@ -5,6 +5,7 @@ use crate::figures::{Figure, Load, Work, functions};
 use crate::fleet::{FleetCaller, TIMEOUT};
 use crate::identity::identity;
 use crate::outcome::Outcome;
+use crate::programs::FOLDER;
 use madrpc_core::fleet::Balance;
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
@@ -25,14 +26,22 @@ fn config(serve: &ServeArguments, role: Role) -> Outcome<ServerConfig> {
     })
 }
 
-pub(crate) fn serve_node(serve: &ServeArguments) -> Outcome<()> {
+/// Serves the functions, of which the one that computes may be given otherwise.
+pub(crate) fn serve_node(serve: &ServeArguments, compute: &str) -> Outcome<()> {
     let functions = functions(serve.slowdown);
     let source = format!(
-        "{functions}\nmadrpc.register('echo', echo);\nmadrpc.register('compute', compute);\n"
+        "{functions}\nmadrpc.register('echo', echo);\nmadrpc.register('compute', {compute});\n"
     );
-    let script = Script::new("functions.js", source.as_str());
+    serve_script(serve, &Script::new("functions.js", source.as_str()))
+}
+
+pub(crate) fn serve_programs(serve: &ServeArguments) -> Outcome<()> {
+    serve_script(serve, &Script::read(&Path::new(FOLDER).join("app.js"))?)
+}
+
+fn serve_script(serve: &ServeArguments, script: &Script) -> Outcome<()> {
     let config = config(serve, Role::Node)?;
-    let server = Server::node(&config, &script, &NodeConfig::default())?;
+    let server = Server::node(&config, script, &NodeConfig::default())?;
     child::ready(server.address())?;
     child::serve_forever()
 }

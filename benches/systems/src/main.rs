@@ -19,6 +19,7 @@ mod identity;
 mod madrpc;
 mod outcome;
 mod peers;
+mod programs;
 mod report;
 mod run;
 mod slow_node;

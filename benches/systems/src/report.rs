@@ -2,6 +2,7 @@
 
 use crate::figures::{Figure, Work};
 use crate::fleet::{CALLS_PER_S, Fleet, FleetFigure, SLOWDOWN, TIMEOUT};
+use crate::programs::{NAMES, Round, Runner, words};
 use crate::system::System;
 use madrpc_benches::{machine, number};
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct Setting {
     pub(crate) rounds: usize,
+    /// Runs of a program in a round.
+    pub(crate) runs: usize,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
     /// How long a fleet is measured.
@@ -31,6 +34,7 @@ pub(crate) struct Results {
     figures: BTreeMap<(System, &'static str, usize), Vec<Figure>>,
     scripts: BTreeMap<&'static str, Vec<f64>>,
     fleets: BTreeMap<Fleet, Vec<FleetFigure>>,
+    pub(crate) programs: Vec<Round>,
 }
 
 /// Getters and what fills it.
@@ -43,6 +47,7 @@ impl Results {
             figures: BTreeMap::new(),
             scripts: BTreeMap::new(),
             fleets: BTreeMap::new(),
+            programs: Vec::new(),
         }
     }
 
@@ -85,12 +90,27 @@ impl Results {
         medians.max_by(|(_, a), (_, b)| a.calls_per_s.total_cmp(&b.calls_per_s))
     }
 
+    /// The median of a program's rounds, in milliseconds.
+    fn program(&self, name: &str, runner: Runner) -> Option<f64> {
+        let rounds = self.programs.iter().flat_map(|round| &round.ms);
+        let of_it = rounds.filter(|(of, by, _)| *of == name && *by == runner);
+        median(of_it.map(|(_, _, ms)| *ms).collect())
+    }
+
+    /// How many times as long a kernel takes as Node.js.
+    fn kernel_of_node(&self, name: &str) -> Option<f64> {
+        Some(self.program(name, Runner::Kernel)? / self.program(name, Runner::Node)?)
+    }
+
     /// The median of the engine without a network.
     fn script(&self, work: &Work) -> Option<f64> {
-        let mut rounds = self.scripts.get(work.function)?.clone();
-        rounds.sort_by(f64::total_cmp);
-        rounds.get(rounds.len() / 2).copied()
+        median(self.scripts.get(work.function)?.clone())
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 /// A figure beside what it should be.
@@ -155,6 +175,7 @@ impl Results {
         for work in &setting.works {
             self.write_work(out, work)?;
         }
+        self.write_programs(out)?;
         self.write_fleets(out)?;
         self.write_systems(out)
     }
@@ -185,6 +206,39 @@ impl Results {
                     middle.failed_percent
                 )?;
             }
+        }
+        writeln!(out)
+    }
+
+    fn write_programs(&self, out: &mut String) -> std::fmt::Result {
+        if self.programs.is_empty() {
+            return Ok(());
+        }
+        let heads = Runner::ALL.map(Runner::title).join(" | ");
+        writeln!(
+            out,
+            "## Programs that compute\n\nMilliseconds of a run: the median of {} (interpreted: of one) in each round, and of the rounds. All              give the same.\n\n| | {heads} | kernel, of Node.js |\n|---|---|---|---|---|---|",
+            self.setting.runs
+        )?;
+        for name in NAMES {
+            let cells = Runner::ALL.map(|runner| match self.program(name, runner) {
+                Some(ms) if ms < 1.0 => format!("{ms:.3}"),
+                Some(ms) => format!("{ms:.1}"),
+                None => "–".into(),
+            });
+            let ratio = self
+                .kernel_of_node(name)
+                .map_or_else(|| "–".into(), |ratio| format!("{ratio:.2} ×"));
+            writeln!(out, "| {} | {} | {ratio} |", words(name), cells.join(" | "))?;
+        }
+        let ns = |of: fn(&Round) -> f64| median(self.programs.iter().map(of).collect());
+        if let (Some(plain), Some(kernel)) =
+            (ns(|round| round.add_ns.0), ns(|round| round.add_ns.1))
+        {
+            writeln!(
+                out,
+                "\nA call of `add(a, b)` in a loop of JavaScript: {plain:.0} ns interpreted, {kernel:.0} ns as a kernel, with the loop."
+            )?;
         }
         writeln!(out)
     }
@@ -226,7 +280,7 @@ impl Results {
         let bound = || Some(1.0 / (1.0 / best(System::Quic)? + 1.0 / self.script(echo)?));
         let share = |part: Option<f64>, whole: Option<f64>| Some(100.0 * part? / whole?);
         let lone = self.median(System::Direct, echo, 1);
-        vec![
+        let mut targets = vec![
             Target::floor("echo, direct", direct, 400_000.0, " calls/s"),
             Target::floor(
                 "of what both ceilings allow, 1 / (1/echo + 1/script)",
@@ -255,6 +309,38 @@ impl Results {
                 is_floor: false,
                 unit: " µs",
             },
+        ];
+        targets.extend(self.targets_of_kernels());
+        targets
+    }
+
+    fn targets_of_kernels(&self) -> Vec<Target> {
+        let mut works = self.setting.works.iter();
+        let compute = works.find(|work| work.function == "compute");
+        let best = |system| Some(self.best(system, compute?)?.1.calls_per_s);
+        let of_http = || Some(best(System::Kernel)? / best(System::NodeHttp)?);
+        let ceiling = |what, value, bound, unit| Target {
+            what,
+            value,
+            bound,
+            is_floor: false,
+            unit,
+        };
+        let of_node = |what, name| ceiling(what, self.kernel_of_node(name), 1.5, " ×");
+        let add = median(self.programs.iter().map(|round| round.add_ns.1).collect());
+        vec![
+            Target::floor(
+                "compute as a kernel, times Node.js http",
+                of_http(),
+                1.0,
+                " ×",
+            ),
+            of_node("pi as a kernel, of Node.js", "pi"),
+            of_node("the matrix product, of Node.js", "matmul"),
+            of_node("the dot product, of Node.js", "dot"),
+            of_node("Mandelbrot, of Node.js", "mandelbrot"),
+            of_node("n-body, of Node.js", "nbody"),
+            ceiling("a call of `add(a, b)`", add, 60.0, " ns"),
         ]
     }
 

@@ -7,6 +7,7 @@ use crate::figures::{Load, Work};
 use crate::fleet::Fleet;
 use crate::outcome::Outcome;
 use crate::peers::node;
+use crate::programs;
 use crate::report::{Results, Setting};
 use crate::slow_node;
 use crate::system::System;
@@ -65,6 +66,24 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
             }
         }
     }
+    if let Some((_, server)) = servers
+        .iter()
+        .find(|(system, _)| *system == System::Programs)
+    {
+        for round in 1..=setting.rounds {
+            let has_node_js = results.node.is_some();
+            let how = (server_core, setting.runs);
+            let measured = programs::measure(server.address, dir.path(), how, has_node_js)?;
+            for (name, runner, ms) in &measured.ms {
+                let title = runner.title();
+                eprintln!(
+                    "round {round} of {}: {name:>11}, {title:>11}: {ms:>9.3} ms",
+                    setting.rounds
+                );
+            }
+            results.programs.push(measured);
+        }
+    }
     drop(servers);
     for round in 1..=setting.rounds {
         for fleet in Fleet::ALL {
@@ -102,6 +121,7 @@ fn setting(quick: bool, server_core: usize, load_core: usize) -> Outcome<Setting
     let (turns, ms) = if quick { (1, 500) } else { (3, 2000) };
     Ok(Setting {
         rounds: turns,
+        runs: if quick { 5 } else { 15 },
         warm_up: Duration::from_millis(500.min(ms / 2)),
         duration: Duration::from_millis(ms),
         fleet_duration: Duration::from_millis(4 * ms),
@@ -122,7 +142,9 @@ fn wanted(only: &[System], dir: &Path, results: &mut Results) -> Outcome<Vec<Sys
         systems.insert(0, System::Direct);
     }
     let with_node = [System::NodeHttp, System::NodePiscina];
-    if systems.iter().any(|system| with_node.contains(system)) {
+    if systems.contains(&System::Programs)
+        || systems.iter().any(|system| with_node.contains(system))
+    {
         let node = node::prepare(dir)?;
         results.node = node.clone().ok();
         let mut skip = |system: System, why: &str| {

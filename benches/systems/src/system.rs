@@ -7,35 +7,41 @@ use clap::ValueEnum;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum System {
     Direct,
+    Kernel,
     Orchestrator,
     Ancestor,
     Tonic,
     NodeHttp,
     NodePiscina,
     Quic,
+    Programs,
 }
 
 impl System {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Direct,
+        Self::Kernel,
         Self::Orchestrator,
         Self::Ancestor,
         Self::Tonic,
         Self::NodeHttp,
         Self::NodePiscina,
         Self::Quic,
+        Self::Programs,
     ];
 
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Kernel => "kernel",
             Self::Orchestrator => "orchestrator",
             Self::Ancestor => "ancestor",
             Self::Tonic => "tonic",
             Self::NodeHttp => "node-http",
             Self::NodePiscina => "node-piscina",
             Self::Quic => "quic",
+            Self::Programs => "programs",
         }
     }
 
@@ -43,12 +49,14 @@ impl System {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Direct => "madrpc, direct",
+            Self::Kernel => "madrpc, a kernel",
             Self::Orchestrator => "madrpc, orchestrator",
             Self::Ancestor => "ancestor's design",
             Self::Tonic => "tonic",
             Self::NodeHttp => "Node.js http",
             Self::NodePiscina => "Node.js piscina",
             Self::Quic => "ceiling: quiche echo",
+            Self::Programs => "programs that compute",
         }
     }
 
@@ -56,6 +64,7 @@ impl System {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Direct => "a node of one shard; mutual TLS",
+            Self::Kernel => "the same, with the function as a kernel",
             Self::Orchestrator => {
                 "an orchestrator of one shard before that node, on the core of the load; mutual TLS"
             }
@@ -70,12 +79,20 @@ impl System {
             Self::Quic => {
                 "frames of a call echoed on one stream with madrpc's transport settings and TLS; no JavaScript"
             }
+            Self::Programs => {
+                "`examples/kernels`, on a node of one shard, in Node.js and in Rust, each for itself on the servers' core"
+            }
         }
     }
 
-    /// Whether it runs the function; the ceiling of the network runs none.
+    /// Whether it runs the function; the ceiling of the network runs none, and a kernel only computes.
     pub(crate) fn runs(self, work: &Work) -> bool {
-        self != Self::Quic || work.function == "echo"
+        match self {
+            Self::Quic => work.function == "echo",
+            Self::Kernel => work.function == "compute",
+            Self::Programs => false,
+            _ => true,
+        }
     }
 
     /// Whether it shares the core of the load instead of the node's.

@@ -19,9 +19,10 @@ use std::process::{Command, Stdio};
 use tokio::net::TcpStream;
 
 /// The Node.js package, as it is in the source tree.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("package.json", include_str!("../../node/package.json")),
     ("functions.js", include_str!("../../node/functions.js")),
+    ("programs.mjs", include_str!("../../node/programs.mjs")),
     ("server.js", include_str!("../../node/server.js")),
     ("worker.js", include_str!("../../node/worker.js")),
 ];
