@@ -272,14 +272,19 @@ fn a_client_records_how_each_call_has_ended() {
         let call = client.prepare(function).timeout(timeout);
         call.send_blocking(Value::from(600_000)).unwrap_err().kind
     };
-    let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
-    assert_eq!(failed("fail", long), ErrorKind::JavaScript);
-    assert_eq!(failed("nothing", long), ErrorKind::NoSuchFunction);
+    let (short, patient) = (Duration::from_millis(50), Duration::from_secs(60));
+    assert_eq!(failed("fail", patient), ErrorKind::JavaScript);
+    assert_eq!(failed("nothing", patient), ErrorKind::NoSuchFunction);
     assert_eq!(failed("sleep", short), ErrorKind::DeadlineExceeded);
     // Nothing is sent of that.
     let key = [0; 1000];
     let call = client.prepare("trace").key(&key);
     call.send_blocking(Value::Null).unwrap_err();
+    let long = "f".repeat(1 << 20);
+    let error = client.prepare(&long).send_blocking(Value::Null);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoSuchFunction);
+    assert!(error.message.contains("has 1048576 bytes"), "{error}");
 
     // Those that nobody waits for any more.
     {
