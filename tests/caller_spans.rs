@@ -133,6 +133,24 @@ fn a_share_of_those_by_http_begins_traces_of_its_own() {
 }
 
 #[test]
+fn the_share_of_those_by_http_is_taken_once() {
+    let mut collector = Collector::start(Answers::Well);
+    let flags = ["--otlp", &collector.url, "--otlp-sample", "0.5"];
+    let fleet = Fleet::start(&[&flags[..], &["--http", "0"]].concat());
+    let at = http::address(&fleet.orchestrator);
+    for _ in 0..64 {
+        assert_eq!(http::post(at, "/call/trace", "").status, 200);
+    }
+    // Some are taken, but for a chance of one in 2⁶⁴; those that are have all their spans.
+    collector.wait(4, |_| true);
+    sleep(Duration::from_millis(2_500));
+    let spans = collector.all();
+    let begun: Vec<&Span> = spans.iter().filter(|span| span.parent.is_empty()).collect();
+    assert!(begun.iter().all(|span| span.kind == CLIENT), "{begun:#?}");
+    assert_eq!(spans.len(), 4 * begun.len());
+}
+
+#[test]
 fn the_command_sends_the_spans_of_its_calls_before_it_ends() {
     let mut collector = Collector::start(Answers::Well);
     let fleet = Fleet::start(&["--otlp", &collector.url]);

@@ -192,6 +192,9 @@ impl<'a> Call<'a> {
             return Ok((self.fields(self.trace, credit)?, reply));
         };
         let fields = self.fields(Some(context.below()), credit)?;
+        if !context.is_recorded() {
+            return Ok((fields, reply));
+        }
         let span = recorder.begin(context, self.function, &self.client.address);
         let reply = ReplyTo::Recorded(Box::new(Recorded { reply, span }));
         Ok((fields, reply))
