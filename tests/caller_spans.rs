@@ -14,7 +14,10 @@ use madrpc_core::call::ErrorKind;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig, Ended, encode_args};
 use madrpc_shard::traces::Exporter;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -220,6 +223,28 @@ fn the_command_sends_the_spans_of_its_calls_before_it_ends() {
         passed_on(&spans, &call.id);
     }
     assert_eq!(collector.all().len(), 6 * 4);
+}
+
+#[test]
+fn a_command_that_is_interrupted_sends_the_span_of_its_call() {
+    let mut collector = Collector::start(Answers::Well);
+    let fleet = Fleet::start(&["--otlp", &collector.url]);
+    for (number, signal) in [(1, Signal::SIGINT), (2, Signal::SIGTERM)] {
+        let trace = traceparent(number, true);
+        let args = ["call", &fleet.front, "count", "1e15", "--trace", &trace];
+        let mut command = fleet
+            .home
+            .command(&[&args[..], &["--otlp", &collector.url]].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "0");
+        // Nobody reads any more: who waits for that hears the signal all the same.
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal as i32));
+        drop(lines);
+        let spans = collector.wait(4, |span| span.trace == id(number));
+        is_cancelled(&spans, CALLER);
+    }
 }
 
 /// A call whose spans go to this address; how it ended, and after how long.
