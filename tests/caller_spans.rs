@@ -14,7 +14,10 @@ use madrpc_core::call::ErrorKind;
 use madrpc_core::value::Value;
 use madrpc_shard::client::{Client, ClientConfig, Ended, encode_args};
 use madrpc_shard::traces::Exporter;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -133,6 +136,24 @@ fn a_share_of_those_by_http_begins_traces_of_its_own() {
 }
 
 #[test]
+fn the_share_of_those_by_http_is_taken_once() {
+    let mut collector = Collector::start(Answers::Well);
+    let flags = ["--otlp", &collector.url, "--otlp-sample", "0.5"];
+    let fleet = Fleet::start(&[&flags[..], &["--http", "0"]].concat());
+    let at = http::address(&fleet.orchestrator);
+    for _ in 0..64 {
+        assert_eq!(http::post(at, "/call/trace", "").status, 200);
+    }
+    // Some are taken, but for a chance of one in 2⁶⁴; those that are have all their spans.
+    collector.wait(4, |_| true);
+    sleep(Duration::from_millis(2_500));
+    let spans = collector.all();
+    let begun: Vec<&Span> = spans.iter().filter(|span| span.parent.is_empty()).collect();
+    assert!(begun.iter().all(|span| span.kind == CLIENT), "{begun:#?}");
+    assert_eq!(spans.len(), 4 * begun.len());
+}
+
+#[test]
 fn the_command_sends_the_spans_of_its_calls_before_it_ends() {
     let mut collector = Collector::start(Answers::Well);
     let fleet = Fleet::start(&["--otlp", &collector.url]);
@@ -204,6 +225,28 @@ fn the_command_sends_the_spans_of_its_calls_before_it_ends() {
     assert_eq!(collector.all().len(), 6 * 4);
 }
 
+#[test]
+fn a_command_that_is_interrupted_sends_the_span_of_its_call() {
+    let mut collector = Collector::start(Answers::Well);
+    let fleet = Fleet::start(&["--otlp", &collector.url]);
+    for (number, signal) in [(1, Signal::SIGINT), (2, Signal::SIGTERM)] {
+        let trace = traceparent(number, true);
+        let args = ["call", &fleet.front, "count", "1e15", "--trace", &trace];
+        let mut command = fleet
+            .home
+            .command(&[&args[..], &["--otlp", &collector.url]].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "0");
+        // Nobody reads any more: who waits for that hears the signal all the same.
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal as i32));
+        drop(lines);
+        let spans = collector.wait(4, |span| span.trace == id(number));
+        is_cancelled(&spans, CALLER);
+    }
+}
+
 /// A call whose spans go to this address; how it ended, and after how long.
 fn call_at(home: &Home, address: &str, url: &str) -> (Output, Duration) {
     let begun = Instant::now();
@@ -272,14 +315,19 @@ fn a_client_records_how_each_call_has_ended() {
         let call = client.prepare(function).timeout(timeout);
         call.send_blocking(Value::from(600_000)).unwrap_err().kind
     };
-    let (short, long) = (Duration::from_millis(50), Duration::from_secs(60));
-    assert_eq!(failed("fail", long), ErrorKind::JavaScript);
-    assert_eq!(failed("nothing", long), ErrorKind::NoSuchFunction);
+    let (short, patient) = (Duration::from_millis(50), Duration::from_secs(60));
+    assert_eq!(failed("fail", patient), ErrorKind::JavaScript);
+    assert_eq!(failed("nothing", patient), ErrorKind::NoSuchFunction);
     assert_eq!(failed("sleep", short), ErrorKind::DeadlineExceeded);
     // Nothing is sent of that.
     let key = [0; 1000];
     let call = client.prepare("trace").key(&key);
     call.send_blocking(Value::Null).unwrap_err();
+    let long = "f".repeat(1 << 20);
+    let error = client.prepare(&long).send_blocking(Value::Null);
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NoSuchFunction);
+    assert!(error.message.contains("has 1048576 bytes"), "{error}");
 
     // Those that nobody waits for any more.
     {

@@ -220,6 +220,13 @@ fn json_rpc_is_answered_as_its_specification_says() {
             "{body}"
         );
     }
+    // No name is told of at its whole length, nor kept.
+    for start in ["", "madrpc."] {
+        let long = format!("{start}{}", "n".repeat(1 << 20));
+        let answer = rpc(http, &json!({"jsonrpc": "2.0", "method": long, "id": 1}));
+        assert_eq!(answer["error"]["code"], -32601);
+        assert!(answer.to_string().len() < 1_000);
+    }
     let thrown = rpc(http, &json!({"jsonrpc": "2.0", "method": "fail", "id": 1}));
     let data = &thrown["error"]["data"];
     assert_eq!(

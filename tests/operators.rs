@@ -223,10 +223,8 @@ fn a_drain_waits_for_calls_and_says_what_is_left() {
     fleet.home.write("fleet.js", script);
     let node = format!("127.0.0.1:{}", fleet.ports[0]);
     let reloaded = fleet.home.run(&["reload", &node, "--json"]);
-    assert_eq!(
-        stdout(&reloaded).trim(),
-        r#"{"reloaded":"functions: slow"}"#
-    );
+    let expected = format!(r#"{{"server":"{node}","reloaded":"functions: slow"}}"#);
+    assert_eq!(stdout(&reloaded).trim(), expected);
     let call = fleet.home.command(&["call", &fleet.front, "slow"]).spawn();
     let mut call = call.unwrap();
     sleep(Duration::from_millis(700));
@@ -345,6 +343,16 @@ fn a_rule_of_a_function_that_no_node_has_is_told_once() {
 }
 
 /// What an operator says to several servers is carried out by each of them, and by nobody else.
+/// Whose the documents are that a command has told.
+fn servers_of(told: &std::process::Output) -> Vec<String> {
+    let documents = stdout(told);
+    let documents = documents.lines().map(serde_json::from_str);
+    let documents = documents.map(Result::<serde_json::Value, _>::unwrap);
+    documents
+        .map(|one| one["server"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 #[test]
 fn what_is_said_to_several_servers_each_of_them_does() {
     let fleet = RealFleet::start(3);
@@ -366,6 +374,7 @@ fn what_is_said_to_several_servers_each_of_them_does() {
     assert_eq!(states, ["drained", "drained", "serving"]);
     let undrained = fleet.home.run(&["undrain", &two, "--json"]);
     assert!(undrained.status.success(), "{}", stderr(&undrained));
+    assert_eq!(servers_of(&undrained), nodes[..2]);
     assert!(nodes.iter().all(|node| state(node) == "serving"));
 
     // An orchestrator and a node are no less two servers.
@@ -383,7 +392,16 @@ fn what_is_said_to_several_servers_each_of_them_does() {
     );
     let reloaded = fleet.home.run(&["reload", &two]);
     assert!(reloaded.status.success(), "{}", stderr(&reloaded));
-    assert_eq!(stdout(&reloaded).lines().count(), 2);
+    let told = stdout(&reloaded);
+    let expected =
+        [&nodes[0], &nodes[1]].map(|node| format!("{node}: reloaded: functions: once, later"));
+    let mut lines: Vec<&str> = told.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, expected);
+    for command in ["reload", "drain", "undrain", "nodes"] {
+        let told = fleet.home.run(&[command, &two, "--json"]);
+        assert_eq!(servers_of(&told), nodes[..2], "{command}");
+    }
     for node in &nodes[..2] {
         assert!(fleet.home.call(&[node, "later"]).status.success());
     }

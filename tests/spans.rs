@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use support::collector::{Answers, Collector, Span};
 use support::process::{Home, Served, free_port, stdout};
-use support::traced::{CALLER, CLIENT, Fleet, id, one, passed_on, traceparent};
+use support::traced::{CALLER, CLIENT, Fleet, SCRIPT, id, one, passed_on, traceparent};
 use support::{eventually, http};
 
 #[test]
@@ -173,6 +173,32 @@ fn a_share_of_the_others_begins_traces_of_its_own() {
     );
     sleep(Duration::from_millis(2_500));
     assert_eq!(collector.all().len(), 3);
+}
+
+#[test]
+fn a_trace_for_the_log_of_an_orchestrator_leaves_its_nodes_their_share() {
+    let mut collector = Collector::start(Answers::Well);
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let (node, front) = (free_port(), free_port());
+    let [node, front] = [node, front].map(|port| format!("127.0.0.1:{port}"));
+    let flags = ["node", "-s", "script.js", "-b", &node, "--shards", "1"];
+    let records = ["--otlp", &collector.url, "--otlp-sample", "1"];
+    let _node = home.serve(&[&flags[..], &records].concat());
+    let flags = ["orchestrator", "-b", &front, "-n", &node, "--shards", "1"];
+    let mut orchestrator = home.serve(&[&flags[..], &["--slow", "100ms"]].concat());
+    eventually("the node is known", || {
+        stdout(&home.run(&["functions", &front])).contains("sleep")
+    });
+    let output = home.call(&[&front, "sleep", "200"]);
+    assert!(output.status.success(), "{output:?}");
+    let spans = collector.wait(1, |_| true);
+    assert_eq!(
+        (spans[0].name.as_str(), spans[0].parent.as_str()),
+        ("sleep", "")
+    );
+    // The line of the log and the span are of one trace.
+    orchestrator.wait_for(&format!("trace={}", spans[0].trace));
 }
 
 /// A node that records all calls, and where its HTTP is.

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A second signal within this time is the first once more: timeout(1) sends its signal to a process and to its group, and a
@@ -190,33 +191,57 @@ impl Events {
     }
 }
 
-/// Signals that end the process as they would by themselves, once it has taken its leave.
-pub(crate) struct Leaving(Arc<AtomicBool>);
+/// Signals that end the process as they would by themselves, once it has taken its leave; so it does where none comes.
+pub(crate) struct Leaving {
+    /// A signal has come.
+    has_begun: Arc<AtomicBool>,
+    /// The end has come without one.
+    is_over: Arc<AtomicBool>,
+    sender: Sender<Event>,
+    thread: JoinHandle<()>,
+}
 
 impl Leaving {
-    /// Has the first signal take leave; a second one does not wait for that.
+    /// Has the first signal take leave, or the end; a second signal does not wait for that.
     ///
     /// # Errors
     /// Where the system does not let signals be caught.
     pub(crate) fn by(take_leave: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
         let mut events = Events::of_command()?;
-        let has_begun = Arc::new(AtomicBool::new(false));
-        let begin = Arc::clone(&has_begun);
-        std::thread::Builder::new()
+        let sender = events.sender.clone();
+        let [has_begun, is_over] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let (begin, over) = (Arc::clone(&has_begun), Arc::clone(&is_over));
+        let thread = std::thread::Builder::new()
             .name("leave".into())
             .spawn(move || {
                 let signal = events.wait_for_stop();
+                if over.load(Ordering::SeqCst) {
+                    return take_leave();
+                }
                 begin.store(true, Ordering::SeqCst);
                 take_leave();
                 let _ = signal_hook::low_level::emulate_default_handler(signal);
             })
             .map_err(|error| Failure::new(Reason::Other, format!("a thread: {error}")))?;
-        Ok(Self(has_begun))
+        Ok(Self {
+            has_begun,
+            is_over,
+            sender,
+            thread,
+        })
+    }
+
+    /// Takes leave now. Where a signal has come, the process ends in it.
+    pub(crate) fn end(self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        let _ = self.sender.send(Event::Stop(SIGTERM));
+        // A panic there has been told.
+        let _ = self.thread.join();
     }
 
     /// Where a signal has come, waits for the end: what came of things meanwhile is nobody's concern.
     pub(crate) fn wait_if_begun(&self) {
-        while self.0.load(Ordering::SeqCst) {
+        while self.has_begun.load(Ordering::SeqCst) {
             std::thread::park();
         }
     }

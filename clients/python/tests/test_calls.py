@@ -40,6 +40,10 @@ def test_options_are_apart_from_arguments(client: madrpc.Client) -> None:
         client.with_options(retries=1)
     with pytest.raises(TypeError, match="key: a str is wanted, not int"):
         client.with_options(key=7)
+    for no_bool in ("false", 1, None):
+        with pytest.raises(TypeError, match=f"idempotent: a bool is wanted, not {type(no_bool).__name__}"):
+            client.with_options(idempotent=no_bool)
+    assert client.with_options(idempotent=True).call("echo", 1) == 1
     for long in (float("inf"), 10**400, np.int64(60), np.float32(60)):
         assert client.with_options(timeout=long, key=b"7").call("echo", 1) == 1
     with pytest.raises(madrpc.BadArguments, match="the key has 257 bytes"):

@@ -23,13 +23,23 @@ pub(crate) fn run(args: &CallArgs) -> Result<(), Failure> {
         recorder,
         ..ClientConfig::with_identity(&args.address, identity)
     })?;
-    let outcome = call(args, &client, argument);
-    client.close_blocking();
-    traces.end();
+    // By a signal too: else the server would go on with the call until it misses us, and nobody would hear of its span.
+    let leaver = client.clone();
+    let leaving = Leaving::by(move || {
+        leaver.close_blocking();
+        traces.end();
+    })?;
+    let outcome = call(args, &client, argument, &leaving);
+    leaving.end();
     outcome
 }
 
-fn call(args: &CallArgs, client: &Client, argument: Value) -> Result<(), Failure> {
+fn call(
+    args: &CallArgs,
+    client: &Client,
+    argument: Value,
+    leaving: &Leaving,
+) -> Result<(), Failure> {
     let begun = Instant::now();
     let mut call = client.prepare(&args.function).timeout(args.timeout);
     call = call.idempotent(args.idempotent);
@@ -39,9 +49,6 @@ fn call(args: &CallArgs, client: &Client, argument: Value) -> Result<(), Failure
     if let Some(trace) = args.trace {
         call = call.trace(trace);
     }
-    // Else the server would go on with it until it misses us.
-    let leaver = client.clone();
-    let leaving = Leaving::by(move || leaver.close_blocking())?;
     let mut items = call.stream(argument);
     let mut failed = None;
     while let Some(item) = items.next_blocking() {

@@ -14,6 +14,9 @@ const TEXT_BYTES: usize = 55;
 const SAMPLED: u8 = 1;
 const KNOWN_FLAGS: u8 = 3;
 
+/// A flag of our own, which is on the wire only: nobody has decided whether the trace is recorded, it was begun for the lines of logs.
+const UNDECIDED: u8 = 1 << 7;
+
 /// A trace and the span in it that a call is made from.
 ///
 /// As text it is a `traceparent`: `00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa01902b71-01`.
@@ -23,7 +26,7 @@ pub struct Trace {
     pub trace: u128,
     /// The caller's span (`parent-id`), not 0.
     pub parent: u64,
-    /// Flags (`trace-flags`): 1 where the trace is recorded.
+    /// Flags (`trace-flags`): 1 where the trace is recorded. Those of [`Trace::undecided`] are not the recommendation's.
     pub flags: u8,
 }
 
@@ -39,6 +42,23 @@ impl Trace {
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         self.flags & SAMPLED != 0
+    }
+
+    /// One of which nobody has decided whether it is recorded: it is there so that all lines of logs about a call have one number. Who
+    /// records a share of the calls without a trace takes it of those with such a one, too. As text it is one that is not recorded.
+    #[must_use]
+    pub const fn undecided(trace: u128, parent: u64) -> Self {
+        Self {
+            trace,
+            parent,
+            flags: UNDECIDED,
+        }
+    }
+
+    /// Whether somebody has decided if it is recorded.
+    #[must_use]
+    pub const fn is_decided(self) -> bool {
+        self.flags & (UNDECIDED | SAMPLED) != UNDECIDED
     }
 
     /// As it goes on the wire: 16 bytes, 8 bytes, big endian, and the flags.
@@ -73,6 +93,7 @@ impl fmt::Display for Trace {
             parent,
             flags,
         } = self;
+        let flags = flags & KNOWN_FLAGS;
         write!(f, "00-{trace:032x}-{parent:016x}-{flags:02x}")
     }
 }
@@ -137,6 +158,18 @@ mod tests {
         assert_eq!(Trace::from_bytes(&trace.to_bytes()[1..]), None);
         assert_eq!(Trace::from_bytes(&[0; BYTES]), None);
         assert_eq!(trace.to_string().parse(), Ok(trace));
+    }
+
+    #[test]
+    fn that_nobody_has_decided_is_known_on_the_wire_and_not_shown() {
+        let trace = Trace::undecided(7, 9);
+        let read = Trace::from_bytes(&trace.to_bytes()).unwrap();
+        assert!(!read.is_decided() && !read.is_sampled());
+        let shown: Trace = read.to_string().parse().unwrap();
+        assert_eq!((shown.trace, shown.parent, shown.flags), (7, 9, 0));
+        for flags in [0, 1, 2, 3, UNDECIDED | SAMPLED] {
+            assert!(Trace { flags, ..trace }.is_decided(), "{flags}");
+        }
     }
 
     #[test]

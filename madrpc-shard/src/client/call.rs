@@ -6,6 +6,7 @@ use super::stream::{EncodedItems, Incoming, ItemStream, Receiving};
 use super::thread::{ThreadEnded, ToPool};
 use super::values::{decoded, encode_args};
 use super::{Client, Reply};
+use crate::net::dial::check_name;
 use crate::net::traces::CallRecorder;
 use bytes::Bytes;
 use futures_channel::{mpsc, oneshot};
@@ -162,6 +163,7 @@ impl<'a> Call<'a> {
     /// Hands it to the client's thread, with so many frames of items that are taken, where any are; gives its number, by which it can be
     /// cancelled.
     pub(super) fn begin(&self, body: Bytes, credit: u32, reply: ReplyTo) -> Result<u64, CallError> {
+        check_name(self.function)?;
         let (fields, reply) = match &self.client.recorder {
             None => (self.fields(self.trace, credit)?, reply),
             Some(recorder) => self.recorded(recorder, credit, reply)?,
@@ -190,6 +192,9 @@ impl<'a> Call<'a> {
             return Ok((self.fields(self.trace, credit)?, reply));
         };
         let fields = self.fields(Some(context.below()), credit)?;
+        if !context.is_recorded() {
+            return Ok((fields, reply));
+        }
         let span = recorder.begin(context, self.function, &self.client.address);
         let reply = ReplyTo::Recorded(Box::new(Recorded { reply, span }));
         Ok((fields, reply))

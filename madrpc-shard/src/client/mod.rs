@@ -224,7 +224,8 @@ impl Client {
         self.prepare(function).open(to_args(args), from_result)
     }
 
-    /// Says goodbye to the server, and waits until that is sent. Calls of clones that are under way are lost.
+    /// Says goodbye to the server, and waits until that is sent. Calls of clones that are under way
+    /// end, `Cancelled`.
     ///
     /// For a process that is about to end: without it the server holds the sessions until they time out.
     pub fn close_blocking(self) {

@@ -153,6 +153,17 @@ impl Pool {
         }
     }
 
+    /// Ends the calls that are under way: once a client is closed their callers have been told, and what is recorded of them is there.
+    fn give_up(&mut self) {
+        for (_, call) in self.sent.drain() {
+            if let Some(waiting) = self.upstreams.cancel(call) {
+                let error = "the client was closed while the call was under way";
+                let error = CallError::may_have_run(ErrorKind::Cancelled, error);
+                waiting.reply.send(Err(error));
+            }
+        }
+    }
+
     fn say_goodbye(&mut self, now: Instant) {
         self.upstreams.close("the client is done");
         self.upstreams.flush(now);
@@ -226,6 +237,7 @@ impl Pool {
                 }
             }
             Command::Close(closed) => {
+                self.give_up();
                 self.say_goodbye(now);
                 // The client that asked may not wait for it.
                 let _ = closed.send(());

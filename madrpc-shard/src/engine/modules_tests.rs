@@ -1,4 +1,4 @@
-use super::Manifests;
+use super::{Manifests, ReadModules};
 use crate::engine::{LaneConfig, Script};
 use std::path::Path;
 use tempfile::TempDir;
@@ -48,6 +48,31 @@ fn a_script_imports_from_its_directory() {
         ("data.json", "{\"a\": {\"é\\u2028\\\"\": \"x\\n'\"}, \"__proto__\": 1}"),
     ]);
     assert_eq!(read(&dir).functions().unwrap(), ["2 x\n' late"]);
+}
+
+#[test]
+fn what_is_kept_of_names_is_bounded() {
+    let main = |dots: usize| format!("await import('{}x.js');", "./".repeat(dots));
+    let dir = place(&[("main.js", &main(2_046)), ("x.js", "")]);
+    assert!(
+        !read(&dir)
+            .functions()
+            .is_err_and(|error| error.message.contains("bytes"))
+    );
+    let message = refusal(&main(2_047), "");
+    assert!(message.contains("…\" in DIR"), "{message}");
+    assert!(message.contains("it has 4098 bytes"), "{message}");
+    assert!(message.len() < 500, "{message}");
+
+    let mut read = ReadModules::default();
+    let mut keep = |number: usize| {
+        let key = ("main.js".to_owned(), format!("{number:04000}"));
+        read.keep_name(key, "x.js")
+    };
+    let kept = (0..).take_while(|number| keep(*number).is_ok()).count();
+    assert!((3_000..=4_194).contains(&kept), "{kept}");
+    // What is known is no more.
+    assert_eq!(keep(0), Ok(()));
 }
 
 #[test]

@@ -54,6 +54,18 @@ fn a_package_begins_where_it_says() {
             ("node_modules/p/lib/index.js", X),
         ],
         [
+            ("node_modules/p/package.json", "{\"main\": \".lib/i.js\"}"),
+            ("node_modules/p/.lib/i.js", X),
+        ],
+        [
+            ("node_modules/p/package.json", "{\"main\": \"././/lib/i\"}"),
+            ("node_modules/p/lib/i.js", X),
+        ],
+        [
+            ("node_modules/p/package.json", "{\"main\": \"/lib/i.js\"}"),
+            ("node_modules/p/lib/i.js", X),
+        ],
+        [
             (
                 "node_modules/p/package.json",
                 "{\"main\": \"m.cjs\", \"module\": \"m.js\"}",

@@ -16,6 +16,7 @@ use super::routes::{Served, no_name};
 use super::sending::Kept;
 use super::{Stage, events};
 use crate::client::{self, Reply, decode_result, encode_args};
+use crate::net::dial::check_name;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -133,6 +134,7 @@ pub(super) fn prepare<'a>(
         let error = "this process is stopping and takes no new calls";
         return Err(CallError::not_run(ErrorKind::Unavailable, error));
     }
+    check_name(function)?;
     if function.starts_with(RESERVED_PREFIX) {
         let error = format!("`{function}` is not called by HTTP; the command `madrpc` does");
         return Err(CallError::not_run(ErrorKind::Unauthorized, error));

@@ -9,7 +9,7 @@ use madrpc_core::call::catalog::FUNCTIONS;
 use madrpc_core::call::control::{DRAIN, PING, RELOAD, RESERVED_PREFIX, UNDRAIN};
 use madrpc_core::call::{Bill, CallError, ErrorKind};
 use madrpc_core::identity::{PeerCertificate, Permissions, Role};
-use madrpc_core::limits::{BODY_MAX_BYTES, FUNCTION_NAME_MAX_BYTES};
+use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::stats::STATS;
 use madrpc_core::value::Value;
 use std::sync::mpsc::Sender;
@@ -60,16 +60,6 @@ impl Reserved {
     const fn is_for_operators(self) -> bool {
         !matches!(self, Self::Functions | Self::Ping)
     }
-}
-
-/// Whether a name can be a function's.
-pub(super) fn check_name(function: &str) -> Result<(), CallError> {
-    if function.len() > FUNCTION_NAME_MAX_BYTES {
-        let error =
-            format!("the name of the function is longer than {FUNCTION_NAME_MAX_BYTES} bytes");
-        return Err(CallError::not_run(ErrorKind::NoSuchFunction, error));
-    }
-    Ok(())
 }
 
 /// Whether the peer with this certificate may call a reserved function.

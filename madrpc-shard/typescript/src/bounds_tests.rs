@@ -1,4 +1,5 @@
 use super::tests::assert_erased;
+use crate::code::Code;
 use crate::erase::erase;
 use crate::nesting::{TEXT_MAX_BYTES, stack_bytes};
 use crate::refused::Refused;
@@ -23,6 +24,28 @@ const REPEATED: &[&str] = &[
     "a<",
     "a</*>*/",
     "a<b,",
+    "a<<T>()=>",
+    "a<<T>()=>b<<T>()=>",
+    "A<B<<T>()=>",
+    "a<<b",
+    "a<<T>(b:",
+    "a<b<<T>(c:",
+    "a<<<T>b",
+    "<<T>",
+    "a<<T=",
+    "a<<T extends ",
+    "a<<T=[",
+    "/'/;(",
+    "a/'/+(",
+    "if(a)/`/;{",
+    "{/`/;}/'/;(",
+    "`${a/`}'/+(`",
+    "}/(/;(/'/",
+    "(/[/]'/+",
+    "(//'\n",
+    "(//\u{2028}",
+    "('\\\r\n)'+",
+    "(/*'*/",
     "a<{b:",
     "a<[",
     "a<b>",
@@ -205,6 +228,22 @@ fn what_is_large_or_nested_is_refused() {
     let nested = "let a: ".to_owned() + &"A<".repeat(300_000);
     let refused = tried(&nested).unwrap().unwrap_err();
     assert_eq!((refused.line, refused.column), (1, 8 + 2001), "{refused}");
+    assert!(refused.what.contains("a < is one up to its >"), "{refused}");
+    let shifts: String = (0..1_200)
+        .map(|number| format!("a{number}: 1 << {},", number % 32))
+        .collect();
+    let faces = "// :( {[<\n/* ( */".repeat(1_100);
+    let texts = format!("const t = [{}];", "'(', `{`, /\\(/, ".repeat(400));
+    for (what, text) in [
+        ("shifts", format!("const x = {{{shifts}}};")),
+        ("comments", faces),
+        ("strings", texts),
+    ] {
+        assert!(tried(&text).unwrap().is_ok(), "{what}");
+    }
+    // A line in which a `/` divides hides nothing that follows, nor what is in it.
+    let line = "a = b / c; // '\n".repeat(20) + &"(".repeat(1_001);
+    assert!(tried(&line).unwrap().unwrap_err().what.contains("brackets"));
     let many = "if (a < b && c << d) f((x): number => x, [1]);\n".repeat(5_000);
     assert!(tried(&many).unwrap().is_ok());
 }
@@ -227,6 +266,16 @@ fn whatever_is_repeated_the_stack_is_enough() {
     }
 }
 
+/// Two `<` beside each other count as none, and may open types after all.
+#[test]
+fn where_they_open_two_types_at_once_the_stack_is_enough() {
+    for part in REPEATED.iter().filter(|part| part.contains("<<")) {
+        for prefix in ["", "let x: A<b,"] {
+            tried(&(prefix.to_owned() + &part.repeat(400_000 / part.len())));
+        }
+    }
+}
+
 #[test]
 fn any_text_is_erased_in_place_or_refused() {
     let rounds = 20_000;
@@ -243,4 +292,125 @@ fn any_text_is_erased_in_place_or_refused() {
         }
     }
     assert!(erased > rounds / 100, "{erased}");
+}
+
+/// What seems to be code and is none, or the other way round, with what may stand between.
+const OPERANDS: &[&str] = &[
+    "a",
+    "1",
+    "(a)",
+    "[a]",
+    "({})",
+    "'('",
+    "\"`\"",
+    "`(`",
+    "`${a}'`",
+    "`${(a)}(`",
+    "`${{a:b}}/`",
+    "/(/",
+    "/[/]'/",
+    "/'/",
+    "/`/g",
+    "/\\/(/",
+    "a$",
+    "class A${}",
+    "{}",
+    "{a}",
+    "()=>{}",
+    "a<b>(c)",
+    "`${a",
+    "`${class A${}",
+    "`${class A${};(a)",
+    "}'`",
+    "}(`",
+    "1/a}\n(`",
+    "",
+];
+const BETWEEN: &[&str] = &[
+    "/",
+    " / ",
+    "/=",
+    "+",
+    "-",
+    "++",
+    "--",
+    "*",
+    "%",
+    ";",
+    "\n",
+    ";\n",
+    "\r\n",
+    "\u{2028}",
+    ",",
+    "=",
+    "?",
+    ":",
+    "!",
+    "<",
+    ">",
+    "<<",
+    ">>",
+    "=>",
+    "//'\n",
+    "//(\u{2028}",
+    "/*`*/",
+    "/*\n*/",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "`",
+    "${",
+    "'",
+    "\\",
+    "<!--",
+    "-->",
+    ";if(a)",
+    ";for(;;)",
+    ";return ",
+    ";typeof ",
+    ";type A=",
+    " as ",
+    ".",
+    " ",
+];
+
+#[test]
+fn no_bracket_that_the_parser_sees_is_hidden() {
+    let mut seen = 0;
+    for seed in 0..300_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut text = String::new();
+        for _ in 0..random.usize(1..6) {
+            text += random.choice(OPERANDS).unwrap();
+            text += random.choice(BETWEEN).unwrap();
+        }
+        let allocator = oxc_allocator::Allocator::default();
+        let source_type = oxc_span::SourceType::ts().with_module(true);
+        let parser = || oxc_parser::Parser::new(&allocator, &text, source_type);
+        // Of a text that is wrong there are no tokens.
+        if parser().parse().diagnostics.errors().next().is_some() {
+            continue;
+        }
+        let tokens = parser().with_config(oxc_parser::config::TokensParserConfig);
+        let code: Vec<usize> = Code::new(&text).map(|(at, _)| at).collect();
+        for token in &tokens.parse().tokens {
+            let (start, end) = (token.start() as usize, token.end() as usize);
+            let token = &text[start..end];
+            let mut brackets = Vec::new();
+            if token.starts_with(['(', '[', '{', '<', ')', ']', '}']) {
+                brackets.push(start);
+            }
+            if token.ends_with("${") && token.starts_with(['`', '}']) {
+                brackets.push(end - 1);
+            }
+            for bracket in brackets {
+                assert!(code.contains(&bracket), "{bracket} of {text:?}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10_000, "{seen}");
 }

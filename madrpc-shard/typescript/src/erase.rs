@@ -27,7 +27,14 @@ pub fn erase(text: &str) -> Result<String, Refused> {
 }
 
 fn erase_bounded(text: &str) -> Result<String, Refusal> {
-    let memory = Memory::new(TREE_LEAST_BYTES + text.len().saturating_mul(TREE_BYTES_A_BYTE));
+    let bytes = TREE_LEAST_BYTES + text.len().saturating_mul(TREE_BYTES_A_BYTE);
+    let Some(memory) = Memory::new(bytes) else {
+        let what = format!(
+            "the system gives no {} MiB of address space to read TypeScript in (ulimit -v): compile it to JavaScript first",
+            bytes >> 20
+        );
+        return Err(Refusal { at: 0, what });
+    };
     let source_type = SourceType::ts().with_module(true);
     let parsed = Parser::new(memory.allocator(), text, source_type).parse();
     if let Some(error) = parsed.diagnostics.errors().next() {

@@ -9,6 +9,7 @@
 //! assert_eq!(madrpc_typescript::erase(text).unwrap(), "const half = (n        )         => n / 2;");
 //! ```
 
+mod code;
 mod erase;
 mod eraser;
 mod memory;

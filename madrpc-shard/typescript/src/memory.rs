@@ -1,7 +1,7 @@
 //! The memory of a syntax tree, which is bounded.
 
 use oxc_allocator::Allocator;
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -13,23 +13,20 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// One of so many bytes; of those that nobody asks for none are touched.
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// One of so many bytes; of those that nobody asks for none are touched. `None` where the system does not give them.
+    pub(crate) fn new(bytes: usize) -> Option<Self> {
         let align = Allocator::RAW_MIN_ALIGN;
-        let size = bytes.max(Allocator::RAW_MIN_SIZE).next_multiple_of(align);
-        let layout = Layout::from_size_align(size, align).unwrap_or(Layout::new::<u64>());
+        let bytes = bytes.max(Allocator::RAW_MIN_SIZE);
+        let layout = Layout::from_size_align(bytes.checked_next_multiple_of(align)?, align).ok()?;
         // SAFETY: the size is not 0.
-        let start = unsafe { alloc(layout) };
-        let Some(start) = NonNull::new(start) else {
-            handle_alloc_error(layout)
-        };
+        let start = NonNull::new(unsafe { alloc(layout) })?;
         // SAFETY: the region is the allocation's whole, as large and aligned as it has to be. It is this struct that frees it.
         let allocator = unsafe { Allocator::from_raw_parts(start, layout.size(), start, layout) };
-        Self {
+        Some(Self {
             allocator: ManuallyDrop::new(allocator),
             start,
             layout,
-        }
+        })
     }
 
     pub(crate) fn allocator(&self) -> &Allocator {
@@ -41,5 +38,18 @@ impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: it was allocated with this layout, and the allocator in it, which owns nothing else, is not used again.
         unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_does_not_give_is_not_there() {
+        for bytes in [isize::MAX as usize / 2, isize::MAX as usize, usize::MAX] {
+            assert!(Memory::new(bytes).is_none());
+        }
+        assert!(Memory::new(0).is_some());
     }
 }

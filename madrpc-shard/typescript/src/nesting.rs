@@ -1,5 +1,6 @@
 //! How large and how nested a text may be, so that the parser's stack is enough: it recurses, and does not look how deep it is.
 
+use crate::code::Code;
 use crate::refused::Refusal;
 
 /// The largest text that is read.
@@ -33,14 +34,18 @@ pub(crate) fn bounded(text: &str) -> Result<(), Refusal> {
         );
         return Err(Refusal { at: 0, what });
     }
-    // Those in strings and comments count too. Who hides a closing one there needs as many bytes for it as the stack has room
-    // for.
+    // Where what is code is not certain, those in strings and comments count too. Who hides a closing one there needs as many bytes
+    // for it as the stack has room for.
     let mut open = 0;
     // How many `<` are open in the innermost bracket, and in each of those around it.
     let (mut angles, mut outer) = (0, Vec::new());
-    let mut before = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    let byte_at = |at: usize| text.as_bytes().get(at).copied();
+    // The second of two that shift. Where they open types after all, as in `f<<T>() => T>()`, the bytes between are worth them.
+    let mut shifts_at = None;
+    for (at, byte) in Code::new(text) {
         match byte {
+            b'<' if shifts_at == Some(at) => {}
+            b'<' if byte_at(at + 1) == Some(b'<') => shifts_at = Some(at + 1),
             b'(' | b'[' | b'{' => {
                 open += 1;
                 outer.push(std::mem::take(&mut angles));
@@ -55,7 +60,7 @@ pub(crate) fn bounded(text: &str) -> Result<(), Refusal> {
                 open += 1;
                 angles += 1;
             }
-            b'>' if before != b'=' && angles > 0 => {
+            b'>' if angles > 0 && byte_at(at.wrapping_sub(1)) != Some(b'=') => {
                 open -= 1;
                 angles -= 1;
             }
@@ -64,10 +69,11 @@ pub(crate) fn bounded(text: &str) -> Result<(), Refusal> {
             _ => {}
         }
         if open > NESTED_MAX {
-            let what = format!("more than {NESTED_MAX} brackets are open here");
+            let what = format!(
+                "more than {NESTED_MAX} brackets are open here, of which a < is one up to its >, a ; or the end of those around it"
+            );
             return Err(Refusal { at, what });
         }
-        before = byte;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ class Options:
         if "traceparent" in changes:
             changes["traceparent"] = traceparent(changes["traceparent"])
         if "idempotent" in changes:
-            changes["idempotent"] = bool(changes["idempotent"])
+            changes["idempotent"] = idempotent(changes["idempotent"])
         return replace(self, **changes)
 
     def chosen(self, timeout: float | None, key: str | bytes | None) -> Options:
@@ -134,6 +134,13 @@ def traceparent(text: str | None) -> str | None:
         raise TypeError(f"traceparent: a str is wanted, not {type(text).__name__}")
     _native.check_traceparent(text)
     return text
+
+
+def idempotent(may_repeat: bool) -> bool:
+    # A text would be true, whatever it says.
+    if not isinstance(may_repeat, bool):
+        raise TypeError(f"idempotent: a bool is wanted, not {type(may_repeat).__name__}")
+    return may_repeat
 
 
 def bound(concurrency: int) -> int:

@@ -21,6 +21,8 @@ const TOLD_INTERVAL: Duration = Duration::from_secs(2);
 /// The document of `--json`. Keys are only ever added.
 #[derive(Serialize)]
 struct Document<'a> {
+    /// Where it was asked.
+    server: &'a str,
     role: &'a str,
     name: &'a str,
     /// `serving`, `draining` or `drained`.
@@ -30,12 +32,12 @@ struct Document<'a> {
 }
 
 pub(crate) fn drain(args: &DrainServerArgs) -> Result<(), Failure> {
-    on_each(&args.server, ANSWER_TIMEOUT, |client| {
-        drain_one(client, args)
+    on_each(&args.server, ANSWER_TIMEOUT, |server, client| {
+        drain_one(server, client, args)
     })
 }
 
-fn drain_one(client: Client, args: &DrainServerArgs) -> Result<(), Failure> {
+fn drain_one(server: &str, client: Client, args: &DrainServerArgs) -> Result<(), Failure> {
     client.call_blocking::<_, ()>(DRAIN, &())?;
     let until = later(Instant::now(), args.timeout);
     let mut told_at = later(Instant::now(), TOLD_INTERVAL);
@@ -56,7 +58,7 @@ fn drain_one(client: Client, args: &DrainServerArgs) -> Result<(), Failure> {
         std::thread::sleep(LOOK_INTERVAL.min(until.saturating_duration_since(now)));
     };
     client.close_blocking();
-    print(&last, args.server.json)?;
+    print(server, &last, args.server.json)?;
     if last.state == DRAINED || args.timeout.is_zero() {
         return Ok(());
     }
@@ -70,17 +72,18 @@ fn drain_one(client: Client, args: &DrainServerArgs) -> Result<(), Failure> {
 }
 
 pub(crate) fn undrain(args: &OperatorArgs) -> Result<(), Failure> {
-    on_each(args, ANSWER_TIMEOUT, |client| {
+    on_each(args, ANSWER_TIMEOUT, |server, client| {
         client.call_blocking::<_, ()>(UNDRAIN, &())?;
         let snapshot = snapshot(&client)?;
         client.close_blocking();
-        print(&snapshot, args.json)
+        print(server, &snapshot, args.json)
     })
 }
 
-fn print(snapshot: &Snapshot, as_json: bool) -> Result<(), Failure> {
+fn print(server: &str, snapshot: &Snapshot, as_json: bool) -> Result<(), Failure> {
     let text = match as_json {
         true => json(&Document {
+            server,
             role: &snapshot.role,
             name: &snapshot.name,
             state: &snapshot.state,

@@ -44,14 +44,14 @@ fn servers(list: &str) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-/// Carries a command out on each of the servers, whatever becomes of it on the others.
+/// Carries a command out on each of the servers, at its address, whatever becomes of it on the others.
 ///
 /// # Errors
 /// The first that has failed, of so many; the others are said.
 fn on_each(
     args: &OperatorArgs,
     timeout: Duration,
-    carry_out: impl Fn(Client) -> Result<(), Failure>,
+    carry_out: impl Fn(&str, Client) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let identity = identity::of_caller(&args.tls, Role::Operator)?;
     let servers = servers(&args.address)?;
@@ -63,7 +63,7 @@ fn on_each(
             one_at_a_time: true,
             ..ClientConfig::with_identity(server, identity.clone())
         })?;
-        if let Err(failure) = carry_out(client) {
+        if let Err(failure) = carry_out(server, client) {
             failures.push((server, failure));
         }
     }

@@ -13,6 +13,8 @@ use std::time::Duration;
 /// The document of `--json`. Keys are only ever added.
 #[derive(Serialize)]
 struct Document<'a> {
+    /// Where it was asked.
+    server: &'a str,
     /// `node` or `orchestrator`.
     role: &'a str,
     name: &'a str,
@@ -54,18 +56,18 @@ struct Busiest {
 }
 
 pub(crate) fn nodes(args: &OperatorArgs) -> Result<(), Failure> {
-    on_each(args, ANSWER_TIMEOUT, |client| {
+    on_each(args, ANSWER_TIMEOUT, |server, client| {
         let snapshot = snapshot(&client)?;
         client.close_blocking();
         let text = match args.json {
-            true => json(&document(&snapshot))?,
+            true => json(&document(server, &snapshot))?,
             false => table(&snapshot),
         };
         Ok(output::result(&text)?)
     })
 }
 
-fn document(snapshot: &Snapshot) -> Document<'_> {
+fn document<'a>(server: &'a str, snapshot: &'a Snapshot) -> Document<'a> {
     let counts = counts(snapshot);
     let nodes = snapshot.upstreams.iter().map(|one| {
         let (calls, errors) = counts.get(one.node.as_str()).copied().unwrap_or_default();
@@ -92,6 +94,7 @@ fn document(snapshot: &Snapshot) -> Document<'_> {
         }
     });
     Document {
+        server,
         role: &snapshot.role,
         name: &snapshot.name,
         state: &snapshot.state,
@@ -236,7 +239,7 @@ b:1   down for 1, up for 1  0s     0          -                 0          -    
 
     #[test]
     fn the_document_has_its_documented_keys() {
-        let text = json(&document(&snapshot())).unwrap();
+        let text = json(&document("front:8080", &snapshot())).unwrap();
         let document: serde_json::Value = serde_json::from_str(&text).unwrap();
         let first = serde_json::json!({
             "node": "a:1", "states": {"up": 2}, "reason": "", "since_ms": 61_500, "connected_shards": 2, "functions": 2,

@@ -2,6 +2,7 @@
 //!
 //! Touches no file. (Node.js, "Packages", and "Resolution algorithm" of its ECMAScript modules.)
 
+use super::PATH_MAX_BYTES;
 use madrpc_core::value::Value;
 
 /// The conditions that hold here; the first one in a package's own order counts. `browser` is where packages do without the
@@ -96,6 +97,14 @@ fn target(value: &Value, star: &str, is_imports: bool) -> Result<Option<Option<T
 }
 
 fn named(path: &str, star: &str, is_imports: bool) -> Result<Target, String> {
+    // Each of thousands of stars may stand for thousands of letters.
+    let stars = path.matches('*').count();
+    let bytes = (path.len() - stars).saturating_add(stars.saturating_mul(star.len()));
+    if path.len().max(bytes) > PATH_MAX_BYTES {
+        return Err(format!(
+            "its package.json leads to a path of {bytes} bytes, and none has more than {PATH_MAX_BYTES}"
+        ));
+    }
     let full = path.replace('*', star);
     let Some(below) = full.strip_prefix("./") else {
         let is_package = is_imports && !full.starts_with(['.', '/', '#']) && !full.contains(':');
@@ -201,6 +210,21 @@ mod tests {
         }
         let error = leads(r#"{"./*": "./src/*"}"#, "./../../out.js").unwrap_err();
         assert!(error.contains("./src/../../out.js"), "{error}");
+    }
+
+    #[test]
+    fn a_path_that_would_be_too_long_is_not_made() {
+        let exports = |stars| format!(r#"{{"./*": "./{}"}}"#, "*".repeat(stars));
+        let letters = "a".repeat(100);
+        let subpath = format!("./{letters}");
+        assert_eq!(leads(&exports(40), &subpath), file(&letters.repeat(40)));
+        let error = leads(&exports(41), &subpath).unwrap_err();
+        assert!(error.contains("4102 bytes"), "{error}");
+        let error = leads(&exports(200_000), &subpath).unwrap_err();
+        assert!(error.contains("20000002 bytes"), "{error}");
+        // What does not hold any more stands in no words either.
+        let error = leads(&format!(r#""{}""#, "b".repeat(5_000)), ".").unwrap_err();
+        assert!(error.contains("5000 bytes"), "{error}");
     }
 
     #[test]

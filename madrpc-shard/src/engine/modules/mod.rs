@@ -23,12 +23,21 @@ use rquickjs::module::Declared;
 use rquickjs::{Ctx, Exception, Module, Runtime};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 /// How large a module may be.
 const MODULE_MAX_BYTES: u64 = 8 << 20;
+
+/// The longest specifier, and the longest path that a package says: no file of the system has a longer one.
+const PATH_MAX_BYTES: usize = 4096;
+
+/// What the names of imports may take, which are kept as long as the script and are no part of its heap: some 50,000, of which each
+/// spelling is one. And what each takes beside its letters, at the least.
+const NAMES_MAX_BYTES: usize = 16 << 20;
+const NAME_COST_BYTES: usize = 128;
 
 /// Where a script's modules are, and what the first load has read. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -52,9 +61,30 @@ struct ScriptDirectory {
 struct ReadModules {
     /// Names of modules by that of the importing one and the specifier.
     names: BTreeMap<(String, String), String>,
+    names_bytes: usize,
     texts: BTreeMap<String, ModuleText>,
     /// The package.json files that have led to them.
     manifests: Vec<(PathBuf, Arc<str>)>,
+}
+
+impl ReadModules {
+    /// Keeps that a module is called so where it is imported.
+    fn keep_name(&mut self, key: (String, String), name: &str) -> Result<(), String> {
+        let letters = key.0.len() + key.1.len() + name.len();
+        let Entry::Vacant(vacant) = self.names.entry(key) else {
+            return Ok(());
+        };
+        let bytes = self.names_bytes + letters + NAME_COST_BYTES;
+        if bytes > NAMES_MAX_BYTES {
+            return Err(format!(
+                "the names of all that was imported so far take {} MiB, and may not take more",
+                NAMES_MAX_BYTES >> 20
+            ));
+        }
+        self.names_bytes = bytes;
+        vacant.insert(name.to_owned());
+        Ok(())
+    }
 }
 
 /// A module's text, as its file has it and as the engine gets it, which are one for JavaScript.
@@ -175,8 +205,8 @@ impl ModuleLoader {
     /// The module's name that `specifier` leads to, or in words why it leads nowhere.
     fn find(&self, base: &str, specifier: &str) -> Result<String, String> {
         let modules = &self.script.modules;
-        let key = (base.to_owned(), specifier.to_owned());
         check(specifier)?;
+        let key = (base.to_owned(), specifier.to_owned());
         let Some(place) = &modules.place else {
             return Err("a script that is no file has no directory to import from".to_owned());
         };
@@ -189,7 +219,7 @@ impl ModuleLoader {
         }
         let manifests = &mut self.manifests.borrow_mut();
         let name = place.resolve(&self.script.name, base, specifier, manifests)?;
-        self.read.borrow_mut().names.insert(key, name.clone());
+        self.read.borrow_mut().keep_name(key, &name)?;
         Ok(name)
     }
 
@@ -267,12 +297,26 @@ impl ScriptDirectory {
     }
 }
 
+/// What of a specifier is told where it leads nowhere.
+fn shown(specifier: &str) -> String {
+    match specifier.len() > PATH_MAX_BYTES {
+        true => specifier.chars().take(64).chain(['…']).collect(),
+        false => specifier.to_owned(),
+    }
+}
+
 fn is_relative(specifier: &str) -> bool {
     specifier.starts_with("./") || specifier.starts_with("../")
 }
 
 /// Refuses what is neither a relative path nor the name of a package.
 fn check(specifier: &str) -> Result<(), String> {
+    if specifier.len() > PATH_MAX_BYTES {
+        return Err(format!(
+            "it has {} bytes, and none has more than {PATH_MAX_BYTES}",
+            specifier.len()
+        ));
+    }
     let is_scheme = |text: &str| {
         text.starts_with(|first: char| first.is_ascii_alphabetic())
             && text
@@ -344,6 +388,7 @@ impl Resolver for ModuleLoader {
         let find = || {
             let found = preempt::unstoppable(|| self.find(base, name));
             found.map_err(|error| {
+                let name = shown(name);
                 Exception::throw_type(ctx, &format!("import \"{name}\" in {base}: {error}"))
             })
         };

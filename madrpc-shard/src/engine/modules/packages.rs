@@ -205,8 +205,16 @@ fn main(directory: &Path, manifest: Option<&Manifest>) -> Option<PathBuf> {
         .flat_map(|path| ["", ".js", "/index.js"].map(|ending| format!("{path}{ending}")));
     named
         .chain(["index.js".to_owned()])
-        .map(|path| directory.join(path.trim_start_matches(['.', '/'])))
+        .map(|path| directory.join(below(&path)))
         .find(|path| path.is_file())
+}
+
+/// The path in a package that `main` says, of which Node.js reads the beginning so: `/a.js` is in the package too.
+fn below(mut path: &str) -> &str {
+    while let Some(rest) = path.strip_prefix("./").or(path.strip_prefix('/')) {
+        path = rest;
+    }
+    path
 }
 
 /// What is said of a path outside of the script's directory.

@@ -36,7 +36,7 @@ mod upkeep;
 
 pub use links::SESSIONS_MAX;
 pub(crate) use links::{Keep, Place, Sessions, State};
-pub(crate) use request::{Item, Outcome, Request};
+pub(crate) use request::{Item, Outcome, Request, check_name};
 pub(crate) use subset::FleetNews;
 
 use super::address::Addresses;

@@ -3,6 +3,7 @@
 use madrpc_core::call::frame::{Account, Frame, Header, Part};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Ending, Took, is_passing};
+use madrpc_core::limits::FUNCTION_NAME_MAX_BYTES;
 use madrpc_core::session::Event;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -19,6 +20,26 @@ pub(crate) struct Request<'a> {
     pub(crate) account: Option<Account>,
     /// What its caller says besides.
     pub(crate) fields: Fields<'a>,
+}
+
+/// Whether a name can be a function's. Who takes calls looks before anything of one is kept: a name may have come with megabytes.
+///
+/// # Errors
+/// `NoSuchFunction`, where it is too long.
+#[inline]
+pub(crate) fn check_name(function: &str) -> Result<(), CallError> {
+    match function.len() > FUNCTION_NAME_MAX_BYTES {
+        true => Err(name_too_long(function.len())),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn name_too_long(bytes: usize) -> CallError {
+    let error = format!(
+        "the name of the function has {bytes} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}"
+    );
+    CallError::not_run(ErrorKind::NoSuchFunction, error)
 }
 
 /// A frame of an item, see [`Header::Item`].

@@ -1,7 +1,7 @@
 //! A call is sent, is taken out again, or is given up.
 
 use super::links::{Place, State};
-use super::request::Request;
+use super::request::{Request, check_name};
 use super::unreachable::why_none;
 use super::{CallId, Due, Pending, Target, Upstreams};
 use crate::net::endpoint::SessionKey;
@@ -9,9 +9,7 @@ use madrpc_core::call::control::RESERVED_PREFIX;
 use madrpc_core::call::frame::{self, Header};
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, RUNS_MAX, Router, Took};
-use madrpc_core::limits::{
-    DEADLINE_GRACE, FUNCTION_NAME_MAX_BYTES, INLINE_BODY_MAX_BYTES, KEEP_ALIVE,
-};
+use madrpc_core::limits::{DEADLINE_GRACE, INLINE_BODY_MAX_BYTES, KEEP_ALIVE};
 use madrpc_core::lists::ItemKey;
 use std::time::Instant;
 
@@ -61,8 +59,8 @@ impl<T> Upstreams<T> {
         function: Option<FunctionNumber>,
         tag: T,
     ) -> Result<CallId, (T, CallError)> {
-        if request.function.len() > FUNCTION_NAME_MAX_BYTES {
-            return Err((tag, name_too_long(request.function)));
+        if let Err(error) = check_name(request.function) {
+            return Err((tag, error));
         }
         let has_others = self.there > 1;
         let said = request.fields.of_call();
@@ -277,15 +275,6 @@ fn lost_too_often(nodes: u8) -> CallError {
         nodes_lost: nodes,
         ..CallError::not_run(ErrorKind::Unavailable, error)
     }
-}
-
-#[cold]
-fn name_too_long(function: &str) -> CallError {
-    let error = format!(
-        "the name of the function has {} bytes, and none has more than {FUNCTION_NAME_MAX_BYTES}",
-        function.len()
-    );
-    CallError::not_run(ErrorKind::NoSuchFunction, error)
 }
 
 /// Whether its arguments have a stream of their own.

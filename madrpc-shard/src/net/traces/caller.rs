@@ -44,11 +44,15 @@ impl CallRecorder {
         (recorder, recorded)
     }
 
-    /// The trace of a call whose caller says this, where it is recorded.
+    /// The trace of a call whose caller says this, where it is recorded, or was decided here not to be: servers are told that too, of
+    /// which each would take its share of those that are left. `None`: what is said stays.
     pub(crate) fn context(&self, said: Option<Trace>) -> Option<Context> {
         match said {
             Some(trace) => trace.is_sampled().then(|| Context::continued(trace, true)),
-            None => self.share.takes_next().then(Context::first),
+            // Whoever records none of its own leaves it to the servers.
+            None if self.share.is_none() => None,
+            None if self.share.takes_next() => Some(Context::first()),
+            None => Some(Context::left()),
         }
     }
 
@@ -149,6 +153,9 @@ mod tests {
         let (recorder, mut recorded) = CallRecorder::new(0.0);
         assert!(recorder.context(trace(0)).is_none());
         assert!(recorder.context(None).is_none());
+        let least = CallRecorder::new(f64::MIN_POSITIVE).0;
+        let left = least.context(None).unwrap();
+        assert!(!left.is_recorded() && left.below().is_decided());
         let context = recorder.context(trace(1)).unwrap();
         let below = context.below();
         drop(recorder.begin(context, "f", &"a:1".into()));

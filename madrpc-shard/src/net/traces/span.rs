@@ -63,6 +63,11 @@ impl Share {
         Self((share > 0.0).then_some((share * u64::MAX as f64) as u64))
     }
 
+    /// Whether none of them is.
+    pub(super) fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether the next of them is.
     pub(super) fn takes_next(self) -> bool {
         self.0.is_some_and(|share| fastrand::u64(..) <= share)
@@ -105,7 +110,7 @@ impl Recorder {
 
     /// Whether calls without a context may be recorded.
     pub(super) fn samples(&self) -> bool {
-        self.share.0.is_some()
+        !self.share.is_none()
     }
 
     /// Whether the next of them is.

@@ -3,14 +3,13 @@
 
 use super::Shard;
 use super::leaving::Stage;
-use crate::net::dial::{Item, Request, Upstreams};
+use crate::net::dial::{Item, Request, Upstreams, check_name};
 use crate::net::endpoint::SessionKey;
 use crate::net::incoming::Incoming;
 use crate::net::service::{Io, Service};
 use crate::server::messages::Caller;
 use crate::server::reserved::{
-    Reserved, answer, check_join, check_name, check_operator, check_permissions, not_serving,
-    refuse, too_large,
+    Reserved, answer, check_join, check_operator, check_permissions, not_serving, refuse, too_large,
 };
 use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::{Frame, Header};
@@ -126,7 +125,9 @@ impl<S: Service> Shard<S> {
                 Some(reserved) => check_operator(reserved, function, io.callers.peer(session)),
                 None if *is_draining => Err(not_serving(seat.role, &seat.name, true)),
                 None if permissions.is_empty() => check_name(function),
-                None => check_permissions(permissions, function, io.callers.peer(session), own),
+                None => check_name(function).and_then(|()| {
+                    check_permissions(permissions, function, io.callers.peer(session), own)
+                }),
             };
             if let Err(error) = is_taken {
                 refuse(io.callers, session, id, &error);
