@@ -55,7 +55,7 @@ impl LaneKernels {
             return Err("this engine holds its arrays otherwise than it is known to");
         }
         let flag = exchange.lane.flag();
-        let stack_limit = stack_limit(exchange);
+        let stack_limit = stack_limit(exchange, exchange.meter.limits().stack_bytes);
         let host = std::ptr::from_ref(exchange).cast_mut().cast();
         let context = Context::new(flag.place(), on_interrupt, stack_limit, host);
         let _ = self.context.set(Box::new(UnsafeCell::new(context)));
@@ -64,11 +64,11 @@ impl LaneKernels {
         Ok(())
     }
 
-    /// The call may use another part of the stack than the last.
-    pub(in super::super) fn bound_stack(&self, exchange: &Exchange) {
+    /// Gives kernels as much of the stack as JavaScript has from here on.
+    pub(in super::super) fn bound_stack(&self, exchange: &Exchange, bytes: usize) {
         if let Some(context) = self.context.get() {
-            // SAFETY: no kernel runs.
-            unsafe { (*context.get()).stack_limit = stack_limit(exchange) };
+            // SAFETY: no kernel runs, or none that goes on.
+            unsafe { (*context.get()).stack_limit = stack_limit(exchange, bytes) };
         }
     }
 
@@ -128,12 +128,10 @@ impl LaneKernels {
     }
 }
 
-/// Where the stack of a kernel ends.
-fn stack_limit(exchange: &Exchange) -> usize {
+/// Where the stack of a kernel ends, where JavaScript has so many bytes of it.
+fn stack_limit(exchange: &Exchange, bytes: usize) -> usize {
     let stack = exchange.lane.stack();
-    let script = stack
-        .end
-        .saturating_sub(exchange.meter.limits().stack_bytes);
+    let script = stack.end.saturating_sub(bytes);
     script.max(stack.start + STACK_LEFT_BYTES)
 }
 
@@ -160,15 +158,9 @@ pub(super) fn wait_for(exchange: &Exchange, is_done: impl Fn() -> bool) -> bool 
         if is_done() {
             return true;
         }
-        match exchange.is_serving.get() {
-            true => {
-                let at = later(Instant::now(), LOOK_EVERY);
-                exchange.wake_at.set(Some(at));
-                exchange.suspend(Yield::Waiting);
-                exchange.wake_at.set(None);
-            }
-            // A script that loads waits for nothing else.
-            false => exchange.suspend(Yield::Slice),
-        }
+        let at = later(Instant::now(), LOOK_EVERY);
+        exchange.wake_at.set(Some(at));
+        exchange.suspend(Yield::Waiting);
+        exchange.wake_at.set(None);
     }
 }

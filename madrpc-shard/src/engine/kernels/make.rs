@@ -16,12 +16,19 @@ use std::sync::Arc;
 const NUMBER: u32 = 0;
 const BOOLEAN: u32 = 1;
 
+/// Names that a kernel captures at the most, and the characters (of UTF-16) of them all. kernels.js sees to it before it goes through
+/// them: they are kept as long as the script, and the compiler looks each of the kernel's names up among them.
+const CAPTURED_MAX: u32 = 64;
+const CAPTURED_NAMES_MAX: u32 = 16 << 10;
+
 /// What kernels.js is called with.
 pub(in super::super) fn object<'js>(
     ctx: &Ctx<'js>,
     exchange: &Rc<Exchange>,
 ) -> rquickjs::Result<Object<'js>> {
     let host = Object::new(ctx.clone())?;
+    host.set("capturedMax", CAPTURED_MAX)?;
+    host.set("capturedNamesMax", CAPTURED_NAMES_MAX)?;
     let of = Rc::clone(exchange);
     let make_kernel =
         move |ctx: Ctx<'js>, text, place, captured| make(&of, &ctx, &text, place, captured);

@@ -1,4 +1,4 @@
-use super::super::lane::{Lane, Progress};
+use super::super::lane::{Lane, Loaded, Loading, Progress};
 use super::super::{LaneConfig, Preemption, Script, ScriptError};
 use super::table::KERNELS_MAX;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -276,6 +276,72 @@ fn recursion_without_an_end_is_a_range_error() {
     assert_eq!(words, Value::from("true Maximum call stack size exceeded"));
     let error = run(kernels, "return deep(1);").unwrap_err();
     assert_eq!(error.kind, ErrorKind::StackLimit, "{error}");
+}
+
+#[test]
+fn a_renewed_lane_gives_kernels_the_whole_stack_again() {
+    let mut lane = load(
+        "const deep = madrpc.kernel(function deep(n) { return n < 1 ? 0 : deep(n - 1) + 1; });
+         madrpc.register('small', () => 1, { isolate: true, stackKb: 16 });
+         madrpc.register('deep', () => deep(2000));",
+    )
+    .unwrap();
+    lane.keep_image();
+    assert_eq!(call(&mut lane, 1, LONG).0, Ok(Value::Integer(2000)));
+    assert_eq!(call(&mut lane, 0, LONG).0, Ok(Value::Integer(1)));
+    assert!(lane.is_spoilt() && lane.renew());
+    assert_eq!(call(&mut lane, 1, LONG).0, Ok(Value::Integer(2000)));
+}
+
+#[test]
+fn what_is_captured_is_bounded() {
+    let captures = |names: usize, characters: usize| {
+        format!(
+            "madrpc.kernel(function f() {{ return a0; }}, Object.fromEntries(Array.from({{ length: {names} }}, (_, at) =>
+                 ['a' + String(at).padEnd(at && {characters}, '_'), at])));
+             madrpc.register('f', () => 1);"
+        )
+    };
+    assert!(load(&captures(64, 254)).is_ok());
+    let error = load(&captures(65, 1)).err().unwrap();
+    assert!(error.message.contains("65 names"), "{error}");
+    let error = load(&captures(64, 260)).err().unwrap();
+    assert!(error.message.contains("16384 characters"), "{error}");
+    let mut lane = load(
+        "const all = Object.fromEntries(Array.from({ length: 150000 }, (_, at) => ['a' + at, at]));
+         madrpc.register('f', () => {
+             try { madrpc.kernel(function f() { return a0; }, all); } catch (error) { return error.name; }
+         });",
+    )
+    .unwrap();
+    for _ in 0..3 {
+        assert_eq!(call(&mut lane, 0, LONG).0, Ok(Value::from("RangeError")));
+    }
+}
+
+#[test]
+fn a_script_that_loads_leaves_the_core_to_the_compiler() {
+    let script = script(
+        "for (let i = 0; i < 20; i++) {
+             madrpc.kernel(new Function('x', `let y = ${i}; ${'y += y * Math.pow(x, 2.5);'.repeat(200)} return y;`));
+         }
+         madrpc.register('f', () => 1);",
+    );
+    let mut loading = Loading::begin(&script, "", &LaneConfig::default()).unwrap();
+    let mut waits = 0;
+    loop {
+        match loading.resume(Instant::now(), LONG) {
+            Loaded::Not(on) => loading = on,
+            Loaded::Ready(..) => break,
+            Loaded::Failed(error) => panic!("{error}"),
+        }
+        if let Some(at) = loading.wakes_at() {
+            waits += 1;
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            assert!(loading.is_due());
+        }
+    }
+    assert!(waits > 10, "{waits}");
 }
 
 const ENDLESS: &str = "const spin = madrpc.kernel(function spin(n) { let x = 1; while (x > 0) { x = x % 7 + n; } return x; });
