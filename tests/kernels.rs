@@ -305,6 +305,39 @@ fn a_kernel_is_compiled_as_soon_as_the_system_has_descriptors_again() {
     assert_eq!(stdout(&sum).trim(), expected.to_string(), "{sum:?}");
 }
 
+/// Each lane has kernels of its own there, so shards wait for the compiler as they make one: for calls that wait, and for a reload.
+#[test]
+fn lanes_are_made_while_the_compiler_works() {
+    let source = |result: i64| {
+        let script = format!(
+            "const all = [];
+             for (let i = 0; i < 10; i++) all.push(madrpc.kernel(function f(x) {{ return x < 0 ? C : x + 1; }}, {{ C: Math.random() }}));
+             madrpc.register('f', () => all.reduce((x, kernel) => kernel(x), 0) + {result}, {{ isolate: true }});"
+        );
+        Script::new("kernels.js", &script)
+    };
+    let fleet = Fleet::new();
+    let settings = NodeConfig {
+        pool_size: Some(1),
+        lane: LaneConfig {
+            // A lane is made anew for each isolated call.
+            preemption: Preemption::Polling,
+            ..LaneConfig::default()
+        },
+        ..NodeConfig::default()
+    };
+    let mut node = Server::node(&fleet.config(Role::Node, 1), &source(0), &settings).unwrap();
+    let client = fleet.client(node.address());
+    for result in [0, 1] {
+        for _ in 0..20 {
+            let call = client.prepare("f").timeout(Duration::from_secs(20));
+            let reply = call.send_blocking(Value::Null).unwrap();
+            assert_eq!(reply.result, Value::Integer(10 + result));
+        }
+        node.reload(&source(result + 1)).unwrap();
+    }
+}
+
 /// Lets a process open no descriptor beyond this one, where one is named; gives what held before.
 fn limit_descriptors(served: &Served, most: Option<u64>) -> u64 {
     let mut limits = libc::rlimit {

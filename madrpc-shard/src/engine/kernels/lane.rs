@@ -19,8 +19,10 @@ use std::time::{Duration, Instant};
 /// What a kernel's frames, the C library's functions and the way back to the shard may take below the script's stack.
 const STACK_LEFT_BYTES: usize = 128 << 10;
 
-/// How often a lane that waits for the compiler looks whether it is done.
-const LOOK_EVERY: Duration = Duration::from_micros(250);
+/// After what time a lane that waits for the compiler first looks whether it is done: a small kernel takes as long. From look to look
+/// it waits twice as long, and no longer than this.
+const FIRST_LOOK: Duration = Duration::from_micros(50);
+const LOOKS_EVERY: Duration = Duration::from_micros(500);
 
 /// The kernels that a lane has functions of.
 pub(in super::super) struct LaneKernels {
@@ -177,6 +179,7 @@ pub(super) fn wait_for<'a, T>(
     ask: impl FnOnce() -> Result<(), Refused>,
 ) -> Option<Result<&'a T, &'a Refused>> {
     let waiting = job.wait(ask);
+    let mut pause = FIRST_LOOK;
     loop {
         if exchange.must_stop().is_some() {
             return None;
@@ -184,7 +187,8 @@ pub(super) fn wait_for<'a, T>(
         if let Some(outcome) = waiting.outcome() {
             return Some(outcome);
         }
-        let at = later(Instant::now(), LOOK_EVERY);
+        let at = later(Instant::now(), pause);
+        pause = pause.saturating_mul(2).min(LOOKS_EVERY);
         exchange.wake_at.set(Some(at));
         exchange.suspend(Yield::Waiting);
         exchange.wake_at.set(None);
