@@ -22,7 +22,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use support::Fleet;
-use support::process::{Home, Served, free_port, stdout};
+use support::process::{Home, Served, free_port, stderr, stdout};
 use support::seccomp::{CALL_AT, THIRD_ARGUMENT_AT, answer, install, load, unless};
 
 const SCRIPT: &str = r#"
@@ -283,4 +283,78 @@ fn a_hardened_node_compiles_and_runs_kernels() {
     // Another specialisation, compiled while it serves.
     let sum = home.call(&[&address, "sum", "10.5"]);
     assert_eq!(stdout(&sum).trim(), "27", "{sum:?}");
+}
+
+#[test]
+fn a_kernel_is_compiled_as_soon_as_the_system_has_descriptors_again() {
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let address = format!("127.0.0.1:{}", free_port());
+    let node = home.serve(&["node", "-s", "script.js", "-b", &address, "--shards", "1"]);
+    let before = limit_descriptors(&node, None);
+    for _ in 0..2 {
+        limit_descriptors(&node, Some(0));
+        let sum = home.call(&[&address, "sum", "1000"]);
+        let said = stderr(&sum);
+        assert!(!sum.status.success(), "{sum:?}");
+        assert!(said.contains("Too many open files"), "{said}");
+    }
+    limit_descriptors(&node, Some(before));
+    let sum = home.call(&[&address, "sum", "1000"]);
+    let expected: i64 = (0..1000).map(|i: i64| i % 7).sum();
+    assert_eq!(stdout(&sum).trim(), expected.to_string(), "{sum:?}");
+}
+
+/// Each lane has kernels of its own there, so shards wait for the compiler as they make one: for calls that wait, and for a reload.
+#[test]
+fn lanes_are_made_while_the_compiler_works() {
+    let source = |result: i64| {
+        let script = format!(
+            "const all = [];
+             for (let i = 0; i < 10; i++) all.push(madrpc.kernel(function f(x) {{ return x < 0 ? C : x + 1; }}, {{ C: Math.random() }}));
+             madrpc.register('f', () => all.reduce((x, kernel) => kernel(x), 0) + {result}, {{ isolate: true }});"
+        );
+        Script::new("kernels.js", &script)
+    };
+    let fleet = Fleet::new();
+    let settings = NodeConfig {
+        pool_size: Some(1),
+        lane: LaneConfig {
+            // A lane is made anew for each isolated call.
+            preemption: Preemption::Polling,
+            ..LaneConfig::default()
+        },
+        ..NodeConfig::default()
+    };
+    let mut node = Server::node(&fleet.config(Role::Node, 1), &source(0), &settings).unwrap();
+    let client = fleet.client(node.address());
+    for result in [0, 1] {
+        for _ in 0..20 {
+            let call = client.prepare("f").timeout(Duration::from_secs(20));
+            let reply = call.send_blocking(Value::Null).unwrap();
+            assert_eq!(reply.result, Value::Integer(10 + result));
+        }
+        node.reload(&source(result + 1)).unwrap();
+    }
+}
+
+/// Lets a process open no descriptor beyond this one, where one is named; gives what held before.
+fn limit_descriptors(served: &Served, most: Option<u64>) -> u64 {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let resource = libc::RLIMIT_NOFILE;
+    let pid = served.child.id().try_into().unwrap();
+    // SAFETY: it writes what `limits` has room for.
+    let told = unsafe { libc::prlimit(pid, resource, std::ptr::null(), &raw mut limits) };
+    assert_eq!(told, 0, "{}", std::io::Error::last_os_error());
+    let before = limits.rlim_cur;
+    if let Some(most) = most {
+        limits.rlim_cur = most;
+        // SAFETY: it reads `limits`.
+        let set = unsafe { libc::prlimit(pid, resource, &raw const limits, std::ptr::null_mut()) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+    before
 }

@@ -375,8 +375,9 @@ impl Reader {
                     // All that was announced is there: nothing may come but the end.
                     0 => {
                         let received = quic.stream_recv(stream, &mut buffer.bytes[..1]);
-                        let more = received.as_ref().map_or(0, |(read, _)| *read);
-                        bytes.extend_from_slice(&buffer.bytes[..more]);
+                        if received.as_ref().is_ok_and(|(read, _)| *read > 0) {
+                            return Err(FrameError::Torn);
+                        }
                         received
                     }
                     room => quic.stream_recv_onto(stream, bytes, room.min(end)),

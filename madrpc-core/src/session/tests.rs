@@ -13,7 +13,9 @@ use super::*;
 use crate::call::frame;
 use crate::call::{Bill, ErrorKind};
 use crate::identity::{Authority, Identity, Role, SERVER_NAME_ANY};
-use crate::limits::{FRAMES_PER_TURN, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES};
+use crate::limits::{
+    FRAMES_PER_TURN, HEADER_MAX_BYTES, INLINE_FRAME_MAX_BYTES, READ_PER_TURN_BYTES,
+};
 use std::collections::VecDeque;
 use std::thread::sleep;
 

@@ -5,11 +5,12 @@
 //! of what was there: neither values nor half-done work, nor what rquickjs and the host hold for it outside.
 //!
 //! That memory is the lane's heap, the part of its stack that was in use, and where its fiber stands. What else of the process
-//! the lane changes after it was loaded has to be put right besides: counts of the exchange, buffers that are lent, and the
-//! state of `Math.random`, which would go through the same numbers again.
+//! the lane changes after it was loaded has to be put right besides: counts of the exchange, buffers that are lent, where the
+//! stack of kernels ends, and the state of `Math.random`, which would go through the same numbers again.
 
 use super::exchange::Exchange;
 use super::heap;
+use super::limits::JS_STACK_BYTES;
 use super::random::Randomness;
 use super::stack::{give_back_below, used_stack, used_stack_of};
 use std::mem::MaybeUninit;
@@ -78,6 +79,7 @@ impl<Fiber> Image<Fiber> {
             unsafe { Rc::decrement_strong_count(Rc::as_ptr(exchange)) };
         }
         exchange.clear();
+        exchange.kernels.bound_stack(exchange, JS_STACK_BYTES);
         self.random.renew();
         give_back_below(exchange.lane.stack().start..used.start);
     }

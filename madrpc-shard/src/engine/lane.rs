@@ -315,12 +315,13 @@ impl Lane {
 
     /// Bytes that it takes, as they were when this was last asked, and now.
     pub(crate) fn note_bytes(&mut self) -> (usize, usize) {
+        let kernels = self.exchange.kernels.bytes();
         let now = match &self.packed {
-            Some(packed) => packed.bytes() + PACKED_REST_BYTES,
+            Some(packed) => packed.bytes() + kernels + PACKED_REST_BYTES,
             None => {
                 let stack = used_stack(&self.exchange).len();
                 let (heap, buffers) = (&self.exchange.lane.heap, self.exchange.buffered_bytes());
-                heap.taken() + stack + buffers + BESIDE_HEAP_BYTES
+                heap.taken() + stack + buffers + kernels + BESIDE_HEAP_BYTES
             }
         };
         (std::mem::replace(&mut self.noted_bytes, now), now)

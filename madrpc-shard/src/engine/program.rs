@@ -218,7 +218,7 @@ impl<'js> Program<'js> {
             let runtime = rquickjs::qjs::JS_GetRuntime(self.ctx.as_raw().as_ptr());
             rquickjs::qjs::JS_SetMaxStackSize(runtime, bytes as _);
         }
-        exchange.kernels.bound_stack(exchange);
+        exchange.kernels.bound_stack(exchange, bytes);
     }
 
     /// Forgets what the call has left behind.

@@ -124,7 +124,12 @@ pub fn load_for(
     };
     while begun.elapsed() < patience {
         match loading.resume(Instant::now(), SLICE) {
-            Loaded::Not(going_on) => loading = going_on,
+            Loaded::Not(going_on) => {
+                if let Some(at) = going_on.wakes_at() {
+                    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                }
+                loading = going_on;
+            }
             Loaded::Ready(_, functions) => return Some(Ok(functions)),
             Loaded::Failed(error) => return Some(Err(error)),
         }

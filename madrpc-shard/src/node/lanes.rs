@@ -276,7 +276,15 @@ impl Lanes {
         // While calls hold some for long, another has one without waiting for it.
         let has_none_spare = self.in_use > 0 && !self.has_spare(false);
         let is_short = all < self.pool || has_none_spare;
-        self.loading.is_some() || is_short && !self.cannot_load && self.room() > 0
+        match &self.loading {
+            Some(loading) => loading.is_due(),
+            None => is_short && !self.cannot_load && self.room() > 0,
+        }
+    }
+
+    /// Until when the one that is being made waits, where it does.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.loading.as_ref().and_then(Loading::wakes_at)
     }
 
     /// Renews or drops one that must not be used as it is, if there is one, or does something towards that; gives the caller by

@@ -391,7 +391,7 @@ impl Service for Node {
     }
 
     fn wants_core(&self) -> bool {
-        self.has_calls_to_run() || self.lanes.wants() || self.staged.is_loading()
+        self.has_calls_to_run() || self.lanes.wants() || self.staged.wants()
     }
 
     fn hold_core(&mut self, io: &mut Io<'_, Self>) {
@@ -404,12 +404,18 @@ impl Service for Node {
             || self.has_slots_left
             || !self.orphans.is_empty()
             || self.lanes.wants()
-            || self.staged.is_loading()
+            || self.staged.wants()
     }
 
     fn next_timer(&self) -> Option<Instant> {
         let packing = self.packing.next();
-        let timers = [self.calls.next_timer(), packing, self.next_look()];
+        let timers = [
+            self.calls.next_timer(),
+            packing,
+            self.next_look(),
+            self.lanes.wakes_at(),
+            self.staged.wakes_at(),
+        ];
         timers.into_iter().flatten().min()
     }
 

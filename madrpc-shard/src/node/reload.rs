@@ -42,9 +42,21 @@ impl Staged {
         }
     }
 
-    /// Whether a script is being loaded.
-    pub(super) fn is_loading(&self) -> bool {
-        matches!(self.0, Some((_, Stage::Loading(..))))
+    /// Whether a script is being loaded, and does not wait.
+    pub(super) fn wants(&self) -> bool {
+        self.loading().is_some_and(Loading::is_due)
+    }
+
+    /// Until when the one that is being loaded waits, where it does.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        self.loading().and_then(Loading::wakes_at)
+    }
+
+    fn loading(&self) -> Option<&Loading> {
+        match &self.0 {
+            Some((_, Stage::Loading(loading, _))) => Some(loading),
+            _ => None,
+        }
     }
 
     /// Goes on loading for one slice.

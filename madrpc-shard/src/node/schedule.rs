@@ -91,7 +91,7 @@ impl Node {
     /// a pause, or others go on, in a tenth of the time. Those pay whose calls took the lanes.
     pub(super) fn make_lanes(&mut self, slice: Slice, io: &mut Io<'_, Self>) {
         let begun = Instant::now();
-        let is_loading = self.staged.is_loading();
+        let is_loading = self.staged.wants();
         let is_quiet = slice == Slice::Nobody && !io.callers.has_just_heard(io.now);
         let is_time = is_quiet || begun >= self.turns.next_making;
         if !(is_loading || self.lanes.wants()) || !is_time {

@@ -171,6 +171,11 @@ impl Node {
             }
             return true;
         }
+        // The one that is being made waits itself.
+        if !self.lanes.has_retired() && self.lanes.wakes_at().is_some_and(|at| begun < at) {
+            self.calls.pass_turn(row);
+            return false;
+        }
         let error = match self.lanes.has_retired() || self.lanes.has_part(counts, depth) {
             true => self.make_lane(begun, is_ahead, counts),
             false => Some(self.too_many_wait(counts)),

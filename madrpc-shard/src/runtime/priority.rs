@@ -5,8 +5,11 @@ use tracing::debug;
 /// Lets this thread, and those that it starts, come after others that want the core: the higher the number, the later
 /// (nice(2)). Where the system refuses, all stays as it was.
 #[cfg_attr(
-    not(any(feature = "gateway", feature = "traces")),
-    expect(dead_code, reason = "only HTTP and traces stand back")
+    not(any(feature = "engine", feature = "gateway", feature = "traces")),
+    expect(
+        dead_code,
+        reason = "only HTTP, traces and the compiler of kernels stand back"
+    )
 )]
 pub(crate) fn lower(niceness: i32) {
     // SAFETY: it takes three numbers and touches no memory of ours. 0 is the calling thread (setpriority(2), on Linux).

@@ -17,7 +17,7 @@ const UNREADABLE: &str = "frame header cannot be read";
 const TORN: &str = "a stream ended too early, or not with its frame";
 const LIE: &str = "frame of 2147483647 bytes announced, at most 66560 may come here";
 
-const MISUSES: [Misuse; 12] = [
+const MISUSES: [Misuse; 13] = [
     (
         "a length that is a lie",
         |quic| write(quic, CHANNEL, &[0xff; 4], false),
@@ -83,6 +83,14 @@ const MISUSES: [Misuse; 12] = [
         "a body that goes on after its frame",
         |quic| {
             write(quic, 2, &[frame(1, b"body"), vec![0]].concat(), false);
+        },
+        TORN,
+    ),
+    (
+        "a body that goes on after all of it has come",
+        |quic| {
+            let body = frame(1, &vec![0; 2 * HEADER_MAX_BYTES]);
+            write(quic, 2, &[&body[..], &[0]].concat(), false);
         },
         TORN,
     ),

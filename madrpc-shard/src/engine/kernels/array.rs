@@ -75,13 +75,19 @@ pub(super) unsafe fn is_immutable(array: qjs::JSValue) -> bool {
 }
 
 /// Whether the engine holds all of this where it is looked for.
-pub(super) fn is_known(ctx: &Ctx<'_>) -> bool {
+///
+/// # Errors
+/// What the engine throws, where there is no memory for the two objects that it is tried with.
+pub(super) fn is_known(ctx: &Ctx<'_>) -> rquickjs::Result<bool> {
     let ctx = ctx.as_raw().as_ptr();
     // SAFETY: the context is alive, and every value is freed once. What is looked at lies within the two objects: that of the array
     // is as long as that of an array can be, and its other half as it must be to hold what it does.
     unsafe {
         let bytes = [0_u8; 24];
         let buffer = qjs::JS_NewArrayBufferCopy(ctx, bytes.as_ptr(), bytes.len() as _);
+        if qjs::JS_IsException(buffer) {
+            return Err(rquickjs::Error::Exception);
+        }
         let (offset, count) = (
             qjs::JS_MKVAL(qjs::JS_TAG_INT, 4),
             qjs::JS_MKVAL(qjs::JS_TAG_INT, 5),
@@ -89,6 +95,10 @@ pub(super) fn is_known(ctx: &Ctx<'_>) -> bool {
         let mut arguments = [buffer, offset, count];
         let kind = qjs::JSTypedArrayEnum_JS_TYPED_ARRAY_UINT16;
         let array = qjs::JS_NewTypedArray(ctx, 3, arguments.as_mut_ptr(), kind);
+        if qjs::JS_IsException(array) {
+            qjs::JS_FreeValue(ctx, buffer);
+            return Err(rquickjs::Error::Exception);
+        }
         let mut length = 0;
         let first = qjs::JS_GetArrayBuffer(ctx, &raw mut length, buffer);
         let mut is_known = !first.is_null() && qjs::JS_GetTypedArrayType(array) >= 0;
@@ -109,6 +119,6 @@ pub(super) fn is_known(ctx: &Ctx<'_>) -> bool {
         }
         qjs::JS_FreeValue(ctx, array);
         qjs::JS_FreeValue(ctx, buffer);
-        is_known
+        Ok(is_known)
     }
 }

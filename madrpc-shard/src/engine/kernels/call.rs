@@ -9,7 +9,8 @@ use super::super::host::interrupted;
 use super::super::preempt::{in_kernel, unstoppable};
 use super::super::values::object_name;
 use super::array;
-use super::lane::wait_for;
+use super::compiler;
+use super::lane::{has_to_end_for_flag, wait_for};
 use super::table::{BOOLEAN, DOUBLE, Entry, INT32, Key, SPECIALISATIONS_MAX};
 use madrpc_core::call::ErrorKind;
 use madrpc_kernels::{
@@ -22,6 +23,7 @@ use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// From so many on the words of an error are cut off.
 const CUT_OFF_BYTES: usize = 255;
@@ -186,6 +188,12 @@ impl Bound {
         if status != Status::Done {
             return self.end(ctx, status, known.compiled);
         }
+        // SAFETY: the lane has its context and the flag for as long as it lives.
+        let is_asked = unsafe { (*(*self.context).interrupt).load(Ordering::Relaxed) != 0 };
+        // A kernel without a loop does not look, and the engine seldom does in a loop that calls it.
+        if is_asked && !self.gives_core(ctx) {
+            return qjs::JS_EXCEPTION;
+        }
         // SAFETY: it was written, as that which it says.
         unsafe {
             match known.result {
@@ -198,6 +206,20 @@ impl Bound {
                 ResultKind::Undefined => qjs::JS_UNDEFINED,
             }
         }
+    }
+
+    /// Gives the core back where the slice is over; says whether the call goes on, and throws where it has to end.
+    #[cold]
+    fn gives_core(&self, ctx: *mut qjs::JSContext) -> bool {
+        let look = |ctx: &Ctx<'_>| {
+            // SAFETY: the lane's exchange owns this.
+            let exchange = unsafe { &*self.exchange };
+            match has_to_end_for_flag(exchange) {
+                true => Err(interrupted(ctx, exchange)),
+                false => Ok(()),
+            }
+        };
+        self.aside(ctx, look).is_some()
     }
 
     /// The code for other kinds of arguments than those of the last call; `None` where something is thrown.
@@ -228,23 +250,21 @@ impl Bound {
             }
         }
         let count = parameters.len();
-        let found = self.entry.specialisation(key);
-        let Some(specialisation) = found else {
+        let Some((at, specialisation)) = self.entry.specialisation(key) else {
             let error = format!(
-                "{}: called with more than {SPECIALISATIONS_MAX} different kinds of arguments: make a kernel for each use",
+                "{}: called with more than {SPECIALISATIONS_MAX} different kinds of arguments: convert its arrays to one kind \
+                 first, or make a kernel for each use",
                 self.name()
             );
             return Err(throw(ctx, Reason::Type, &error));
         };
         // SAFETY: the lane's exchange owns this.
         let exchange = unsafe { &*self.exchange };
-        if !wait_for(exchange, || specialisation.compiled().is_some()) {
-            return Err(interrupted(ctx, exchange));
-        }
-        let compiled = match specialisation.compiled() {
+        let ask = || compiler::ask(&self.entry, Some(at));
+        let compiled = match wait_for(exchange, &specialisation.compiled, ask) {
             Some(Ok(compiled)) => compiled,
             Some(Err(refused)) => return Err(refuse(ctx, refused)),
-            None => return Err(rquickjs::Error::Unknown),
+            None => return Err(interrupted(ctx, exchange)),
         };
         let known = Known {
             key,
@@ -258,7 +278,10 @@ impl Bound {
         if all.len() >= KNOWN_MAX {
             all.clear();
         }
+        let before = all.capacity();
         all.push(known);
+        let more = (all.capacity() - before) * size_of::<Known>();
+        exchange.kernels.note_bytes(more);
         Ok(known)
     }
 

@@ -1,76 +1,132 @@
-//! The thread that compiles kernels: a tenth of a millisecond and up for each, in which no shard serves anybody less.
+//! The thread that compiles kernels: a tenth of a millisecond and up for each. It is beside the shards, and where the cores are
+//! taken it comes after them.
 //!
-//! There is one in the process. It is told of kernels over a channel, and says that it is done by filling their places in the
-//! table, where lanes that wait for them look.
+//! There is one in the process. It is told of jobs over a channel, each of which is in its queue once, and says what has become of
+//! them in the [table](super::table), where lanes that wait for them look. What nobody waits for any more it leaves out.
 
-use super::table::{Entry, Specialisation};
-use crate::runtime::{cpus, helpers};
+use super::table::Entry;
+use crate::runtime::{cpus, helpers, priority};
+use madrpc_kernels::{Reason, Refused};
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
+/// Calls wait for it: it comes after the shards, and before HTTP.
+pub(super) const NICENESS: i32 = 5;
+
 struct Task {
-    kernel: Arc<Entry>,
-    /// `None`: it is new.
-    specialisation: Option<Arc<Specialisation>>,
+    /// It may go before its turn comes, with its script.
+    kernel: Weak<Entry>,
+    /// Which of its specialisations; `None`: the kernel itself.
+    specialisation: Option<usize>,
 }
 
-/// Has a new kernel read and compiled.
-pub(super) fn make(kernel: &Arc<Entry>) {
-    ask(Task {
-        kernel: Arc::clone(kernel),
-        specialisation: None,
-    });
+/// Has a kernel read and compiled, or compiled for further kinds of arguments.
+///
+/// # Errors
+/// Where the system gives no thread for it.
+pub(super) fn ask(kernel: &Arc<Entry>, specialisation: Option<usize>) -> Result<(), Refused> {
+    let task = Task {
+        kernel: Arc::downgrade(kernel),
+        specialisation,
+    };
+    let is_sent = tasks().is_some_and(|tasks| tasks.send(task).is_ok());
+    is_sent.then_some(()).ok_or_else(|| Refused {
+        reason: Reason::System,
+        place: kernel.source().place.clone(),
+        what: "the system gives no thread to compile kernels".to_owned(),
+        remedy: String::new(),
+    })
 }
 
-/// Has a kernel compiled for further kinds of arguments.
-pub(super) fn specialise(kernel: &Arc<Entry>, specialisation: &Arc<Specialisation>) {
-    ask(Task {
-        kernel: Arc::clone(kernel),
-        specialisation: Some(Arc::clone(specialisation)),
-    });
-}
-
-fn ask(task: Task) {
-    static TASKS: OnceLock<Option<Sender<Task>>> = OnceLock::new();
-    let tasks = TASKS.get_or_init(|| {
+fn tasks() -> Option<&'static Sender<Task>> {
+    static TASKS: OnceLock<Sender<Task>> = OnceLock::new();
+    if TASKS.get().is_none() {
         let (tasks, news) = channel();
         let compiler = thread::Builder::new()
             .name("kernels".into())
             .stack_size(madrpc_kernels::STACK + (64 << 10));
-        helpers::start(compiler, move || compile(&news)).map(|_| tasks)
-    });
-    match tasks {
-        Some(tasks) => {
-            if let Err(unsent) = tasks.send(task) {
-                unsent.0.fail();
+        helpers::start(compiler, move || compile(&news))?;
+        // Where another shard was first, this thread ends at once.
+        let _ = TASKS.set(tasks);
+    }
+    TASKS.get()
+}
+
+fn compile(news: &Receiver<Task>) {
+    // A shard may have started it, which has a core of its own.
+    cpus::unpin();
+    priority::lower(NICENESS);
+    let mut queue = Queue::default();
+    loop {
+        if queue.is_empty() {
+            match news.recv() {
+                Ok(task) => queue.push(task),
+                Err(_) => return,
             }
         }
-        None => task.fail(),
+        news.try_iter().for_each(|task| queue.push(task));
+        if let Some(task) = queue.pop() {
+            task.run();
+        }
     }
 }
 
-fn compile(tasks: &Receiver<Task>) {
-    // A shard may have started it, which has a core of its own.
-    cpus::unpin();
-    for task in tasks {
-        // A fault of the compiler's must not leave lanes waiting, of this kernel or of others.
-        if catch_unwind(AssertUnwindSafe(|| task.compile())).is_err() {
-            task.fail();
+/// New kernels come first: a script that loads waits for them, for others one call.
+#[derive(Default)]
+struct Queue {
+    new: VecDeque<Task>,
+    further: VecDeque<Task>,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.further.is_empty()
+    }
+
+    fn push(&mut self, task: Task) {
+        match task.specialisation {
+            None => self.new.push_back(task),
+            Some(_) => self.further.push_back(task),
         }
+    }
+
+    fn pop(&mut self) -> Option<Task> {
+        self.new.pop_front().or_else(|| self.further.pop_front())
     }
 }
 
 impl Task {
-    fn compile(&self) {
-        match &self.specialisation {
-            None => self.kernel.compile(),
-            Some(specialisation) => self.kernel.compile_for(specialisation),
+    fn run(&self) {
+        let Some(kernel) = self.kernel.upgrade() else {
+            return;
+        };
+        let compile = || kernel.compile(self.specialisation);
+        // A fault of the compiler's must not leave lanes waiting, of this kernel or of others.
+        if catch_unwind(AssertUnwindSafe(compile)).is_err() {
+            kernel.fail(self.specialisation);
         }
     }
+}
 
-    fn fail(&self) {
-        self.kernel.fail(self.specialisation.as_deref());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_kernels_come_before_further_kinds() {
+        let mut queue = Queue::default();
+        for specialisation in [Some(3), None, Some(4), None] {
+            queue.push(Task {
+                kernel: Weak::new(),
+                specialisation,
+            });
+        }
+        let order = std::iter::from_fn(|| queue.pop());
+        let order: Vec<_> = order.map(|task| task.specialisation).collect();
+        assert_eq!(order, [None, None, Some(3), Some(4)]);
+        assert!(queue.is_empty());
     }
 }

@@ -10,6 +10,7 @@
   const NUMBER = 0, BOOLEAN = 1, KERNEL = 2;
   const numbers = new WeakMap();
   const refuse = (text) => { throw new TypeError(`madrpc.kernel: ${text}`); };
+  const tooMuch = (text) => { throw new RangeError(`madrpc.kernel: ${text}`); };
   const whatIs = (value) => {
     if (value === null || value === undefined) return String(value);
     if (typeof value === "function") return "a function that is no kernel";
@@ -22,8 +23,16 @@
       refuse(`what is captured must be an object, as in { NAME: value }, and is ${Array.isArray(captured) ? "an array" : whatIs(captured)}`);
     }
     const names = Object.keys(captured);
+    if (names.length > host.capturedMax) {
+      tooMuch(`${names.length} names are captured, and no kernel has more than ${host.capturedMax}: pass an array as an argument`);
+    }
     const kinds = [], values = [];
+    let characters = 0;
     for (const name of names) {
+      characters += name.length;
+      if (characters > host.capturedNamesMax) {
+        tooMuch(`the names that are captured have more than ${host.capturedNamesMax} characters in all: use shorter ones`);
+      }
       const value = captured[name];
       const kind = typeof value === "number" ? NUMBER : typeof value === "boolean" ? BOOLEAN : numbers.has(value) ? KERNEL : undefined;
       if (kind === undefined) refuse(`${name} is ${whatIs(value)}; numbers, booleans and kernels can be captured: pass it as an argument`);

@@ -5,12 +5,13 @@ use super::super::faults::caught;
 use super::super::life::has_to_end;
 use super::super::preempt::{tick_here, unstoppable};
 use super::array;
-use super::call::{Bound, call};
+use super::call::{Bound, call, throw};
+use super::job::Job;
 use super::table::{Entry, Kernels};
 use madrpc_core::numbers::later;
-use madrpc_kernels::{Context, Decision, Kernel};
+use madrpc_kernels::{Context, Decision, Kernel, Reason, Refused};
 use rquickjs::{Ctx, Value, qjs};
-use std::cell::{OnceCell, RefCell, UnsafeCell};
+use std::cell::{Cell, OnceCell, RefCell, UnsafeCell};
 use std::ffi::{CString, c_int};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,10 @@ use std::time::{Duration, Instant};
 /// What a kernel's frames, the C library's functions and the way back to the shard may take below the script's stack.
 const STACK_LEFT_BYTES: usize = 128 << 10;
 
-/// How often a lane that waits for the compiler looks whether it is done.
-const LOOK_EVERY: Duration = Duration::from_micros(250);
+/// After what time a lane that waits for the compiler first looks whether it is done: a small kernel takes as long. From look to look
+/// it waits twice as long, and no longer than this.
+const FIRST_LOOK: Duration = Duration::from_micros(50);
+const LOOKS_EVERY: Duration = Duration::from_micros(500);
 
 /// The kernels that a lane has functions of.
 pub(in super::super) struct LaneKernels {
@@ -28,6 +31,8 @@ pub(in super::super) struct LaneKernels {
     #[expect(clippy::vec_box, reason = "the address stays")]
     bound: RefCell<Vec<Box<Bound>>>,
     context: OnceCell<Box<UnsafeCell<Context>>>,
+    /// What they take beside the lane's heap.
+    bytes: Cell<usize>,
 }
 
 impl LaneKernels {
@@ -36,7 +41,17 @@ impl LaneKernels {
             script: script.clone(),
             bound: RefCell::default(),
             context: OnceCell::new(),
+            bytes: Cell::new(0),
         }
+    }
+
+    /// What they take of memory beside the lane's heap, in bytes.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+
+    pub(super) fn note_bytes(&self, more: usize) {
+        self.bytes.update(|bytes| bytes + more);
     }
 
     pub(super) fn script(&self) -> &Kernels {
@@ -44,18 +59,22 @@ impl LaneKernels {
     }
 
     /// Makes the lane one that has kernels.
-    pub(super) fn begin(&self, ctx: &Ctx<'_>, exchange: &Exchange) -> Result<(), &'static str> {
+    ///
+    /// # Errors
+    /// What is thrown: no memory, no thread, an engine that is another.
+    pub(super) fn begin(&self, ctx: &Ctx<'_>, exchange: &Exchange) -> rquickjs::Result<()> {
         if self.context.get().is_some() {
             return Ok(());
         }
+        let refuse = |why| Err(throw(ctx, Reason::System, &format!("madrpc.kernel: {why}")));
         if !exchange.is_forced.get() && !tick_here() {
-            return Err("the system gives no thread to tell kernels the time");
+            return refuse("the system gives no thread to tell kernels the time");
         }
-        if !array::is_known(ctx) {
-            return Err("this engine holds its arrays otherwise than it is known to");
+        if !array::is_known(ctx)? {
+            return refuse("this engine holds its arrays otherwise than it is known to");
         }
         let flag = exchange.lane.flag();
-        let stack_limit = stack_limit(exchange);
+        let stack_limit = stack_limit(exchange, exchange.meter.limits().stack_bytes);
         let host = std::ptr::from_ref(exchange).cast_mut().cast();
         let context = Context::new(flag.place(), on_interrupt, stack_limit, host);
         let _ = self.context.set(Box::new(UnsafeCell::new(context)));
@@ -64,11 +83,11 @@ impl LaneKernels {
         Ok(())
     }
 
-    /// The call may use another part of the stack than the last.
-    pub(in super::super) fn bound_stack(&self, exchange: &Exchange) {
+    /// Gives kernels as much of the stack as JavaScript has from here on.
+    pub(in super::super) fn bound_stack(&self, exchange: &Exchange, bytes: usize) {
         if let Some(context) = self.context.get() {
-            // SAFETY: no kernel runs.
-            unsafe { (*context.get()).stack_limit = stack_limit(exchange) };
+            // SAFETY: no kernel runs, or none that goes on.
+            unsafe { (*context.get()).stack_limit = stack_limit(exchange, bytes) };
         }
     }
 
@@ -90,6 +109,7 @@ impl LaneKernels {
                 .map_or(std::ptr::null_mut(), |context| context.get());
             let bound = Bound::new(Arc::clone(entry), Arc::clone(kernel), exchange, context);
             all.push(Box::new(bound));
+            self.note_bytes(size_of::<Bound>() + size_of::<Box<Bound>>());
             all.len() - 1
         })
     }
@@ -128,12 +148,10 @@ impl LaneKernels {
     }
 }
 
-/// Where the stack of a kernel ends.
-fn stack_limit(exchange: &Exchange) -> usize {
+/// Where the stack of a kernel ends, where JavaScript has so many bytes of it.
+fn stack_limit(exchange: &Exchange, bytes: usize) -> usize {
     let stack = exchange.lane.stack();
-    let script = stack
-        .end
-        .saturating_sub(exchange.meter.limits().stack_bytes);
+    let script = stack.end.saturating_sub(bytes);
     script.max(stack.start + STACK_LEFT_BYTES)
 }
 
@@ -141,34 +159,38 @@ fn stack_limit(exchange: &Exchange) -> usize {
 unsafe extern "C" fn on_interrupt(context: *mut Context) -> Decision {
     // SAFETY: it is what the context was made with, and the lane is alive as it runs.
     let exchange = unsafe { &*(*context).host.cast::<Exchange>() };
-    let look = || {
-        exchange.lane.flag().clear();
-        has_to_end(exchange)
-    };
-    match unstoppable(|| caught(look)).unwrap_or(true) {
+    match unstoppable(|| caught(|| has_to_end_for_flag(exchange))).unwrap_or(true) {
         true => Decision::Stop,
         false => Decision::GoOn,
     }
 }
 
-/// Suspends the lane until the compiler is done; says whether it is, and the call has not to end.
-pub(super) fn wait_for(exchange: &Exchange, is_done: impl Fn() -> bool) -> bool {
+/// Where the flag is set: gives the core back if the slice is over, and says whether the call has to end.
+pub(super) fn has_to_end_for_flag(exchange: &Exchange) -> bool {
+    exchange.lane.flag().clear();
+    has_to_end(exchange)
+}
+
+/// Suspends the lane until the compiler has done this, of which it is told by `ask` where it does not know; `None` where the call
+/// has to end.
+pub(super) fn wait_for<'a, T>(
+    exchange: &Exchange,
+    job: &'a Job<T>,
+    ask: impl FnOnce() -> Result<(), Refused>,
+) -> Option<Result<&'a T, &'a Refused>> {
+    let waiting = job.wait(ask);
+    let mut pause = FIRST_LOOK;
     loop {
         if exchange.must_stop().is_some() {
-            return false;
+            return None;
         }
-        if is_done() {
-            return true;
+        if let Some(outcome) = waiting.outcome() {
+            return Some(outcome);
         }
-        match exchange.is_serving.get() {
-            true => {
-                let at = later(Instant::now(), LOOK_EVERY);
-                exchange.wake_at.set(Some(at));
-                exchange.suspend(Yield::Waiting);
-                exchange.wake_at.set(None);
-            }
-            // A script that loads waits for nothing else.
-            false => exchange.suspend(Yield::Slice),
-        }
+        let at = later(Instant::now(), pause);
+        pause = pause.saturating_mul(2).min(LOOKS_EVERY);
+        exchange.wake_at.set(Some(at));
+        exchange.suspend(Yield::Waiting);
+        exchange.wake_at.set(None);
     }
 }

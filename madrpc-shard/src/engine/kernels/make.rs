@@ -4,8 +4,9 @@ use super::super::exchange::Exchange;
 use super::super::host::{function, interrupted};
 use super::super::values;
 use super::call::{refuse, throw};
+use super::compiler;
 use super::lane::wait_for;
-use super::table::{Constant, KERNELS_MAX, Source};
+use super::table::{Constant, Source};
 use madrpc_kernels::{MAX_TEXT_BYTES, Place, Reason};
 use rquickjs::convert::List;
 use rquickjs::{Ctx, Object};
@@ -16,12 +17,19 @@ use std::sync::Arc;
 const NUMBER: u32 = 0;
 const BOOLEAN: u32 = 1;
 
+/// Names that a kernel captures at the most, and the characters (of UTF-16) of them all. kernels.js sees to it before it goes through
+/// them: they are kept as long as the script, and the compiler looks each of the kernel's names up among them.
+const CAPTURED_MAX: u32 = 64;
+const CAPTURED_NAMES_MAX: u32 = 16 << 10;
+
 /// What kernels.js is called with.
 pub(in super::super) fn object<'js>(
     ctx: &Ctx<'js>,
     exchange: &Rc<Exchange>,
 ) -> rquickjs::Result<Object<'js>> {
     let host = Object::new(ctx.clone())?;
+    host.set("capturedMax", CAPTURED_MAX)?;
+    host.set("capturedNamesMax", CAPTURED_NAMES_MAX)?;
     let of = Rc::clone(exchange);
     let make_kernel =
         move |ctx: Ctx<'js>, text, place, captured| make(&of, &ctx, &text, place, captured);
@@ -56,8 +64,7 @@ fn make<'js>(
         return Err(throw(ctx, Reason::TooLarge, &error));
     }
     let kernels = &exchange.kernels;
-    let begun = kernels.begin(ctx, exchange);
-    begun.map_err(|error| throw(ctx, Reason::System, &format!("madrpc.kernel: {error}")))?;
+    kernels.begin(ctx, exchange)?;
     let constants = kinds.into_iter().zip(numbers);
     let constants = constants.map(|(kind, number)| match kind {
         NUMBER => Some(Constant::Number(number)),
@@ -66,27 +73,13 @@ fn make<'js>(
     });
     let names = names.iter().map(|name| Arc::from(text_of(name)));
     let captured = names.zip(constants);
-    let source = Source {
-        text: text_of(text),
-        place,
-        captured: captured
-            .filter_map(|(name, constant)| Some((name, constant?)))
-            .collect(),
-    };
-    let Some(entry) = kernels.script().get(&source) else {
-        let error = format!(
-            "{}: a script has at most {KERNELS_MAX} kernels, and those that differ in what they capture are several: \
-             make them once, while the script loads, and pass what changes",
-            source.place
-        );
-        return Err(throw(ctx, Reason::TooLarge, &error));
-    };
-    if !wait_for(exchange, || entry.made().is_some()) {
-        return Err(interrupted(ctx, exchange));
-    }
-    match entry.made() {
+    let captured = captured.filter_map(|(name, constant)| Some((name, constant?)));
+    let source = Source::new(text_of(text), place, captured.collect());
+    let entry = kernels.script().get(source);
+    let entry = entry.map_err(|refused| refuse(ctx, &refused))?;
+    match wait_for(exchange, entry.made(), || compiler::ask(&entry, None)) {
         Some(Ok(kernel)) => Ok(kernels.number(exchange, &entry, kernel)),
         Some(Err(refused)) => Err(refuse(ctx, refused)),
-        None => Err(rquickjs::Error::Unknown),
+        None => Err(interrupted(ctx, exchange)),
     }
 }

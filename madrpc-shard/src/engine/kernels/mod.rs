@@ -7,7 +7,7 @@
 //!  table                            one for the script, whatever lanes there are: each kernel once, and once for the kinds of
 //!    │                              arguments it is called with
 //!    ▼
-//!  compiler                         a thread beside the shards
+//!  compiler                         a thread beside the shards, which does jobs
 //!    ┊
 //!  call                             from JavaScript, on the lane's stack, on its arrays in place
 //! ```
@@ -19,6 +19,7 @@
 mod array;
 mod call;
 mod compiler;
+mod job;
 mod lane;
 mod make;
 mod table;
@@ -28,5 +29,7 @@ pub(super) use make::object;
 pub use table::KernelInfo;
 pub(super) use table::Kernels;
 
+#[cfg(test)]
+mod bounds_tests;
 #[cfg(test)]
 mod tests;

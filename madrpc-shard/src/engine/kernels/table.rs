@@ -1,12 +1,13 @@
 //! The kernels of a script, for all of its lanes on all shards.
 //!
-//! Nothing is ever taken out or changed, so that a lane finds what is there without a lock and without waiting: places are
-//! filled one after the other, each once. They are freed with the script, once its last lane is gone.
+//! Nothing is ever taken out or changed, so that a lane finds what is there without a lock: places are filled one after the other,
+//! each once, with what was made before. They are freed with the script, once its last lane is gone.
 
-use super::compiler;
+use super::job::Job;
 use madrpc_kernels::{
     ArgumentKind, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason, Refused,
 };
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,8 +22,8 @@ const WIDENED_FROM: usize = 8;
 /// Parameters of which it is tried whether they are truth values, where a kernel cannot be compiled for numbers.
 const TRIED_MAX: usize = 6;
 
-/// Memory that the code of a script's kernels may take.
-const CODE_MAX_BYTES: usize = 16 << 20;
+/// Memory that the kernels of a script may take: their texts, what is read of them, and their code.
+const MAX_BYTES: usize = 16 << 20;
 
 /// The kernels of a script. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -31,15 +32,93 @@ pub(in super::super) struct Kernels(Arc<Table>);
 #[derive(Debug, Default)]
 struct Table {
     places: OnceLock<Box<[OnceLock<Arc<Entry>>]>>,
-    code_bytes: Arc<AtomicUsize>,
+    held: Held,
+}
+
+/// Bytes that the kernels of a script take. Clones share the number.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    /// Takes so many more; says whether there was room for them.
+    fn add(&self, bytes: usize) -> bool {
+        let add = |held: usize| held.checked_add(bytes).filter(|all| *all <= MAX_BYTES);
+        let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.0.fetch_update(set, get, add).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= MAX_BYTES
+    }
 }
 
 /// What a kernel is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Source {
-    pub(super) text: String,
+    text: String,
     pub(super) place: Place,
-    pub(super) captured: Vec<(Arc<str>, Constant)>,
+    captured: Vec<(Arc<str>, Constant)>,
+    /// Of all of it: it is compared with every other of its script.
+    hash: u64,
+}
+
+impl Source {
+    pub(super) fn new(text: String, place: Place, captured: Vec<(Arc<str>, Constant)>) -> Self {
+        let mut hasher = foldhash::fast::FixedState::default().build_hasher();
+        (&text, &place.file, place.line, place.column).hash(&mut hasher);
+        for (name, constant) in &captured {
+            name.hash(&mut hasher);
+            hasher.write_usize(match constant {
+                Constant::Number(number) => number.to_bits() as usize,
+                Constant::Boolean(boolean) => usize::from(*boolean),
+                Constant::Kernel(entry) => Arc::as_ptr(entry).addr(),
+            });
+        }
+        let hash = hasher.finish();
+        Self {
+            text,
+            place,
+            captured,
+            hash,
+        }
+    }
+
+    /// What it takes of memory, in bytes, about.
+    fn bytes(&self) -> usize {
+        let captured = self.captured.iter();
+        let captured = captured.map(|(name, _)| name.len() + size_of::<(Arc<str>, Constant)>());
+        self.text.len() + self.place.file.len() + captured.sum::<usize>()
+    }
+
+    fn refuse(&self, reason: Reason, what: String, remedy: &str) -> Refused {
+        Refused {
+            reason,
+            place: self.place.clone(),
+            what,
+            remedy: remedy.to_owned(),
+        }
+    }
+
+    fn too_many(&self) -> Refused {
+        let what = format!(
+            "a script has at most {KERNELS_MAX} kernels, and those that differ in what they capture are several"
+        );
+        let remedy = "make them once, while the script loads, and pass what changes";
+        self.refuse(Reason::TooLarge, what, remedy)
+    }
+
+    fn too_much(&self) -> Refused {
+        let what = format!(
+            "the kernels of the script take more than {} MiB, with their texts and their machine code",
+            MAX_BYTES >> 20
+        );
+        let remedy = "make fewer, once, while the script loads";
+        self.refuse(Reason::TooLarge, what, remedy)
+    }
 }
 
 /// What it captures.
@@ -63,7 +142,10 @@ impl PartialEq for Constant {
 
 impl PartialEq for Source {
     fn eq(&self, other: &Self) -> bool {
-        self.place == other.place && self.captured == other.captured && self.text == other.text
+        self.hash == other.hash
+            && self.place == other.place
+            && self.captured == other.captured
+            && self.text == other.text
     }
 }
 
@@ -71,17 +153,17 @@ impl PartialEq for Source {
 #[derive(Debug)]
 pub(super) struct Entry {
     source: Source,
-    made: OnceLock<Result<Arc<Kernel>, Refused>>,
-    specialisations: [OnceLock<Arc<Specialisation>>; SPECIALISATIONS_MAX],
+    made: Job<Arc<Kernel>>,
+    specialisations: [OnceLock<Box<Specialisation>>; SPECIALISATIONS_MAX],
     /// Of the whole script.
-    code_bytes: Arc<AtomicUsize>,
+    held: Held,
 }
 
 /// A kernel as it is for arguments of certain kinds.
 #[derive(Debug)]
 pub(super) struct Specialisation {
     pub(super) key: Key,
-    compiled: OnceLock<Result<Compiled, Refused>>,
+    pub(super) compiled: Job<Compiled>,
 }
 
 /// The kinds of all arguments, four bits each.
@@ -145,27 +227,41 @@ impl Key {
 }
 
 impl Kernels {
-    /// The kernel of this source, which is being compiled from here on; `None` where the script has too many.
-    pub(super) fn get(&self, source: &Source) -> Option<Arc<Entry>> {
-        let Table { places, code_bytes } = &*self.0;
-        let places =
-            places.get_or_init(|| iter::repeat_with(OnceLock::new).take(KERNELS_MAX).collect());
+    /// The kernel of this source, made or not.
+    ///
+    /// # Errors
+    /// Where the script has too many, or too large ones.
+    pub(super) fn get(&self, source: Source) -> Result<Arc<Entry>, Refused> {
+        if let Some(known) = self.entries().find(|entry| entry.source == source) {
+            return Ok(Arc::clone(known));
+        }
+        let Table { places, held } = &*self.0;
+        let new = Arc::new(Entry {
+            source,
+            made: Job::default(),
+            specialisations: [const { OnceLock::new() }; SPECIALISATIONS_MAX],
+            held: held.clone(),
+        });
+        let bytes = size_of::<Entry>() + new.source.bytes();
+        if !held.add(bytes) {
+            return Err(new.source.too_much());
+        }
+        let places = fill(places, || {
+            iter::repeat_with(OnceLock::new).take(KERNELS_MAX).collect()
+        });
         for place in places {
-            let entry = place.get_or_init(|| {
-                let entry = Arc::new(Entry {
-                    source: source.clone(),
-                    made: OnceLock::new(),
-                    specialisations: [const { OnceLock::new() }; SPECIALISATIONS_MAX],
-                    code_bytes: Arc::clone(code_bytes),
-                });
-                compiler::make(&entry);
-                entry
-            });
-            if entry.source == *source {
-                return Some(Arc::clone(entry));
+            let there = fill(place, || Arc::clone(&new));
+            if Arc::ptr_eq(there, &new) {
+                return Ok(new);
+            }
+            // Another lane was first.
+            if there.source == new.source {
+                held.give_back(bytes);
+                return Ok(Arc::clone(there));
             }
         }
-        None
+        held.give_back(bytes);
+        Err(new.source.too_many())
     }
 
     fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
@@ -190,14 +286,13 @@ impl Entry {
         &self.source
     }
 
-    /// `None` while it is being compiled.
-    pub(super) fn made(&self) -> Option<&Result<Arc<Kernel>, Refused>> {
-        self.made.get()
+    pub(super) fn made(&self) -> &Job<Arc<Kernel>> {
+        &self.made
     }
 
-    /// It for arguments of these kinds, compiled or not; `None` where there are too many of them. Where there are many, it is one
-    /// that takes any number for whole ones.
-    pub(super) fn specialisation(self: &Arc<Self>, key: Key) -> Option<&Arc<Specialisation>> {
+    /// It for arguments of these kinds, compiled or not, and its place; `None` where there are too many of them. Where there are many,
+    /// it is one that takes any number for whole ones.
+    pub(super) fn specialisation(&self, key: Key) -> Option<(usize, &Specialisation)> {
         let mut key = key;
         for (at, place) in self.specialisations.iter().enumerate() {
             if at == WIDENED_FROM {
@@ -206,34 +301,30 @@ impl Entry {
                     return Some(known);
                 }
             }
-            let mut is_new = false;
-            let found = place.get_or_init(|| {
-                is_new = true;
-                Arc::new(Specialisation {
+            let found = fill(place, || {
+                Box::new(Specialisation {
                     key,
-                    compiled: OnceLock::new(),
+                    compiled: Job::default(),
                 })
             });
-            if is_new {
-                compiler::specialise(self, found);
-            }
             if found.key == key {
-                return Some(found);
+                return Some((at, found));
             }
         }
         None
     }
 
-    fn known(&self, key: Key) -> Option<&Arc<Specialisation>> {
-        let mut known = self.specialisations.iter().map_while(OnceLock::get);
-        known.find(|specialisation| specialisation.key == key)
+    fn known(&self, key: Key) -> Option<(usize, &Specialisation)> {
+        let known = self.specialisations.iter().map_while(OnceLock::get);
+        let mut known = known.map(Box::as_ref).enumerate();
+        known.find(|(_, specialisation)| specialisation.key == key)
     }
 
     fn info(&self) -> Option<KernelInfo> {
-        let kernel = self.made.get()?.as_ref().ok()?;
+        let kernel = self.made.made()?.as_ref().ok()?;
         let specialisations = self.specialisations.iter().map_while(OnceLock::get);
         let compiled: Vec<_> = specialisations
-            .filter_map(|specialisation| specialisation.compiled()?.as_ref().ok())
+            .filter_map(|specialisation| specialisation.compiled.made()?.as_ref().ok())
             .collect();
         let kinds = compiled.first()?.kinds().iter();
         Some(KernelInfo {
@@ -247,20 +338,43 @@ impl Entry {
 
 /// On the compiler's thread.
 impl Entry {
+    /// Makes it, or it for further kinds, where somebody still waits for that.
+    pub(super) fn compile(&self, specialisation: Option<usize>) {
+        let Some(at) = specialisation else {
+            if self.made.take() {
+                self.made.finish(self.make());
+            }
+            return;
+        };
+        if let (Some(Ok(kernel)), Some(specialisation)) = (self.made.made(), self.at(at))
+            && specialisation.compiled.take()
+        {
+            let kinds = specialisation.key.kinds(kernel.parameters().len());
+            let compiled = self.for_kinds(kernel, &kinds).and_then(|compiled| {
+                self.hold(compiled.memory_bytes())?;
+                Ok(compiled)
+            });
+            specialisation.compiled.finish(compiled);
+        }
+    }
+
+    fn at(&self, at: usize) -> Option<&Specialisation> {
+        self.specialisations.get(at)?.get().map(Box::as_ref)
+    }
+
     /// Reads it, and compiles it for the kinds of arguments that it is most likely called with: a kernel that is none is to be told of
     /// where the script makes it.
-    pub(super) fn compile(&self) {
-        let made = self.read().and_then(|kernel| {
-            let (key, compiled) = self.first(&kernel)?;
-            let first = Specialisation {
-                key,
-                compiled: OnceLock::from(Ok(compiled)),
-            };
-            // Nobody has it yet who could have asked for another.
-            let _ = self.specialisations[0].set(Arc::new(first));
-            Ok(Arc::new(kernel))
-        });
-        let _ = self.made.set(made);
+    fn make(&self) -> Result<Arc<Kernel>, Refused> {
+        let kernel = self.read()?;
+        let (key, compiled) = self.first(&kernel)?;
+        self.hold(kernel.memory_bytes() + compiled.memory_bytes())?;
+        let first = Specialisation {
+            key,
+            compiled: Job::done(compiled),
+        };
+        // Nobody has it yet who could have asked for another.
+        let _ = self.specialisations[0].set(Box::new(first));
+        Ok(Arc::new(kernel))
     }
 
     fn read(&self) -> Result<Kernel, Refused> {
@@ -268,6 +382,7 @@ impl Entry {
             text,
             place,
             captured,
+            ..
         } = &self.source;
         let captured = captured.iter().filter_map(|(name, constant)| {
             let constant = match constant {
@@ -275,7 +390,7 @@ impl Entry {
                 Constant::Boolean(boolean) => Captured::Boolean(*boolean),
                 // A function of it is there, so it was made.
                 Constant::Kernel(entry) => {
-                    Captured::Kernel(Arc::clone(entry.made.get()?.as_ref().ok()?))
+                    Captured::Kernel(Arc::clone(entry.made.made()?.as_ref().ok()?))
                 }
             };
             Some((Arc::clone(name), constant))
@@ -309,52 +424,44 @@ impl Entry {
     }
 
     fn for_kinds(&self, kernel: &Kernel, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
-        let taken = self.code_bytes.load(Ordering::Relaxed);
-        if taken >= CODE_MAX_BYTES {
-            return Err(Refused {
-                reason: Reason::TooLarge,
-                place: self.source.place.clone(),
-                what: format!(
-                    "the kernels of the script take more than {} MiB of machine code",
-                    CODE_MAX_BYTES >> 20
-                ),
-                remedy: "make fewer, once, while the script loads".to_owned(),
-            });
+        match self.held.is_full() {
+            true => Err(self.source.too_much()),
+            false => kernel.specialise(kinds),
         }
-        let compiled = kernel.specialise(kinds)?;
-        let bytes = compiled.memory_bytes();
-        self.code_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(compiled)
     }
 
-    /// Compiles it for further kinds.
-    pub(super) fn compile_for(&self, specialisation: &Specialisation) {
-        let Some(Ok(kernel)) = self.made.get() else {
-            return;
-        };
-        let kinds = specialisation.key.kinds(kernel.parameters().len());
-        let _ = specialisation.compiled.set(self.for_kinds(kernel, &kinds));
+    /// It takes so many bytes more.
+    fn hold(&self, bytes: usize) -> Result<(), Refused> {
+        match self.held.add(bytes) {
+            true => Ok(()),
+            false => Err(self.source.too_much()),
+        }
     }
 
-    /// It is given up: the compiler has failed.
-    pub(super) fn fail(&self, specialisation: Option<&Specialisation>) {
-        let failed = Refused {
-            reason: Reason::System,
-            place: self.source.place.clone(),
-            what: "the compiler has failed".to_owned(),
-            remedy: String::new(),
-        };
+    /// It is given up for good: the compiler has failed, and would again.
+    pub(super) fn fail(&self, specialisation: Option<usize>) {
+        let what = "the compiler has failed".to_owned();
+        let failed = self.source.refuse(Reason::System, what, "");
         match specialisation {
-            Some(specialisation) => drop(specialisation.compiled.set(Err(failed))),
-            None => drop(self.made.set(Err(failed))),
+            Some(at) => {
+                if let Some(specialisation) = self.at(at) {
+                    specialisation.compiled.settle(Err(failed));
+                }
+            }
+            None => self.made.settle(Err(failed)),
         }
     }
 }
 
-impl Specialisation {
-    /// `None` while it is being compiled.
-    pub(super) fn compiled(&self) -> Option<&Result<Compiled, Refused>> {
-        self.compiled.get()
+/// What is in the place, or else this from here on. Nobody waits for whoever fills it, as with `get_or_init`, for longer than that
+/// takes to be put there.
+fn fill<T>(place: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
+    match place.get() {
+        Some(there) => there,
+        None => {
+            let made = make();
+            place.get_or_init(|| made)
+        }
     }
 }
 

@@ -1,25 +1,24 @@
 use super::super::lane::{Lane, Progress};
 use super::super::{LaneConfig, Preemption, Script, ScriptError};
-use super::table::KERNELS_MAX;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::value::Value;
 use std::time::{Duration, Instant};
 
 const SLICE: Duration = Duration::from_micros(500);
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
-fn script(source: &str) -> Script {
+pub(super) fn script(source: &str) -> Script {
     Script::new("test.js", source)
 }
 
-fn config(preemption: Preemption) -> LaneConfig {
+pub(super) fn config(preemption: Preemption) -> LaneConfig {
     LaneConfig {
         preemption,
         ..LaneConfig::default()
     }
 }
 
-fn load(source: &str) -> Result<Lane, ScriptError> {
+pub(super) fn load(source: &str) -> Result<Lane, ScriptError> {
     Lane::load(&script(source), "", &LaneConfig::default()).map(|(lane, _)| lane)
 }
 
@@ -38,7 +37,11 @@ fn finish(lane: &mut Lane) -> (Result<Value, CallError>, usize) {
     unreachable!()
 }
 
-fn call(lane: &mut Lane, function: usize, timeout: Duration) -> (Result<Value, CallError>, usize) {
+pub(super) fn call(
+    lane: &mut Lane,
+    function: usize,
+    timeout: Duration,
+) -> (Result<Value, CallError>, usize) {
     lane.assign(function, &[0_u8; 0], Instant::now() + timeout);
     finish(lane)
 }
@@ -51,7 +54,7 @@ fn run(kernels: &str, body: &str) -> Result<Value, CallError> {
 }
 
 /// The same as the text of JSON.
-fn json(kernels: &str, body: &str) -> String {
+pub(super) fn json(kernels: &str, body: &str) -> String {
     let result = run(
         kernels,
         &format!("return JSON.stringify((() => {{ {body} }})());"),
@@ -62,13 +65,13 @@ fn json(kernels: &str, body: &str) -> String {
     }
 }
 
-fn said(kernels: &str, body: &str) -> String {
+pub(super) fn said(kernels: &str, body: &str) -> String {
     let error = run(kernels, body).unwrap_err();
     let exception = error.exception.unwrap();
     format!("{}: {}", exception.name, exception.message)
 }
 
-const ADD: &str = "const add = madrpc.kernel(function add(a, b) { return a + b; });";
+pub(super) const ADD: &str = "const add = madrpc.kernel(function add(a, b) { return a + b; });";
 const SUM: &str = "const sum = madrpc.kernel(function sum(list) { let s = 0; for (let i = 0; i < list.length; i++) s += list[i]; return s; });";
 const FILL: &str = "const fill = madrpc.kernel(function fill(list, x) { for (let i = 0; i < list.length; i++) list[i] = x; });";
 
@@ -278,6 +281,21 @@ fn recursion_without_an_end_is_a_range_error() {
     assert_eq!(error.kind, ErrorKind::StackLimit, "{error}");
 }
 
+#[test]
+fn a_renewed_lane_gives_kernels_the_whole_stack_again() {
+    let mut lane = load(
+        "const deep = madrpc.kernel(function deep(n) { return n < 1 ? 0 : deep(n - 1) + 1; });
+         madrpc.register('small', () => 1, { isolate: true, stackKb: 16 });
+         madrpc.register('deep', () => deep(2000));",
+    )
+    .unwrap();
+    lane.keep_image();
+    assert_eq!(call(&mut lane, 1, LONG).0, Ok(Value::Integer(2000)));
+    assert_eq!(call(&mut lane, 0, LONG).0, Ok(Value::Integer(1)));
+    assert!(lane.is_spoilt() && lane.renew());
+    assert_eq!(call(&mut lane, 1, LONG).0, Ok(Value::Integer(2000)));
+}
+
 const ENDLESS: &str = "const spin = madrpc.kernel(function spin(n) { let x = 1; while (x > 0) { x = x % 7 + n; } return x; });
     const busy = madrpc.kernel(function busy(n) { let s = 0.5; for (let i = 0; i < n; i++) s = s * 0.999 + i; return s; });
     madrpc.register('spin', () => spin(1));
@@ -361,49 +379,6 @@ fn a_kernel_is_compiled_once_for_all_lanes_of_a_script() {
             .iter()
             .all(|kernel| kernel.code_bytes > 0 && kernel.place.starts_with("test.js:1:"))
     );
-}
-
-#[test]
-fn kinds_of_arguments_beyond_number_share_their_code() {
-    // 2^12 mixtures of whole numbers and others.
-    let names: Vec<String> = (0..12).map(|at| format!("p{at}")).collect();
-    let kernels = format!(
-        "const all = madrpc.kernel(function all({}) {{ return {}; }});",
-        names.join(", "),
-        names.join(" + ")
-    );
-    let body = "let s = 0; for (let m = 0; m < 4096; m++) s += all(...Array.from({ length: 12 }, (_, at) => m >> at & 1 ? 0.5 : 1)); return s;";
-    // Half of the 12 are 0.5, on average.
-    assert_eq!(json(&kernels, body), (4096 * 9).to_string());
-    let kinds = "Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array Float32Array Float64Array";
-    let kernels = "const pair = madrpc.kernel(function pair(a, b) { return a[0] + b[0]; });";
-    let body = format!(
-        "const kinds = '{kinds}'.split(' ').map((name) => globalThis[name]);
-         for (const A of kinds) for (const B of kinds) pair(new A(1), new B(1));"
-    );
-    let words = said(kernels, &body);
-    assert!(
-        words.starts_with("TypeError: kernel pair: called with more than 32"),
-        "{words}"
-    );
-}
-
-#[test]
-fn a_script_has_a_bounded_number_of_kernels() {
-    let source = format!(
-        "for (let i = 0; i <= {KERNELS_MAX}; i++) madrpc.kernel(function f(x) {{ return x + C; }}, {{ C: i }});
-         madrpc.register('f', () => 1);"
-    );
-    let error = load(&source).err().unwrap();
-    assert!(error.message.contains("at most 1024 kernels"), "{error}");
-    let mut lane = load(
-        "const make = (by) => madrpc.kernel(function times(x) { return x * BY; }, { BY: by });
-         madrpc.register('f', () => { let s = 0; for (let i = 0; i < 3000; i++) s += make(i % 7)(2); return s; });",
-    )
-    .unwrap();
-    // 428 times 0 to 6, and 0 to 3.
-    let sum = 2 * (428 * 21 + 6);
-    assert_eq!(call(&mut lane, 0, LONG).0, Ok(Value::Integer(sum)));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::fmt::Display;
 use std::rc::Rc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What the engine takes, and more, before it has a script.
@@ -21,7 +22,7 @@ pub(crate) struct Loading(Lane);
 
 /// What a lane in the making has come to.
 pub(crate) enum Loaded {
-    /// It wants to go on.
+    /// It wants to go on, some at [`Loading::wakes_at`] at the earliest.
     Not(Loading),
     /// It takes calls, of what the script has registered.
     Ready(Lane, Vec<Registration>),
@@ -94,6 +95,9 @@ impl Loading {
         }
         match resumed {
             CoroutineResult::Yield(Yield::Slice) => Loaded::Not(self),
+            CoroutineResult::Yield(Yield::Waiting) if self.wakes_at().is_some() => {
+                Loaded::Not(self)
+            }
             CoroutineResult::Yield(Yield::Forced) if self.0.exchange.must_stop().is_none() => {
                 Loaded::Not(self)
             }
@@ -113,6 +117,17 @@ impl Loading {
         }
     }
 
+    /// Until when it waits for the compiler of kernels, which needs a core meanwhile, where it waits; time that it does not have
+    /// the core is not counted.
+    pub(crate) fn wakes_at(&self) -> Option<Instant> {
+        self.0.wakes_at()
+    }
+
+    /// Whether there is something to do.
+    pub(crate) fn is_due(&self) -> bool {
+        self.wakes_at().is_none_or(|at| at <= Instant::now())
+    }
+
     /// Goes on to the end, however long it takes.
     ///
     /// # Errors
@@ -120,7 +135,12 @@ impl Loading {
     pub(crate) fn finish(mut self) -> Result<(Lane, Vec<Registration>), ScriptError> {
         loop {
             match self.resume(Instant::now(), LOAD_CPU * 2) {
-                Loaded::Not(loading) => self = loading,
+                Loaded::Not(loading) => {
+                    if let Some(at) = loading.wakes_at() {
+                        thread::sleep(at.saturating_duration_since(Instant::now()));
+                    }
+                    self = loading;
+                }
                 Loaded::Ready(lane, functions) => return Ok((lane, functions)),
                 Loaded::Failed(error) => return Err(error),
             }

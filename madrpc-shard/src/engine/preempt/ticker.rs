@@ -1,13 +1,14 @@
 //! The thread that tells kernels that time has passed, where no timer does: lanes that are not stopped by force.
 //!
-//! It sleeps while no lane with kernels runs, and ends never: there is one in the process, and only where it is needed.
+//! It sleeps while no lane with kernels runs, and ends never: there is one in the process, and only where it is needed. Where the
+//! system gives no thread, the next lane that needs it asks again.
 
 use super::flag::Flag;
 use super::handler::Stoppable;
 use crate::runtime::helpers;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -18,9 +19,6 @@ const TICK: Duration = Duration::from_micros(250);
 /// Ticks without a lane that runs, after which it sleeps.
 const TICKS_AWAKE: u32 = 100;
 
-/// Whether it sleeps, or is about to.
-static SLEEPS: AtomicBool = AtomicBool::new(false);
-
 /// Lets a lane run that may have kernels and is not stopped by force.
 pub(in super::super) fn run_ticking<R>(lane: &Stoppable, resume: impl FnOnce() -> R) -> R {
     let Some(flag) = lane.flag.get() else {
@@ -28,8 +26,8 @@ pub(in super::super) fn run_ticking<R>(lane: &Stoppable, resume: impl FnOnce() -
     };
     flag.clear();
     flag.set_runs(true);
-    if SLEEPS.load(Ordering::SeqCst)
-        && let Some(Some(ticker)) = TICKER.get()
+    if let Some(ticker) = TICKER.get()
+        && ticker.sleeps.load(Ordering::SeqCst)
     {
         ticker.thread.unpark();
     }
@@ -43,7 +41,17 @@ pub(in super::super) fn tick_here() -> bool {
     thread_local! {
         static IS_KNOWN: Cell<bool> = const { Cell::new(false) };
     }
-    let Some(ticker) = TICKER.get_or_init(Ticker::start) else {
+    if TICKER.get().is_none() {
+        let Some(started) = Ticker::start() else {
+            return false;
+        };
+        // Another shard was first: this thread ends.
+        if let Err(Ticker { flags, thread, .. }) = TICKER.set(started) {
+            drop(flags);
+            thread.unpark();
+        }
+    }
+    let Some(ticker) = TICKER.get() else {
         return false;
     };
     if !IS_KNOWN.replace(true) {
@@ -54,30 +62,41 @@ pub(in super::super) fn tick_here() -> bool {
     true
 }
 
-static TICKER: OnceLock<Option<Ticker>> = OnceLock::new();
+static TICKER: OnceLock<Ticker> = OnceLock::new();
 
 struct Ticker {
     flags: Sender<Weak<Flag>>,
     thread: Thread,
+    /// Whether it sleeps, or is about to.
+    sleeps: Arc<AtomicBool>,
 }
 
 impl Ticker {
     fn start() -> Option<Self> {
         let (flags, news) = channel();
         let ticker = thread::Builder::new().name("kernel-ticks".into());
-        let started = helpers::start(ticker, move || tick(&news))?;
+        let sleeps = Arc::default();
+        let its = Arc::clone(&sleeps);
+        let started = helpers::start(ticker, move || tick(&news, &its))?;
         Some(Self {
             flags,
             thread: started.thread().clone(),
+            sleeps,
         })
     }
 }
 
-fn tick(news: &Receiver<Weak<Flag>>) {
+fn tick(news: &Receiver<Weak<Flag>>, sleeps: &AtomicBool) {
     let mut flags: Vec<Weak<Flag>> = Vec::new();
     let mut idle_ticks = 0;
     loop {
-        flags.extend(news.try_iter());
+        loop {
+            match news.try_recv() {
+                Ok(flag) => flags.push(flag),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
         let mut are_any = false;
         flags.retain(|flag| {
             let Some(flag) = flag.upgrade() else {
@@ -94,13 +113,13 @@ fn tick(news: &Receiver<Weak<Flag>>) {
             thread::sleep(TICK);
             continue;
         }
-        SLEEPS.store(true, Ordering::SeqCst);
+        sleeps.store(true, Ordering::SeqCst);
         // One that began to run just before has not seen that there is somebody to wake.
         let runs = |flag: &Weak<Flag>| flag.upgrade().is_some_and(|flag| flag.runs());
         if !flags.iter().any(runs) {
             thread::park();
         }
-        SLEEPS.store(false, Ordering::SeqCst);
+        sleeps.store(false, Ordering::SeqCst);
         idle_ticks = 0;
     }
 }
