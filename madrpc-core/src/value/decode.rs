@@ -111,14 +111,17 @@ fn value<B: Build>(
     depth: usize,
 ) -> Result<B::Value, Stop<B::Error>> {
     match input.byte()? {
-        tag::INTEGER => {
-            let zigzag = input.varint()?;
-            let integer = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-            builder.integer(integer).map_err(Stop::Build)
-        }
+        tag::INTEGER => integer(input, builder),
         tag::FLOAT => builder.float(input.float()?).map_err(Stop::Build),
         tag => value_of(tag, input, builder, depth),
     }
+}
+
+#[inline(always)]
+fn integer<B: Build>(input: &mut Input<'_>, builder: &mut B) -> Result<B::Value, Stop<B::Error>> {
+    let zigzag = input.varint()?;
+    let integer = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
+    builder.integer(integer).map_err(Stop::Build)
 }
 
 /// The value that follows this tag.
@@ -169,8 +172,23 @@ fn array<B: Build>(
     let len = input.count(depth, 1)?;
     let mut array = builder.begin_array(len).map_err(Stop::Build)?;
     for index in 0..len {
-        let item = value(input, builder, depth + 1)?;
-        builder.push(&mut array, index, item).map_err(Stop::Build)?;
+        // An item of its own for each kind: one that is now a number and now comes from a call is in memory, and to read there
+        // what was just written in parts takes longer than all the rest.
+        let pushed = match input.byte()? {
+            tag::INTEGER => {
+                let item = integer(input, builder)?;
+                builder.push(&mut array, index, item)
+            }
+            tag::FLOAT => {
+                let item = builder.float(input.float()?).map_err(Stop::Build)?;
+                builder.push(&mut array, index, item)
+            }
+            tag => {
+                let item = value_of(tag, input, builder, depth + 1)?;
+                builder.push(&mut array, index, item)
+            }
+        };
+        pushed.map_err(Stop::Build)?;
     }
     builder.end_array(array).map_err(Stop::Build)
 }
