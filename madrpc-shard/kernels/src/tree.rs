@@ -220,14 +220,6 @@ impl Expression {
         }
     }
 
-    /// Whether it, or what is within it, assigns to the variable.
-    pub(crate) fn assigns(&self, variable: Variable) -> bool {
-        match &self.node {
-            Node::Assign(to, _) | Node::AssignAfter(to, _) if *to == variable => true,
-            _ => self.parts().iter().any(|part| part.assigns(variable)),
-        }
-    }
-
     /// How many expressions it is made of.
     pub(crate) fn size(&self) -> usize {
         1 + self.parts().iter().map(|part| part.size()).sum::<usize>()

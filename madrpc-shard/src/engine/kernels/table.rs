@@ -5,7 +5,8 @@
 
 use super::compiler;
 use madrpc_kernels::{
-    ArgumentKind, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason, Refused,
+    ArgumentKind, Budget, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason,
+    Refused,
 };
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -287,7 +288,9 @@ impl Entry {
     /// may say.
     fn first(&self, kernel: &Kernel) -> Result<(Key, Compiled), Refused> {
         let kinds = kernel.default_kinds();
-        let refused = match self.for_kinds(kernel, &kinds) {
+        // One for all that is tried.
+        let mut budget = Budget::default();
+        let refused = match self.for_kinds(kernel, &kinds, &mut budget) {
             Err(refused) if refused.reason == Reason::Type => refused,
             compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
         };
@@ -301,14 +304,20 @@ impl Entry {
             for (_, at) in chosen.filter(|(bit, _)| choice >> bit & 1 == 1) {
                 kinds[*at] = ArgumentKind::Boolean;
             }
-            if let Ok(compiled) = self.for_kinds(kernel, &kinds) {
-                return Ok((Key::of(&kinds), compiled));
+            match self.for_kinds(kernel, &kinds, &mut budget) {
+                Err(refused) if refused.reason == Reason::Type => {}
+                compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
             }
         }
         Err(refused)
     }
 
-    fn for_kinds(&self, kernel: &Kernel, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
+    fn for_kinds(
+        &self,
+        kernel: &Kernel,
+        kinds: &[ArgumentKind],
+        budget: &mut Budget,
+    ) -> Result<Compiled, Refused> {
         let taken = self.code_bytes.load(Ordering::Relaxed);
         if taken >= CODE_MAX_BYTES {
             return Err(Refused {
@@ -321,7 +330,7 @@ impl Entry {
                 remedy: "make fewer, once, while the script loads".to_owned(),
             });
         }
-        let compiled = kernel.specialise(kinds)?;
+        let compiled = kernel.specialise_within(kinds, budget)?;
         let bytes = compiled.memory_bytes();
         self.code_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(compiled)
@@ -333,7 +342,8 @@ impl Entry {
             return;
         };
         let kinds = specialisation.key.kinds(kernel.parameters().len());
-        let _ = specialisation.compiled.set(self.for_kinds(kernel, &kinds));
+        let compiled = self.for_kinds(kernel, &kinds, &mut Budget::default());
+        let _ = specialisation.compiled.set(compiled);
     }
 
     /// It is given up: the compiler has failed.
