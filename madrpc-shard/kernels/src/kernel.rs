@@ -5,7 +5,7 @@ use crate::limits::Budget;
 use crate::memory::CodeMemory;
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
-use crate::tree::{Captured, Expression, Kernel, Parameter, Usage};
+use crate::tree::{Captured, Kernel, Parameter, Usage};
 use crate::types::{self, Program};
 use crate::{emit, read};
 use std::ops::Range;
@@ -37,10 +37,15 @@ impl Kernel {
         &self.function.parameters
     }
 
-    /// What it takes of memory, in bytes, about; without the kernels that it calls and what is compiled.
+    /// What it takes of memory, in bytes, about: its text and its tree. Without the kernels that it calls, and without what is
+    /// compiled.
     pub fn memory_bytes(&self) -> usize {
-        let expressions = self.function.expressions as usize;
-        self.text.text.len() + expressions * size_of::<Expression>()
+        let place = self.text.start.file.len();
+        size_of::<Self>()
+            + size_of::<Text>()
+            + self.text.text.len()
+            + place
+            + self.function.memory_bytes()
     }
 
     /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
