@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 impl Kernel {
     /// Reads a function: `text` is what `Function.prototype.toString` gave, `place` where it starts. The names of what it
-    /// captured have to be unlike each other.
+    /// captured have to be unlike each other. It starts a thread for the parser, with stack for whatever the text has, and waits
+    /// for it.
     ///
     /// # Errors
-    /// What is not in the subset, where it is, and what to write instead.
+    /// What is not in the subset, where it is, and what to write instead; and a machine that gives no thread.
     pub fn new(
         text: &str,
         place: Place,
@@ -57,8 +58,7 @@ impl Kernel {
         self.parameters().iter().map(kind).collect()
     }
 
-    /// Compiles it for arguments of these kinds, together with the kernels that it calls; as
-    /// [`Kernel::specialise_within`] a budget of its own.
+    /// Compiles it for arguments of these kinds, as [`Kernel::specialise_within`] does, with a budget of its own.
     ///
     /// # Errors
     /// As there.

@@ -11,6 +11,7 @@ use madrpc_kernels::{
     ArgumentKind, Budget, Captured, ElementKind, Kernel, MAX_STEPS, MAX_TOGETHER, Reason,
 };
 use std::sync::Arc;
+use std::time::Instant;
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count)
@@ -154,4 +155,82 @@ fn what_is_kept_and_read_again_is_counted() {
     let text =
         format!("function f(a) {{ {declared}while(a>0) {{ a-={sum};{branches} }} return a; }}");
     refused(&kernel(&text).unwrap(), &double, "too large");
+}
+
+/// The largest of each that is still compiled, and how long it took.
+#[test]
+#[ignore = "it measures"]
+fn how_long_the_dearest_take() {
+    let declare = |names: &[String]| -> String {
+        names
+            .iter()
+            .map(|name| format!("let {name}=a*2;"))
+            .collect()
+    };
+    let with = |count: usize, parts: &dyn Fn(usize) -> String, number: usize| {
+        let variables = names("v", count);
+        let body: String = (0..number).map(parts).collect();
+        format!(
+            "function f(a) {{ {}{body}return {}; }}",
+            declare(&variables),
+            variables.join("+")
+        )
+    };
+    type Shape<'a> = (&'a str, Box<dyn Fn(usize) -> String + 'a>);
+    let mut shapes: Vec<Shape> = Vec::new();
+    for count in [16, 120, 185] {
+        shapes.push((
+            "branches",
+            Box::new(move |number| with(count, &|at| format!("if(a)v{}=1.5;", at % count), number)),
+        ));
+        shapes.push((
+            "cases",
+            Box::new(move |number| {
+                let cases: String = (0..number)
+                    .map(|at| format!("case {at}:v{}=1.5;", at % count))
+                    .collect();
+                with(count, &|_| format!("switch(a){{{cases}}}"), 1)
+            }),
+        ));
+        shapes.push((
+            "loops",
+            Box::new(move |number| {
+                with(
+                    count,
+                    &|at| {
+                        format!(
+                            "while(a<{at}){{v{}+=a;v{}-=a;a+=v3}}",
+                            at % count,
+                            (7 * at) % count
+                        )
+                    },
+                    number,
+                )
+            }),
+        ));
+    }
+    for (name, shape) in &shapes {
+        let mut last = String::new();
+        for step in 1..40 {
+            let number = 10 * (1.2_f64.powi(step)) as usize;
+            let Ok(made) = kernel(&shape(number)) else {
+                break;
+            };
+            let start = Instant::now();
+            let made = made.specialise(&[ArgumentKind::Double]);
+            let took = start.elapsed();
+            last = format!(
+                "{number} {name}: {:?} in {took:?}",
+                made.map(|made| made.code_bytes()).map_err(|no| no.what)
+            );
+            if last.contains("Err") {
+                println!("{last}");
+                break;
+            }
+            if took.as_millis() > 200 {
+                println!("{last}");
+            }
+        }
+        println!("{last}");
+    }
 }
