@@ -243,16 +243,23 @@ impl fmt::Display for Fault {
             index,
             length,
         } = self;
-        let index = match index.abs() {
-            f64::INFINITY if *index > 0.0 => "Infinity".to_owned(),
-            f64::INFINITY => "-Infinity".to_owned(),
-            size if size >= 1e21 => format!("{index:e}"),
-            _ => index.to_string(),
-        };
+        let index = javascript(*index);
         let elements = if *length == 1 { "element" } else { "elements" };
         write!(
             f,
             "{place}: {array}[{index}] is out of bounds: the array has {length} {elements}"
         )
+    }
+}
+
+/// A number as JavaScript writes it.
+fn javascript(number: f64) -> String {
+    match number.abs() {
+        f64::INFINITY if number > 0.0 => "Infinity".to_owned(),
+        f64::INFINITY => "-Infinity".to_owned(),
+        0.0 => "0".to_owned(),
+        size if size >= 1e21 => format!("{number:e}").replace('e', "e+"),
+        size if size < 1e-6 => format!("{number:e}"),
+        _ => number.to_string(),
     }
 }

@@ -1,20 +1,23 @@
 //! A kernel, as it was written and as it was compiled.
 
 use crate::abi::{ArgumentKind, Context, ElementKind, Fault, Place, ResultKind, Slot, Status};
+use crate::limits::Budget;
 use crate::memory::CodeMemory;
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
-use crate::tree::{Captured, Expression, Kernel, Parameter, Usage};
-use crate::{emit, read, types};
+use crate::tree::{Captured, Kernel, Parameter, Usage};
+use crate::types::{self, Program};
+use crate::{emit, read};
 use std::ops::Range;
 use std::sync::Arc;
 
 impl Kernel {
     /// Reads a function: `text` is what `Function.prototype.toString` gave, `place` where it starts. The names of what it
-    /// captured have to be unlike each other.
+    /// captured have to be unlike each other. It starts a thread for the parser, with stack for whatever the text has, and waits
+    /// for it.
     ///
     /// # Errors
-    /// What is not in the subset, where it is, and what to write instead.
+    /// What is not in the subset, where it is, and what to write instead; and a machine that gives no thread.
     pub fn new(
         text: &str,
         place: Place,
@@ -35,10 +38,15 @@ impl Kernel {
         &self.function.parameters
     }
 
-    /// What it takes of memory, in bytes, about; without the kernels that it calls and what is compiled.
+    /// What it takes of memory, in bytes, about: its text and its tree. Without the kernels that it calls, and without what is
+    /// compiled.
     pub fn memory_bytes(&self) -> usize {
-        let expressions = self.function.expressions as usize;
-        self.text.text.len() + expressions * size_of::<Expression>()
+        let place = self.text.start.file.len();
+        size_of::<Self>()
+            + size_of::<Text>()
+            + self.text.text.len()
+            + place
+            + self.function.memory_bytes()
     }
 
     /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
@@ -50,13 +58,29 @@ impl Kernel {
         self.parameters().iter().map(kind).collect()
     }
 
-    /// Compiles it for arguments of these kinds, together with the kernels that it calls.
+    /// Compiles it for arguments of these kinds, as [`Kernel::specialise_within`] does, with a budget of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn specialise(&self, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
+        self.specialise_within(kinds, &mut Budget::default())
+    }
+
+    /// Compiles it for arguments of these kinds, together with the kernels that it calls, and takes from the budget.
     ///
     /// # Errors
     /// Kinds that do not fit how the parameters are used, their number included; values of different kinds that meet (a boolean and
     /// a number in one variable); a kernel that is too large; and a machine that gives no memory for code.
-    pub fn specialise(&self, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
-        let program = types::infer(self, kinds)?;
+    pub fn specialise_within(
+        &self,
+        kinds: &[ArgumentKind],
+        budget: &mut Budget,
+    ) -> Result<Compiled, Refused> {
+        let program = types::infer(self, kinds, budget)?;
+        self.compile(&program, kinds)
+    }
+
+    fn compile(&self, program: &Program, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
         let failed = |failure| match failure {
             emit::Failure::TooLarge => {
                 let what = format!("{} is too large to be compiled", self.called());
@@ -64,7 +88,7 @@ impl Kernel {
             }
             emit::Failure::Machine(what) => self.text.refuse(Reason::System, 0, what, ""),
         };
-        let unit = emit::compile(&program, kinds).map_err(failed)?;
+        let unit = emit::compile(program, kinds).map_err(failed)?;
         let code = emit::link(&unit.compiled).map_err(failed)?;
         let code = CodeMemory::new(&code).map_err(|error| {
             let what = format!("there is no memory for code: {error}");
@@ -78,7 +102,7 @@ impl Kernel {
         });
         let made = Made {
             kinds: kinds.into(),
-            result: emit::result(&program),
+            result: emit::result(program),
             code,
             sites: sites.collect(),
         };
@@ -166,5 +190,63 @@ impl Compiled {
             index: context.fault_index,
             length: context.fault_length,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::lattice::{Range as Bounds, Type};
+    use std::sync::atomic::AtomicU32;
+
+    unsafe extern "C" fn go_on(_: *mut Context) -> crate::abi::Decision {
+        crate::abi::Decision::GoOn
+    }
+
+    /// Types that are wrong give wrong values, and no trap, which would end the process.
+    #[test]
+    fn a_divisor_that_is_zero_against_its_type_does_not_trap() {
+        let place = Place {
+            file: "a.js".into(),
+            line: 1,
+            column: 1,
+        };
+        for (low, text) in [
+            (1, "function f(a, b) { return (a & 7) % (b & 7); }"),
+            (1, "function f(a, b) { return (a | 0) % (b & 7); }"),
+            (-7, "function f(a, b) { return (a | 0) % (b | 0); }"),
+            (
+                1 << 40,
+                "function f(a, b) { return (a >>> 0) % (b >>> 0); }",
+            ),
+            (-7, "function f(a, b) { return (a >>> 0) % (b | 0); }"),
+        ] {
+            let kernel = Kernel::new(text, place.clone(), &[]).unwrap();
+            let kinds = [ArgumentKind::Int32; 2];
+            let mut program = types::infer(&kernel, &kinds, &mut Budget::default()).unwrap();
+            let instance = &mut program.instances[0];
+            // The remainder is the last expression, and the right operand the one before.
+            let [.., right, rest] = &mut instance.expressions[..] else {
+                panic!("{text}");
+            };
+            *right = Type::Integer(Bounds::new(low, low.max(-1)));
+            *rest = Type::Integer(Bounds::new(-(1 << 40), 1 << 40));
+            instance.result = *rest;
+            let compiled = kernel.compile(&program, &kinds).unwrap();
+            for a in [0, 7, -1, i32::MIN] {
+                for b in [0, -1] {
+                    let flag = AtomicU32::new(0);
+                    let none = std::ptr::null_mut();
+                    let mut context = Context::new(&raw const flag, go_on, 0, none);
+                    let arguments = [Slot { int32: a }, Slot { int32: b }];
+                    let mut result = Slot { double: 0.0 };
+                    // SAFETY: the arguments are of these kinds.
+                    let status = unsafe {
+                        compiled.call(&raw mut context, arguments.as_ptr(), &raw mut result)
+                    };
+                    assert_eq!(status, Status::Done, "{text}");
+                }
+            }
+        }
     }
 }

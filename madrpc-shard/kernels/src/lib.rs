@@ -44,8 +44,9 @@
 //!
 //! A text of [`MAX_TEXT_BYTES`], [`MAX_PARAMETERS`] parameters, expressions and statements nested [`MAX_DEPTH`] deep,
 //! [`MAX_VARIABLES`] variables, [`MAX_LOOPS`] loops, [`MAX_EXPRESSIONS`] operations, and [`MAX_TOGETHER`] with the kernels that
-//! it calls, [`MAX_CALL_DEPTH`] deep: what is beyond is refused. A kernel of thirty lines takes about a millisecond; one that comes to
-//! all these bounds, a second.
+//! it calls, [`MAX_CALL_DEPTH`] deep: what is beyond is refused. So is what is within all that and would take long all the
+//! same: types that are not found in [`MAX_STEPS`], and a function whose registers would take more than about two seconds to
+//! give out. A kernel of thirty lines takes about a millisecond; none takes more than some seconds, and 300 MB.
 
 mod abi;
 mod emit;
@@ -65,8 +66,8 @@ pub use abi::{
 };
 pub use kernel::Compiled;
 pub use limits::{
-    MAX_CALL_DEPTH, MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES,
-    MAX_TOGETHER, MAX_VARIABLES, STACK,
+    Budget, MAX_CALL_DEPTH, MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_STEPS,
+    MAX_TEXT_BYTES, MAX_TOGETHER, MAX_VARIABLES, STACK,
 };
 pub use refused::{Reason, Refused};
 pub use tree::{Captured, Kernel, Parameter, Usage};

@@ -16,5 +16,28 @@ pub const MAX_VARIABLES: usize = 500;
 pub const MAX_LOOPS: u32 = 100;
 /// The most operations in all kernels that are compiled together.
 pub const MAX_TOGETHER: usize = 50_000;
-/// The stack that [`Kernel::new`](crate::Kernel::new) and [`Kernel::specialise`](crate::Kernel::specialise) need, in bytes.
+/// The most steps in which the types of a kernel, and of those that it calls, are found: see [`Budget`].
+pub const MAX_STEPS: usize = 8_000_000;
+/// The stack that [`Kernel::specialise`](crate::Kernel::specialise) needs, in bytes. [`Kernel::new`](crate::Kernel::new) has one
+/// of its own, for the parser.
 pub const STACK: usize = 2 << 20;
+
+/// What the inference of types may still cost, for one kernel: [`MAX_STEPS`] of some tens of nanoseconds. Whoever tries a kernel for several
+/// kinds of arguments gives all tries the same budget.
+#[derive(Debug)]
+pub struct Budget {
+    pub(crate) steps: usize,
+}
+
+impl Budget {
+    /// How many steps are left.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { steps: MAX_STEPS }
+    }
+}

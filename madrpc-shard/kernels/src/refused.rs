@@ -12,7 +12,7 @@ pub enum Reason {
     Type,
     /// It is larger than kernels may be: a `RangeError`.
     TooLarge,
-    /// The machine does not give memory for code: an internal error, and no fault of the script.
+    /// The machine does not give memory for code, or a thread for the parser: an internal error, and no fault of the script.
     System,
 }
 

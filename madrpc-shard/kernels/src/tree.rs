@@ -220,14 +220,6 @@ impl Expression {
         }
     }
 
-    /// Whether it, or what is within it, assigns to the variable.
-    pub(crate) fn assigns(&self, variable: Variable) -> bool {
-        match &self.node {
-            Node::Assign(to, _) | Node::AssignAfter(to, _) if *to == variable => true,
-            _ => self.parts().iter().any(|part| part.assigns(variable)),
-        }
-    }
-
     /// How many expressions it is made of.
     pub(crate) fn size(&self) -> usize {
         1 + self.parts().iter().map(|part| part.size()).sum::<usize>()
@@ -236,5 +228,71 @@ impl Expression {
     pub(crate) fn is_true(&self) -> bool {
         matches!(self.node, Node::Boolean(true))
             || matches!(self.node, Node::Number(value) if value != 0.0 && !value.is_nan())
+    }
+}
+
+/// What is kept of memory, in bytes, about.
+impl Function {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let names = self.variables.iter().chain([&self.name]);
+        // A name is behind two counts; the parameters share theirs.
+        let names = names.map(|name| size_of::<Arc<str>>() + 2 * size_of::<usize>() + name.len());
+        names.sum::<usize>()
+            + self.parameters.len() * size_of::<Parameter>()
+            + self.kernels.len() * size_of::<Arc<Kernel>>()
+            + list_bytes(&self.body)
+    }
+}
+
+fn list_bytes(statements: &Vec<Statement>) -> usize {
+    let inner = statements.iter().map(Statement::inner_bytes);
+    statements.capacity() * size_of::<Statement>() + inner.sum::<usize>()
+}
+
+impl Statement {
+    /// What it keeps elsewhere.
+    fn inner_bytes(&self) -> usize {
+        let of = |part: &Option<Expression>| part.as_ref().map_or(0, Expression::inner_bytes);
+        match self {
+            Self::Expression(expression) => expression.inner_bytes(),
+            Self::If(parts) => {
+                let (test, then, otherwise) = &**parts;
+                size_of_val(&**parts)
+                    + test.inner_bytes()
+                    + list_bytes(then)
+                    + list_bytes(otherwise)
+            }
+            Self::Loop(turns) => {
+                size_of::<Loop>()
+                    + of(&turns.test)
+                    + of(&turns.update)
+                    + list_bytes(&turns.body)
+                    + turns.assigns.capacity() * size_of::<Variable>()
+            }
+            Self::Switch(switch) => {
+                let cases = switch.cases.iter();
+                let cases = cases.map(|(test, body)| of(test) + list_bytes(body));
+                size_of::<Switch>()
+                    + switch.value.inner_bytes()
+                    + switch.cases.capacity() * size_of::<(Option<Expression>, Vec<Self>)>()
+                    + cases.sum::<usize>()
+            }
+            Self::Block(statements, _) => list_bytes(statements),
+            Self::Return(_, value) => of(value),
+            Self::Break(_) | Self::Continue(_) => 0,
+        }
+    }
+}
+
+impl Expression {
+    /// What it keeps elsewhere.
+    fn inner_bytes(&self) -> usize {
+        let list = match &self.node {
+            Node::Call(_, arguments) => arguments.capacity() * size_of::<Argument>(),
+            Node::Sequence(parts) | Node::Math(_, parts) => parts.capacity() * size_of::<Self>(),
+            _ => self.parts().len() * size_of::<Self>(),
+        };
+        let parts = self.parts().into_iter();
+        list + parts.map(Self::inner_bytes).sum::<usize>()
     }
 }

@@ -221,6 +221,22 @@ fn what_is_too_large_is_refused() {
     }
 }
 
+/// Many lines are not many levels, with semicolons or without.
+#[test]
+fn what_is_long_is_not_nested() {
+    for (line, count) in [
+        ("  x = x * 3 + 1\n", 2000),
+        ("if (x > 1) { x += 1; } else { x -= 1; } ", 500),
+        ("if (x > 1) x += 1\nelse x -= 1\n", 500),
+        ("if (x > 9) return x\n", 500),
+        ("x ? x++ : x--\n", 1000),
+        ("x = of / 2 - x / of;", 1000),
+    ] {
+        let text = format!("function f(x, of) {{\n{}return x\n}}", line.repeat(count));
+        kernel(&text).unwrap_or_else(|refused| panic!("{line}: {refused}"));
+    }
+}
+
 /// Whatever is taken is compiled in the stack that the host is told to have ready, and in bounded time.
 #[test]
 fn the_largest_that_is_taken_is_compiled_on_the_stack_that_is_asked_for() {

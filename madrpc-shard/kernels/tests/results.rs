@@ -2,8 +2,12 @@
 
 mod common;
 
-use common::{Argument, Both, Returned, bytes, doubles, engine, number, same, words};
-use madrpc_kernels::ElementKind;
+use common::{
+    Argument, Both, Returned, bytes, call, capturing, compile, doubles, engine, kernel, number,
+    run, same, words,
+};
+use madrpc_kernels::{Captured, ElementKind, Status};
+use std::sync::Arc;
 
 /// Numbers at which something changes.
 const NUMBERS: [f64; 40] = [
@@ -324,5 +328,59 @@ fn the_value_that_is_returned_is_the_one_expected() {
         assert_eq!(same(&ctx, less, &args), Returned::Boolean(true));
         let nothing = "function nothing(a, b) { a = b; }";
         assert_eq!(same(&ctx, nothing, &args), Returned::Undefined);
+    });
+}
+
+/// At ±2^53 a step of one leads nowhere: what holds only there is reached all the same.
+#[test]
+fn a_step_at_the_end_of_exact_numbers_is_none() {
+    let end = 2f64.powi(53);
+    engine(|ctx| {
+        for body in [
+            "let i = END; const x = i; let y = 0; if (x >= i + 1) y = x; return y + a;",
+            "let i = -END; const x = i; let y = 0; if (x <= i - 1) y = x; return y + a;",
+            "let i = END; const x = i; let y = 0; if (x === i - -1) y = x; return y + a;",
+            "let i = END; const x = i; let y = 1; if (x >= i + 1) y = x - x; return (a & 7) % y;",
+            "let i = END; const x = i; let y = 1; if (x >= i + 1) y = x - x; return (a | 0) % y;",
+            "let y = 0; for (let i = END - 2, j = 0; j < a; j++) { if (i >= END) { \
+             let z = 0; if (i >= i + 1) { z = i; y = z; } } i++; } return y;",
+        ] {
+            for end in [end, end - 1.0] {
+                let body = body.replace("END", &end.to_string());
+                let text = format!("function f(a) {{ {body} }}");
+                same(&ctx, &text, &[Argument::Int32(7)]);
+            }
+        }
+    });
+}
+
+/// Where nobody wants the value, there need be none.
+#[test]
+fn what_returns_nothing_is_called_where_no_value_is_wanted() {
+    let set = "function set(r, x) { r[0] += x; }";
+    let made = Arc::new(kernel(set).unwrap());
+    engine(|ctx| {
+        for body in [
+            "a > 1 && set(r, a);",
+            "a > 1 || set(r, a);",
+            "a > 1 ? set(r, a) : set(r, 10);",
+            "a > 1 ? r[0] = 7 : a > 0 && set(r, 5);",
+            "a > 1 ? a < 3 ? set(r, 1) : (set(r, 2), a = 3) : 0; r[0] += a;",
+            "for (; a > 0; a > 1 && set(r, a), a--) r[0]++;",
+        ] {
+            let text = format!("function f(r, a) {{ {body} }}");
+            let captured = [("set", Captured::Kernel(made.clone()))];
+            let known = capturing(&text, &captured).unwrap();
+            let function = format!("(() => {{ {set} return {text}; }})()");
+            let function: rquickjs::Function = ctx.eval(function).unwrap();
+            for a in [0, 1, 2, 3] {
+                let arguments = [doubles(&[0.5]), Argument::Int32(a)];
+                let compiled = compile(&known, &arguments).unwrap();
+                let found = run(&compiled, &arguments, 2);
+                let (_, left) = call(&ctx, &function, &arguments);
+                assert_eq!(found.status, Status::Done);
+                assert_eq!(found.arguments, left, "{text} {a}");
+            }
+        }
     });
 }

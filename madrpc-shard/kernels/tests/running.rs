@@ -247,7 +247,7 @@ fn an_index_that_is_no_place_ends_the_call() {
             f64::INFINITY,
             "a[Infinity]",
         ),
-        ("function f(a, i) { return a[i]; }", 1e300, "a[1e300]"),
+        ("function f(a, i) { return a[i]; }", 1e300, "a[1e+300]"),
         (
             "function f(a, i) { return a[i]; }",
             9.223372036854776e18,
@@ -270,6 +270,18 @@ fn an_index_that_is_no_place_ends_the_call() {
             "a[4611686014132420",
         ),
         ("function f(a, i) { return a[i * i - 2]; }", 1.0, "a[-1]"),
+        ("function f(a, i) { return a[i]; }", -1e21, "a[-1e+21]"),
+        ("function f(a, i) { return a[i]; }", 5e-324, "a[5e-324]"),
+        (
+            "function f(a, i) { return a[i]; }",
+            0.000_001,
+            "a[0.000001]",
+        ),
+        (
+            "function f(a, i) { return a[i]; }",
+            1e20,
+            "a[100000000000000000000]",
+        ),
         ("function f(a, i) { return a[i % 0]; }", 1.0, "a[NaN]"),
         ("function f(a, i) { return a[i / 0]; }", 1.0, "a[Infinity]"),
         (
@@ -294,6 +306,32 @@ fn an_index_that_is_no_place_ends_the_call() {
         assert_eq!(found.arguments[0], arguments[0]);
         let fault = compiled.fault(&context).unwrap().to_string();
         assert!(fault.contains(wanted), "{text} {index}: {fault}");
+    }
+}
+
+/// What a kernel keeps is known to its host: about as much as its text says.
+#[test]
+fn a_kernel_says_what_it_takes_of_memory() {
+    let of = |body: &str| {
+        let text = format!("function f(a, b) {{ {body} }}");
+        kernel(&text).unwrap().memory_bytes()
+    };
+    let empty = of("");
+    assert!((200..2000).contains(&empty), "{empty}");
+    for (part, least) in [
+        ("a=b;", 40),
+        ("a=b+a*b-a;", 200),
+        ("{}", 30),
+        ("if(a);else;", 60),
+        ("switch(a){case 1:break;default:}", 100),
+        ("let a=1;{let a=1;}", 100),
+        ("for(;a;a--)b=a;", 200),
+        ("b=Math.max(a,b,a);", 150),
+    ] {
+        let parts = |count| format!("{{{part}}}").repeat(count);
+        let more = (of(&parts(90)) - of(&parts(10))) / 80;
+        let most = 20 * least;
+        assert!((least..most).contains(&more), "{part}: {more} bytes");
     }
 }
 

@@ -1,4 +1,18 @@
 //! Operators between two values.
+//!
+//! # What could trap
+//!
+//! A trap ends the process, so that none may hang on a type that was found: with wrong types a kernel gives wrong values, and no
+//! more. Of the instructions that are emitted
+//!
+//! - `urem` and `srem` trap where the divisor is 0: [`Emitter::divisor`] makes another of it, for all of them. (Of the least
+//!   number and -1, `srem` is 0 in Cranelift, and no trap.)
+//! - `fcvt_to_sint` would trap on NaN and what is too large: everywhere it is `fcvt_to_sint_sat`.
+//! - `load` and `store` go to places that the host gave, and to elements that were compared with the length just before;
+//!   `atomic_load` to the flag, which is aligned.
+//! - `call_indirect` goes to functions of this program, and to the host's.
+//! - `br_table` goes to its default where the value is none of its own.
+//! - `sdiv`, `udiv`, `trap…`, and sums that look for an overflow there are none.
 
 use super::function::Emitter;
 use super::{Held, Repr};
@@ -166,11 +180,20 @@ impl<'p> Emitter<'_, '_, 'p> {
             _ => Repr::Int64,
         };
         let (a, b) = (self.convert(a, repr), self.convert(b, repr));
+        let (b, _) = self.divisor(Held { value: b, repr });
         let value = match positive {
             true => self.b.ins().urem(a, b),
             false => self.b.ins().srem(a, b),
         };
         Held { value, repr }
+    }
+
+    /// What may be divided by: 1 instead of 0, and whether it was 0. Of a constant nothing is left of that.
+    fn divisor(&mut self, by: Held) -> (Value, Value) {
+        let held = by.repr.ir();
+        let (zero, one) = (self.b.ins().iconst(held, 0), self.b.ins().iconst(held, 1));
+        let is_zero = self.b.ins().icmp(IntCC::Equal, by.value, zero);
+        (self.b.ins().select(is_zero, one, by.value), is_zero)
     }
 
     fn is_positive(&self, expression: &Expression) -> bool {
@@ -210,9 +233,10 @@ impl<'p> Emitter<'_, '_, 'p> {
         let positive = self.is_positive(left);
         let (held, by) = (self.whole(left), self.int64(right));
         let a = self.convert(held, Repr::Int64);
-        let (zero, one) = (self.constant64(0), self.constant64(1));
-        let by_zero = self.b.ins().icmp(IntCC::Equal, by, zero);
-        let by = self.b.ins().select(by_zero, one, by);
+        let (by, by_zero) = self.divisor(Held {
+            value: by,
+            repr: Repr::Int64,
+        });
         let rest = self.b.ins().srem(a, by);
         let mut rest = self.as_double(rest);
         if !positive {

@@ -1,6 +1,6 @@
 //! Calls of other kernels: small ones are compiled where they are called.
 
-use super::function::{Emitter, Exit, Frame, MAX_EFFORT, import};
+use super::function::{Emitter, Exit, Frame, import};
 use super::{Held, Repr, signature};
 use crate::tree::{Argument, Expression};
 use cranelift_codegen::ir::types::{F64, I32};
@@ -28,7 +28,7 @@ impl<'p> Emitter<'_, '_, 'p> {
             && size <= SMALL_KERNEL
             && known.kernel.function.depth <= SHALLOW
             && self.frames.len() < MAX_WITHIN
-            && self.effort() < MAX_EFFORT / 4
+            && self.has_room()
             && self.unit.inlined + size <= MAX_INLINED;
         if within {
             self.unit.inlined += size;

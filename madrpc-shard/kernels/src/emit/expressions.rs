@@ -31,6 +31,19 @@ impl<'p> Emitter<'_, '_, 'p> {
                 self.b.seal_block(after);
                 self.b.switch_to_block(after);
             }
+            Node::Conditional(parts) => {
+                let (yes, no) = (self.b.create_block(), self.b.create_block());
+                let after = self.b.create_block();
+                self.branch(&parts.0, yes, no);
+                for (block, part) in [(yes, &parts.1), (no, &parts.2)] {
+                    self.b.seal_block(block);
+                    self.b.switch_to_block(block);
+                    self.effect(part);
+                    self.b.ins().jump(after, &[]);
+                }
+                self.b.seal_block(after);
+                self.b.switch_to_block(after);
+            }
             Node::Sequence(parts) => parts.iter().for_each(|part| self.effect(part)),
             // What a variable was before is not wanted.
             Node::AssignAfter(variable, value) => {

@@ -1,6 +1,6 @@
 //! What is around the code of a kernel: parameters, ends, the check of the stack.
 
-use super::{ENTRY, Held, INTERRUPT, Repr, Unit, name, signature};
+use super::{ENTRY, Held, INTERRUPT, Repr, Unit, cost, name, signature};
 use crate::abi::{ArgumentKind, Array, Context as CallContext, ElementKind, Slot, Status};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -13,8 +13,10 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use std::mem::offset_of;
 
-/// The most variables times loops of a function: so many take a second or two.
-pub(super) const MAX_EFFORT: usize = 50_000;
+/// Up to so many variables times loops, and times blocks, other kernels are compiled within a function: to find out where a
+/// variable is, each has a place in each block.
+const ROOM_LOOPS: usize = 12_500;
+const ROOM_BLOCKS: usize = 4_000_000;
 
 /// One function while it is written.
 pub(super) struct Emitter<'f, 'u, 'p> {
@@ -35,7 +37,7 @@ pub(super) struct Emitter<'f, 'u, 'p> {
     pub(super) old: Vec<Held>,
     /// Nothing comes here: what follows is not compiled.
     pub(super) dead: bool,
-    /// How many variables and loops there are.
+    /// How many variables and loops there are, but for those of arrays.
     variables: usize,
     pub(super) loops: usize,
 }
@@ -230,9 +232,11 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
         }
     }
 
-    /// What it takes to find out where each variable is: every one in every loop.
-    pub(super) fn effort(&self) -> usize {
-        self.variables * self.loops
+    /// Whether one more kernel may be compiled within this function.
+    pub(super) fn has_room(&self) -> bool {
+        let variables = self.variables + 2 * self.arrays.len();
+        variables * self.loops < ROOM_LOOPS
+            && variables * self.b.func.dfg.num_blocks() < ROOM_BLOCKS
     }
 
     fn parameters(&mut self) -> Vec<Value> {
@@ -269,7 +273,6 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
 
     /// Closes the function.
     fn finish(mut self, of_kernel: bool) {
-        self.unit.too_large |= self.effort() > MAX_EFFORT;
         if let Some(fault) = self.fault {
             self.b.switch_to_block(fault);
             let given = self.b.block_params(fault).to_vec();
@@ -294,6 +297,8 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
         }
         self.b.ins().return_(&returned);
         self.b.seal_all_blocks();
+        let cost = cost::registers(self.b.func);
+        self.unit.cost = self.unit.cost.saturating_add(cost);
         self.b.finalize(self.unit.isa.frontend_config());
     }
 
@@ -328,6 +333,11 @@ impl<'f, 'u, 'p> Emitter<'f, 'u, 'p> {
 
     /// Reads what the host says about the arrays.
     pub(super) fn read_arrays(&mut self) {
+        self.unit.cost += cost::READ * 2 * self.arrays.len() as u64;
+        // This will not be compiled: it need not become larger still.
+        if self.unit.is_too_large() {
+            return;
+        }
         for number in 0..self.arrays.len() {
             let array = self.arrays[number];
             let flags = MemFlagsData::trusted();

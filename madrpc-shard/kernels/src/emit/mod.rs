@@ -4,6 +4,7 @@ mod arithmetic;
 mod arrays;
 mod calls;
 mod conversions;
+mod cost;
 mod expressions;
 mod function;
 mod link;
@@ -17,7 +18,7 @@ use crate::types::Program;
 use crate::types::lattice::Type;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::types::{F64, I8, I32, I64};
-use cranelift_codegen::ir::{self, AbiParam, Signature, UserExternalName, UserFuncName};
+use cranelift_codegen::ir::{self, AbiParam, Signature, TrapCode, UserExternalName, UserFuncName};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{CodegenError, Context};
@@ -41,7 +42,8 @@ pub(crate) struct Unit<'p> {
     pub(crate) sites: Vec<Site>,
     /// How many expressions have been compiled where they are called, and not as a function.
     inlined: usize,
-    too_large: bool,
+    /// What the functions so far cost, see [`cost::MAX_COST`].
+    cost: u64,
 }
 
 /// An access to an array: the instance, where in its text, and the parameter.
@@ -77,7 +79,7 @@ pub(crate) fn compile<'p>(
         to_do: Vec::new(),
         sites: Vec::new(),
         inlined: 0,
-        too_large: false,
+        cost: 0,
     };
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -106,8 +108,12 @@ pub(crate) fn result(program: &Program) -> ResultKind {
 }
 
 impl Unit<'_> {
+    fn is_too_large(&self) -> bool {
+        self.cost > cost::MAX_COST
+    }
+
     fn finish(&mut self, context: &mut Context) -> Result<(), Failure> {
-        if self.too_large {
+        if self.is_too_large() {
             return Err(Failure::TooLarge);
         }
         let number = self.compiled.len() as u32;
@@ -121,6 +127,15 @@ impl Unit<'_> {
         let Some(compiled) = context.compiled_code() else {
             return Err(Failure::Machine("nothing was compiled".to_owned()));
         };
+        debug_assert!(
+            compiled
+                .buffer
+                .traps()
+                .iter()
+                .all(|trap| trap.code == TrapCode::INTEGER_DIVISION_BY_ZERO),
+            "a trap that nobody has thought of: {:?}",
+            compiled.buffer.traps()
+        );
         let frame = compiled.buffer.frame_layout();
         if frame.is_some_and(|frame| frame.frame_to_fp_offset > MAX_FRAME) {
             return Err(Failure::TooLarge);

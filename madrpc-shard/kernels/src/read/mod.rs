@@ -4,6 +4,10 @@
 mod arrays;
 mod expressions;
 mod forms;
+mod nesting;
+#[cfg(test)]
+mod nesting_tests;
+mod parser;
 mod scopes;
 mod statements;
 
@@ -34,7 +38,11 @@ pub(crate) fn read(text: &Text, captured: &[(Arc<str>, Captured)]) -> Result<Fun
         let what = "a built-in or bound function has no text to compile";
         return Err(text.refuse(Reason::Syntax, 0, what, FORM));
     }
-    text.check_nesting()?;
+    nesting::check(text)?;
+    parser::on_large_stack(text, || parsed(text, captured))
+}
+
+fn parsed(text: &Text, captured: &[(Arc<str>, Captured)]) -> Result<Function, Refused> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, &text.text, SourceType::mjs()).parse_expression();
     let parsed = parsed.map_err(|problems| {

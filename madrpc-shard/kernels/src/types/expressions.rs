@@ -10,24 +10,37 @@ use crate::tree::{Argument, Binary, Callee, Expression, Node, Unary, Variable};
 impl<'a> Inference<'a> {
     /// An expression whose value nobody wants.
     pub(super) fn effect(&mut self, expression: &Expression) {
+        let mark = self.refinements.mark();
         match &expression.node {
-            // `ready && (x = 1)`: they need not be of one type.
-            Node::And(_) | Node::Or(_) => self.test(expression),
+            // `ready && (x = 1)`: they need not be of one type, nor have a value.
+            Node::And(parts) => {
+                self.condition(&parts.0, false);
+                self.effect(&parts.1);
+            }
+            Node::Or(parts) => {
+                self.test(&parts.0);
+                self.effect(&parts.1);
+            }
+            Node::Conditional(parts) => {
+                self.condition(&parts.0, false);
+                self.effect(&parts.1);
+                self.refinements.restore(mark);
+                self.effect(&parts.2);
+            }
             Node::Sequence(parts) => parts.iter().for_each(|part| self.effect(part)),
             _ => {
                 self.expression(expression);
             }
         }
+        self.refinements.restore(mark);
     }
 
     /// An expression of which counts whether it is true.
     pub(super) fn test(&mut self, expression: &Expression) {
         match &expression.node {
-            Node::And(parts) => {
-                self.test(&parts.0);
+            Node::And(_) => {
                 let mark = self.refinements.mark();
-                self.assume(&parts.0);
-                self.test(&parts.1);
+                self.condition(expression, false);
                 self.refinements.restore(mark);
             }
             Node::Or(parts) => {
@@ -47,8 +60,10 @@ impl<'a> Inference<'a> {
         if let Node::Call(callee, _) = expression.node {
             let called = self.callee(callee);
             if !called.function.returns {
-                let what = format!("{} returns nothing", called.called());
-                self.refuse(expression.at, what, "return a number in it");
+                let name = called.called();
+                let what = format!("the value of {name} is used here, and {name} returns nothing");
+                let remedy = format!("return a number or a boolean in {name}");
+                self.refuse(expression.at, what, &remedy);
             }
         }
         found
@@ -63,7 +78,15 @@ impl<'a> Inference<'a> {
     }
 
     fn expression(&mut self, expression: &Expression) -> Type {
+        if !self.count(1) {
+            return Type::Never;
+        }
         let found = self.found(expression);
+        self.know(expression, found)
+    }
+
+    /// Keeps what an expression is.
+    pub(super) fn know(&mut self, expression: &Expression, found: Type) -> Type {
         let at = self.at;
         self.instances[at].expressions[expression.number as usize] = found;
         found
@@ -77,13 +100,11 @@ impl<'a> Inference<'a> {
             Node::Variable(variable) => self.variable(*variable),
             Node::Unary(operator, part) => self.unary(*operator, part),
             Node::Binary(operator, parts) => self.binary(at, *operator, &parts.0, &parts.1),
-            Node::And(parts) => {
-                let left = self.value(&parts.0);
+            Node::And(_) => {
                 let mark = self.refinements.mark();
-                self.assume(&parts.0);
-                let right = self.value(&parts.1);
+                let found = self.condition(expression, true);
                 self.refinements.restore(mark);
-                self.either(at, left, right)
+                found
             }
             Node::Or(parts) => {
                 let left = self.value(&parts.0);
@@ -91,9 +112,8 @@ impl<'a> Inference<'a> {
                 self.either(at, left, right)
             }
             Node::Conditional(parts) => {
-                self.test(&parts.0);
                 let mark = self.refinements.mark();
-                self.assume(&parts.0);
+                self.condition(&parts.0, false);
                 let then = self.value(&parts.1);
                 self.refinements.restore(mark);
                 let otherwise = self.value(&parts.2);
@@ -169,7 +189,7 @@ impl<'a> Inference<'a> {
         }
     }
 
-    fn either(&mut self, at: u32, left: Type, right: Type) -> Type {
+    pub(super) fn either(&mut self, at: u32, left: Type, right: Type) -> Type {
         let joined = left.join(right);
         if joined == Type::Mixed {
             let what = "this is a boolean or a number";
@@ -303,6 +323,9 @@ impl<'a> Inference<'a> {
     }
 
     fn call(&mut self, number: u32, callee: Callee, arguments: &[Argument]) -> Type {
+        if !self.count(arguments.len()) {
+            return Type::Never;
+        }
         let called = self.callee(callee);
         let mut arrays = Vec::with_capacity(arguments.len());
         let mut values = Vec::with_capacity(arguments.len());
@@ -319,7 +342,9 @@ impl<'a> Inference<'a> {
                 }
             }
         }
-        let instance = self.instance(called, arrays);
+        let Some(instance) = self.instance(called, arrays) else {
+            return Type::Never;
+        };
         for (variable, value) in values.into_iter().enumerate() {
             let variable = variable as Variable;
             self.assign(instance, variable, value);

@@ -29,12 +29,25 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// `low` is not above `high`: a range without numbers would say that code is never reached.
     pub(crate) const fn new(low: i64, high: i64) -> Self {
+        debug_assert!(low <= high, "a range that is inside out");
         Self {
             low,
             high,
             negative_zero: false,
         }
+    }
+
+    /// From the one to the other, as far as they are within ±[`SAFE`].
+    fn clamped(low: i64, high: i64) -> Self {
+        Self::new(low.clamp(-SAFE, SAFE), high.clamp(-SAFE, SAFE))
+    }
+
+    /// What is in both.
+    pub(crate) fn common(self, other: Self) -> Option<Self> {
+        let (low, high) = (self.low.max(other.low), self.high.min(other.high));
+        (low <= high).then(|| Self::new(low, high))
     }
 
     pub(crate) fn fits(self, other: Self) -> bool {
@@ -137,6 +150,7 @@ impl Type {
 
 /// A range if the bounds are exact as doubles.
 fn integer(low: i128, high: i128, negative_zero: bool) -> Type {
+    debug_assert!(low <= high, "a range that is inside out");
     let safe = i128::from(SAFE);
     if low < -safe || high > safe {
         return Type::Double;
@@ -156,7 +170,7 @@ pub(crate) fn saturates(a: Range, step: Range) -> bool {
 pub(crate) fn add(a: Range, b: Range) -> Type {
     let (low, high) = (a.low + b.low, a.high + b.high);
     if saturates(a, b) {
-        return Type::Integer(Range::new(low.max(-SAFE), high.min(SAFE)));
+        return Type::Integer(Range::clamped(low, high));
     }
     let negative_zero = a.negative_zero && b.negative_zero;
     integer(low.into(), high.into(), negative_zero)
@@ -165,7 +179,7 @@ pub(crate) fn add(a: Range, b: Range) -> Type {
 pub(crate) fn subtract(a: Range, b: Range) -> Type {
     let (low, high) = (a.low - b.high, a.high - b.low);
     if saturates(a, b) {
-        return Type::Integer(Range::new(low.max(-SAFE), high.min(SAFE)));
+        return Type::Integer(Range::clamped(low, high));
     }
     integer(low.into(), high.into(), a.negative_zero && b.has_zero())
 }
@@ -276,7 +290,60 @@ pub(crate) fn shift_right_unsigned(a: Range, b: Range) -> Range {
 mod tests {
     use super::*;
 
-    /// Every operation on small ranges against all numbers in them.
+    /// What an operation may give for numbers in these ranges, against what it gives.
+    fn holds(found: Type, value: f64, what: &str, a: Range, b: Range) {
+        let Type::Integer(range) = found else { return };
+        let whole = value as i64;
+        assert!(whole as f64 == value, "{what} {a:?} {b:?}: {value}");
+        assert!(range.low <= range.high, "{what} {a:?} {b:?}: {range:?}");
+        assert!(
+            -SAFE <= range.low && range.high <= SAFE,
+            "{what} {a:?} {b:?}: {range:?}"
+        );
+        assert!(
+            range.low <= whole && whole <= range.high,
+            "{what} {a:?} {b:?}: {value}"
+        );
+        let negative_zero = value == 0.0 && value.is_sign_negative();
+        assert!(
+            !negative_zero || range.negative_zero,
+            "{what} {a:?} {b:?}: -0"
+        );
+    }
+
+    /// Every operation on two numbers of two ranges.
+    fn all_hold((a, x): (Range, i64), (b, y): (Range, i64)) {
+        let (f, g) = (x as f64, y as f64);
+        holds(add(a, b), f + g, "+", a, b);
+        holds(subtract(a, b), f - g, "-", a, b);
+        holds(multiply(a, b), f * g, "*", a, b);
+        holds(remainder(a, b), f % g, "%", a, b);
+        holds(negate(a), -f, "negate", a, b);
+        // The low 32 bits of what is exact in 64.
+        let (i, j) = (x as i32, y as i32);
+        let (p, q) = (a.int32(), b.int32());
+        let int = |range, value: i32, what| {
+            holds(Type::Integer(range), value.into(), what, a, b);
+        };
+        int(bit_and(p, q), i & j, "&");
+        int(bit_or(p, q), i | j, "|");
+        int(bit_or(p, q), i ^ j, "^");
+        int(shift_left(p, q), i.wrapping_shl(j as u32), "<<");
+        int(shift_right(p, q), i.wrapping_shr(j as u32), ">>");
+        let unsigned = f64::from((i as u32).wrapping_shr(j as u32));
+        let range = Type::Integer(shift_right_unsigned(p, q));
+        holds(range, unsigned, ">>>", a, b);
+        for known in [a, b] {
+            let widened = Type::Integer(a).widened(Type::Integer(b));
+            assert!(widened.range().is_some_and(|range| known.fits(range)));
+        }
+        match a.common(b) {
+            Some(both) => assert!(both.fits(a) && both.fits(b)),
+            None => assert!(a.high < b.low || b.high < a.low),
+        }
+    }
+
+    /// On small ranges, for all numbers in them.
     #[test]
     fn bounds_hold_for_all_that_is_between() {
         let mut ranges = Vec::new();
@@ -285,42 +352,41 @@ mod tests {
                 ranges.push(Range::new(low, high));
             }
         }
-        let holds = |found: Type, value: f64, what: &str, a: Range, b: Range| {
-            let Type::Integer(range) = found else { return };
-            let whole = value as i64;
-            assert!(whole as f64 == value, "{what} {a:?} {b:?}: {value}");
-            assert!(
-                range.low <= whole && whole <= range.high,
-                "{what} {a:?} {b:?}: {value}"
-            );
-            let negative_zero = value == 0.0 && value.is_sign_negative();
-            assert!(
-                !negative_zero || range.negative_zero,
-                "{what} {a:?} {b:?}: -0"
-            );
-        };
         for &a in &ranges {
             for &b in &ranges {
                 for x in a.low..=a.high {
                     for y in b.low..=b.high {
-                        let (f, g) = (x as f64, y as f64);
-                        let (i, j) = (x as i32, y as i32);
-                        holds(add(a, b), f + g, "+", a, b);
-                        holds(subtract(a, b), f - g, "-", a, b);
-                        holds(multiply(a, b), f * g, "*", a, b);
-                        holds(remainder(a, b), f % g, "%", a, b);
-                        holds(negate(a), -f, "negate", a, b);
-                        let int = |range, value: i32, what| {
-                            holds(Type::Integer(range), value.into(), what, a, b);
-                        };
-                        int(bit_and(a, b), i & j, "&");
-                        int(bit_or(a, b), i | j, "|");
-                        int(bit_or(a, b), i ^ j, "^");
-                        int(shift_left(a, b), i.wrapping_shl(j as u32), "<<");
-                        int(shift_right(a, b), i.wrapping_shr(j as u32), ">>");
-                        let unsigned = f64::from((i as u32).wrapping_shr(j as u32));
-                        let range = Type::Integer(shift_right_unsigned(a, b));
-                        holds(range, unsigned, ">>>", a, b);
+                        all_hold((a, x), (b, y));
+                    }
+                }
+            }
+        }
+    }
+
+    /// On ranges that begin and end where something changes, for the numbers at their ends and around zero.
+    #[test]
+    fn bounds_hold_where_numbers_end() {
+        let ends = [0, 1 << 31, 1 << 32, SAFE].map(|end| [end - 1, end, end + 1]);
+        let ends = ends.as_flattened().iter().flat_map(|end| [-end, *end]);
+        let mut ends: Vec<i64> = ends.filter(|end| end.abs() <= SAFE).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let ranges = ends.iter().flat_map(|low| {
+            let highs = ends.iter().filter(move |high| low <= high);
+            highs.map(|high| Range::new(*low, *high))
+        });
+        let ranges: Vec<Range> = ranges.collect();
+        let within = |range: Range| {
+            let known = [range.low, -1, 0, 1, range.high];
+            known
+                .into_iter()
+                .filter(move |value| (range.low..=range.high).contains(value))
+        };
+        for &a in &ranges {
+            for &b in &ranges {
+                for x in within(a) {
+                    for y in within(b) {
+                        all_hold((a, x), (b, y));
                     }
                 }
             }

@@ -7,7 +7,7 @@ mod refine;
 mod statements;
 
 use crate::abi::{ArgumentKind, ElementKind};
-use crate::limits::MAX_TOGETHER;
+use crate::limits::{Budget, MAX_STEPS, MAX_TOGETHER};
 use crate::refused::{Reason, Refused};
 use crate::tree::Variable;
 use crate::tree::{Kernel, Usage};
@@ -43,10 +43,12 @@ type Key = (*const Kernel, Vec<Option<ElementKind>>);
 /// Finds the types.
 ///
 /// # Errors
-/// Kinds that do not fit the parameters, and types that do not fit each other.
+/// Kinds that do not fit the parameters, types that do not fit each other, and more than [`MAX_TOGETHER`] or what is left of
+/// the budget.
 pub(crate) fn infer<'a>(
     kernel: &'a Kernel,
     kinds: &[ArgumentKind],
+    budget: &mut Budget,
 ) -> Result<Program<'a>, Refused> {
     let function = &kernel.function;
     let refuse = |what: String| Err(kernel.text.refuse(Reason::Type, 0, what, ""));
@@ -78,7 +80,8 @@ pub(crate) fn infer<'a>(
             (_, Usage::Scalar) => None,
         });
     }
-    let mut inference = Inference::default();
+    let mut inference = Inference::new(budget.steps);
+    // A kernel by itself is never too large.
     inference.instance(kernel, arrays);
     for (variable, kind) in kinds.iter().enumerate() {
         let known = match kind {
@@ -89,20 +92,27 @@ pub(crate) fn infer<'a>(
         };
         inference.instances[0].variables[variable] = known;
     }
-    inference.run()?;
+    let found = inference.run();
+    budget.steps = inference.steps;
+    found?;
     Ok(Program {
         instances: inference.instances,
     })
 }
 
-#[derive(Default)]
 struct Inference<'a> {
+    /// How many steps are left.
+    steps: usize,
     instances: Vec<Instance<'a>>,
     known: HashMap<Key, usize>,
     /// The instance that is gone through.
     at: usize,
     refinements: Refinements,
     changed: bool,
+    /// All expressions of all instances.
+    together: usize,
+    /// There is more than may be: what is found from here on is nothing.
+    over: bool,
     round: usize,
     /// The last round: what does not fit is an error now.
     last: bool,
@@ -110,13 +120,50 @@ struct Inference<'a> {
 }
 
 impl<'a> Inference<'a> {
-    fn instance(&mut self, kernel: &'a Kernel, arrays: Vec<Option<ElementKind>>) -> usize {
+    fn new(steps: usize) -> Self {
+        Self {
+            steps,
+            instances: Vec::new(),
+            known: HashMap::new(),
+            at: 0,
+            refinements: Refinements::default(),
+            changed: false,
+            together: 0,
+            over: false,
+            round: 0,
+            last: false,
+            refused: None,
+        }
+    }
+
+    /// Counts steps; false once there are too many.
+    fn count(&mut self, steps: usize) -> bool {
+        match self.steps.checked_sub(steps) {
+            Some(left) => self.steps = left,
+            None => {
+                self.steps = 0;
+                self.over = true;
+            }
+        }
+        !self.over
+    }
+
+    /// The number of an instance; none if that would be one too many.
+    fn instance(&mut self, kernel: &'a Kernel, arrays: Vec<Option<ElementKind>>) -> Option<usize> {
         let key = (std::ptr::from_ref(kernel), arrays);
         if let Some(known) = self.known.get(&key) {
-            return *known;
+            return Some(*known);
         }
         let number = self.instances.len();
         let function = &kernel.function;
+        // Counted before there is one more: each order of the kinds of arrays is an instance, and a single round could make
+        // them all.
+        let together = self.together + (function.expressions as usize).max(1);
+        if together > MAX_TOGETHER {
+            self.over = true;
+            return None;
+        }
+        self.together = together;
         self.instances.push(Instance {
             kernel,
             arrays: key.1.clone(),
@@ -127,7 +174,7 @@ impl<'a> Inference<'a> {
         });
         self.known.insert(key, number);
         self.changed = true;
-        number
+        Some(number)
     }
 
     fn run(&mut self) -> Result<(), Refused> {
@@ -144,7 +191,7 @@ impl<'a> Inference<'a> {
             self.settle()?;
         }
         self.last = true;
-        self.round();
+        self.round()?;
         match self.refused.take() {
             Some(refused) => Err(refused),
             None => Ok(()),
@@ -154,14 +201,7 @@ impl<'a> Inference<'a> {
     fn settle(&mut self) -> Result<(), Refused> {
         loop {
             self.changed = false;
-            self.round();
-            let total = self.instances.iter().map(|known| known.expressions.len());
-            if total.sum::<usize>() > MAX_TOGETHER {
-                let text = &self.instances[0].kernel.text;
-                let what =
-                    format!("more than {MAX_TOGETHER} operations, with the kernels that it calls");
-                return Err(text.refuse(Reason::TooLarge, 0, what, "split it"));
-            }
+            self.round()?;
             if !self.changed {
                 return Ok(());
             }
@@ -169,15 +209,31 @@ impl<'a> Inference<'a> {
         }
     }
 
-    fn round(&mut self) {
+    fn round(&mut self) -> Result<(), Refused> {
         let mut at = 0;
         while at < self.instances.len() {
             self.at = at;
-            self.refinements = Refinements::default();
             let kernel = self.instances[at].kernel;
-            self.statements(&kernel.function.body);
+            let variables = kernel.function.variables.len();
+            if self.count(variables) {
+                self.refinements = Refinements::new(variables);
+                self.statements(&kernel.function.body);
+            }
+            if self.over {
+                return Err(self.too_large());
+            }
             at += 1;
         }
+        Ok(())
+    }
+
+    fn too_large(&self) -> Refused {
+        let what = match self.steps {
+            0 => format!("more than {MAX_STEPS} steps to find its types"),
+            _ => format!("more than {MAX_TOGETHER} operations, with the kernels that it calls"),
+        };
+        let text = &self.instances[0].kernel.text;
+        text.refuse(Reason::TooLarge, 0, what, "split it")
     }
 
     fn this(&self) -> &Instance<'a> {

@@ -12,13 +12,15 @@ impl Inference<'_> {
     }
 
     fn statement(&mut self, statement: &Statement) {
+        if !self.count(1) {
+            return;
+        }
         match statement {
             Statement::Expression(expression) => self.effect(expression),
             Statement::If(parts) => {
                 let (test, then, otherwise) = &**parts;
-                self.test(test);
                 let mark = self.refinements.mark();
-                self.assume(test);
+                self.condition(test, false);
                 self.statements(then);
                 self.refinements.restore(mark);
                 self.statements(otherwise);
@@ -51,14 +53,17 @@ impl Inference<'_> {
 
     fn turns(&mut self, turns: &Loop) {
         // What it assigns to has, in a later turn, another value than before.
+        if !self.count(turns.assigns.len()) {
+            return;
+        }
         for variable in &turns.assigns {
             self.refinements.forget(*variable);
         }
         let mark = self.refinements.mark();
         if let Some(test) = &turns.test {
-            self.test(test);
-            if !turns.turn_first {
-                self.assume(test);
+            match turns.turn_first {
+                true => self.test(test),
+                false => drop(self.condition(test, false)),
             }
         }
         self.statements(&turns.body);

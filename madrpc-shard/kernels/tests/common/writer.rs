@@ -4,7 +4,7 @@ use fastrand::Rng;
 use std::fmt::Write;
 
 /// Numbers at which something changes, as they are written.
-const NUMBERS: [&str; 34] = [
+const NUMBERS: [&str; 40] = [
     "0",
     "1",
     "2",
@@ -34,11 +34,31 @@ const NUMBERS: [&str; 34] = [
     "4294967296",
     "9007199254740991",
     "9007199254740992",
+    "9007199254740994",
+    "(-2147483649)",
+    "(-4294967296)",
+    "(-9007199254740991)",
+    "(-9007199254740992)",
+    "(-9007199254740994)",
     "1e10",
     "1e20",
     "1e300",
     "NaN",
     "Infinity",
+];
+
+/// Where a counter ends: ranges of types are cut off there, or become wider.
+const ENDS: [&str; 10] = [
+    "9007199254740990",
+    "9007199254740991",
+    "9007199254740992",
+    "(-9007199254740991)",
+    "(-9007199254740992)",
+    "2147483647",
+    "(-2147483648)",
+    "4294967295",
+    "4294967296",
+    "0",
 ];
 
 pub struct Writer {
@@ -124,7 +144,8 @@ impl Writer {
             return format!("({} < {})", self.leaf(), self.leaf());
         }
         let depth = depth - 1;
-        match self.random.u8(..12) {
+        match self.random.u8(..14) {
+            12 | 13 => self.neighbours(),
             0 => format!("!({})", self.truth(depth)),
             1 => format!("({} && {})", self.truth(depth), self.truth(depth)),
             2 => format!("({} || {})", self.truth(depth), self.truth(depth)),
@@ -135,6 +156,13 @@ impl Writer {
                 format!("({} {operator} {})", self.number(depth), self.number(depth))
             }
         }
+    }
+
+    /// Two variables, or one and itself, that may be one apart: at the ends, that is no step more.
+    fn neighbours(&mut self) -> String {
+        let compare = self.one_of(&["<", "<=", ">", ">=", "===", "!=="]);
+        let step = self.one_of(&["+", "-"]);
+        format!("({} {compare} {} {step} 1)", self.name(), self.leaf())
     }
 
     fn number(&mut self, depth: usize) -> String {
@@ -233,7 +261,35 @@ impl Writer {
             return;
         }
         let array = self.array();
-        match self.random.u8(..30) {
+        match self.random.u8(..33) {
+            30 => {
+                // A variable at an end, one more that is it, and what holds only where a step leads nowhere.
+                let (end, name) = (self.one_of(&ENDS), format!("e{}", self.count));
+                let other = format!("{name}x");
+                let (keyword, free) = match self.random.u8(..3) {
+                    0 => ("let", true),
+                    _ => ("const", false),
+                };
+                self.line(out, &format!("{keyword} {name} = {end};"));
+                self.line(out, &format!("const {other} = {name};"));
+                let compare = self.one_of(&["<=", ">=", "===", "!==", "<"]);
+                let step = self.one_of(&["+", "-"]);
+                let _ = writeln!(out, "if ({other} {compare} {name} {step} 1) {{");
+                if let Some(target) = self.target() {
+                    let operator = self.one_of(&["=", "=", "-=", "%="]);
+                    self.line(out, &format!("{target} {operator} {other};"));
+                }
+                self.names.extend([(name, free), (other, false)]);
+                self.block(out, 2);
+                out.push_str("}\n");
+            }
+            31 => {
+                let test = self.neighbours();
+                let value = self.name();
+                if let Some(target) = self.target() {
+                    self.line(out, &format!("if ({test}) {target} = {value};"));
+                }
+            }
             0..=3 => {
                 let name = format!("v{}", self.names.len() + self.count * 100);
                 let constant = self.random.u8(..4) == 0;
@@ -345,16 +401,22 @@ impl Writer {
             "2147483640",
             "4294967290",
             "9007199254740985",
+            "9007199254740992",
+            "(-2147483643)",
+            "(-9007199254740988)",
         ]);
         let array = self.array();
         let last = match self.random.u8(..6) {
             0 => format!("{array}.length"),
             1 => format!("{first} + 9"),
+            2 if first.starts_with('(') => self.one_of(&ENDS).to_owned(),
             2 => format!("(({}) & 15)", self.number(1)),
             3 => self.number(1),
             _ => format!("{first} + (({}) & 7)", self.name()),
         };
-        let (compare, step) = match self.random.u8(..6) {
+        let (compare, step) = match self.random.u8(..8) {
+            6 => (">", format!("{name}--")),
+            7 => (">=", format!("{name} -= 1")),
             0 => ("<=", format!("{name}++")),
             1 => ("<", format!("{name} += {}", self.random.u8(1..4))),
             2 => ("!==", format!("++{name}")),

@@ -5,7 +5,8 @@
 
 use super::job::Job;
 use madrpc_kernels::{
-    ArgumentKind, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason, Refused,
+    ArgumentKind, Budget, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason,
+    Refused,
 };
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::iter;
@@ -350,7 +351,8 @@ impl Entry {
             && specialisation.compiled.take()
         {
             let kinds = specialisation.key.kinds(kernel.parameters().len());
-            let compiled = self.for_kinds(kernel, &kinds).and_then(|compiled| {
+            let compiled = self.for_kinds(kernel, &kinds, &mut Budget::default());
+            let compiled = compiled.and_then(|compiled| {
                 self.hold(compiled.memory_bytes())?;
                 Ok(compiled)
             });
@@ -402,7 +404,9 @@ impl Entry {
     /// may say.
     fn first(&self, kernel: &Kernel) -> Result<(Key, Compiled), Refused> {
         let kinds = kernel.default_kinds();
-        let refused = match self.for_kinds(kernel, &kinds) {
+        // One for all that is tried.
+        let mut budget = Budget::default();
+        let refused = match self.for_kinds(kernel, &kinds, &mut budget) {
             Err(refused) if refused.reason == Reason::Type => refused,
             compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
         };
@@ -416,17 +420,23 @@ impl Entry {
             for (_, at) in chosen.filter(|(bit, _)| choice >> bit & 1 == 1) {
                 kinds[*at] = ArgumentKind::Boolean;
             }
-            if let Ok(compiled) = self.for_kinds(kernel, &kinds) {
-                return Ok((Key::of(&kinds), compiled));
+            match self.for_kinds(kernel, &kinds, &mut budget) {
+                Err(refused) if refused.reason == Reason::Type => {}
+                compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
             }
         }
         Err(refused)
     }
 
-    fn for_kinds(&self, kernel: &Kernel, kinds: &[ArgumentKind]) -> Result<Compiled, Refused> {
+    fn for_kinds(
+        &self,
+        kernel: &Kernel,
+        kinds: &[ArgumentKind],
+        budget: &mut Budget,
+    ) -> Result<Compiled, Refused> {
         match self.held.is_full() {
             true => Err(self.source.too_much()),
-            false => kernel.specialise(kinds),
+            false => kernel.specialise_within(kinds, budget),
         }
     }
 

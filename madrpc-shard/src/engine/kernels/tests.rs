@@ -174,6 +174,19 @@ fn an_argument_of_no_fitting_kind_is_told() {
     }
 }
 
+/// Numbers or truth values: of six parameters there are 64 choices, each as dear as the first.
+#[test]
+fn the_kinds_that_are_tried_share_one_budget() {
+    let declared: String = (0..40).map(|at| format!("let w{at}=0;")).collect();
+    let chain: String = (1..40).map(|at| format!("w{}=w{at};", at - 1)).collect();
+    let long = "w0=a*b+a;".repeat(2_500);
+    let body = format!("{declared}{chain}w39=0.5;{long} let t=1; t=true; return t;");
+    let source = format!("madrpc.kernel(function f(a, b, c, d, e, g) {{ {body} }})");
+    let error = load(&source).err().expect("a kernel that is refused");
+    let words = "steps to find its types";
+    assert!(error.to_string().contains(words), "{error}");
+}
+
 #[test]
 fn what_is_no_kernel_is_refused_where_it_is_made() {
     for (made, words) in [
