@@ -115,7 +115,8 @@ impl Exporter {
 
     /// Sends the spans of the calls of clients that have this recorder
     /// ([`ClientConfig::recorder`](crate::client::ClientConfig::recorder)), as spans of this service (`service.name`). Recorded are the
-    /// calls whose trace context says so, and of those without one this share, from 0 to 1.
+    /// calls whose trace context says so, and of those without one this share, from 0 to 1; with any, what it leaves servers do not record
+    /// either.
     ///
     /// # Errors
     /// As [`Exporter::start`].
