@@ -124,10 +124,10 @@ impl Observing {
         not(feature = "engine"),
         expect(dead_code, reason = "a node looks at each call")
     )]
-    pub(crate) fn context(&self, fields: Fields<'_>) -> Option<Box<Context>> {
-        match fields.is_empty() && !self.gives_traces {
+    pub(crate) fn context(&self, trace: Option<Trace>) -> Option<Box<Context>> {
+        match trace.is_none() && !self.gives_traces {
             true => None,
-            false => self.context_of(fields).map(Box::new),
+            false => self.context_of(trace).map(Box::new),
         }
     }
 
@@ -136,15 +136,15 @@ impl Observing {
     pub(crate) fn tried(&self, fields: Fields<'_>) -> Option<Box<Tried>> {
         match self.is_on {
             true => self
-                .context_of(fields)
+                .context_of(fields.trace())
                 .map(|context| Box::new(Tried::new(context))),
             false => None,
         }
     }
 
     #[cold]
-    fn context_of(&self, fields: Fields<'_>) -> Option<Context> {
-        match (fields.trace(), &self.recorder) {
+    fn context_of(&self, trace: Option<Trace>) -> Option<Context> {
+        match (trace, &self.recorder) {
             (Some(trace), _) => Some(self.continued(trace)),
             (None, Some(recorder)) if recorder.takes_next() => Some(Context::first()),
             (None, _) if self.slow.are_told() => Some(Context {
