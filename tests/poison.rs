@@ -55,11 +55,11 @@ fn ended_by_call(fleet: &mut RealFleet, function: &str) -> usize {
 
 /// Five nodes that have the functions of [`SCRIPT`], and whose calls of calls go through the orchestrator.
 fn poisoned_fleet() -> RealFleet {
-    fleet_of(&[SCRIPT; 5], &[])
+    fleet_of(&[SCRIPT; 5], "1", &[])
 }
 
-/// Nodes with these scripts, whose calls of calls go through an orchestrator with these flags.
-fn fleet_of(scripts: &[&str], flags: &[&str]) -> RealFleet {
+/// Nodes with these scripts and so many shards, whose calls of calls go through an orchestrator with these flags.
+fn fleet_of(scripts: &[&str], shards: &str, flags: &[&str]) -> RealFleet {
     let home = Home::new();
     let front = format!("127.0.0.1:{}", free_port());
     let args = ["orchestrator", "-b", &front, "--shards", "1"];
@@ -68,7 +68,7 @@ fn fleet_of(scripts: &[&str], flags: &[&str]) -> RealFleet {
     let node = |(script, port): (&&str, &u16)| {
         let (name, bind) = (format!("{port}.js"), format!("127.0.0.1:{port}"));
         home.write(&name, script);
-        let args = ["node", "-s", &name, "-b", &bind, "--shards", "1"];
+        let args = ["node", "-s", &name, "-b", &bind, "--shards", shards];
         home.serve(&[&args[..], &["--orchestrator", &front]].concat())
     };
     let nodes = scripts.iter().zip(&ports).map(node).collect();
@@ -123,17 +123,22 @@ fn a_poisoned_line_of_a_map_leaves_three_of_five_nodes() {
     still_serves(&fleet);
 }
 
-/// A call that may run twice makes one that may and is poison: neither the tries of the one nor those of the other begin anew.
+/// A call that may run twice makes one that may and is poison: neither the tries of the one nor those of the other begin anew. Of
+/// a node with two shards the one call may be on the one and the other on the other.
 #[test]
 fn a_poisoned_call_of_a_call_leaves_three_of_five_nodes() {
-    for function in ["parent", "stubborn_parent"] {
-        let mut fleet = poisoned_fleet();
+    let cases = ["1", "2"].map(|shards| [("parent", shards), ("stubborn_parent", shards)]);
+    for (function, shards) in cases.into_iter().flatten() {
+        let mut fleet = fleet_of(&[SCRIPT; 5], shards, &[]);
         let args = ["call", &fleet.front, function, "--timeout", "40s"];
         let command = fleet.home.command(&args);
         let (ended, output) = ended_by(&mut fleet, command);
         let told = stderr(&output);
         assert!(!output.status.success(), "{told}");
-        assert!((1..=2).contains(&ended), "{function}: {ended}: {told}");
+        assert!(
+            (1..=2).contains(&ended),
+            "{function}, {shards} shards: {ended}: {told}"
+        );
         still_serves(&fleet);
     }
 }
@@ -154,6 +159,7 @@ const DRIVER: &str = "madrpc.register('driver', async (names) => {
 fn a_driver_that_meets_two_losses_goes_on_with_what_has_lost_none() {
     let mut fleet = fleet_of(
         &[DRIVER, DRIVER, SCRIPT, SCRIPT, SCRIPT, SCRIPT],
+        "1",
         &["--try-timeout", "300ms"],
     );
     let names = r#"["poison_once","once","poison_once","once","poison_once","once"]"#;
