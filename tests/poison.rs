@@ -55,17 +55,23 @@ fn ended_by_call(fleet: &mut RealFleet, function: &str) -> usize {
 
 /// Five nodes that have the functions of [`SCRIPT`], and whose calls of calls go through the orchestrator.
 fn poisoned_fleet() -> RealFleet {
+    fleet_of(&[SCRIPT; 5], "1", &[])
+}
+
+/// Nodes with these scripts and so many shards, whose calls of calls go through an orchestrator with these flags.
+fn fleet_of(scripts: &[&str], shards: &str, flags: &[&str]) -> RealFleet {
     let home = Home::new();
-    home.write("fleet.js", SCRIPT);
     let front = format!("127.0.0.1:{}", free_port());
-    let orchestrator = home.serve(&["orchestrator", "-b", &front, "--shards", "1"]);
-    let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
-    let node = |port: &u16| {
-        let bind = format!("127.0.0.1:{port}");
-        let args = ["node", "-s", "fleet.js", "-b", &bind, "--shards", "1"];
+    let args = ["orchestrator", "-b", &front, "--shards", "1"];
+    let orchestrator = home.serve(&[&args[..], flags].concat());
+    let ports: Vec<u16> = scripts.iter().map(|_| free_port()).collect();
+    let node = |(script, port): (&&str, &u16)| {
+        let (name, bind) = (format!("{port}.js"), format!("127.0.0.1:{port}"));
+        home.write(&name, script);
+        let args = ["node", "-s", &name, "-b", &bind, "--shards", shards];
         home.serve(&[&args[..], &["--orchestrator", &front]].concat())
     };
-    let nodes = ports.iter().map(node).collect();
+    let nodes = scripts.iter().zip(&ports).map(node).collect();
     let fleet = RealFleet {
         orchestrator,
         nodes,
@@ -73,16 +79,11 @@ fn poisoned_fleet() -> RealFleet {
         front,
         home,
     };
-    eventually("all have the function", || {
+    eventually("all have said what they have", || {
         let told = fleet.home.run(&["functions", &fleet.front]);
         let told = stdout(&told);
-        let line = told.lines().find(|line| line.starts_with("poison "));
-        line.is_some_and(|line| {
-            fleet
-                .ports
-                .iter()
-                .all(|port| line.contains(&port.to_string()))
-        })
+        let mut ports = fleet.ports.iter();
+        ports.all(|port| told.contains(&port.to_string()))
     });
     fleet
 }
@@ -122,17 +123,59 @@ fn a_poisoned_line_of_a_map_leaves_three_of_five_nodes() {
     still_serves(&fleet);
 }
 
-/// A call that may run twice makes one that may and is poison: neither the tries of the one nor those of the other begin anew.
+/// A call that may run twice makes one that may and is poison: neither the tries of the one nor those of the other begin anew. Of
+/// a node with two shards the one call may be on the one and the other on the other.
 #[test]
 fn a_poisoned_call_of_a_call_leaves_three_of_five_nodes() {
-    for function in ["parent", "stubborn_parent"] {
-        let mut fleet = poisoned_fleet();
+    let cases = ["1", "2"].map(|shards| [("parent", shards), ("stubborn_parent", shards)]);
+    for (function, shards) in cases.into_iter().flatten() {
+        let mut fleet = fleet_of(&[SCRIPT; 5], shards, &[]);
         let args = ["call", &fleet.front, function, "--timeout", "40s"];
         let command = fleet.home.command(&args);
         let (ended, output) = ended_by(&mut fleet, command);
         let told = stderr(&output);
         assert!(!output.status.success(), "{told}");
-        assert!((1..=2).contains(&ended), "{function}: {ended}: {told}");
+        assert!(
+            (1..=2).contains(&ended),
+            "{function}, {shards} shards: {ended}: {told}"
+        );
         still_serves(&fleet);
+    }
+}
+
+/// It spins until `--try-timeout` has it put on another node, and then makes calls in turn, of which some end the nodes they run on.
+const DRIVER: &str = "madrpc.register('driver', async (names) => {
+  const until = Date.now() + 700;
+  while (Date.now() < until);
+  const told = [];
+  for (const name of names) {
+    try { told.push(await madrpc.call(name, told.length)); } catch (error) { told.push(error.message); }
+  }
+  return told;
+}, { idempotent: true, cpuMs: 20_000 });";
+
+/// A call that was put on another node has lost none, and what ends nodes is refused, not what does not.
+#[test]
+fn a_driver_that_meets_two_losses_goes_on_with_what_has_lost_none() {
+    let mut fleet = fleet_of(
+        &[DRIVER, DRIVER, SCRIPT, SCRIPT, SCRIPT, SCRIPT],
+        "1",
+        &["--try-timeout", "300ms"],
+    );
+    let names = r#"["poison_once","once","poison_once","once","poison_once","once"]"#;
+    let args = ["call", &fleet.front, "driver", names, "--timeout", "40s"];
+    let command = fleet.home.command(&args);
+    let (ended, output) = ended_by(&mut fleet, command);
+    let (told, error) = (stdout(&output), stderr(&output));
+    assert!(output.status.success(), "{error}");
+    assert_eq!(ended, 2, "{told}");
+    let told: Vec<serde_json::Value> = serde_json::from_str(&told).unwrap();
+    for (at, one) in told.iter().enumerate() {
+        let text = one.as_str().unwrap_or_default();
+        match at {
+            1 | 3 | 5 => assert_eq!(*one, at, "{told:?}"),
+            4 => assert!(text.contains("2 nodes were lost"), "{told:?}"),
+            _ => assert!(!text.contains("nodes were lost"), "{told:?}"),
+        }
     }
 }

@@ -121,57 +121,57 @@ impl<'a> Fields<'a> {
         self.0.is_empty()
     }
 
+    /// The numbers and the bytes of all, as far as they can be read.
+    fn each(self) -> impl Iterator<Item = (u32, &'a [u8])> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let (field, after) = postcard::take_from_bytes::<(u32, &[u8])>(rest).ok()?;
+            rest = after;
+            Some(field)
+        })
+    }
+
     /// The bytes of the field with this number.
     fn bytes(self, number: u32) -> Option<&'a [u8]> {
-        let mut rest = self.0;
-        while let Ok(((found, bytes), after)) = postcard::take_from_bytes::<(u32, &[u8])>(rest) {
-            if found == number {
-                return Some(bytes);
-            }
-            rest = after;
-        }
-        None
+        let found = self.each().find(|(found, _)| *found == number);
+        found.map(|(_, bytes)| bytes)
     }
 
     fn read<T: DeserializeOwned>(self, number: u32) -> Option<T> {
-        postcard::from_bytes(self.bytes(number)?).ok()
+        read(self.bytes(number)?)
     }
 
     /// What a call says in them.
     #[must_use]
+    #[inline]
     pub fn of_call(self) -> CallFields<'a> {
-        if self.is_empty() {
-            return CallFields::default();
-        }
-        CallFields {
-            attempt: self.read(call::ATTEMPT).unwrap_or_default(),
-            may_repeat: self.read(call::MAY_REPEAT).unwrap_or_default(),
-            trace: self.trace(),
-            key: self.bytes(call::KEY),
-            credit: self.credit(),
-            nodes_lost: self.nodes_lost(),
-            above: self.above(),
+        match self.is_empty() {
+            true => CallFields::default(),
+            false => self.of_call_with_some(),
         }
     }
 
-    /// How many frames of items a call takes.
-    #[must_use]
-    #[inline]
-    pub fn credit(self) -> u32 {
-        match self.is_empty() {
-            true => 0,
-            false => self.read(call::CREDIT).unwrap_or_default(),
+    /// In one pass: a call that another call has made has several.
+    fn of_call_with_some(self) -> CallFields<'a> {
+        let (mut said, mut seen) = (CallFields::default(), 0_u32);
+        for (number, bytes) in self.each() {
+            let bit = 1_u32.checked_shl(number).unwrap_or_default();
+            if seen & bit != 0 {
+                continue;
+            }
+            seen |= bit;
+            match number {
+                call::ATTEMPT => said.attempt = read(bytes).unwrap_or_default(),
+                call::MAY_REPEAT => said.may_repeat = read(bytes).unwrap_or_default(),
+                call::TRACE => said.trace = Trace::from_bytes(bytes),
+                call::KEY => said.key = Some(bytes),
+                call::CREDIT => said.credit = read(bytes).unwrap_or_default(),
+                call::NODES_LOST => said.nodes_lost = read(bytes).unwrap_or_default(),
+                call::ABOVE => said.above = NodesAbove(bytes),
+                _ => {}
+            }
         }
-    }
-
-    /// How many nodes were lost that a call was on before.
-    #[must_use]
-    #[inline]
-    pub fn nodes_lost(self) -> u8 {
-        match self.is_empty() {
-            true => 0,
-            false => self.read(call::NODES_LOST).unwrap_or_default(),
-        }
+        said
     }
 
     /// The nodes that the calls above a call are on.
@@ -188,12 +188,8 @@ impl<'a> Fields<'a> {
 
     /// Appends what an answer says in them, but for the load, which is told to the next server only.
     pub fn write_without_load(self, out: &mut Vec<u8>) {
-        let mut rest = self.0;
-        while let Ok(((number, bytes), after)) = postcard::take_from_bytes::<(u32, &[u8])>(rest) {
-            if number != reply::LOAD {
-                raw(out, number, bytes);
-            }
-            rest = after;
+        for (number, bytes) in self.each().filter(|(number, _)| *number != reply::LOAD) {
+            raw(out, number, bytes);
         }
     }
 
@@ -255,6 +251,10 @@ impl ReplyFields {
             field(out, reply::NODES_LOST, &self.nodes_lost);
         }
     }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
 }
 
 fn field<T: Serialize>(out: &mut Vec<u8>, number: u32, value: &T) {
@@ -335,6 +335,30 @@ mod tests {
         raw(&mut bytes, 77, b"from a later version");
         CALL.write(&mut bytes);
         raw(&mut bytes, u32::MAX, &[0; 300]);
+        assert_eq!(Fields(&bytes).of_call(), CALL);
+    }
+
+    #[test]
+    fn of_one_that_is_there_twice_the_first_counts() {
+        let mut bytes = Vec::new();
+        raw(&mut bytes, call::MAY_REPEAT, &[9]);
+        CALL.write(&mut bytes);
+        CallFields {
+            attempt: 7,
+            nodes_lost: 7,
+            key: Some(b"another"),
+            credit: 7,
+            above: NodesAbove(&[7; 4]),
+            ..CALL
+        }
+        .write(&mut bytes);
+        // The first cannot be read.
+        let may_repeat = false;
+        assert_eq!(Fields(&bytes).of_call(), CallFields { may_repeat, ..CALL });
+        // Not taken for one whose number is 32 less.
+        let mut bytes = Vec::new();
+        raw(&mut bytes, 32 + call::KEY, b"another");
+        CALL.write(&mut bytes);
         assert_eq!(Fields(&bytes).of_call(), CALL);
     }
 

@@ -49,7 +49,11 @@ impl Backlogs {
     /// Whether a member gets calls in its turn.
     pub(super) fn takes(&self, member: usize, now: Instant) -> bool {
         let backlog = self.0.get(&member);
-        backlog.is_none_or(|backlog| backlog.done_at <= later(now, backlog.allowed))
+        backlog.is_none_or(|backlog| {
+            // One that gets no calls says nothing more, whatever it has said.
+            let is_forgotten = now >= backlog.forgotten_at;
+            is_forgotten || backlog.done_at <= later(now, backlog.allowed)
+        })
     }
 
     /// It was given one.
@@ -140,5 +144,9 @@ mod tests {
         }));
         all.says(0, 0, 0.0, ms(100_000), || Some(1_000.0));
         assert!(!all.is_any());
+        // One that gets no calls has no occasion to take its word back.
+        all.says(0, 10, 500e6, begun, || Some(1_000.0));
+        assert!(!all.takes(0, begun + FORGOTTEN_AFTER / 2));
+        assert!(all.takes(0, begun + FORGOTTEN_AFTER));
     }
 }

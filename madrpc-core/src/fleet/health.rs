@@ -154,7 +154,8 @@ impl Health {
         self.failures = 0;
         self.state = State::Ejected(later(now, time));
         self.ejected = Some((now, why));
-        self.is_slow = why == Outlier::Slow;
+        // What fails a probe has not been seen to be quick.
+        self.is_slow |= why == Outlier::Slow;
         time
     }
 
@@ -202,6 +203,21 @@ mod tests {
         // As long as it was away, and what was is forgotten.
         health.worked(true, again + EJECTION * 4);
         assert_eq!(health.eject(Outlier::Failures, again), EJECTION);
+    }
+
+    #[test]
+    fn one_that_is_slow_stays_so_where_its_probe_fails() {
+        let start = Instant::now();
+        let mut health = Health::default();
+        health.eject(Outlier::Slow, start);
+        let back = start + EJECTION;
+        health.probe(back);
+        assert_eq!(health.failed(true), Some(Outlier::Probe));
+        let again = back + health.eject(Outlier::Probe, back);
+        health.probe(again);
+        assert!(health.worked(true, again), "nobody has seen it be quick");
+        health.is_not_slow();
+        assert!(!health.worked(true, again));
     }
 
     #[test]

@@ -50,7 +50,7 @@ const FADES_S: f32 = 5.0;
 const REPORT_HALVES_S: f32 = 0.02;
 
 /// More than this nobody has to do, in microseconds, whatever he says.
-const REPORT_MAX_US: u64 = 60_000_000;
+pub(super) const REPORT_MAX_US: u64 = 60_000_000;
 
 /// How much of the mean over the members a new figure makes up.
 const NEW_OF_ALL: f32 = 1.0 / 64.0;

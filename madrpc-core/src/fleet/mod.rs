@@ -12,21 +12,24 @@ mod functions;
 mod health;
 mod hedging;
 mod load;
+mod missing;
 mod neighbours;
 mod outliers;
 mod rendezvous;
 mod router;
+mod scripts;
 mod silence;
 
 pub use budget::RetryBudget;
 pub use copies::{Copied, Copies};
 pub use functions::FunctionNumber;
 pub use load::Took;
-pub use neighbours::{LOOK_INTERVAL, Neighbours, Scripts, Standing};
+pub use neighbours::{LOOK_INTERVAL, Neighbours, Standing};
 pub use outliers::{Outlier, SWEEP_INTERVAL};
 pub use rendezvous::{Subset, digest};
 pub use router::{
     Attempt, Balance, Ending, MAX_EJECTED_PERCENT, NoMember, RUNS_MAX, Router, Routing, is_passing,
     was_sent_after,
 };
+pub use scripts::Scripts;
 pub use silence::{Look, Watch};

@@ -6,11 +6,11 @@
 //! fleet can do, the shards of a process tell each other what their members have said ([`Scripts`]); those members that are in
 //! the subset of no shard are asked in turn, one at a time.
 
+use super::missing::Missing;
 use super::rendezvous::Subset;
-use crate::call::Announcement;
+use super::scripts::{Script, Scripts};
 use crate::numbers::later;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How often it is looked.
@@ -26,67 +26,14 @@ const SURPLUS: Duration = Duration::from_secs(10);
 const MOST_TIMES: usize = 4;
 const MOST_MORE: usize = 16;
 
-/// Members of a script that nobody else has, and how many are tried until they are well.
+/// Members of a script that nobody else has, of which so many are tried until they are well.
 const OF_SCRIPT: usize = 2;
-const OF_SCRIPT_MOST: usize = 8;
 
 /// How long a member has to say what it has that is asked for that only.
 const ASKED_MOST: Duration = Duration::from_secs(2);
 
 /// How often such a member is asked at the most.
 const ASK_EACH: Duration = Duration::from_secs(30);
-
-/// What the members of a fleet have, as far as it is known: by their digests.
-#[derive(Debug, Clone, Default)]
-pub struct Scripts {
-    members: HashMap<u64, u64>,
-    /// By the scripts' digests, with how many members have each.
-    scripts: BTreeMap<u64, (Arc<Announcement>, usize)>,
-}
-
-impl Scripts {
-    /// A member has this; says whether that is new.
-    pub fn note(&mut self, member: u64, script: u64, announcement: &Arc<Announcement>) -> bool {
-        let before = self.members.insert(member, script);
-        if before == Some(script) {
-            return false;
-        }
-        let known = self.scripts.entry(script);
-        let (_, members) = known.or_insert_with(|| (Arc::clone(announcement), 0));
-        *members += 1;
-        before.into_iter().for_each(|before| self.leave(before));
-        true
-    }
-
-    /// A member is none any more; says whether anything was known of it.
-    pub fn forget(&mut self, member: u64) -> bool {
-        let script = self.members.remove(&member);
-        script.into_iter().for_each(|script| self.leave(script));
-        script.is_some()
-    }
-
-    fn leave(&mut self, script: u64) {
-        if let Some((_, members)) = self.scripts.get_mut(&script) {
-            *members -= 1;
-            if *members == 0 {
-                self.scripts.remove(&script);
-            }
-        }
-    }
-
-    /// By which script a member has what it has.
-    #[must_use]
-    pub fn script_of(&self, member: u64) -> Option<u64> {
-        self.members.get(&member).copied()
-    }
-
-    /// What a member has.
-    #[must_use]
-    pub fn of(&self, member: u64) -> Option<&Arc<Announcement>> {
-        let (announcement, _) = self.scripts.get(self.members.get(&member)?)?;
-        Some(announcement)
-    }
-}
 
 /// How a member is that there are sessions to, or are to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,9 +65,10 @@ impl Seen {
 #[derive(Debug)]
 pub struct Neighbours {
     subset: Subset,
-    /// The digests of all members, and their places in the shard's order.
+    /// The digests of all members, their places in the shard's order, and where in that each stands.
     members: Vec<u64>,
     order: Vec<usize>,
+    ranks: HashMap<u64, usize>,
     /// How many of the order it has.
     length: usize,
     /// Since when that are more than are needed.
@@ -128,11 +76,13 @@ pub struct Neighbours {
     /// Those that it has, by their digests.
     seen: HashMap<u64, Seen>,
     chosen: Vec<usize>,
+    missing: Missing,
     /// Members that no shard of the process has, of which this one asks what they have.
     to_ask: Vec<usize>,
     next_asked: usize,
-    /// Whether all of them have been asked, the first time at once.
-    has_asked_all: bool,
+    /// Those of them that have not been asked yet, which are asked first, one after the other; the digests of the others.
+    unasked: VecDeque<usize>,
+    were_asked: HashSet<u64>,
     asked: Option<(usize, Instant)>,
     is_asked_only: Option<usize>,
     ask_at: Instant,
@@ -147,12 +97,15 @@ impl Neighbours {
             subset,
             members: Vec::new(),
             order: Vec::new(),
+            ranks: HashMap::new(),
             surplus_since: None,
             seen: HashMap::new(),
             chosen: Vec::new(),
+            missing: Missing::default(),
             to_ask: Vec::new(),
             next_asked: 0,
-            has_asked_all: false,
+            unasked: VecDeque::new(),
+            were_asked: HashSet::new(),
             asked: None,
             is_asked_only: None,
             ask_at: now,
@@ -163,12 +116,27 @@ impl Neighbours {
     pub fn set_members(&mut self, members: Vec<u64>) {
         self.order = self.subset.order(&members);
         self.to_ask = self.subset.left_over(&members);
-        let there: HashSet<u64> = members.iter().copied().collect();
-        self.seen.retain(|member, _| there.contains(member));
-        (self.asked, self.next_asked, self.has_asked_all) = (None, 0, false);
-        self.is_asked_only = None;
+        let ranks = self.order.iter().enumerate();
+        self.ranks = ranks.map(|(rank, place)| (members[*place], rank)).collect();
+        self.seen
+            .retain(|member, _| self.ranks.contains_key(member));
+        self.were_asked
+            .retain(|member| self.ranks.contains_key(member));
+        let unasked = self.to_ask.iter().copied();
+        self.unasked = unasked
+            .filter(|place| !self.were_asked.contains(&members[*place]))
+            .collect();
+        self.next_asked %= self.to_ask.len().max(1);
+        (self.asked, self.is_asked_only) = (None, None);
+        self.missing.members_changed();
         self.chosen.clear();
         self.members = members;
+    }
+
+    /// Whether this is one of the members.
+    #[must_use]
+    pub fn has(&self, member: u64) -> bool {
+        self.ranks.contains_key(&member)
     }
 
     /// The members that it is to have, as places among all, and those that it has had stay in front where they are to stay.
@@ -201,15 +169,16 @@ impl Neighbours {
         let length = self.length.min(self.order.len());
         let mut chosen = self.order[..length].to_vec();
         self.add_scripts(&mut chosen, scripts, now);
-        let asked = self.next_asked(now, &standing);
+        let asked = self.next_asked(now, scripts, &standing);
         self.is_asked_only = asked.filter(|place| !chosen.contains(place));
         chosen.extend(asked);
         let mut known = HashSet::new();
         chosen.retain(|place| known.insert(*place));
-        self.seen.retain(|member, _| {
-            let is_chosen = |place: &usize| self.members[*place] == *member;
-            chosen.iter().any(is_chosen)
-        });
+        let is_chosen = |member: &u64| {
+            let rank = self.ranks.get(member);
+            rank.is_some_and(|rank| known.contains(&self.order[*rank]))
+        };
+        self.seen.retain(|member, _| is_chosen(member));
         for &place in &chosen {
             let new = Seen {
                 is_well: false,
@@ -266,53 +235,54 @@ impl Neighbours {
     }
 
     /// Adds members that have what none of these has.
-    fn add_scripts(&self, chosen: &mut Vec<usize>, scripts: &Scripts, now: Instant) {
+    fn add_scripts(&mut self, chosen: &mut Vec<usize>, scripts: &Scripts, now: Instant) {
         let may_take = |place: &&usize| {
             let seen = self.seen.get(&self.members[**place]);
             seen.is_none_or(|seen| seen.is_well || seen.is_fresh(now))
         };
         let own = chosen.iter().filter(may_take);
-        let own = own.filter_map(|place| scripts.members.get(&self.members[*place]));
-        let own: HashSet<u64> = own.copied().collect();
-        if scripts.scripts.keys().all(|script| own.contains(script)) {
-            return;
+        let own: BTreeSet<Script> = own
+            .filter_map(|place| scripts.get(self.members[*place]))
+            .collect();
+        let mut missing = std::mem::take(&mut self.missing);
+        missing.look(own, scripts, |member| self.ranks.get(&member).copied());
+        for ranks in missing.ranks() {
+            let of_it = ranks.iter().map(|rank| self.order[*rank]);
+            chosen.extend(self.first(of_it, (OF_SCRIPT, ranks.len()), false, now));
         }
-        let of = |script: &u64| scripts.scripts.get(script).map(|(said, _)| said);
-        let names = |said: &Arc<Announcement>| {
-            let names = said.functions.iter();
-            names.map(|(name, _)| name.clone()).collect::<Vec<_>>()
-        };
-        let mut has: HashSet<String> = own.iter().filter_map(of).flat_map(names).collect();
-        for (script, (said, _)) in &scripts.scripts {
-            let is_missing = said.functions.iter().any(|(name, _)| !has.contains(name));
-            if own.contains(script) || !is_missing {
-                continue;
-            }
-            has.extend(names(said));
-            let of_it = self.order.iter().copied().filter(|place| {
-                let member = self.members[*place];
-                scripts.members.get(&member) == Some(script)
-            });
-            chosen.extend(self.first(of_it, (OF_SCRIPT, OF_SCRIPT_MOST), false, now));
-        }
+        self.missing = missing;
     }
 
     /// The member that is asked what it has, as no shard has it.
-    fn next_asked(&mut self, now: Instant, standing: &impl Fn(usize) -> Standing) -> Option<usize> {
+    fn next_asked(
+        &mut self,
+        now: Instant,
+        scripts: &Scripts,
+        standing: &impl Fn(usize) -> Standing,
+    ) -> Option<usize> {
         if let Some((place, since)) = self.asked
             && (now >= later(since, ASKED_MOST) || standing(place).has_said)
         {
             self.asked = None;
         }
         if self.asked.is_none() && now >= self.ask_at && !self.to_ask.is_empty() {
-            self.asked = Some((self.to_ask[self.next_asked], now));
-            let count = self.to_ask.len();
-            self.next_asked = (self.next_asked + 1) % count;
-            self.has_asked_all |= self.next_asked == 0;
-            let each = match self.has_asked_all {
-                true => ASK_EACH / u32::try_from(count).unwrap_or(u32::MAX),
+            let is_unknown = |place: &usize| scripts.get(self.members[*place]).is_none();
+            while self
+                .unasked
+                .pop_front_if(|place| !is_unknown(place))
+                .is_some()
+            {}
+            let each = match self.unasked.is_empty() {
+                true => ASK_EACH / u32::try_from(self.to_ask.len()).unwrap_or(u32::MAX),
                 false => Duration::ZERO,
             };
+            let place = self.unasked.pop_front().unwrap_or_else(|| {
+                let next = self.next_asked;
+                self.next_asked = (next + 1) % self.to_ask.len();
+                self.to_ask[next]
+            });
+            self.were_asked.insert(self.members[place]);
+            self.asked = Some((place, now));
             self.ask_at = later(now, each.max(LOOK_INTERVAL));
         }
         self.asked.map(|(place, _)| place)
@@ -323,7 +293,9 @@ impl Neighbours {
 mod tests {
     use super::super::digest;
     use super::*;
+    use crate::call::Announcement;
     use crate::call::catalog::FunctionOptions;
+    use std::sync::Arc;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -449,7 +421,7 @@ mod tests {
         fleet.has(own[1], 1, &["f"]);
         fleet.has(other, 1, &["f"]);
         assert_eq!(fleet.pass(SURPLUS + LOOK_INTERVAL), own);
-        assert_eq!(fleet.scripts.scripts.len(), 1);
+        assert_eq!(fleet.scripts.all().count(), 1);
         assert!(fleet.scripts.forget(fleet.members[other]));
         assert!(fleet.scripts.of(fleet.members[other]).is_none());
     }
@@ -469,5 +441,59 @@ mod tests {
         assert_eq!(asked.len(), 14);
         let mut fleet = Fleet::new(6, (0, 2), 3);
         assert_eq!(fleet.pass(Duration::from_secs(60)).len(), 3);
+    }
+
+    #[test]
+    fn who_was_asked_is_not_asked_at_once_again_where_another_member_comes() {
+        let mut fleet = Fleet::new(20, (0, 1), 2);
+        fleet.pass(18 * LOOK_INTERVAL);
+        assert!(fleet.neighbours.unasked.is_empty());
+        for more in 20..40_usize {
+            fleet.members.push(digest(&more.to_le_bytes()));
+            // What all have but this one is known.
+            for member in 0..more {
+                fleet.has(member, 1, &[&format!("f{more}")]);
+            }
+            fleet.neighbours.set_members(fleet.members.clone());
+            assert!(fleet.neighbours.unasked.len() <= 3);
+            let mut asked = HashSet::new();
+            for _ in 0..8 {
+                asked.extend(fleet.pass(LOOK_INTERVAL));
+            }
+            let is_own = fleet.neighbours.order[..2].contains(&more);
+            assert!(is_own || asked.contains(&more), "{more}: {asked:?}");
+            // Two that it has, the new one, and in turn one in a second and a half at the most.
+            assert!(asked.len() <= 2 + 1 + 3, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_compared_where_scripts_have_changed_and_not_at_each_look() {
+        let mut fleet = Fleet::new(12, (0, 2), 2);
+        for member in 0..12 {
+            fleet.has(member, 1, &["f"]);
+        }
+        let own = fleet.pass(Duration::ZERO);
+        let others = fleet.neighbours.order[6..].to_vec();
+        fleet.has(others[0], 2, &["f", "g"]);
+        assert!(fleet.pass(Duration::ZERO).contains(&others[0]));
+        let before = fleet.neighbours.missing.comparisons;
+        fleet.pass(Duration::from_secs(60));
+        // Nor where one more has what is known, which may be the one that is called.
+        for other in &others[1..] {
+            fleet.has(*other, 2, &["f", "g"]);
+            assert!(fleet.pass(Duration::ZERO).contains(&others[0]));
+        }
+        assert_eq!(fleet.neighbours.missing.comparisons, before);
+        // One more has it for those of them that are down.
+        fleet.down.extend([others[0], others[1]]);
+        let chosen = fleet.pass(PATIENCE + LOOK_INTERVAL);
+        assert!(chosen.contains(&others[2]), "{chosen:?}");
+        for other in others {
+            fleet.has(other, 1, &["f"]);
+        }
+        fleet.down.clear();
+        assert_eq!(fleet.pass(Duration::ZERO), own);
+        assert!(fleet.neighbours.missing.comparisons > before);
     }
 }

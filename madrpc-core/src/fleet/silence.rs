@@ -90,6 +90,12 @@ impl Watch {
         Some(now.saturating_duration_since(asked_at))
     }
 
+    /// Since when it is known that the peer has not acknowledged something, where it has not.
+    #[must_use]
+    pub fn asked_at(&self) -> Option<Instant> {
+        self.asked_at
+    }
+
     /// Nobody looks any more.
     pub fn stop(&mut self) {
         self.is_on = false;

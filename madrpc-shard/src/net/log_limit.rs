@@ -33,6 +33,8 @@ pub(crate) struct LineBudget {
     /// When there are as many again.
     full_at: Option<Instant>,
     untold: u64,
+    /// Of the times before this one.
+    untold_before: u64,
 }
 
 impl LineBudget {
@@ -44,6 +46,7 @@ impl LineBudget {
             left: lines,
             full_at: None,
             untold: 0,
+            untold_before: 0,
         }
     }
 
@@ -52,6 +55,7 @@ impl LineBudget {
         if self.full_at.is_none_or(|at| now >= at) {
             self.full_at = Some(now + self.time);
             self.left = self.lines;
+            self.untold_before += std::mem::take(&mut self.untold);
         }
         let is_told = self.left > 0;
         self.left = self.left.saturating_sub(1);
@@ -59,10 +63,13 @@ impl LineBudget {
         is_told
     }
 
-    /// How many were not, where there may be lines again, which is to be said now.
+    /// How many were not in times that are over, which is to be said now.
     pub(crate) fn take_untold(&mut self, now: Instant) -> Option<u64> {
-        let is_due = self.untold > 0 && self.full_at.is_none_or(|at| now >= at);
-        is_due.then(|| std::mem::take(&mut self.untold))
+        let mut untold = std::mem::take(&mut self.untold_before);
+        if self.full_at.is_none_or(|at| now >= at) {
+            untold += std::mem::take(&mut self.untold);
+        }
+        (untold > 0).then_some(untold)
     }
 }
 
@@ -81,6 +88,10 @@ mod tests {
         assert_eq!(budget.take_untold(start + REST), Some(17));
         assert_eq!(budget.take_untold(start + REST), None);
         assert_eq!(told(&mut budget, start + REST), 3);
+        // Lines that keep coming are no reason never to say it.
+        assert_eq!(told(&mut budget, start + 2 * REST), 3);
+        assert_eq!(budget.take_untold(start + 2 * REST), Some(7));
+        assert_eq!(budget.take_untold(start + 3 * REST), Some(7));
     }
 
     #[test]

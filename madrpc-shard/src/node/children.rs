@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::call::{Asked, CallKey, Origin, Parent, Running, Ticket};
+use super::losses::Called;
 use crate::engine::{Answer, ChildCall};
 use crate::net::dial::{CallId, Request};
 use crate::net::traces::Context;
@@ -25,7 +26,7 @@ pub(super) enum Child {
     /// On this shard.
     Here(CallKey),
     /// Sent through the orchestrator.
-    Sent(CallId),
+    Sent(CallId, Called),
 }
 
 /// Children whose parents have ended, to be given up a bounded number in a turn.
@@ -134,12 +135,13 @@ impl Node {
                 root: Some(member.root()),
                 ..account
             });
+            let called = Called::new(&child.function, body);
             let mut fields = Vec::new();
             let above = member.nodes_with(io.callers.instance());
             let said = CallFields {
                 credit: child.credit,
                 trace,
-                nodes_lost: member.nodes_lost(),
+                nodes_lost: member.nodes_lost_by(called),
                 above: NodesAbove(&above),
                 ..CallFields::default()
             };
@@ -153,7 +155,9 @@ impl Node {
                 fields: Fields(&fields),
             };
             let sent = upstreams.call(io.now, &request, parent);
-            return sent.map(Child::Sent).map_err(|(_, error)| error);
+            return sent
+                .map(|sent| Child::Sent(sent, called))
+                .map_err(|(_, error)| error);
         }
         if !has_room {
             let error = "the calls of calls of this caller that wait on this shard hold their part of its memory (--memory-max)";
@@ -191,11 +195,11 @@ impl Node {
         let Some(asked) = &mut running.asked else {
             return;
         };
-        if asked.children.remove(&token).is_some() {
-            // Until the lane takes them, which it does when it goes on.
-            if let (Err(error), Some(member)) = (&answer, &running.ticket.member) {
-                member.has_lost(error.nodes_lost);
+        if let Some(child) = asked.children.remove(&token) {
+            if let (Child::Sent(_, called), Some(member)) = (child, &running.ticket.member) {
+                member.learns(called, answer.as_ref().map(|_| ()));
             }
+            // Until the lane takes them, which it does when it goes on.
             let answers = &mut asked.answers;
             answers.set(answers.bytes() + answer.as_ref().map_or(0, Bytes::len));
             running.lane.answer(token, answer);
@@ -210,7 +214,7 @@ impl Node {
         for _ in 0..ENDINGS_PER_TURN {
             match self.orphans.next() {
                 Some(Child::Here(call)) => self.give_up(call, io),
-                Some(Child::Sent(call)) => {
+                Some(Child::Sent(call, _)) => {
                     if let Some(upstreams) = &mut io.upstreams {
                         upstreams.cancel(call);
                     }

@@ -6,6 +6,7 @@
 
 use super::Node;
 use super::call::Running;
+use super::losses::{Called, Losses};
 use crate::engine::CHILDREN_MAX;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::{Account, Root};
@@ -36,10 +37,8 @@ struct Family {
     /// What they hold: arguments that wait, memory of their lanes, and answers that are not seen.
     bytes: Cell<usize>,
     last: Cell<Instant>,
-    /// How many nodes were lost by one of them, or by the first before it came here.
-    nodes_lost: Cell<u8>,
-    /// The other nodes that calls above those here are on, see [`NodesAbove`].
-    above: RefCell<Vec<u8>>,
+    /// By calls that these have made.
+    losses: RefCell<Losses>,
 }
 
 /// That a call is of a family, for as long as it is not over.
@@ -47,6 +46,10 @@ pub(super) struct Member {
     family: Rc<Family>,
     is_busy: Cell<bool>,
     bytes: Cell<usize>,
+    /// How many nodes were lost that it, or a call above it, was on before.
+    nodes_lost: u8,
+    /// The nodes that calls above it are on, see [`NodesAbove`].
+    above: Vec<u8>,
 }
 
 impl Member {
@@ -57,6 +60,8 @@ impl Member {
             family: Rc::clone(family),
             is_busy: Cell::new(false),
             bytes: Cell::new(0),
+            nodes_lost: 0,
+            above: Vec::new(),
         }
     }
 
@@ -69,18 +74,19 @@ impl Member {
             busy: Cell::new(0),
             bytes: Cell::new(0),
             last: Cell::new(now),
-            nodes_lost: Cell::new(0),
-            above: RefCell::default(),
+            losses: RefCell::default(),
         });
         Self::new(&family, now)
     }
 
-    /// One more call of the family.
+    /// One more call of the family, that it has made.
     ///
     /// # Errors
     /// `Overloaded` or `CpuLimit` where it has all that it may have.
     pub(super) fn another(&self, body_bytes: usize, now: Instant) -> Result<Self, CallError> {
-        Self::join(&self.family, body_bytes, now)
+        let mut member = Self::join(&self.family, body_bytes, now)?;
+        member.comes_with(NodesAbove(&self.above), self.nodes_lost);
+        Ok(member)
     }
 
     fn join(family: &Rc<Family>, body_bytes: usize, now: Instant) -> Result<Self, CallError> {
@@ -116,32 +122,38 @@ impl Member {
         self.family.root
     }
 
-    /// The family's calls have lost so many nodes. Calls that are made after that count them.
-    pub(super) fn has_lost(&self, nodes: u8) {
-        let lost = &self.family.nodes_lost;
-        lost.set(lost.get().max(nodes));
+    /// It comes with this: calls above it are on these nodes, and so many were lost.
+    pub(super) fn comes_with(&mut self, above: NodesAbove<'_>, nodes_lost: u8) {
+        let nodes = above.0.as_chunks::<4>().0.iter().take(NodesAbove::MAX);
+        self.above = nodes.flatten().copied().collect();
+        self.nodes_lost = nodes_lost;
     }
 
+    /// How many nodes were lost that it, or a call above it, was on before.
     pub(super) fn nodes_lost(&self) -> u8 {
-        self.family.nodes_lost.get()
+        self.nodes_lost
     }
 
-    /// Calls above it are on these nodes.
-    pub(super) fn is_below(&self, nodes: NodesAbove<'_>) {
-        let mut above = self.family.above.borrow_mut();
-        for node in nodes.0.as_chunks::<4>().0 {
-            let is_known = above.as_chunks::<4>().0.contains(node);
-            if !is_known && above.len() < 4 * NodesAbove::MAX {
-                above.extend_from_slice(node);
-            }
+    /// How many a call that it makes is to count.
+    pub(super) fn nodes_lost_by(&self, called: Called) -> u8 {
+        let lost = self.family.losses.borrow().of(called);
+        lost.max(self.nodes_lost)
+    }
+
+    /// A call that one of the family has made has ended so, as far as that tells anything of its function.
+    pub(super) fn learns(&self, called: Called, result: Result<(), &CallError>) {
+        let mut losses = self.family.losses.borrow_mut();
+        match result {
+            Ok(()) => losses.has_result(called),
+            Err(error) => losses.has_lost(called, error.nodes_lost),
         }
     }
 
     /// The nodes that calls above one which it makes are on, this one, `instance`, the first.
     pub(super) fn nodes_with(&self, instance: u64) -> Vec<u8> {
         let own = NodesAbove::bytes_of(instance);
-        let above = self.family.above.borrow();
-        let others = above.as_chunks::<4>().0.iter().filter(|node| **node != own);
+        let above = self.above.as_chunks::<4>().0;
+        let others = above.iter().filter(|node| **node != own);
         let all = std::iter::once(&own).chain(others).take(NodesAbove::MAX);
         all.flatten().copied().collect()
     }
@@ -305,11 +317,11 @@ impl Node {
         let (cpu, memory_bytes) = running.lane.limits();
         let root = self.families.new_root(cpu, memory_bytes);
         // The slice that has just ended is still to be counted.
-        let member = Member::first(root, cpu_before, now);
+        let mut member = Member::first(root, cpu_before, now);
+        member.comes_with(NodesAbove::default(), running.ticket.nodes_lost);
         if let Some(caller) = sent_as {
             self.families.announce(caller, &member);
         }
-        member.has_lost(running.ticket.nodes_lost);
         member.set_busy(true);
         running.ticket.member = Some(Box::new(member));
         running.hold_for_family();
@@ -355,6 +367,42 @@ mod tests {
         );
         let error = third.another(0, now).map(|_| ()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::CpuLimit);
+    }
+
+    #[test]
+    fn what_is_above_one_of_a_family_and_was_lost_there_is_not_so_for_the_others() {
+        let now = Instant::now();
+        let mut families = Families::new();
+        let account = Account {
+            certificate: 1,
+            session: 1,
+            root: Some(root()),
+        };
+        let mut join = |above: &[u8], nodes_lost| {
+            let mut member = families.join(account, root(), 0, now).unwrap();
+            member.comes_with(NodesAbove(above), nodes_lost);
+            member
+        };
+        let (one, other) = (join(&[1, 0, 0, 0, 2, 0, 0, 0], 1), join(&[3, 0, 0, 0], 0));
+        assert_eq!(one.nodes_with(2), [2, 0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(other.nodes_with(4), [4, 0, 0, 0, 3, 0, 0, 0]);
+        let child = one.another(0, now).unwrap();
+        assert_eq!(child.nodes_with(9), one.nodes_with(9));
+        let (hang, ok) = (Called::new("hang", b""), Called::new("ok", b""));
+        assert_eq!(child.nodes_lost_by(ok), 1);
+        assert_eq!(other.nodes_lost_by(hang), 0);
+        let lost = CallError {
+            nodes_lost: 2,
+            ..CallError::may_have_run(ErrorKind::Unavailable, "gone")
+        };
+        one.learns(hang, Err(&lost));
+        assert_eq!(other.nodes_lost_by(hang), 2);
+        assert_eq!((one.nodes_lost_by(ok), other.nodes_lost_by(ok)), (1, 0));
+        other.learns(hang, Ok(()));
+        assert_eq!((one.nodes_lost_by(hang), other.nodes_lost_by(hang)), (1, 0));
+        // No more are kept than are told.
+        let many = join(&[7; 400], 0);
+        assert_eq!(many.above.len(), 4 * NodesAbove::MAX);
     }
 
     #[test]

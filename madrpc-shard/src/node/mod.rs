@@ -40,6 +40,7 @@ mod functions;
 pub(crate) mod lanes;
 mod limited;
 mod load;
+mod losses;
 mod memory;
 mod meter;
 mod packing;
@@ -257,6 +258,7 @@ impl Service for Node {
             }
         };
         let (session, id, body) = (call.session, call.id, call.request.body);
+        let said = call.request.fields.of_call();
         let account = call.request.account;
         let caller = io.callers.caller(session, account, call.arrived);
         let mut ticket = Ticket {
@@ -266,9 +268,9 @@ impl Service for Node {
             arrived: call.arrived,
             deadline: function.deadline(call.arrived, call.request.deadline),
             depth: call.request.depth,
-            nodes_lost: call.request.fields.nodes_lost(),
-            credit: call.request.fields.credit(),
-            context: self.observing.context(call.request.fields),
+            nodes_lost: said.nodes_lost,
+            credit: said.credit,
+            context: self.observing.context(said.trace),
             member: None,
             slot: None,
         };
@@ -297,9 +299,8 @@ impl Service for Node {
             && let Some(root) = account.root
         {
             match self.families.join(account, root, body.len(), now) {
-                Ok(member) => {
-                    member.is_below(call.request.fields.above());
-                    member.has_lost(ticket.nodes_lost);
+                Ok(mut member) => {
+                    member.comes_with(said.above, said.nodes_lost);
                     ticket.member = Some(Box::new(member));
                 }
                 Err(error) => return self.fail(&ticket, now, error, io),

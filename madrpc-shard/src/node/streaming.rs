@@ -163,7 +163,7 @@ impl Node {
             match (child, order) {
                 (Some(Child::Here(child)), Order::Grant(frames)) => self.grant(child, frames, io),
                 (Some(Child::Here(child)), Order::GiveUp) => self.give_up(child, io),
-                (Some(Child::Sent(sent)), order) => {
+                (Some(Child::Sent(sent, _)), order) => {
                     if let Some(upstreams) = &mut io.upstreams {
                         match order {
                             Order::Grant(frames) => upstreams.grant(sent, frames),

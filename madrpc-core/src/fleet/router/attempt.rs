@@ -24,9 +24,35 @@ const AWAITS_HEDGE: u8 = 4;
 const UNSENT: u8 = 8;
 /// Every member answers it, whatever functions it has.
 const FOR_ANY: u8 = 16;
-/// One node that was lost before, of at most three that are counted.
+/// One node that was lost before, of at most seven that are counted.
 const LOST: u8 = 32;
 const LOST_SHIFT: u32 = LOST.trailing_zeros();
+
+/// Members that a call was on and that may have run it, and how many of them were lost under it: four bits each, as very many
+/// calls are kept, each with this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Runs(u8);
+
+impl Runs {
+    const BITS: u32 = 4;
+    const MAX: u8 = (1 << Self::BITS) - 1;
+
+    const fn all(self) -> u8 {
+        self.0 & Self::MAX
+    }
+
+    const fn lost(self) -> u8 {
+        self.0 >> Self::BITS
+    }
+
+    fn add(&mut self) {
+        self.0 += u8::from(self.all() < Self::MAX);
+    }
+
+    fn add_lost(&mut self) {
+        self.0 += u8::from(self.lost() < Self::MAX) << Self::BITS;
+    }
+}
 
 /// What a call has gone through.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +63,7 @@ pub struct Attempt {
     tried: [u32; TRIES_MAX - 1],
     pub(super) tries: u8,
     /// How many of them may have run it.
-    pub(super) runs: u8,
+    runs: Runs,
     /// How many were never sent it, which are not among the tries.
     unsent: u8,
     /// Some of [`MAY_REPEAT`], [`IDEMPOTENT`], [`AWAITS_HEDGE`], [`UNSENT`] and [`FOR_ANY`], and above them the number of nodes
@@ -116,7 +142,7 @@ impl Attempt {
             function: number_of(function),
             tried: [u32::MAX; TRIES_MAX - 1],
             tries: 0,
-            runs: 0,
+            runs: Runs::default(),
             unsent: 0,
             marks: if may_repeat { MAY_REPEAT } else { 0 },
             is_probe: false,
@@ -143,10 +169,22 @@ impl Attempt {
         self.marks >> LOST_SHIFT
     }
 
-    /// How many members it has been on that may have run it, those before among them.
+    /// The member that it is on, or the second one that was asked, is a node that was lost under it. One that it has left for another
+    /// is none by that: it may be well, and to count it would refuse calls for losses that never were.
+    pub fn loses_node(&mut self) {
+        self.runs.add_lost();
+    }
+
+    /// How many nodes were lost that it was on, those before among them.
     #[must_use]
     pub const fn lost(&self) -> u8 {
-        self.lost_before().saturating_add(self.runs)
+        self.lost_before().saturating_add(self.runs.lost())
+    }
+
+    /// A member more may have run it; gives how many those are, with the nodes that were lost before.
+    pub(super) fn may_have_been_run(&mut self) -> u8 {
+        self.runs.add();
+        self.lost_before().saturating_add(self.runs.all())
     }
 
     /// Whether it is the first try of a call that has lost no node.
@@ -208,6 +246,11 @@ impl Attempt {
         self.runs = second.runs;
     }
 
+    /// It stands for `first`, beside which it was put on a second member: nodes that were lost since count.
+    pub fn stands_for(&mut self, first: &Self) {
+        self.runs = first.runs;
+    }
+
     /// Which try the next is, beginning with 0.
     #[must_use]
     pub const fn number(&self) -> u8 {
@@ -217,7 +260,7 @@ impl Attempt {
     /// Whether a member before the one that it is on may have run it.
     #[must_use]
     pub const fn may_have_run(&self) -> bool {
-        self.runs > 0
+        self.runs.all() > 0
     }
 
     pub(super) fn put_on(&mut self, member: usize, is_probe: bool) {
@@ -277,6 +320,41 @@ mod tests {
     use super::super::Router;
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn a_node_counts_where_it_was_lost_and_a_run_wherever_a_call_was() {
+        let now = Instant::now();
+        let mut router = Router::new(now);
+        let mut attempt = Attempt::new(None, true);
+        // It was put on another in the place of one that may be well.
+        assert!(router.may_retry(&mut attempt, false, now));
+        assert!(attempt.may_have_run() && attempt.lost() == 0);
+        // Of the two one is lost: it has been on two, whatever became of the first.
+        attempt.loses_node();
+        assert!(!router.may_retry(&mut attempt, false, now));
+        assert_eq!(attempt.lost(), 1);
+        // One was lost before, by another who made it.
+        let mut attempt = Attempt::new(None, true);
+        attempt.has_lost(1);
+        assert!(!attempt.may_have_run() && attempt.lost() == 1);
+        attempt.loses_node();
+        assert_eq!((attempt.lost(), attempt.lost_before()), (2, 1));
+        assert!(!router.may_retry(&mut attempt, false, now));
+        // Asked as well, and the first is lost.
+        let mut first = Attempt::new(None, true);
+        let mut second = first;
+        assert!(router.may_retry(&mut second, false, now));
+        first.has_second(&second);
+        first.loses_node();
+        second.stands_for(&first);
+        assert_eq!((second.lost(), second.may_have_run()), (1, true));
+        assert!(!router.may_retry(&mut second, false, now));
+        for _ in 0..1000 {
+            second.loses_node();
+            second.may_have_been_run();
+        }
+        assert_eq!(second.lost(), Runs::MAX);
+    }
 
     #[test]
     fn a_member_that_was_never_sent_a_call_is_no_try_of_it_and_costs_no_retry() {

@@ -2,7 +2,7 @@
 
 use super::Router;
 use crate::call::Load;
-use crate::fleet::load::MemberLoad;
+use crate::fleet::load::{MemberLoad, REPORT_MAX_US};
 use crate::fleet::outliers::{self, CALLS_MIN, Outlier, SAMPLES_MIN};
 use crate::numbers::later;
 use std::time::{Duration, Instant};
@@ -77,7 +77,7 @@ impl Router {
         let calls = load.running.saturating_add(load.queued);
         // What comes goes to its shards in turn.
         let calls = calls.saturating_mul(u32::try_from(shards).unwrap_or(u32::MAX).max(1));
-        let us = load.expected_us as f32;
+        let us = load.expected_us.min(REPORT_MAX_US) as f32;
         let others_us = || self.middle_of_others(number, |load| load.said_us(now));
         backlogs.says(number, calls, us, now, others_us);
         self.backlogs = backlogs;

@@ -449,11 +449,8 @@ impl Router {
 
     /// Whether a call that has failed on a member may be put on another. `has_not_run` where it is certain that it has not begun.
     pub fn may_retry(&mut self, attempt: &mut Attempt, has_not_run: bool, now: Instant) -> bool {
-        if !has_not_run {
-            attempt.runs = attempt.runs.saturating_add(1);
-            if attempt.lost() >= RUNS_MAX || !attempt.may_run_twice() {
-                return false;
-            }
+        if !has_not_run && (attempt.may_have_been_run() >= RUNS_MAX || !attempt.may_run_twice()) {
+            return false;
         }
         if attempt.is_unsent() {
             return !attempt.is_unsent_too_often();

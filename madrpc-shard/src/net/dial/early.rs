@@ -110,8 +110,7 @@ impl<T> Upstreams<T> {
             let address = self.targets[place.target()].address();
             let error = format!("{address} did not answer within {} ms", most.as_millis());
             let error = CallError::may_have_run(ErrorKind::Unavailable, error);
-            if self.try_another(key, &error, Ending::Neutral, now) {
-                self.tell_gone(place, epoch, key);
+            if self.try_instead(key, (place, epoch), &error, now) {
                 next = later(now, most);
             }
         }
@@ -124,13 +123,7 @@ impl<T> Upstreams<T> {
 
     /// Puts a call on a second target, and leaves it on the first.
     fn hedge(&mut self, key: ItemKey, now: Instant) {
-        let Some(&Pending {
-            attempt,
-            copy,
-            place,
-            ..
-        }) = self.calls.get(key)
-        else {
+        let Some(&Pending { attempt, copy, .. }) = self.calls.get(key) else {
             return;
         };
         let mut second = attempt;
@@ -140,7 +133,7 @@ impl<T> Upstreams<T> {
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let sent = self.put_copy(key, &bytes, &mut second, place.target(), now);
+        let sent = self.put_copy(key, &bytes, &mut second, now);
         self.retried = bytes;
         let Some((place, sequence)) = sent else {
             return self.router.was_not_retried(&attempt);
@@ -180,6 +173,7 @@ impl<T> Upstreams<T> {
         if !is_there {
             self.router.left(&second.attempt, target, None, now);
             self.note_ending(target, &second.attempt, Ending::Neutral, now);
+            self.note_lost_node(key, target);
             return false;
         }
         self.calls.move_to(key, list);
@@ -189,6 +183,7 @@ impl<T> Upstreams<T> {
             pending.epoch = second.epoch;
             pending.sequence = second.sequence;
             pending.attempt = second.attempt;
+            pending.attempt.stands_for(&tried);
             self.router.left(&tried, from.target(), None, now);
             self.note_ending(from.target(), &tried, ending, now);
         }

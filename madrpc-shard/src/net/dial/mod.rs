@@ -17,6 +17,7 @@ mod crowding;
 mod doubles;
 mod early;
 mod large;
+mod left;
 mod links;
 mod membership;
 mod names;
@@ -47,6 +48,7 @@ use crowding::Crowding;
 use doubles::Doubles;
 use early::Early;
 use large::LargeBodies;
+use left::Left;
 use links::{Link, Target};
 use madrpc_core::balance::Members;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -108,6 +110,7 @@ pub(crate) struct Upstreams<T> {
     router: Router,
     copies: Copies,
     large: LargeBodies,
+    left: Left,
     /// Memory that copies may take; calls beyond it are sent once.
     copies_max_bytes: usize,
     /// The one that is sent again.
@@ -274,6 +277,7 @@ impl<T> Upstreams<T> {
             router: Router::new(now),
             copies: Copies::default(),
             large: LargeBodies::default(),
+            left: Left::default(),
             copies_max_bytes: COPIES_MAX_BYTES,
             retried: Vec::new(),
             tries: Tries::default(),
@@ -410,6 +414,9 @@ impl<T> Upstreams<T> {
             {
                 pending.attempt.was_not_sent(target);
             }
+            if error.may_have_run {
+                self.note_lost_node(key, target);
+            }
             if self.try_again(key, &error, Ending::Neutral, now) {
                 tries += 1;
                 if tries == ENDINGS_PER_TURN {
@@ -417,8 +424,9 @@ impl<T> Upstreams<T> {
                 }
                 continue;
             }
+            let attempt = self.calls.get(key)?.attempt;
+            error.nodes_lost = self.nodes_lost(key, &attempt);
             let pending = self.take(key, Ending::Neutral, None, now)?;
-            error.nodes_lost = self.nodes_lost(target, &pending.attempt, error.may_have_run);
             error.may_have_run |= pending.attempt.may_have_run();
             return Some((pending.tag, target, error));
         }

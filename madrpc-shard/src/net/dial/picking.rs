@@ -84,7 +84,8 @@ impl<T> Upstreams<T> {
         let key = || said.key.map(digest);
         let picked = router.pick(attempt, now, key, |target, is_open| {
             let target = &mut targets[target];
-            if target.instance.is_some_and(|one| said.above.contains(one)) {
+            // One of which nobody knows whether it is there comes after those that are.
+            if !is_open || target.instance.is_some_and(|one| said.above.contains(one)) {
                 return None;
             }
             target.pick(is_open, |session, list| {

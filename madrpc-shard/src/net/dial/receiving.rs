@@ -63,7 +63,7 @@ impl<T> Upstreams<T> {
         event: &Event<'b>,
         now: Instant,
     ) -> Option<(T, usize, Outcome<'b>)> {
-        let (id, outcome) = match *event {
+        let (id, mut outcome) = match *event {
             Event::Frame(Frame {
                 header,
                 fields,
@@ -126,7 +126,11 @@ impl<T> Upstreams<T> {
         let key = ItemKey::from_number(id);
         // A peer may answer what it was asked, and nobody else's calls.
         let place = self.place_of(session)?;
-        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        let target = &self.targets[place.target()];
+        let epoch = target.links[place.link()].epoch;
+        if target.is_node {
+            outcome.is_of_node();
+        }
         let is_its = |pending: &Pending<T>| (pending.place, pending.epoch) == (place, epoch);
         if !is_its(self.calls.get(key)?) {
             if !self.is_on_second(key, place, epoch) {
@@ -152,13 +156,15 @@ impl<T> Upstreams<T> {
                 return None;
             }
         }
+        let attempt = self.calls.get(key)?.attempt;
+        if attempt.may_have_run() {
+            let nodes_lost = self.nodes_lost(key, &attempt);
+            let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
+            let outcome = outcome.of_one_that_may_have_run(nodes_lost);
+            return Some((pending.tag, pending.place.target(), outcome));
+        }
         let pending = self.take(key, outcome.ending(), outcome.took(), now)?;
         let target = pending.place.target();
-        if pending.attempt.may_have_run() {
-            let nodes_lost = self.nodes_lost(target, &pending.attempt, false);
-            let outcome = outcome.of_one_that_may_have_run(nodes_lost);
-            return Some((pending.tag, target, outcome));
-        }
         let is_missing = outcome.error_kind() == Some(ErrorKind::NoSuchFunction);
         if is_missing && self.router.others_have(&pending.attempt, target) {
             let address = self.targets[target].address();

@@ -84,6 +84,17 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// It comes from a node. None can say that it was lost, and one that says so could have calls refused everywhere, and keep them
+    /// from others: whatever it says besides counts for nothing.
+    #[inline]
+    pub(super) fn is_of_node(&mut self) {
+        if let Self::Failure { fields, .. } = self
+            && fields.of_reply().nodes_lost > 0
+        {
+            *fields = Fields::NONE;
+        }
+    }
+
     /// That of a call which may have run at another server before, so many of which were lost: this one knows only that it has not
     /// run here.
     #[cold]
@@ -200,5 +211,38 @@ pub(super) fn answered(header: &Header<'_>) -> Option<u64> {
     match header {
         Header::Reply { id, .. } | Header::Failure { id, .. } => Some(*id),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madrpc_core::call::ReplyFields;
+
+    #[test]
+    fn a_node_cannot_say_that_it_was_lost() {
+        let told = |nodes_lost| {
+            let said = ReplyFields {
+                retry_after_ms: Some(5),
+                nodes_lost,
+                ..ReplyFields::default()
+            };
+            let mut fields = Vec::new();
+            said.write(&mut fields);
+            let mut outcome = Outcome::Failure {
+                kind: ErrorKind::Unavailable,
+                bill: Bill::default(),
+                fields: Fields(&fields),
+                body: Body::from(&[][..]),
+            };
+            outcome.is_of_node();
+            let error = outcome.passing_error().unwrap();
+            let Outcome::Failure { fields, .. } = outcome else {
+                return (0, true);
+            };
+            (error.nodes_lost, fields.is_empty())
+        };
+        assert_eq!(told(0), (0, false));
+        assert_eq!(told(2), (0, true));
     }
 }

@@ -52,6 +52,7 @@ impl<T> Upstreams<T> {
     ) {
         self.copies.drop(pending.copy);
         self.large.drop(key);
+        self.left.drop(key);
         let target = pending.place.target();
         self.router.left(&pending.attempt, target, took, now);
         self.note_ending(target, &pending.attempt, ending, now);
@@ -68,22 +69,15 @@ impl<T> Upstreams<T> {
         self.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
     }
 
-    /// How many nodes a call has been on that were lost, where it is lost with this target, which may have run it or not. What
-    /// becomes of it behind an orchestrator that is lost is not known.
-    pub(super) fn nodes_lost(&self, target: usize, attempt: &Attempt, may_have_run: bool) -> u8 {
-        match self.targets.get(target).is_some_and(|one| one.is_node) {
-            true => attempt.lost().saturating_add(may_have_run.into()),
-            false => attempt.lost_before(),
-        }
-    }
-
-    /// Whether a call is on a node that a call above it is on as well: whoever has made it is gone with that node, and is made
-    /// again in its place.
-    fn is_beside_its_caller(&self, key: ItemKey) -> bool {
+    /// Whether a call was on a node that is gone, and that a call above it was on as well: whoever has made it is gone with that
+    /// node, and is made again in its place. A node is not gone while another of its shards has a session and says something.
+    pub(super) fn is_gone_with_its_caller(&self, key: ItemKey) -> bool {
         let Some(pending) = self.calls.get(key).filter(|one| one.copy != Copied::NONE) else {
             return false;
         };
-        let Some(instance) = self.targets[pending.place.target()].instance else {
+        let target = &self.targets[pending.place.target()];
+        let is_gone = target.open.is_empty() || target.is_silent();
+        let Some(instance) = target.instance.filter(|_| is_gone) else {
             return false;
         };
         let copied = self.copies.get(pending.copy);
@@ -96,7 +90,7 @@ impl<T> Upstreams<T> {
     }
 
     /// Puts a call on another target, where it has failed for this reason, which tells so much of the target that it was on, and
-    /// may have another try; says whether it was.
+    /// may have another try; says whether it was. One that was lost together with its caller has none.
     pub(super) fn try_again(
         &mut self,
         key: ItemKey,
@@ -104,7 +98,7 @@ impl<T> Upstreams<T> {
         ending: Ending,
         now: Instant,
     ) -> bool {
-        let is_orphan = error.may_have_run && self.is_beside_its_caller(key);
+        let is_orphan = error.may_have_run && self.is_gone_with_its_caller(key);
         !is_orphan && self.try_another(key, error, ending, now)
     }
 
@@ -145,7 +139,7 @@ impl<T> Upstreams<T> {
         let mut bytes = std::mem::take(&mut self.retried);
         bytes.clear();
         bytes.extend_from_slice(self.copies.get(copy));
-        let is_sent = self.send_copy(key, &bytes, &mut next, (place.target(), ending), now);
+        let is_sent = self.send_copy(key, &bytes, &mut next, ending, now);
         self.retried = bytes;
         match is_sent {
             true => self.tries.retries += 1,
@@ -154,14 +148,12 @@ impl<T> Upstreams<T> {
         is_sent
     }
 
-    /// Puts a copy of a call, which was on this target last, on the next one, under the same number; gives where it is, and which of
-    /// the small calls there.
+    /// Puts a copy of a call on the next target, under the same number; gives where it is, and which of the small calls there.
     pub(super) fn put_copy(
         &mut self,
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
-        from: usize,
         now: Instant,
     ) -> Option<(Place, u32)> {
         let (deadline_us, frame) = bytes.split_first_chunk::<TIME_BYTES>()?;
@@ -192,7 +184,7 @@ impl<T> Upstreams<T> {
         let mut fields = Vec::new();
         let number = CallFields {
             attempt: attempt.number(),
-            nodes_lost: self.nodes_lost(from, attempt, false),
+            nodes_lost: self.nodes_lost(key, attempt),
             ..CallFields::default()
         };
         number.write(&mut fields);
@@ -229,10 +221,10 @@ impl<T> Upstreams<T> {
         key: ItemKey,
         bytes: &[u8],
         attempt: &mut Attempt,
-        (from, ending): (usize, Ending),
+        ending: Ending,
         now: Instant,
     ) -> bool {
-        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, from, now) else {
+        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, now) else {
             return false;
         };
         let link = &self.targets[place.target()].links[place.link()];

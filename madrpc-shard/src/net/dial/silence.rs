@@ -7,9 +7,10 @@ use super::links::{Place, State};
 use super::{Due, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Ending, Look, Watch};
+use madrpc_core::fleet::{Look, Watch};
 use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use madrpc_core::lists::ItemKey;
+use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -100,10 +101,51 @@ impl<T> Upstreams<T> {
         }
         target.note_condition();
         self.router.set_silent(place.target(), target.is_silent());
+        if is_silent {
+            self.ask_others(place, now);
+        }
     }
 
-    /// Puts calls of a silent link on others, a bounded number of those that may run twice.
+    /// A link's server says nothing: the other links of a node are asked, as its process may be gone, or one shard of it busy.
+    fn ask_others(&mut self, place: Place, now: Instant) {
+        let target = &self.targets[place.target()];
+        if !target.is_node {
+            return;
+        }
+        let others: Vec<usize> = target.open.all().filter(|at| *at != place.link()).collect();
+        for link in others {
+            if let Some(session) = self.targets[place.target()].links[link].session() {
+                self.wires.ping(session);
+                self.on_sent(Place::new(place.target(), link), now);
+            }
+        }
+    }
+
+    /// Whether it is not known yet if a silent link's node says anything on any other.
+    fn is_unclear(&self, place: Place) -> bool {
+        let target = &self.targets[place.target()];
+        if !target.is_node || target.is_silent() {
+            return false;
+        }
+        let Some(asked_at) = target.links[place.link()].watch.asked_at() else {
+            return false;
+        };
+        // What came sooner may be from before it was gone.
+        let since = later(asked_at, self.patience(place) / 2);
+        let others = target.open.all().filter(|at| *at != place.link());
+        let mut sessions = others.filter_map(|at| target.links[at].session());
+        !sessions.any(|session| {
+            let received_at = self.wires.received_at(session);
+            received_at.is_some_and(|received_at| received_at > since)
+        })
+    }
+
+    /// Puts calls of a silent link on others, a bounded number of those that may run twice, once it is known whether the whole node
+    /// is silent: then those stay that a call on the same node has made, as that is put on another.
     fn rescue(&mut self, place: Place, now: Instant) {
+        if self.is_unclear(place) {
+            return;
+        }
         let link = &self.targets[place.target()].links[place.link()];
         let error = format!("{} says nothing", link.address);
         let error = CallError::may_have_run(ErrorKind::Unavailable, error);
@@ -120,9 +162,8 @@ impl<T> Upstreams<T> {
         for _ in 0..ENDINGS_PER_TURN {
             let Some(key) = next else { break };
             next = self.calls.after(key);
-            let epoch = self.targets[place.target()].links[place.link()].epoch;
-            if self.try_again(key, &error, Ending::Neutral, now) {
-                self.tell_gone(place, epoch, key);
+            if !self.is_gone_with_its_caller(key) {
+                self.try_instead(key, (place, epoch), &error, now);
             }
         }
         self.targets[place.target()].links[place.link()].rescued = next;

@@ -68,6 +68,11 @@ impl Chooser {
         self.neighbours.set_members(members.collect());
     }
 
+    /// Whether a target is one of them: a session to one that is none any more may still have something to say.
+    pub(super) fn has(&self, member: u64) -> bool {
+        self.neighbours.has(member)
+    }
+
     /// A member has said what it has.
     pub(super) fn note(&mut self, member: u64, script: u64, announcement: Announcement) {
         let announcement = Arc::new(announcement);

@@ -99,6 +99,7 @@ impl<T> Upstreams<T> {
             let target = &self.targets[place.target()];
             if let Some(chooser) = &mut self.chooser
                 && !target.is_registered
+                && chooser.has(target.digest)
             {
                 chooser.note(target.digest, script, announcement);
                 // What it has no more another is to have before the next call.
@@ -218,7 +219,9 @@ impl<T> Upstreams<T> {
             message: format!("{address}: {}", error.message),
             ..error
         };
-        self.has_lost = true;
+        // One that was there to be asked what it has, or is none any more, is no reason to look who there is.
+        let target = &self.targets[place.target()];
+        self.has_lost |= !target.is_gone && !target.is_asked;
         // One line is enough for all sessions to a server, and all tries that fail alike.
         let target = &mut self.targets[place.target()];
         if self.keep == Keep::Always && place.link() == 0 && !target.is_gone {

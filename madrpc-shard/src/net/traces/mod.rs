@@ -145,10 +145,10 @@ impl Observing {
         not(feature = "engine"),
         expect(dead_code, reason = "a node looks at each call")
     )]
-    pub(crate) fn context(&self, fields: Fields<'_>) -> Option<Box<Context>> {
-        match fields.is_empty() && !self.gives_traces {
+    pub(crate) fn context(&self, trace: Option<Trace>) -> Option<Box<Context>> {
+        match trace.is_none() && !self.gives_traces {
             true => None,
-            false => self.context_of(fields).map(Box::new),
+            false => self.context_of(trace).map(Box::new),
         }
     }
 
@@ -157,7 +157,7 @@ impl Observing {
     pub(crate) fn tried(&self, fields: Fields<'_>) -> Option<Box<Tried>> {
         match self.is_on {
             true => self
-                .context_of(fields)
+                .context_of(fields.trace())
                 .filter(|context| context.is_recorded() || self.slow.are_told())
                 .map(|context| Box::new(Tried::new(context))),
             false => None,
@@ -165,8 +165,7 @@ impl Observing {
     }
 
     #[cold]
-    fn context_of(&self, fields: Fields<'_>) -> Option<Context> {
-        let said = fields.trace();
+    fn context_of(&self, said: Option<Trace>) -> Option<Context> {
         if let Some(trace) = said
             && trace.is_decided()
         {
@@ -226,11 +225,15 @@ mod tests {
             assert!(!given.is_recorded() && !given.below().is_decided());
             let said = saying(given.below());
             // A node that records all takes it, as one without a caller; its number stays.
-            let context = server(Some(1.0), None).context(Fields(&said)).unwrap();
+            let context = server(Some(1.0), None)
+                .context(Fields(&said).trace())
+                .unwrap();
             assert_eq!((context.trace, context.parent), (given.trace, 0));
             assert!(context.is_recorded() && context.below().is_sampled());
             // One that records none passes it on as it came.
-            let context = server(Some(0.0), SLOW).context(Fields(&said)).unwrap();
+            let context = server(Some(0.0), SLOW)
+                .context(Fields(&said).trace())
+                .unwrap();
             assert!(!context.is_recorded());
             assert_eq!(context.below(), given.below());
         }
@@ -240,7 +243,7 @@ mod tests {
     fn what_its_caller_has_decided_is_not_decided_again() {
         let said = saying(Context::left().below());
         let records_all = server(Some(1.0), None);
-        let context = records_all.context(Fields(&said)).unwrap();
+        let context = records_all.context(Fields(&said).trace()).unwrap();
         assert!(!context.is_recorded() && context.below().is_decided());
         // Nothing is to be told of it, and so nothing kept.
         assert!(records_all.tried(Fields(&said)).is_none());
