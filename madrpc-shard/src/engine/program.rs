@@ -164,7 +164,8 @@ impl<'js> Program<'js> {
             .collect()
     }
 
-    /// Runs the call that lies on the exchange.
+    /// Runs the call that lies on the exchange. What it seldom needs is laid out apart, see `Shard::take_calls`.
+    #[inline(never)]
     pub(super) fn call(&self, exchange: &Exchange) -> Outcome {
         let stack_bytes = exchange.meter.limits().stack_bytes;
         self.bound_stack(exchange, stack_bytes);
@@ -278,6 +279,7 @@ impl<'js> Program<'js> {
     }
 
     /// Runs what a promise waits for, and gives what it settles to.
+    #[inline(never)]
     fn settle(
         &self,
         exchange: &Exchange,
@@ -316,6 +318,7 @@ impl<'js> Program<'js> {
     }
 
     /// The error for what the engine says.
+    #[cold]
     fn thrown(&self, error: &rquickjs::Error) -> Box<CallError> {
         Box::new(match error {
             rquickjs::Error::Exception => {

@@ -63,6 +63,7 @@ impl Reserved {
 }
 
 /// Whether the peer with this certificate may call a reserved function.
+#[inline(never)]
 pub(super) fn check_operator(
     reserved: Reserved,
     function: &str,
@@ -99,6 +100,7 @@ pub(super) fn check_join(
 /// One with one of the server's `own` certificates may: it is the server's HTTP, which knows its callers and has looked. (Anybody
 /// else who had its key could answer calls in its place, and read them.)
 #[cold]
+#[inline(never)]
 pub(super) fn check_permissions(
     permissions: &Permissions,
     function: &str,
@@ -130,6 +132,7 @@ pub(super) fn not_serving(role: &str, name: &str, is_draining: bool) -> CallErro
 
 /// Answers a call of a reserved function that needs no service, now or by way of the control thread.
 #[cold]
+#[inline(never)]
 pub(super) fn answer(
     reserved: Reserved,
     caller: Caller,
@@ -156,11 +159,13 @@ pub(super) fn answer(
     }
 }
 
+#[cold]
 pub(super) fn too_large(bytes: usize) -> CallError {
     let error = format!("the arguments have {bytes} bytes, and at most {BODY_MAX_BYTES} are taken");
     CallError::not_run(ErrorKind::PayloadTooLarge, error)
 }
 
+#[cold]
 pub(super) fn refuse(callers: &mut Endpoint, session: SessionKey, id: u64, error: &CallError) {
     if let Some(outbox) = callers.outbox(session) {
         outbox.fail(id, Bill::default(), error);

@@ -199,7 +199,8 @@ impl<S: Service> Shard<S> {
         (&mut self.service, io)
     }
 
-    /// Takes in what has become of the calls that the service has sent.
+    /// Takes in what has become of the calls that the service has sent. Laid out apart, as [`Shard::take_calls`].
+    #[inline(never)]
     fn take_outcomes(&mut self, now: Instant) {
         let Self {
             callers,
@@ -247,6 +248,7 @@ impl<S: Service> Shard<S> {
     }
 
     /// Ends the calls of callers that have gone, a bounded number.
+    #[inline(never)]
     fn end_calls(&mut self, now: Instant) {
         while let Some(ended) = self.callers.next_ended() {
             self.calls.end(ended.session);
