@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 use std::collections::HashMap;
 use std::net::{SocketAddr, UdpSocket};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
@@ -176,6 +177,25 @@ fn a_node_that_is_named_as_well_counts_once() {
 }
 
 /// Without a reset that reaches the shard whose session it is, it is four seconds until the silence tells it.
+/// What it was given is made again, and not by the same process under its other name.
+#[test]
+fn a_node_that_is_named_as_well_and_is_killed_takes_no_call_a_second_time() {
+    let mut fleet = support::traced::Fleet::start(&[]);
+    let call = || {
+        let mut command = fleet.home.command(&["call", &fleet.front, "sleep", "1500"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // In turn: half of them are there.
+    let calls: Vec<_> = (0..8).map(|_| call()).collect();
+    sleep(Duration::from_millis(1000));
+    fleet.nodes[0].child.kill().unwrap();
+    for call in calls {
+        let output = call.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
 #[test]
 fn a_node_is_back_soon_where_an_orchestrator_was_killed_and_started_anew() {
     let (home, front, mut first) = start();

@@ -104,7 +104,8 @@ fn a_call_whose_node_is_killed_has_two_tries() {
             let trace = traceparent(trace, true);
             let args = ["call", &fleet.front, "sleep", "2000", "--trace", &trace];
             let mut command = fleet.home.command(&args);
-            command.stdout(Stdio::piped()).spawn().unwrap()
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
         })
         .collect();
     sleep(Duration::from_millis(1_000));

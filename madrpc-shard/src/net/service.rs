@@ -27,6 +27,10 @@ pub(crate) trait Service: Sized + 'static {
     /// Whom the outcome of a call is for that was sent to an upstream.
     type Tag;
 
+    /// Does what the process was asked for meanwhile, by channels of its own. Calls are taken in after that: who calls when the process
+    /// has said that it is done finds it done.
+    fn take_changes(&mut self) {}
+
     /// A caller calls. The reply goes to its outbox, now or later; a call that gets it later is noted among the
     /// [`Io::calls`] until then. A session whose caller has a call of that number under way is ended.
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>);

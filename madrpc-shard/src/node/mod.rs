@@ -244,6 +244,12 @@ impl Service for Node {
     type Call = CallKey;
     type Tag = Parent;
 
+    fn take_changes(&mut self) {
+        while let Ok(change) = self.changes.try_recv() {
+            self.take_change(change);
+        }
+    }
+
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
         if io.calls.get(call.session, call.id).is_some() {
             return io.callers.break_off(call.session, &number_taken(call.id));
@@ -370,7 +376,6 @@ impl Service for Node {
     }
 
     fn turn(&mut self, io: &mut Io<'_, Self>) {
-        self.take_changes();
         self.take_due(io);
         self.pack_one(io);
         self.turns.last_look = io.now;

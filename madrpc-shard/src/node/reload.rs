@@ -81,16 +81,14 @@ impl Staged {
 
 impl Node {
     /// Does what it was told of its script.
-    pub(super) fn take_changes(&mut self) {
-        while let Ok(change) = self.changes.try_recv() {
-            match change {
-                ScriptChange::Prepare(script, prepared) => {
-                    let config = self.lanes.config();
-                    self.staged.prepare(script, &self.name, config, prepared);
-                }
-                ScriptChange::Adopt(shared) => self.adopt(&shared),
-                ScriptChange::Discard => self.staged = Staged::default(),
+    pub(super) fn take_change(&mut self, change: ScriptChange) {
+        match change {
+            ScriptChange::Prepare(script, prepared) => {
+                let config = self.lanes.config();
+                self.staged.prepare(script, &self.name, config, prepared);
             }
+            ScriptChange::Adopt(shared) => self.adopt(&shared),
+            ScriptChange::Discard => self.staged = Staged::default(),
         }
     }
 

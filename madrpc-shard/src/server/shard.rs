@@ -159,6 +159,7 @@ impl<S: Service> Shard<S> {
         if let Some(upstreams) = &mut self.upstreams {
             received += upstreams.receive(now);
         }
+        self.service.take_changes();
         self.take_calls(now);
         self.take_outcomes(now);
         self.end_calls(now);

@@ -87,6 +87,8 @@ impl<T> Upstreams<T> {
             self.doubles.firsts.insert(server, next);
             self.doubles.again.set(next, false);
             self.note(next);
+            // The process may be gone, of which this target has not heard yet.
+            self.ask(next, None, Instant::now());
         }
     }
 }

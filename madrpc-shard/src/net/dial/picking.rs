@@ -10,13 +10,15 @@ use madrpc_core::fleet::{Attempt, NoMember, digest};
 use std::time::Instant;
 
 impl<T> Upstreams<T> {
-    /// A link for the next try of a call, and its session. Small ones wait for no large ones.
+    /// A link for the next try of a call, and its session. Small ones wait for no large ones. `left` is the process that the call
+    /// leaves.
     #[inline]
     pub(super) fn pick(
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
         request: &Request<'_>,
+        left: Option<u64>,
     ) -> Result<(Place, SessionKey), CallError> {
         if self.keep != Keep::Always || self.router.is_cut_off() {
             if self.chooser.is_some() {
@@ -31,7 +33,7 @@ impl<T> Upstreams<T> {
             self.dial_link(place, now);
         }
         if !attempt.is_new()
-            && let Some(picked) = self.pick_elsewhere(attempt, now, request)
+            && let Some(picked) = self.pick_elsewhere(attempt, now, request, left)
         {
             return Ok(picked);
         }
@@ -60,17 +62,19 @@ impl<T> Upstreams<T> {
         Err(self.why_none(why, behind, request))
     }
 
-    /// A link for a call that has been on another target, or has lost nodes: not to a node that a call above it is on, where there
-    /// are others. It would take that one with it, which then is made again.
+    /// A link for a call that has been on another target, or has lost nodes. Where there are others, it is not to a node that a call
+    /// above it is on: it would take that one with it, which then is made again. Nor is it to the process that it leaves, which may be
+    /// known as two targets: as the one that it was on, and as one that has announced itself.
     #[cold]
     fn pick_elsewhere(
         &mut self,
         attempt: &mut Attempt,
         now: Instant,
         request: &Request<'_>,
+        left: Option<u64>,
     ) -> Option<(Place, SessionKey)> {
         let said = request.fields.of_call();
-        if said.above.0.is_empty() {
+        if said.above.0.is_empty() && left.is_none() {
             return None;
         }
         let (is_large, backlog_max) = (is_large(request), self.keep.backlog_max_bytes());
@@ -85,7 +89,8 @@ impl<T> Upstreams<T> {
         let picked = router.pick(attempt, now, key, |target, is_open| {
             let target = &mut targets[target];
             // One of which nobody knows whether it is there comes after those that are.
-            if !is_open || target.instance.is_some_and(|one| said.above.contains(one)) {
+            let is_out = |one: u64| said.above.contains(one) || left == Some(one);
+            if !is_open || target.instance.is_some_and(is_out) {
                 return None;
             }
             target.pick(is_open, |session, list| {

@@ -206,7 +206,9 @@ impl<T> Upstreams<T> {
             account,
             fields,
         };
-        let to = self.pick(attempt, now, &request).ok()?;
+        let left = self.calls.get(key)?.place.target();
+        let left = self.targets[left].instance;
+        let to = self.pick(attempt, now, &request, left).ok()?;
         let (place, _) = to;
         let Ok((sequence, _)) = self.put_on_session(now, to, key, &request, false) else {
             self.note_ending(place.target(), attempt, Ending::Neutral, now);

@@ -79,7 +79,7 @@ impl<T> Upstreams<T> {
         }
         let mut unsent = tag;
         loop {
-            let to = match self.pick(&mut attempt, now, request) {
+            let to = match self.pick(&mut attempt, now, request, None) {
                 Ok(to) => to,
                 Err(error) => return Err((unsent, error)),
             };

@@ -108,15 +108,19 @@ impl<T> Upstreams<T> {
 
     /// A link's server says nothing: the other links of a node are asked, as its process may be gone, or one shard of it busy.
     fn ask_others(&mut self, place: Place, now: Instant) {
-        let target = &self.targets[place.target()];
-        if !target.is_node {
-            return;
+        if self.targets[place.target()].is_node {
+            self.ask(place.target(), Some(place.link()), now);
         }
-        let others: Vec<usize> = target.open.all().filter(|at| *at != place.link()).collect();
-        for link in others {
-            if let Some(session) = self.targets[place.target()].links[link].session() {
+    }
+
+    /// Finds out whether the server of a target is there, by its links but one.
+    pub(super) fn ask(&mut self, number: usize, but: Option<usize>, now: Instant) {
+        let open = self.targets[number].open.all();
+        let asked: Vec<usize> = open.filter(|link| Some(*link) != but).collect();
+        for link in asked {
+            if let Some(session) = self.targets[number].links[link].session() {
                 self.wires.ping(session);
-                self.on_sent(Place::new(place.target(), link), now);
+                self.on_sent(Place::new(number, link), now);
             }
         }
     }
