@@ -68,5 +68,6 @@ pub use limits::{
     MAX_CALL_DEPTH, MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_TEXT_BYTES,
     MAX_TOGETHER, MAX_VARIABLES, STACK,
 };
+pub use memory::{sealed_code, synchronise_code};
 pub use refused::{Reason, Refused};
 pub use tree::{Captured, Kernel, Parameter, Usage};

@@ -35,6 +35,11 @@ mod stack;
 mod stream;
 mod typescript;
 mod values;
+#[cfg(feature = "wasm")]
+mod wasm;
+#[cfg(not(feature = "wasm"))]
+#[path = "wasm/absent.rs"]
+mod wasm;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use child_calls::echo_items;
@@ -44,6 +49,7 @@ pub(crate) use heap::LARGE_BLOCKS_MAX;
 pub use kernels::KernelInfo;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
+pub(crate) use modules::file_text;
 pub use options::{Options, Registration};
 pub use preempt::Preemption;
 pub use script::{Script, ScriptError};

@@ -152,7 +152,7 @@ unsafe extern "C" fn on_interrupt(context: *mut Context) -> Decision {
 }
 
 /// Suspends the lane until the compiler is done; says whether it is, and the call has not to end.
-pub(super) fn wait_for(exchange: &Exchange, is_done: impl Fn() -> bool) -> bool {
+pub(in super::super) fn wait_for(exchange: &Exchange, is_done: impl Fn() -> bool) -> bool {
     loop {
         if exchange.must_stop().is_some() {
             return false;
