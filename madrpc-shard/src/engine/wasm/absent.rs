@@ -17,7 +17,7 @@ pub(super) fn module_text(_: &[u8]) -> Result<String, String> {
 
 /// What a lane has of it.
 #[derive(Default)]
-pub(super) struct LaneWasm;
+pub(super) struct LaneWasm {}
 
 /// How it was.
 #[derive(Debug, Clone, Copy)]

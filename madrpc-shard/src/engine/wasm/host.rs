@@ -11,6 +11,7 @@ use super::call::{LINK, bind, throw};
 use super::drive::{Failure, Order, import};
 use super::lane::NoModule;
 use super::limits::{LANE_MODULES_MAX, MODULE_MAX_BYTES};
+use super::module::words;
 use super::store::{Data, FUNCTION, GLOBAL, Held, MEMORY, TABLE};
 use super::things;
 use super::values::Kind;
@@ -49,38 +50,17 @@ fn object<'js>(ctx: &Ctx<'js>, exchange: &Rc<Exchange>) -> rquickjs::Result<Obje
     with_exchange!("instantiate", instantiate, module, imports, kinds, numbers);
     with_exchange!("typeOf", type_of, number);
     with_exchange!("bind", bind_number, imports, number);
-    with_exchange!("newMemory", things::new_memory, imports, initial, maximum);
+    with_exchange!("newMemory", things::new_memory, initial, maximum);
     with_exchange!("memorySize", things::memory_size, number);
-    with_exchange!("growMemory", things::grow_memory, imports, number, pages);
+    with_exchange!("growMemory", things::grow_memory, number, pages);
     with_exchange!("bufferOf", things::buffer_of, number);
     with_exchange!("detach", things::detach, buffer);
-    with_exchange!(
-        "newTable",
-        things::new_table,
-        imports,
-        initial,
-        maximum,
-        first
-    );
+    with_exchange!("newTable", things::new_table, initial, maximum, first);
     with_exchange!("tableSize", things::table_size, number);
-    with_exchange!(
-        "growTable",
-        things::grow_table,
-        imports,
-        number,
-        elements,
-        first
-    );
+    with_exchange!("growTable", things::grow_table, number, elements, first);
     with_exchange!("getElement", things::get_element, number, at);
     with_exchange!("setElement", things::set_element, number, at, element);
-    with_exchange!(
-        "newGlobal",
-        things::new_global,
-        imports,
-        letter,
-        is_mutable,
-        first
-    );
+    with_exchange!("newGlobal", things::new_global, letter, is_mutable, first);
     with_exchange!("typeOfGlobal", things::type_of_global, number);
     with_exchange!("getGlobal", things::get_global, number);
     with_exchange!("setGlobal", things::set_global, number, value);
@@ -229,7 +209,7 @@ fn sections_of<'js>(
     Ok(list)
 }
 
-pub(super) fn failed(
+fn failed(
     ctx: &Ctx<'_>,
     exchange: &Exchange,
     imports: &Value<'_>,
@@ -261,11 +241,13 @@ pub(super) fn with<R>(
 pub(super) fn attempt<R>(
     ctx: &Ctx<'_>,
     exchange: &Exchange,
-    imports: &Value<'_>,
     run: impl FnOnce(&Held, StoreContextMut<'_, Data>) -> wasmtime::Result<R>,
 ) -> rquickjs::Result<R> {
     let result = with(ctx, exchange, |held, store| Some(run(held, store)))?;
-    result.map_err(|error| failed(ctx, exchange, imports, error.into()))
+    result.map_err(|error| match exchange.must_stop() {
+        Some(_) => interrupted(ctx, exchange),
+        None => Exception::throw_range(ctx, &format!("WebAssembly: {}", words(&error))),
+    })
 }
 
 /// Makes an instance: of each import the kind and the number, where a function of JavaScript's has that of its place in `imports` and

@@ -5,7 +5,8 @@
 )]
 
 use super::super::exchange::Exchange;
-use super::host::{attempt, failed, held, type_of_a_global, with};
+use super::super::host::interrupted;
+use super::host::{attempt, held, type_of_a_global, with};
 use super::store::Held;
 use super::values::{Kind, from_js, to_js};
 use rquickjs::{Ctx, Value, qjs};
@@ -17,11 +18,10 @@ use wasmtime::{
 pub(super) fn new_memory<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
-    imports: Value<'js>,
     initial: u32,
     maximum: Option<u32>,
 ) -> rquickjs::Result<usize> {
-    attempt(ctx, exchange, &imports, |held, mut store| {
+    attempt(ctx, exchange, |held, mut store| {
         let memory = Memory::new(&mut store, MemoryType::new(initial, maximum))?;
         let number = held.number(&store, &Extern::Memory(memory));
         Ok(number.map_or(0, |(_, number)| number))
@@ -43,28 +43,24 @@ pub(super) fn memory_size(
 pub(super) fn grow_memory<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
-    imports: Value<'js>,
     number: usize,
     pages: u32,
 ) -> rquickjs::Result<f64> {
     let grown = with(ctx, exchange, |held, store| {
         Some(held.memory(number)?.grow(store, pages.into()))
     })?;
-    or_minus_one(ctx, exchange, &imports, grown)
+    or_minus_one(ctx, exchange, grown)
 }
 
 /// What there was before something grew, or -1 where it may not.
 fn or_minus_one(
     ctx: &Ctx<'_>,
     exchange: &Exchange,
-    imports: &Value<'_>,
     grown: wasmtime::Result<u64>,
 ) -> rquickjs::Result<f64> {
     match grown {
         Ok(before) => Ok(before as f64),
-        Err(error) if exchange.must_stop().is_some() => {
-            Err(failed(ctx, exchange, imports, error.into()))
-        }
+        Err(_) if exchange.must_stop().is_some() => Err(interrupted(ctx, exchange)),
         Err(_) => Ok(-1.0),
     }
 }
@@ -111,12 +107,11 @@ fn element(held: &Held, number: i32) -> Ref {
 pub(super) fn new_table<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
-    imports: Value<'js>,
     initial: u32,
     maximum: Option<u32>,
     first: i32,
 ) -> rquickjs::Result<usize> {
-    attempt(ctx, exchange, &imports, |held, mut store| {
+    attempt(ctx, exchange, |held, mut store| {
         let kind = TableType::new(RefType::FUNCREF, initial, maximum);
         let table = Table::new(&mut store, kind, element(held, first))?;
         let number = held.number(&store, &Extern::Table(table));
@@ -137,7 +132,6 @@ pub(super) fn table_size(
 pub(super) fn grow_table<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
-    imports: Value<'js>,
     number: usize,
     elements: u32,
     first: i32,
@@ -146,7 +140,7 @@ pub(super) fn grow_table<'js>(
         let table = held.table(number)?;
         Some(table.grow(store, elements.into(), element(held, first)))
     })?;
-    or_minus_one(ctx, exchange, &imports, grown)
+    or_minus_one(ctx, exchange, grown)
 }
 
 /// The number of the function that is there, -1 where there is none, -2 beyond the table.
@@ -183,7 +177,6 @@ pub(super) fn set_element(
 pub(super) fn new_global<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
-    imports: Value<'js>,
     letter: char,
     is_mutable: bool,
     first: Value<'js>,
@@ -192,7 +185,7 @@ pub(super) fn new_global<'js>(
     // SAFETY: the value is alive, and of this context.
     let first = unsafe { from_js(held(ctx, exchange)?, ctx, kind, first.as_raw()) };
     let first = first.ok_or(rquickjs::Error::Exception)?;
-    attempt(ctx, exchange, &imports, |held, mut store| {
+    attempt(ctx, exchange, |held, mut store| {
         let mutability = match is_mutable {
             true => Mutability::Var,
             false => Mutability::Const,

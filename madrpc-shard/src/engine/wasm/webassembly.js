@@ -191,7 +191,7 @@
             const letter = detail[0];
             const fits = letter === "I" ? typeof value === "bigint" : letter === "F" ? value === null || functionNumbers.has(value) : typeof value === "number";
             if (detail.endsWith("m") || !fits) refuse(letter === "I" ? "a WebAssembly.Global or a BigInt" : "a WebAssembly.Global or a number");
-            number = host.newGlobal(imports, letter, false, globalValue(letter, value, what));
+            number = host.newGlobal(letter, false, globalValue(letter, value, what));
           }
           break;
         default: refuse("something that there is not here");
@@ -224,7 +224,7 @@
     constructor(descriptor, number) {
       if (descriptor !== known) {
         const what = "WebAssembly.Memory()";
-        number = host.newMemory(imports, ...boundsOf(descriptorOf(descriptor, what), what, PAGES_MAX));
+        number = host.newMemory(...boundsOf(descriptorOf(descriptor, what), what, PAGES_MAX));
       }
       this.#number = number;
       memories[number] = this;
@@ -243,7 +243,7 @@
       return this.#buffer;
     }
     grow(pages) {
-      const before = host.growMemory(imports, this.#number, whole(pages, "WebAssembly.Memory.grow(): the number of pages"));
+      const before = host.growMemory(this.#number, whole(pages, "WebAssembly.Memory.grow(): the number of pages"));
       if (before < 0) throw new RangeError("WebAssembly.Memory.grow(): the memory may not be so large");
       if (this.#buffer !== undefined) {
         host.detach(this.#buffer);
@@ -266,7 +266,7 @@
         if (element === "externref") throw new TypeError(`${what}: there is no externref here`);
         if (element !== "anyfunc" && element !== "funcref") throw new TypeError(`${what}: "element" must be "anyfunc"`);
         const bounds = boundsOf(descriptor, what);
-        this.#number = host.newTable(imports, ...bounds, first === undefined ? -1 : referenceOf(first, what));
+        this.#number = host.newTable(...bounds, first === undefined ? -1 : referenceOf(first, what));
       }
       tables[this.#number] = this;
     }
@@ -284,7 +284,7 @@
     }
     grow(elements, value = null) {
       const what = "WebAssembly.Table.grow()";
-      const before = host.growTable(imports, this.#number, whole(elements, `${what}: the number of elements`), referenceOf(value, what));
+      const before = host.growTable(this.#number, whole(elements, `${what}: the number of elements`), referenceOf(value, what));
       if (before < 0) throw new RangeError(`${what}: the table may not be so long`);
       return before;
     }
@@ -308,7 +308,7 @@
         this.#letter = LETTERS[type];
         this.#mutable = Boolean(mutable);
         const first = value === undefined ? { I: 0n, F: null }[this.#letter] : value;
-        this.#number = host.newGlobal(imports, this.#letter, this.#mutable, globalValue(this.#letter, first === undefined ? 0 : first, what));
+        this.#number = host.newGlobal(this.#letter, this.#mutable, globalValue(this.#letter, first === undefined ? 0 : first, what));
       }
       globals[this.#number] = this;
     }

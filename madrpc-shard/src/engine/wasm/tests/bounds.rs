@@ -143,7 +143,7 @@ fn memory_counts_as_the_calls_heap() {
         )
         .split(':')
         .next(),
-        Some("LinkError")
+        Some("RangeError")
     );
 }
 
