@@ -8,7 +8,7 @@
 //! A lane is one QuickJS runtime with the script loaded, on a stack of its own, so that a call can be put aside in the
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
 //! one runtime. Numeric functions of a script's are compiled and run beside it, on the same stack and arrays, see
-//! `kernels`. Nothing here knows sessions or shards.
+//! `kernels`; WebAssembly, where the build has it, on a stack of its own, see `wasm`. Nothing here knows sessions or shards.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod child_calls;

@@ -4,7 +4,7 @@
 use super::super::exchange::Exchange;
 use super::super::life::has_to_end;
 use super::super::preempt::stoppable;
-use super::limits::NESTED_MAX;
+use super::limits::{LOOK_EVERY_CALLS, NESTED_MAX};
 use super::store::{Data, Held, Running};
 use super::values::{Kind, from_js, to_js};
 use rquickjs::{Ctx, qjs};
@@ -114,6 +114,9 @@ impl Held {
         if self.is_dropped.get() {
             return Err(Failure::Stopped);
         }
+        if self.is_time_to_look() && has_to_end(exchange) {
+            return Err(Failure::Stopped);
+        }
         let nested = self.nested.get();
         if nested >= NESTED_MAX {
             return Err(Failure::TooDeep);
@@ -200,7 +203,13 @@ impl Held {
             if let Some(result) = self.link.done.take() {
                 return Ok(result?);
             }
-            if let Some(request) = self.link.request.take() {
+            let request = self.link.request.take();
+            if (request.is_none() || self.is_time_to_look()) && has_to_end(exchange) {
+                self.is_dropped.set(true);
+                drop(self.running.take());
+                return Err(Failure::Stopped);
+            }
+            if let Some(request) = request {
                 let served = self
                     .refresh(ctx, imports)
                     .and_then(|()| self.serve(ctx, imports, request));
@@ -209,12 +218,15 @@ impl Held {
                 }
                 let served = served.map_err(|_| Thrown);
                 self.link.order.set(Some(Order::Return(served)));
-            } else if has_to_end(exchange) {
-                self.is_dropped.set(true);
-                drop(self.running.take());
-                return Err(Failure::Stopped);
             }
         }
+    }
+
+    /// Calls take longer than the steps that the engine counts, and fewer instructions than are counted here.
+    fn is_time_to_look(&self) -> bool {
+        let calls = self.calls.get().wrapping_add(1);
+        self.calls.set(calls);
+        calls.is_multiple_of(LOOK_EVERY_CALLS)
     }
 
     /// Has the buffers of memories detached that have grown, before JavaScript sees them.

@@ -153,7 +153,7 @@ fn kind_of(kind: &ExternType) -> u32 {
     }
 }
 
-/// A flat list: the name and the kind of each.
+/// A flat list: the name and the kind of each, and of a function its number in the module.
 fn exports_of<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
@@ -164,9 +164,13 @@ fn exports_of<'js>(
         .wasm
         .module(module)
         .ok_or(rquickjs::Error::Unknown)?;
+    let mut functions = module.exported.iter();
     for (at, export) in module.module.exports().enumerate() {
-        list.set(2 * at, export.name())?;
-        list.set(2 * at + 1, kind_of(&export.ty()))?;
+        let kind = kind_of(&export.ty());
+        list.set(3 * at, export.name())?;
+        list.set(3 * at + 1, kind)?;
+        let number = (kind == FUNCTION).then(|| functions.next()).flatten();
+        list.set(3 * at + 2, number)?;
     }
     Ok(list)
 }

@@ -41,6 +41,9 @@ pub(super) const STORE_BYTES: usize = 64 << 10;
 /// After so many instructions the lane looks at the clock: a fifth of a millisecond at the most.
 pub(super) const LOOK_EVERY_FUEL: u64 = 100_000;
 
+/// The same after so many calls of exports and imports.
+pub(super) const LOOK_EVERY_CALLS: u32 = 256;
+
 /// Bytes that are filled or copied in one step.
 pub(super) const BULK_STEP_BYTES: u32 = 256 << 10;
 

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::Module;
-use wasmtime::wasmparser::{Parser, Payload};
+use wasmtime::wasmparser::{ExternalKind, Parser, Payload};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -22,6 +22,8 @@ pub(super) struct Compiled {
     pub(super) module: Module,
     /// What an instance of it takes, beside memories and tables, in bytes.
     pub(super) instance_bytes: usize,
+    /// Of each function that is exported the number in the module, in their order.
+    pub(super) exported: Vec<u32>,
     customs: Vec<(String, Box<[u8]>)>,
     bytes: usize,
 }
@@ -50,6 +52,7 @@ impl Compiled {
         let mut compiled = Self {
             module,
             instance_bytes: INSTANCE_BYTES,
+            exported: Vec::new(),
             customs: Vec::new(),
             bytes: 0,
         };
@@ -75,6 +78,11 @@ impl Compiled {
                 }
                 Payload::FunctionSection(functions) => {
                     self.instance_bytes += per(functions.count(), PER_FUNCTION_BYTES);
+                }
+                Payload::ExportSection(exports) => {
+                    let exports = exports.into_iter().map_while(Result::ok);
+                    let functions = exports.filter(|export| export.kind == ExternalKind::Func);
+                    self.exported.extend(functions.map(|export| export.index));
                 }
                 Payload::GlobalSection(globals) => {
                     self.instance_bytes += per(globals.count(), PER_GLOBAL_BYTES);

@@ -51,6 +51,8 @@ pub(super) struct Held {
     pub(super) link: Box<Link>,
     /// How many calls wait for each other.
     pub(super) nested: Cell<usize>,
+    /// Calls of exports and imports, see [`Held::run`].
+    pub(super) calls: Cell<u32>,
     /// Whether what ran was dropped, and those who called it have still to hear of that.
     pub(super) is_dropped: Cell<bool>,
     pub(super) memories_made: Rc<List>,
@@ -132,6 +134,7 @@ impl Held {
             store: NonNull::from(Box::leak(store)),
             link,
             nested: Cell::new(0),
+            calls: Cell::new(0),
             is_dropped: Cell::new(false),
             memories_made: Rc::default(),
             functions: Numbered::default(),

@@ -88,20 +88,21 @@
       numberOf.isModule = (value) => isObject(value) && #number in value;
     }
     static exports(module) {
-      return pairsOf(host.exportsOf(numberOf.module(module, "WebAssembly.Module.exports()")), 2)
+      return partsOf(host.exportsOf(numberOf.module(module, "WebAssembly.Module.exports()")), 3)
         .map(([name, kind]) => ({ name, kind: KINDS[kind] }));
     }
     static imports(module) {
-      return pairsOf(host.importsOf(numberOf.module(module, "WebAssembly.Module.imports()")), 4)
+      return partsOf(host.importsOf(numberOf.module(module, "WebAssembly.Module.imports()")), 4)
         .map(([module, name, kind]) => ({ module, name, kind: KINDS[kind] }));
     }
     static customSections(module, name) {
       const number = numberOf.module(module, "WebAssembly.Module.customSections()");
       if (name === undefined) throw new TypeError("WebAssembly.Module.customSections(): the name is missing");
-      return host.sectionsOf(number, `${name}`);
+      const text = `${name}`;
+      return text.isWellFormed() ? host.sectionsOf(number, text) : [];
     }
   }
-  const pairsOf = (list, size) => Array.from({ length: list.length / size }, (_, at) => list.slice(at * size, (at + 1) * size));
+  const partsOf = (list, size) => Array.from({ length: list.length / size }, (_, at) => list.slice(at * size, (at + 1) * size));
 
   // Functions by their numbers, and the other way round.
   const functions = [];
@@ -164,7 +165,7 @@
   };
 
   const resolve = (module, importObject) => {
-    const needed = pairsOf(host.importsOf(module), 4);
+    const needed = partsOf(host.importsOf(module), 4);
     if (needed.length > 0 && importObject === undefined) throw new TypeError("WebAssembly.Instance(): the module has imports, and no object of them is given");
     const kinds = [], numbers = [];
     needed.forEach(([module, name, kind, detail], at) => {
@@ -207,10 +208,13 @@
     constructor(module, importObject) {
       const number = numberOf.module(module, "WebAssembly.Instance()");
       if (importObject !== undefined && !isObject(importObject)) throw new TypeError("WebAssembly.Instance(): the imports must be an object");
-      const made = host.instantiate(number, imports, ...resolve(number, importObject));
-      pairsOf(host.exportsOf(number), 2).forEach(([name, kind], at) => {
+      const [kinds, numbers] = resolve(number, importObject);
+      const made = host.instantiate(number, imports, kinds, numbers);
+      // One that is imported from an instance and exported again stays what it is.
+      const given = kinds.flatMap((kind, at) => (kind === FUNCTION ? [numbers[at]] : kind === HOST ? [undefined] : []));
+      partsOf(host.exportsOf(number), 3).forEach(([name, kind, index], at) => {
         const number = made[at];
-        const value = kind === FUNCTION ? functionOf(number, name) : kind === TABLE ? tableOf(number) : kind === MEMORY ? memoryOf(number) : globalOf(number);
+        const value = kind === FUNCTION ? functionOf(given[index] ?? number, String(index)) : kind === TABLE ? tableOf(number) : kind === MEMORY ? memoryOf(number) : globalOf(number);
         defineProperty(this.#exports, name, { value, enumerable: true });
       });
       freeze(this.#exports);
@@ -254,6 +258,8 @@
   }
   const memoryOf = (number) => memories[number] ?? new Memory(known, number);
 
+  // What is left out is null, but `undefined` is not.
+  const optional = (rest, what) => (rest.length === 0 ? -1 : referenceOf(rest[0], what));
   const tables = [];
   class Table {
     #number;
@@ -262,7 +268,7 @@
         this.#number = first;
       } else {
         const what = "WebAssembly.Table()";
-        const { element } = descriptorOf(descriptor, what);
+        const element = `${descriptorOf(descriptor, what).element}`;
         if (element === "externref") throw new TypeError(`${what}: there is no externref here`);
         if (element !== "anyfunc" && element !== "funcref") throw new TypeError(`${what}: "element" must be "anyfunc"`);
         const bounds = boundsOf(descriptor, what);
@@ -277,14 +283,13 @@
       if (number < -1) throw new RangeError(`WebAssembly.Table.get(): ${at} is no place in a table of ${this.length}`);
       return functionOf(number);
     }
-    set(at, value = null) {
+    set(at, ...value) {
       const what = "WebAssembly.Table.set()";
-      const index = whole(at, `${what}: the index`);
-      if (!host.setElement(this.#number, index, referenceOf(value, what))) throw new RangeError(`${what}: ${at} is no place in a table of ${this.length}`);
+      if (!host.setElement(this.#number, whole(at, `${what}: the index`), optional(value, what))) throw new RangeError(`${what}: ${at} is no place in a table of ${this.length}`);
     }
-    grow(elements, value = null) {
+    grow(elements, ...value) {
       const what = "WebAssembly.Table.grow()";
-      const before = host.growTable(this.#number, whole(elements, `${what}: the number of elements`), referenceOf(value, what));
+      const before = host.growTable(this.#number, whole(elements, `${what}: the number of elements`), optional(value, what));
       if (before < 0) throw new RangeError(`${what}: the table may not be so long`);
       return before;
     }
@@ -303,7 +308,8 @@
         this.#mutable = type.endsWith("m");
       } else {
         const what = "WebAssembly.Global()";
-        const { mutable, value: type } = descriptorOf(descriptor, what);
+        const { mutable, value: named } = descriptorOf(descriptor, what);
+        const type = `${named}`;
         if (!Object.hasOwn(LETTERS, type)) throw new TypeError(`${what}: "value" must be one of ${Object.keys(LETTERS).join(", ")}`);
         this.#letter = LETTERS[type];
         this.#mutable = Boolean(mutable);
@@ -313,15 +319,16 @@
       globals[this.#number] = this;
     }
     static { numberOf.global = (value) => (isObject(value) && #number in value ? value.#number : undefined); }
-    get value() {
+    #get() {
       const value = host.getGlobal(this.#number);
       return this.#letter === "F" ? functionOf(value) : value;
     }
+    get value() { return this.#get(); }
     set value(value) {
       if (!this.#mutable) throw new TypeError("WebAssembly.Global: this one cannot be changed");
       host.setGlobal(this.#number, globalValue(this.#letter, value, "WebAssembly.Global"));
     }
-    valueOf() { return this.value; }
+    valueOf() { return this.#get(); }
   }
   const globalOf = (number) => globals[number] ?? new Global(known, number);
 
@@ -335,7 +342,7 @@
   const WebAssembly = {
     // Whether the module is compiled at once or later, the lane waits without the core.
     async compile(bytes) { return new Module(bytes); },
-    async instantiate(source, importObject) {
+    async instantiate(source, importObject = undefined) {
       if (numberOf.isModule(source)) return new Instance(source, importObject);
       const module = new Module(source);
       return { module, instance: new Instance(module, importObject) };

@@ -202,3 +202,25 @@ fn a_thousand_modules_are_compiled_and_a_lane_has_a_bound_of_them() {
     assert_eq!(call(&mut lane, 0, LONG).0.unwrap(), Value::Integer(1));
     assert!(!lane.is_spoilt());
 }
+
+#[test]
+fn an_instance_for_each_call_goes_on_for_ever() {
+    let head = format!(
+        "{}let calls = 0; madrpc.register('f', () => {{ const e = make(); e.store(0, 7); return e.load(0) + ++calls; }});",
+        module(MEMORY)
+    );
+    let mut lane = load(&head);
+    lane.keep_image();
+    let mut renewed = 0;
+    for _ in 0..2000 {
+        call(&mut lane, 0, LONG).0.unwrap();
+        if lane.is_spoilt() {
+            while lane.shrink() {}
+            assert!(lane.renew());
+            renewed += 1;
+            assert_eq!(call(&mut lane, 0, LONG).0.unwrap(), Value::Integer(8));
+        }
+    }
+    // 68 KiB for each, and half of 64 MiB until it is renewed.
+    assert!((2..10).contains(&renewed), "{renewed}");
+}

@@ -7,7 +7,7 @@ fn exports_are_called_with_their_types() {
         Object.isFrozen(e), Object.keys(e).join(), e.add === e.add];";
     assert_eq!(
         json(&module(ADD), body),
-        "[3,2147483647,8,0,\"9223372036854775807\",0.05000000074505806,1.4142135623730951,[\"5\",\"-1\"],true,2,\"add\",\"function\",true,\"add,add64,half,root,two,none\",true]"
+        "[3,2147483647,8,0,\"9223372036854775807\",0.05000000074505806,1.4142135623730951,[\"5\",\"-1\"],true,2,\"0\",\"function\",true,\"add,add64,half,root,two,none\",true]"
     );
     assert_eq!(
         said(&module(ADD), "return make().add64(1, 2);"),
@@ -219,7 +219,7 @@ fn a_module_says_what_it_has() {
 }
 
 #[test]
-fn a_memorys_buffer_is_the_memory_and_is_detached_as_it_grows() {
+fn the_buffer_of_a_memory_is_that_memory_and_is_detached_as_it_grows() {
     let body = "const e = make(); const view = new Uint8Array(e.memory.buffer); view[3] = 9; e.store(4, 8);
         const before = [e.load(3), view[4], view.length, e.memory.buffer === e.memory.buffer];
         const old = e.memory.buffer; e.grow(1);
@@ -266,6 +266,27 @@ fn filling_and_copying_in_steps_does_what_one_step_does() {
 }
 
 #[test]
+fn steps_fit_a_module_with_imports_types_and_memories() {
+    let head = module(
+        r#"(module (type (func (param i64))) (type (func (result f32))) (import "env" "f" (func $f (param i32))) (import "env" "g" (func $g (result i64)))
+            (memory $a (export "a") 20) (memory $b (export "b") 20)
+            (func (export "fill") (param i32) i32.const 7 local.get 0 i32.const 1000000 memory.fill $b local.get 0 call $f)
+            (func (export "copy") (param i32) i32.const 5 i32.const 3 local.get 0 memory.copy $a $b)
+            (func (export "short") i32.const 0 i32.const 9 i32.const 16 memory.fill $a)
+            (func (export "after") (result i64) call $g))"#,
+    );
+    let body = "const seen = []; const e = make({ env: { f: (n) => { seen.push(n); }, g: () => 9n } });
+        e.fill(3); e.copy(1000010); e.short();
+        const a = new Uint8Array(e.a.buffer), b = new Uint8Array(e.b.buffer);
+        const count = (list) => list.reduce((sum, byte) => sum + byte, 0);
+        return [seen, count(b), b[6], b[7], b[1000006], b[1000007], count(a), a[0], a[15], a[16], a[1000008], a[1000009], String(e.after())];";
+    assert_eq!(
+        json(&head, body),
+        "[[3],3000000,0,3,3,0,3000123,9,9,3,3,0,\"9\"]"
+    );
+}
+
+#[test]
 fn functions_in_tables_and_globals_are_themselves() {
     let head = module(
         r#"(module (import "env" "t" (table 2 funcref)) (import "env" "cb" (func $cb (param funcref) (result funcref)))
@@ -290,16 +311,16 @@ fn functions_in_tables_and_globals_are_themselves() {
 #[test]
 fn what_is_imported_and_exported_again_is_one() {
     let head = module(
-        r#"(module (import "e" "m" (memory 1)) (import "e" "g" (global (mut i64))) (import "e" "t" (table 1 funcref))
-            (export "m" (memory 0)) (export "g" (global 0)) (export "t" (table 0)))"#,
+        r#"(module (import "e" "m" (memory 1)) (import "e" "g" (global (mut i64))) (import "e" "t" (table 1 funcref)) (import "e" "f" (func))
+            (export "f" (func 0)) (export "m" (memory 0)) (export "g" (global 0)) (export "t" (table 0)))"#,
     );
     let body = "const m = new WebAssembly.Memory({ initial: 1 }), g = new WebAssembly.Global({ value: 'i64', mutable: true }, 5n), t = new WebAssembly.Table({ element: 'funcref', initial: 1 });
-        const one = make({ e: { m, g, t } }), two = make({ e: one });
+        const one = make({ e: { m, g, t, f() {} } }), two = make({ e: one });
         g.value = 2n ** 63n;
-        return [one.m === m, two.m === m, two.g === g, two.t === t, String(two.g.value), String(g.valueOf())];";
+        return [one.m === m, two.m === m, two.g === g, two.t === t, two.f === one.f, one.f.name, String(two.g.value), String(g.valueOf())];";
     assert_eq!(
         json(&head, body),
-        "[true,true,true,true,\"-9223372036854775808\",\"-9223372036854775808\"]"
+        "[true,true,true,true,true,\"0\",\"-9223372036854775808\",\"-9223372036854775808\"]"
     );
 }
 
