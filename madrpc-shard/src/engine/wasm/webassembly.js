@@ -345,6 +345,8 @@
     async instantiate(source, importObject = undefined) {
       if (numberOf.isModule(source)) return new Instance(source, importObject);
       const module = new Module(source);
+      // What it imports is looked at later, as elsewhere.
+      await undefined;
       return { module, instance: new Instance(module, importObject) };
     },
     validate(bytes) { return host.validate(bytesOf(bytes, "WebAssembly.validate()")); },
