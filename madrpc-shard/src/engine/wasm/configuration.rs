@@ -2,7 +2,7 @@
 //!
 //! No signal handler is wasmtime's: bounds and divisors are checked in the code. That leaves the handlers alone that this process
 //! has, and a memory takes as much address space as it may grow to, without guards. It has a price: a loop over arrays takes a third
-//! longer (matmul 256: 49 ms, 35 by signals). To count fuel costs more (18.6 ms without), and is how the lane keeps the core from
+//! longer (matmul 256: 49 ms, and 35 by signals). To count fuel costs more (18.6 ms without), and is how the lane keeps the core from
 //! it; an epoch would cost the same, and need a clock that ticks.
 
 use super::limits::{HOST_STACK_BYTES, STACK_BYTES};
