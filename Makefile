@@ -30,9 +30,9 @@ UNLINKED := target/miri/unlinked
 SANITIZED := steering calls orchestrator refused_filter
 
 SCRIPTS := .ci/run clients/python/install clients/python/test .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
-	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/fuzz/run
+	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/wasm/build tests/fuzz/run
 
-.PHONY: help demo test test-python test-deploy check miri sanitize bench soak abuse fuzz build wheel deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy portable doc
+.PHONY: help demo test wasm test-python test-deploy check miri sanitize bench soak abuse fuzz build wheel deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy portable doc
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,11 @@ test: deps aioquic packages ## every test of the workspace, and their count; ARG
 	deploy/test-count.awk target/test.log || [ $$status -ne 0 ] || status=1; \
 	[ -n "$(ARGS)" ] || clients/python/test || status=$$?; \
 	exit $$status
+
+# To build what it needs takes some minutes, which CI does not have; clippy reads it there.
+wasm: deps ## the tests of WebAssembly for scripts, which a build has by --features wasm; ARGS="NAME" for some of them
+	cargo test $(LOCKED) -p madrpc-shard --features wasm --lib wasm $(ARGS)
+	cargo test $(LOCKED) -p madrpc-bin --features wasm --test wasm --test init $(ARGS)
 
 test-python: deps ## the tests of the Python package; ARGS="-k map" for some of them
 	cargo build $(LOCKED) -p madrpc-bin

@@ -23,7 +23,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use support::Fleet;
 use support::process::{Home, Served, free_port, stderr, stdout};
-use support::seccomp::{CALL_AT, THIRD_ARGUMENT_AT, answer, install, load, unless};
+use support::seccomp::deny_write_execute;
 
 const SCRIPT: &str = r#"
 const spin = madrpc.kernel(function spin(n) { let x = 1; while (x > 0) x = x % 7 + n; return x; });
@@ -230,40 +230,6 @@ fn check_lists_kernels_and_says_where_one_is_none() {
     );
     let output = home.run(&["node", "-s", "none.js", "--check", "-b", "127.0.0.1:0"]);
     assert!(!output.status.success(), "{output:?}");
-}
-
-/// What systemd's `MemoryDenyWriteExecute=` sets: no memory is both written and run, nor becomes such that is run.
-fn deny_write_execute() -> std::io::Result<()> {
-    const AND_SKIP: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-    let has_bits = |bits: i32| libc::sock_filter {
-        code: AND_SKIP as u16,
-        jt: 0,
-        jf: 1,
-        k: bits as u32,
-    };
-    install(&[
-        load(CALL_AT),
-        unless(libc::SYS_mprotect as u32, 3),
-        load(THIRD_ARGUMENT_AT),
-        has_bits(libc::PROT_EXEC),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        load(CALL_AT),
-        unless(libc::SYS_mmap as u32, 4),
-        load(THIRD_ARGUMENT_AT),
-        unless(
-            (libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC) as u32,
-            1,
-        ),
-        answer(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        load(CALL_AT),
-        answer(libc::SECCOMP_RET_ALLOW),
-    ])?;
-    const SET_MDWE: i32 = 65;
-    const REFUSE_EXEC_GAIN: i32 = 1;
-    // Since Linux 6.3; an older kernel has the filter alone.
-    // SAFETY: it takes numbers only.
-    unsafe { libc::prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0) };
-    Ok(())
 }
 
 #[test]

@@ -69,5 +69,6 @@ pub use limits::{
     Budget, MAX_CALL_DEPTH, MAX_DEPTH, MAX_EXPRESSIONS, MAX_LOOPS, MAX_PARAMETERS, MAX_STEPS,
     MAX_TEXT_BYTES, MAX_TOGETHER, MAX_VARIABLES, STACK,
 };
+pub use memory::{sealed_code, synchronise_code};
 pub use refused::{Reason, Refused};
 pub use tree::{Captured, Kernel, Parameter, Usage};

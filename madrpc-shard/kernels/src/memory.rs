@@ -27,23 +27,7 @@ impl CodeMemory {
     /// # Errors
     /// The kernel's, where a file in memory or executable mappings are forbidden, or memory is used up.
     pub(crate) fn new(code: &[u8]) -> io::Result<Self> {
-        let file = file()?;
-        let mut written = 0;
-        while written < code.len() {
-            let rest = &code[written..];
-            // SAFETY: the bytes are there, and as many.
-            let count = unsafe { libc::write(file.as_raw_fd(), rest.as_ptr().cast(), rest.len()) };
-            match usize::try_from(count) {
-                Ok(0) | Err(_) => return Err(io::Error::last_os_error()),
-                Ok(count) => written += count,
-            }
-        }
-        let seals =
-            libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-        // SAFETY: it changes nothing but the file.
-        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let file = sealed_code(code)?;
         let protection = libc::PROT_READ | libc::PROT_EXEC;
         let descriptor = file.as_raw_fd();
         let (none, flags) = (std::ptr::null_mut(), libc::MAP_PRIVATE);
@@ -52,8 +36,7 @@ impl CodeMemory {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        #[cfg(target_arch = "aarch64")]
-        synchronise();
+        synchronise_code();
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self {
             start,
@@ -86,6 +69,30 @@ impl Drop for CodeMemory {
     }
 }
 
+/// A file in memory of this code, which nobody can change any more and which may be mapped for execution.
+///
+/// # Errors
+/// The system's, where a file in memory is forbidden, or memory is used up.
+pub fn sealed_code(code: &[u8]) -> io::Result<OwnedFd> {
+    let file = file()?;
+    let mut written = 0;
+    while written < code.len() {
+        let rest = &code[written..];
+        // SAFETY: the bytes are there, and as many.
+        let count = unsafe { libc::write(file.as_raw_fd(), rest.as_ptr().cast(), rest.len()) };
+        match usize::try_from(count) {
+            Ok(0) | Err(_) => return Err(io::Error::last_os_error()),
+            Ok(count) => written += count,
+        }
+    }
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: it changes nothing but the file.
+    if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(file)
+}
+
 /// A file in memory whose bytes may be mapped for execution.
 fn file() -> io::Result<OwnedFd> {
     // Since Linux 6.3: with `vm.memfd_noexec=1`, what does not say so cannot be executed. Before, the flag is unknown.
@@ -106,14 +113,16 @@ fn file() -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Instructions are cached apart from data there; the kernel cleans the data's cache as it maps the pages, and each core may have
-/// old instructions on their way.
-#[cfg(target_arch = "aarch64")]
-fn synchronise() {
-    const PRIVATE_EXPEDITED_SYNC_CORE: i32 = 1 << 5;
-    const REGISTER: i32 = 1 << 6;
-    for command in [REGISTER, PRIVATE_EXPEDITED_SYNC_CORE] {
-        // SAFETY: it reads and writes no memory of ours.
-        unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+/// Lets every core see code that was just mapped. On aarch64 instructions are cached apart from data; the kernel cleans the data's
+/// cache as it maps the pages, and each core may have old instructions on their way. Elsewhere there is nothing to do.
+pub fn synchronise_code() {
+    #[cfg(target_arch = "aarch64")]
+    {
+        const PRIVATE_EXPEDITED_SYNC_CORE: i32 = 1 << 5;
+        const REGISTER: i32 = 1 << 6;
+        for command in [REGISTER, PRIVATE_EXPEDITED_SYNC_CORE] {
+            // SAFETY: it reads and writes no memory of ours.
+            unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::limits::{LaneConfig, Meter};
 use super::preempt::Stoppable;
 use super::random::Randomness;
 use super::stream::Stream;
+use super::wasm::LaneWasm;
 use super::{Registration, ScriptError};
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind, Trace};
@@ -48,6 +49,8 @@ pub(super) struct Exchange {
     /// Whether the lane can be stopped by force.
     pub(super) is_forced: Cell<bool>,
     pub(super) kernels: LaneKernels,
+    /// Before the heap that it counts in.
+    pub(super) wasm: LaneWasm,
     pub(super) node: String,
     /// Whether a call runs, and not the script's top level.
     pub(super) is_serving: Cell<bool>,
@@ -117,6 +120,7 @@ impl Exchange {
             lane: Stoppable::new(Heap::new(config.memory_bytes)),
             is_forced: Cell::new(false),
             kernels: LaneKernels::new(kernels),
+            wasm: LaneWasm::default(),
             node: node.to_owned(),
             is_serving: Cell::new(false),
             function: Cell::new(0),

@@ -4,6 +4,8 @@
 //! must not be. To make another takes a millisecond; to copy the memory back takes some twenty microseconds, and leaves nothing
 //! of what was there: neither values nor half-done work, nor what rquickjs and the host hold for it outside.
 //!
+//! Where the script has made instances of WebAssembly while it loaded, there is no image: they cannot be copied.
+//!
 //! That memory is the lane's heap, the part of its stack that was in use, and where its fiber stands. What else of the process
 //! the lane changes after it was loaded has to be put right besides: counts of the exchange, buffers that are lent, where the
 //! stack of kernels ends, and the state of `Math.random`, which would go through the same numbers again.
@@ -13,6 +15,7 @@ use super::heap;
 use super::limits::JS_STACK_BYTES;
 use super::random::Randomness;
 use super::stack::{give_back_below, used_stack, used_stack_of};
+use super::wasm;
 use std::mem::MaybeUninit;
 use std::rc::Rc;
 
@@ -24,6 +27,7 @@ pub(super) struct Image<Fiber> {
     fiber: MaybeUninit<Fiber>,
     stack: Box<[u8]>,
     heap: heap::Image,
+    wasm: wasm::Mark,
     counts: usize,
     random: Randomness,
 }
@@ -31,6 +35,7 @@ pub(super) struct Image<Fiber> {
 impl<Fiber> Image<Fiber> {
     /// Of a lane that is suspended, has loaded its script, and has run no call; `None` where there can be none.
     pub(super) fn of(fiber: &Fiber, exchange: &Rc<Exchange>) -> Option<Self> {
+        let wasm = exchange.wasm.mark()?;
         let used = used_stack(exchange);
         // SAFETY: it is the upper part of a stack, all of which is mapped.
         let stack = unsafe { std::slice::from_raw_parts(used.start as *const u8, used.len()) };
@@ -41,6 +46,7 @@ impl<Fiber> Image<Fiber> {
             fiber: copy,
             stack: stack.into(),
             heap: exchange.lane.heap.image(HEAP_MAX_BYTES)?,
+            wasm,
             counts: Rc::strong_count(exchange),
             random: exchange.randomness.get()?,
         })
@@ -63,6 +69,8 @@ impl<Fiber> Image<Fiber> {
     pub(super) unsafe fn restore(&self, fiber: &mut Fiber, exchange: &Rc<Exchange>) {
         // SAFETY: the lane is not resumed where it is.
         unsafe { exchange.free_lent() };
+        // SAFETY: as above, and what was made since is forgotten below.
+        unsafe { exchange.wasm.rewind(self.wasm) };
         let used = used_stack_of(exchange, self.stack.len());
         // SAFETY: the fiber is a stack, which is the same, and the place on it where it was suspended; the frames that are there
         // when the stack is copied too are those that were there. What was further down is forgotten: see `Lane::drop` on what

@@ -315,13 +315,13 @@ impl Lane {
 
     /// Bytes that it takes, as they were when this was last asked, and now.
     pub(crate) fn note_bytes(&mut self) -> (usize, usize) {
-        let kernels = self.exchange.kernels.bytes();
+        let (kernels, heap) = (self.exchange.kernels.bytes(), &self.exchange.lane.heap);
         let now = match &self.packed {
-            Some(packed) => packed.bytes() + kernels + PACKED_REST_BYTES,
+            Some(packed) => packed.bytes() + kernels + heap.outside() + PACKED_REST_BYTES,
             None => {
                 let stack = used_stack(&self.exchange).len();
-                let (heap, buffers) = (&self.exchange.lane.heap, self.exchange.buffered_bytes());
-                heap.taken() + stack + buffers + kernels + BESIDE_HEAP_BYTES
+                let held = heap.taken() + self.exchange.buffered_bytes();
+                held + stack + kernels + BESIDE_HEAP_BYTES
             }
         };
         (std::mem::replace(&mut self.noted_bytes, now), now)
@@ -382,6 +382,10 @@ impl Lane {
     /// Gives a part of the memory back of a lane that goes without being resumed, or is renewed; says whether there was something.
     /// It takes less than a millisecond, and cannot be resumed any more.
     pub(crate) fn shrink(&mut self) -> bool {
+        if self.exchange.wasm.shrink() {
+            self.spoilt = true;
+            return true;
+        }
         if !self.is_stopped && self.image.is_none() {
             return false;
         }
@@ -423,15 +427,12 @@ impl Lane {
     }
 
     fn is_worn(&self) -> bool {
-        let is_isolated = self
-            .terms
-            .get(self.exchange.function.get())
-            .is_some_and(|terms| terms.isolate);
-        let is_old = self
-            .config
-            .recycle_after
-            .is_some_and(|calls| self.calls >= calls);
-        is_isolated || is_old || self.exchange.lane.heap.grown() > self.config.grown_max_bytes()
+        let terms = self.terms.get(self.exchange.function.get());
+        let is_isolated = terms.is_some_and(|terms| terms.isolate);
+        let recycle_after = self.config.recycle_after;
+        let is_old = recycle_after.is_some_and(|calls| self.calls >= calls);
+        let has_grown = self.exchange.lane.heap.grown() > self.config.grown_max_bytes();
+        is_isolated || is_old || has_grown || self.exchange.wasm.is_worn()
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
             module_loader.close();
             exchange.lane.heap.rest();
             exchange.lane.heap.on_loaded();
+            exchange.wasm.on_loaded();
             exchange.suspend(Yield::Loaded(Box::new(Ok(program.registrations()))));
             while !exchange.retired.get() {
                 let result =

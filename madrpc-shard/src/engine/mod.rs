@@ -8,7 +8,7 @@
 //! A lane is one QuickJS runtime with the script loaded, on a stack of its own, so that a call can be put aside in the
 //! middle and taken up again. There is one runtime for each lane because QuickJS cannot have two calls suspended on
 //! one runtime. Numeric functions of a script's are compiled and run beside it, on the same stack and arrays, see
-//! `kernels`. Nothing here knows sessions or shards.
+//! `kernels`; WebAssembly, where the build has it, on a stack of its own, see `wasm`. Nothing here knows sessions or shards.
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod child_calls;
@@ -35,6 +35,11 @@ mod stack;
 mod stream;
 mod typescript;
 mod values;
+#[cfg(feature = "wasm")]
+mod wasm;
+#[cfg(not(feature = "wasm"))]
+#[path = "wasm/absent.rs"]
+mod wasm;
 
 #[cfg(any(test, feature = "internals"))]
 pub(crate) use child_calls::echo_items;
@@ -44,6 +49,7 @@ pub(crate) use heap::LARGE_BLOCKS_MAX;
 pub use kernels::KernelInfo;
 pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
+pub(crate) use modules::file_text;
 pub use options::{Options, Registration};
 pub use preempt::Preemption;
 pub use script::{Script, ScriptError};

@@ -378,3 +378,54 @@ fn what_is_exported_is_registered_where_nothing_else_is() {
         assert!(error.message.contains(words), "{main}: {error}");
     }
 }
+
+#[test]
+fn webassembly_is_imported_where_the_build_has_it_and_else_it_says_so() {
+    // An empty module, and one that exports a global: (module (global (export "a-b") i32 (i32.const 7))).
+    let empty = b"\0asm\x01\0\0\0".to_vec();
+    let global = b"\0asm\x01\0\0\0\x06\x06\x01\x7f\0\x41\x07\x0b\x07\x07\x01\x03a-b\x03\0".to_vec();
+    for (main, words) in [
+        ("import './x.wasm'; madrpc.register('f', () => 1);", "f"),
+        (
+            "import { 'a-b' as seven } from './y.wasm'; madrpc.register(`f${seven}`, () => 1);",
+            "f7",
+        ),
+        (
+            "import './bad.wasm'; madrpc.register('f', () => 1);",
+            "DIR/inside/bad.wasm: it is no module of WebAssembly: ",
+        ),
+        (
+            "madrpc.register(`f${typeof new WebAssembly.Memory({ initial: 1 })}`, () => 1);",
+            "fobject",
+        ),
+    ] {
+        let dir = place(&[("main.js", main)]);
+        for (name, bytes) in [
+            ("x.wasm", &empty),
+            ("y.wasm", &global),
+            ("bad.wasm", &vec![0xff]),
+        ] {
+            std::fs::write(dir.path().join("inside").join(name), bytes).unwrap();
+        }
+        let script = read(&dir);
+        let said = match script.functions() {
+            Ok(names) => names.join(" "),
+            Err(error) => {
+                let place = dir.path().to_string_lossy().into_owned();
+                error.message.replace(&place, "DIR")
+            }
+        };
+        let absent = "this madrpc is built without WebAssembly: build it with --features wasm";
+        match cfg!(feature = "wasm") {
+            true => assert!(said.contains(words), "{main}: {said}"),
+            false => assert!(
+                said.contains(absent) && !said.contains('\n'),
+                "{main}: {said}"
+            ),
+        }
+        if cfg!(feature = "wasm") && main.contains("import") && !main.contains("bad") {
+            // What tells the script from another, and what is watched.
+            assert_eq!(script.files().len(), 2);
+        }
+    }
+}

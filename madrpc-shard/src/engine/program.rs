@@ -12,7 +12,7 @@ use super::modules::hint_at_node;
 use super::preempt;
 use super::stack::is_used_up;
 use super::values::{self, Builtins, Raw, Whole};
-use super::{Options, Registration, Script, ScriptError, exception, globals, host};
+use super::{Options, Registration, Script, ScriptError, exception, globals, host, wasm};
 use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::numbers::{later, milliseconds};
@@ -396,7 +396,9 @@ fn load_error(name: &str, exchange: &Exchange, error: &CallError) -> ScriptError
         Some(exception) => {
             let stack = exception.stack.clone();
             let message = &exception.message;
-            let hint = hint_at_type(message).or_else(|| hint_at_node(message, Path::new(name)));
+            let hint = hint_at_type(message)
+                .or_else(|| hint_at_node(message, Path::new(name)))
+                .or_else(|| wasm::hint(message));
             let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             ScriptError {
                 message: format!("script {}: {}{hint}", place_in(name, &stack), error.message),

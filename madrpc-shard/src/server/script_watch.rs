@@ -3,7 +3,7 @@
 //! Directories are watched and not files, as most editors put a new file in the place of the old one. What counts is
 //! the text: a file that was only touched, or its neighbour, changes nothing.
 
-use crate::engine::Script;
+use crate::engine::{Script, file_text};
 use notify::event::EventKind;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use tracing::warn;
 const QUIET: Duration = Duration::from_millis(100);
 
 /// How modules end that a script may begin to import.
-const EXTENSIONS: [&str; 5] = ["js", "mjs", "ts", "mts", "json"];
+const EXTENSIONS: [&str; 6] = ["js", "mjs", "ts", "mts", "json", "wasm"];
 
 /// A watched script. Dropping it ends the watch.
 #[derive(Debug)]
@@ -188,5 +188,5 @@ impl Watched {
 }
 
 fn text(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+    file_text(path).ok()
 }

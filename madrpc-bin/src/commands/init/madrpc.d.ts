@@ -223,3 +223,57 @@ declare class DOMException extends Error {
   constructor(message?: string, name?: string);
   readonly code: number;
 }
+
+/** Only where madrpc is built with it (`--features wasm`). There is no shared memory, and no externref. */
+declare namespace WebAssembly {
+  type Bytes = ArrayBuffer | ArrayBufferView;
+  type ValueType = "i32" | "i64" | "f32" | "f64" | "anyfunc" | "funcref";
+  type Kind = "function" | "table" | "memory" | "global";
+  /** Numbers, or BigInts for i64. */
+  type Value = number | bigint | Function | null;
+  type Export = Function | Memory | Table | Global;
+  type Imports = Record<string, Record<string, Export | number | bigint>>;
+
+  class Module {
+    constructor(bytes: Bytes);
+    private readonly module: never;
+    static exports(module: Module): { name: string; kind: Kind }[];
+    static imports(module: Module): { module: string; name: string; kind: Kind }[];
+    static customSections(module: Module, name: string): ArrayBuffer[];
+  }
+  class Instance {
+    constructor(module: Module, imports?: Imports);
+    /** What they are is not known here. */
+    readonly exports: Readonly<Record<string, any>>;
+  }
+  class Memory {
+    /** In pages of 64 KiB, of which there are at most 32,767. */
+    constructor(descriptor: { initial: number; maximum?: number });
+    /** Another one after the memory has grown. */
+    readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
+  }
+  class Table {
+    constructor(descriptor: { element: "anyfunc" | "funcref"; initial: number; maximum?: number }, value?: Function | null);
+    readonly length: number;
+    get(index: number): Function | null;
+    set(index: number, value?: Function | null): void;
+    grow(elements: number, value?: Function | null): number;
+  }
+  class Global {
+    constructor(descriptor: { value: ValueType; mutable?: boolean }, value?: Value);
+    value: any;
+    valueOf(): any;
+  }
+  class CompileError extends Error { private readonly compile: never; }
+  class LinkError extends Error { private readonly link: never; }
+  class RuntimeError extends Error { private readonly runtime: never; }
+
+  function validate(bytes: Bytes): boolean;
+  function compile(bytes: Bytes): Promise<Module>;
+  function instantiate(bytes: Bytes, imports?: Imports): Promise<{ module: Module; instance: Instance }>;
+  function instantiate(module: Module, imports?: Imports): Promise<Instance>;
+}
+
+/** Its exports; what they are is not known here. */
+declare module "*.wasm";

@@ -24,6 +24,11 @@ pub(in super::super) static GLOBALS: Embedded =
 pub(in super::super) static URL: Embedded = Embedded::new("madrpc:url.js", include_str!("url.js"));
 pub(in super::super) static CONSOLE: Embedded =
     Embedded::new("madrpc:console.js", include_str!("console.js"));
+#[cfg(feature = "wasm")]
+pub(in super::super) static WEBASSEMBLY: Embedded = Embedded::new(
+    "madrpc:webassembly.js",
+    include_str!("../wasm/webassembly.js"),
+);
 pub(in super::super) static LOCALE: Embedded =
     Embedded::new("madrpc:locale.js", include_str!("locale.js"));
 pub(in super::super) static HARDEN: Embedded =

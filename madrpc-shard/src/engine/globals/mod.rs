@@ -1,4 +1,5 @@
-//! The globals of a script beside the language: `console`, text encodings, random numbers, `structuredClone`, `URL`.
+//! The globals of a script beside the language: `console`, text encodings, random numbers, `structuredClone`, `URL`; and
+//! `WebAssembly`, where the build has it.
 //!
 //! What can be written in JavaScript is, in globals.js, url.js and console.js; here is what they need of the host. Nothing of
 //! it reaches a file, a process or the network.
@@ -27,7 +28,7 @@ struct Part {
 }
 
 /// Few scripts use all of these, and every lane would hold them: each part is made where one of its names is first used.
-static PARTS: [Part; 3] = [
+static PARTS: &[Part] = &[
     Part {
         source: &embedded::GLOBALS,
         names: &["TextDecoder", "TextEncoder", "crypto", "structuredClone"],
@@ -39,6 +40,11 @@ static PARTS: [Part; 3] = [
     Part {
         source: &embedded::CONSOLE,
         names: &["console"],
+    },
+    #[cfg(feature = "wasm")]
+    Part {
+        source: &embedded::WEBASSEMBLY,
+        names: &["WebAssembly"],
     },
 ];
 
@@ -71,6 +77,8 @@ pub(super) fn install<'js>(
     of_host("setUrl", function(ctx, exchange, url::set))?;
     host.set("urlMaxBytes", url::MAX_BYTES)?;
     of_host("random", function(ctx, exchange, random))?;
+    #[cfg(feature = "wasm")]
+    of_host("webAssembly", super::wasm::maker(ctx, exchange))?;
     host.set("brought", Array::new(ctx.clone())?)?;
     let bring: Function<'js> = tools.get("bring")?;
     let make = function(ctx, exchange, make)?;

@@ -16,6 +16,8 @@ mod regions;
 use super::preempt::heap_step;
 pub(crate) use pages::LARGE_BLOCKS_MAX;
 use pages::{Pages, usable_size};
+#[cfg(feature = "wasm")]
+pub(super) use regions::{PART_BYTES, map, unmap};
 use rquickjs::allocator::Allocator;
 use rquickjs::{Ctx, qjs};
 use std::cell::Cell;
@@ -40,6 +42,8 @@ const ENDING_BYTES: usize = 64 << 10;
 /// The pages of one lane's heap and their counts, in bytes.
 pub(super) struct Heap {
     pages: Pages,
+    /// What the lane holds outside of the pages, see [`Heap::take_outside`].
+    outside: Cell<usize>,
     current: Cell<usize>,
     peak: Cell<usize>,
     /// Held when the script was loaded.
@@ -65,6 +69,7 @@ impl Heap {
     pub(super) fn new(limit: usize) -> Self {
         let heap = Self {
             pages: Pages::new(),
+            outside: Cell::new(0),
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
@@ -173,6 +178,7 @@ impl Heap {
     pub(super) unsafe fn restore(&self, image: &Image) {
         // SAFETY: the caller says so.
         unsafe { self.pages.restore(&image.pages) };
+        self.outside.set(0);
         self.current.set(image.current);
         self.next_collection.set(image.next_collection);
         self.refused.set(None);
@@ -210,7 +216,25 @@ impl Heap {
 
     /// Memory that is taken for it, in bytes.
     pub(super) fn taken(&self) -> usize {
-        self.pages.taken()
+        self.pages.taken() + self.outside.get()
+    }
+
+    /// Counts memory that the lane has beside the engine's as a part of the heap; says whether it may have it. It goes with the
+    /// lane, or when the heap is made what it was: an image is of a heap that has none.
+    #[cfg(feature = "wasm")]
+    pub(super) fn take_outside(&self, bytes: usize) -> bool {
+        if !self.admits(bytes) {
+            self.refuse(bytes);
+            return false;
+        }
+        self.add(bytes);
+        self.outside.set(self.outside.get() + bytes);
+        true
+    }
+
+    /// What is so counted.
+    pub(super) fn outside(&self) -> usize {
+        self.outside.get()
     }
 
     fn refuse(&self, size: usize) -> *mut u8 {

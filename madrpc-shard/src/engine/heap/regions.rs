@@ -8,7 +8,7 @@ use std::ptr::{NonNull, null_mut};
 pub(super) const PAGE_BYTES: usize = 4096;
 
 /// What is given back to the system in one go, which takes about half a millisecond.
-pub(super) const PART_BYTES: usize = 4 << 20;
+pub(in super::super) const PART_BYTES: usize = 4 << 20;
 
 /// Address space of the first region; each further one has twice that of the last.
 const REGION_BYTES: usize = 64 << 20;
@@ -268,7 +268,7 @@ unsafe impl dlmalloc::Allocator for Regions {
 unsafe impl Send for Regions {}
 
 /// Memory of the system's, or address space.
-pub(super) fn map(bytes: usize, protection: i32) -> Option<NonNull<u8>> {
+pub(in super::super) fn map(bytes: usize, protection: i32) -> Option<NonNull<u8>> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: it asks for new pages, wherever there is room.
     let mapped = unsafe { libc::mmap(null_mut(), bytes, protection, flags, -1, 0) };
@@ -277,7 +277,7 @@ pub(super) fn map(bytes: usize, protection: i32) -> Option<NonNull<u8>> {
 
 /// # Safety
 /// It is a mapping of ours, or the whole pages of one, which nothing uses any more.
-pub(super) unsafe fn unmap(from: *mut u8, bytes: usize) {
+pub(in super::super) unsafe fn unmap(from: *mut u8, bytes: usize) {
     // SAFETY: the caller says so.
     unsafe { libc::munmap(from.cast(), bytes) };
 }

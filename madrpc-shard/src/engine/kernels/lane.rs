@@ -179,13 +179,19 @@ pub(super) fn wait_for<'a, T>(
     ask: impl FnOnce() -> Result<(), Refused>,
 ) -> Option<Result<&'a T, &'a Refused>> {
     let waiting = job.wait(ask);
+    let is_done = wait_until(exchange, || waiting.outcome().is_some());
+    waiting.outcome().filter(|_| is_done)
+}
+
+/// Suspends the lane until that is so, for which it looks now and then; says whether it is, and the call has not to end.
+pub(in super::super) fn wait_until(exchange: &Exchange, is_so: impl Fn() -> bool) -> bool {
     let mut pause = FIRST_LOOK;
     loop {
         if exchange.must_stop().is_some() {
-            return None;
+            return false;
         }
-        if let Some(outcome) = waiting.outcome() {
-            return Some(outcome);
+        if is_so() {
+            return true;
         }
         let at = later(Instant::now(), pause);
         pause = pause.saturating_mul(2).min(LOOKS_EVERY);

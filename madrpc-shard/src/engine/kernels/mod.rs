@@ -25,6 +25,8 @@ mod make;
 mod table;
 
 pub(super) use lane::LaneKernels;
+#[cfg(feature = "wasm")]
+pub(super) use lane::wait_until;
 pub(super) use make::object;
 pub use table::KernelInfo;
 pub(super) use table::Kernels;

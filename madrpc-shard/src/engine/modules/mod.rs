@@ -5,6 +5,7 @@
 //! that come later have the same texts even where files have changed meanwhile, and no call waits for a disk. So `import()` in
 //! a call finds what the load has imported, and nothing else.
 
+mod binary;
 mod commonjs;
 mod exports;
 mod packages;
@@ -16,11 +17,14 @@ use super::faults::caught;
 use super::preempt;
 use super::program::source_of;
 use super::typescript::{Language, frame, refused, without_types};
+use super::wasm;
+pub(crate) use binary::file_text;
+use binary::is_wasm;
 use madrpc_typescript::Refused;
 use packages::{Manifests, leads_out};
 use rquickjs::loader::{ImportAttributes, Loader, Resolver};
 use rquickjs::module::Declared;
-use rquickjs::{Ctx, Exception, Module, Runtime};
+use rquickjs::{Ctx, Exception, Module, Runtime, TypedArray};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -239,6 +243,15 @@ impl ModuleLoader {
             return Err("it was not read while the script loaded".to_owned().into());
         }
         let text = read(&path)?;
+        if is_wasm(&path) {
+            let text: Arc<str> = text.into();
+            let module = ModuleText {
+                source: Arc::clone(&text),
+                program: Arc::clone(&text),
+            };
+            self.read.borrow_mut().texts.insert(name.to_owned(), module);
+            return Ok(text);
+        }
         let package = match commonjs::is_of_package(&path) {
             true => self
                 .manifests
@@ -374,7 +387,7 @@ fn read(path: &Path) -> Result<String, String> {
             about.len()
         ));
     }
-    std::fs::read_to_string(path).map_err(cannot)
+    file_text(path).map_err(cannot)
 }
 
 impl Resolver for ModuleLoader {
@@ -440,6 +453,14 @@ impl ModuleLoader {
             NoText::Because(why) => fail(&why),
             NoText::At(error) => throw_at(ctx, name, &error),
         })?;
+        if is_wasm(Path::new(name)) {
+            let bytes = binary::bytes(&text);
+            let text = wasm::module_text(&bytes).map_err(|error| fail(&error))?;
+            let module = Module::declare(ctx.clone(), name, text)?;
+            let bytes = TypedArray::new_copy(ctx.clone(), bytes)?;
+            module.meta()?.set("bytes", bytes)?;
+            return Ok(module);
+        }
         if is_json {
             let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
             // Parsed twice, so that wrong JSON is refused here with its place, under its own name.
