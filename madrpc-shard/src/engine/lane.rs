@@ -319,9 +319,8 @@ impl Lane {
         let now = match &self.packed {
             Some(packed) => packed.bytes() + kernels + heap.outside() + PACKED_REST_BYTES,
             None => {
-                let stack = used_stack(&self.exchange).len();
-                let held = heap.taken() + self.exchange.buffered_bytes();
-                held + stack + kernels + BESIDE_HEAP_BYTES
+                let held = used_stack(&self.exchange).len() + self.exchange.buffered_bytes();
+                heap.taken() + held + kernels + BESIDE_HEAP_BYTES
             }
         };
         (std::mem::replace(&mut self.noted_bytes, now), now)
