@@ -10,6 +10,14 @@ madrpc.register("later", async (value) => { await new Promise((done) => setTimeo
 madrpc.register("shout", (lines) => { for (let line = 0; line < lines; line++) console.log(`line ${line}: all is well`); });
 madrpc.register("narrow", (value) => value, { queue: 1 });
 madrpc.register("neverCalledBefore", () => "here");
+const endless = madrpc.kernel(function endless(x) { for (;;) x = x * 5 + 1 | 0; });
+const recursive = madrpc.kernel(function recursive(x) { return recursive(x + 1) + 1; });
+const made = (body) => madrpc.kernel((0, eval)(`(function made(x) { ${body} })`));
+madrpc.register("kernelEndless", (x) => endless(x));
+madrpc.register("kernelRecursive", (x) => { try { return recursive(x); } catch (error) { return error.name; } });
+madrpc.register("kernelMade", (number) => { try { return made(`return x + ${number};`)(1); } catch (error) { return error.message; } });
+madrpc.register("kernelLarge", () => { try { return made("x = x + 1;".repeat(1e5))(1); } catch (error) { return error.message; } });
+madrpc.register("kernelMadeEndless", (number) => made(`for (;;) x = x * 5 + ${number % 500} | 0;`)(1));
 "#;
 
 /// Lanes of a node of one shard, as the harness starts it.

@@ -38,6 +38,7 @@ mod upkeep;
 pub use links::SESSIONS_MAX;
 pub(crate) use links::{Keep, Place, Sessions, State};
 pub(crate) use request::{Item, Outcome, Request, check_name};
+#[cfg(target_os = "linux")]
 pub(crate) use subset::FleetNews;
 
 use super::address::Addresses;

@@ -22,7 +22,9 @@ mod span;
 mod tried;
 
 pub use caller::CallRecorder;
-pub(crate) use caller::{CallSpan, RecordedCalls};
+pub(crate) use caller::CallSpan;
+#[cfg(target_os = "linux")]
+pub(crate) use caller::RecordedCalls;
 pub(crate) use slow::SlowCalls;
 pub(crate) use span::{Recorder, Span, Work};
 pub(crate) use tried::Tried;

@@ -4,6 +4,7 @@ mod bodies;
 mod cancels;
 mod crafted;
 mod ids;
+mod kernels;
 mod lanes;
 mod logs;
 mod names;
@@ -28,7 +29,7 @@ const SCRIPTS_OWN_LINES: Bounds = Bounds {
 };
 
 /// All of them.
-pub(crate) const ATTACKS: [Attack; 41] = [
+pub(crate) const ATTACKS: [Attack; 46] = [
     Attack::new(
         "replies-unread",
         Callers,
@@ -287,6 +288,41 @@ pub(crate) const ATTACKS: [Attack; 41] = [
         "5,000 calls that wait for a timer, each in a lane of its own",
         5_000,
         lanes::waiting,
+    ),
+    Attack::new(
+        "kernels-endless",
+        Callers,
+        "64 kernels without an end at a time, each until its deadline of half a second",
+        100_000,
+        kernels::endless,
+    ),
+    Attack::new(
+        "kernels-recursive",
+        Callers,
+        "kernels that call themselves without an end",
+        100_000,
+        kernels::recursive,
+    ),
+    Attack::new(
+        "kernels-made",
+        Callers,
+        "calls that make a kernel each, of which a script has 1,024 at the most",
+        10_000,
+        kernels::made,
+    ),
+    Attack::new(
+        "kernels-large",
+        Callers,
+        "calls that make a kernel of a megabyte of text",
+        1_000,
+        kernels::large,
+    ),
+    Attack::new(
+        "kernels-cancelled",
+        Callers,
+        "calls that make an endless kernel and run it, cancelled wherever they are",
+        100_000,
+        kernels::cancelled,
     ),
     Attack::new(
         "queue-refusals",
