@@ -217,7 +217,7 @@ impl Results {
         let heads = Runner::ALL.map(Runner::title).join(" | ");
         writeln!(
             out,
-            "## Programs that compute\n\nMilliseconds of a run: the median of {} (interpreted: of one) in each round, and of the rounds. All              give the same.\n\n| | {heads} | kernel, of Node.js |\n|---|---|---|---|---|---|",
+            "## Programs that compute\n\nMilliseconds of a run: the median of {} (interpreted: of one) in each round, and of the rounds. All give the same.\n\n| | {heads} | kernel, of Node.js |\n|---|---|---|---|---|---|",
             self.setting.runs
         )?;
         for name in NAMES {
