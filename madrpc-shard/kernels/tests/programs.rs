@@ -8,111 +8,15 @@ use madrpc_kernels::{Context, ElementKind, Slot, Status};
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-const PI: &str = "function pi(samples, seed) {
-  let x = seed | 1, y = 362436069, z = 521288629, w = 88675123;
-  let inside = 0;
-  for (let i = 0; i < samples; i++) {
-    let t = x ^ (x << 11);
-    const u = w ^ (w >>> 19) ^ t ^ (t >>> 8);
-    t = y ^ (y << 11);
-    const v = u ^ (u >>> 19) ^ t ^ (t >>> 8);
-    if (u * u + v * v < 2 ** 62) inside++;
-    x = z; y = w; z = u; w = v;
-  }
-  return inside;
-}";
+/// Those of the example.
+const PROGRAMS: &str = include_str!("../../../examples/kernels/programs.js");
 
-const MATMUL: &str = "function matmul(a, b, c, n) {
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j < n; j++) {
-      let s = 0;
-      for (let k = 0; k < n; k++) s += a[i * n + k] * b[k * n + j];
-      c[i * n + j] = s;
-    }
-  }
-}";
-
-const DOT: &str = "function dot(a, b) {
-  let s = 0;
-  for (let i = 0; i < a.length; i++) s += a[i] * b[i];
-  return s;
-}";
-
-const MANDELBROT: &str = "function mandelbrot(out, width, height, limit) {
-  for (let py = 0; py < height; py++) {
-    for (let px = 0; px < width; px++) {
-      const cx = px / width * 3 - 2, cy = py / height * 2 - 1;
-      let x = 0, y = 0, n = 0;
-      while (n < limit && x * x + y * y <= 4) {
-        const t = x * x - y * y + cx;
-        y = 2 * x * y + cy;
-        x = t;
-        n++;
-      }
-      out[py * width + px] = n;
-    }
-  }
-}";
-
-const NBODY: &str = "function nbody(p, v, m, n, steps, dt) {
-  for (let s = 0; s < steps; s++) {
-    for (let i = 0; i < n; i++) {
-      const xi = p[i * 3], yi = p[i * 3 + 1], zi = p[i * 3 + 2], mi = m[i];
-      for (let j = i + 1; j < n; j++) {
-        const dx = xi - p[j * 3], dy = yi - p[j * 3 + 1], dz = zi - p[j * 3 + 2];
-        const d2 = dx * dx + dy * dy + dz * dz;
-        const mag = dt / (d2 * Math.sqrt(d2));
-        const mj = m[j] * mag, mk = mi * mag;
-        v[i * 3] -= dx * mj; v[i * 3 + 1] -= dy * mj; v[i * 3 + 2] -= dz * mj;
-        v[j * 3] += dx * mk; v[j * 3 + 1] += dy * mk; v[j * 3 + 2] += dz * mk;
-      }
-    }
-    for (let i = 0; i < n * 3; i++) p[i] += dt * v[i];
-  }
-}";
-
-const SHA256: &str = "function sha256(data, blocks, k, w, h) {
-  for (let block = 0; block < blocks; block++) {
-    for (let i = 0; i < 16; i++) {
-      const at = block * 64 + i * 4;
-      w[i] = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3];
-    }
-    for (let i = 16; i < 64; i++) {
-      const x = w[i - 15], y = w[i - 2];
-      const s0 = (x >>> 7 | x << 25) ^ (x >>> 18 | x << 14) ^ (x >>> 3);
-      const s1 = (y >>> 17 | y << 15) ^ (y >>> 19 | y << 13) ^ (y >>> 10);
-      w[i] = (w[i - 16] + s0 + w[i - 7] + s1) | 0;
-    }
-    let a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], l = h[7];
-    for (let i = 0; i < 64; i++) {
-      const s1 = (e >>> 6 | e << 26) ^ (e >>> 11 | e << 21) ^ (e >>> 25 | e << 7);
-      const t1 = (l + s1 + ((e & f) ^ (~e & g)) + k[i] + w[i]) | 0;
-      const s0 = (a >>> 2 | a << 30) ^ (a >>> 13 | a << 19) ^ (a >>> 22 | a << 10);
-      const t2 = (s0 + ((a & b) ^ (a & c) ^ (b & c))) | 0;
-      l = g; g = f; f = e; e = (d + t1) | 0; d = c; c = b; b = a; a = (t1 + t2) | 0;
-    }
-    h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e; h[5] += f; h[6] += g; h[7] += l;
-  }
-}";
-
-const LEVENSHTEIN: &str = "function levenshtein(a, b, row) {
-  for (let j = 0; j <= b.length; j++) row[j] = j;
-  for (let i = 1; i <= a.length; i++) {
-    let diagonal = row[0];
-    row[0] = i;
-    for (let j = 1; j <= b.length; j++) {
-      const above = row[j];
-      const cost = a[i - 1] === b[j - 1] ? diagonal : Math.min(diagonal, above, row[j - 1]) + 1;
-      row[j] = cost;
-      diagonal = above;
-    }
-  }
-  return row[b.length];
-}";
-
-const HISTOGRAM: &str = "function histogram(data, bins) {
-  for (let i = 0; i < data.length; i++) bins[data[i]]++;
-}";
+fn text(name: &str) -> &'static str {
+    let head = format!("function {name}(");
+    let (_, rest) = PROGRAMS.split_at(PROGRAMS.find(&head).unwrap());
+    let end = rest.find("\n}").unwrap();
+    &rest[..end + 2]
+}
 
 fn of_bytes(kind: ElementKind, count: usize, seed: u64) -> Argument {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -155,10 +59,14 @@ fn programs(part: usize) -> Vec<Program> {
     let blocks = 16_384 / part;
     let letters = 2_000 / part;
     vec![
-        program("pi, 10^6", PI, vec![int(1_000_000 / part), int(12345)]),
+        program(
+            "pi, 10^6",
+            text("pi"),
+            vec![int(1_000_000 / part), int(12345)],
+        ),
         program(
             "matmul 256",
-            MATMUL,
+            text("matmul"),
             vec![
                 of_doubles(n * n, 1),
                 of_doubles(n * n, 2),
@@ -168,12 +76,12 @@ fn programs(part: usize) -> Vec<Program> {
         ),
         program(
             "dot 65,536",
-            DOT,
+            text("dot"),
             vec![of_doubles(65_536 / part, 3), of_doubles(65_536 / part, 4)],
         ),
         program(
             "mandelbrot 400x300",
-            MANDELBROT,
+            text("mandelbrot"),
             vec![
                 room(ElementKind::Int32, 120_000 / part / part),
                 int(400 / part),
@@ -183,22 +91,20 @@ fn programs(part: usize) -> Vec<Program> {
         ),
         program(
             "n-body, 10^5 steps",
-            NBODY,
+            text("nbody"),
             vec![
                 of_doubles(bodies * 3, 5),
                 of_doubles(bodies * 3, 6),
                 of_doubles(bodies, 7),
-                int(bodies),
                 int(100_000 / part),
                 number(0.001),
             ],
         ),
         program(
             "SHA-256, 1 MB",
-            SHA256,
+            text("sha256"),
             vec![
                 of_bytes(ElementKind::Uint8, blocks * 64, 8),
-                int(blocks),
                 of_bytes(ElementKind::Int32, 64, 9),
                 room(ElementKind::Int32, 64),
                 words(&[1, 2, 3, 4, 5, 6, 7, 8]),
@@ -206,7 +112,7 @@ fn programs(part: usize) -> Vec<Program> {
         ),
         program(
             "Levenshtein 2,000",
-            LEVENSHTEIN,
+            text("levenshtein"),
             vec![
                 of_letters(letters, 10),
                 of_letters(letters, 11),
@@ -215,7 +121,7 @@ fn programs(part: usize) -> Vec<Program> {
         ),
         program(
             "histogram, 10^6",
-            HISTOGRAM,
+            text("histogram"),
             vec![
                 of_bytes(ElementKind::Uint8, 1_000_000 / part, 12),
                 room(ElementKind::Uint32, 256),

@@ -19,7 +19,8 @@ pub(in super::super) fn module_text(bytes: &[u8]) -> Result<String, String> {
         let module = module.escape_default();
         // Writing to a text cannot fail.
         let _ = writeln!(text, "import * as i{at} from \"{module}\";");
-        let _ = write!(given, "\"{module}\": i{at}, ");
+        // In brackets `__proto__` is a name as any.
+        let _ = write!(given, "[\"{module}\"]: i{at}, ");
     }
     let _ = writeln!(
         text,

@@ -9,12 +9,13 @@ use super::super::host::{function, interrupted};
 use super::super::values;
 use super::call::{LINK, bind, throw};
 use super::drive::{Failure, Order, import};
-use super::lane::NoModule;
+use super::lane::{NoModule, validate_in};
 use super::limits::{LANE_MODULES_MAX, MODULE_MAX_BYTES};
 use super::module::words;
 use super::store::{Data, FUNCTION, GLOBAL, Held, MEMORY, TABLE};
 use super::things;
 use super::values::Kind;
+use bytes::Bytes;
 use rquickjs::{Array, ArrayBuffer, Ctx, Exception, Function, Object, TypedArray, Value};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -68,7 +69,7 @@ fn object<'js>(ctx: &Ctx<'js>, exchange: &Rc<Exchange>) -> rquickjs::Result<Obje
 }
 
 /// The bytes of a module, out of the script's hands.
-fn bytes_of<'js>(ctx: &Ctx<'js>, bytes: &TypedArray<'js, u8>) -> rquickjs::Result<Vec<u8>> {
+fn bytes_of<'js>(ctx: &Ctx<'js>, bytes: &TypedArray<'js, u8>) -> rquickjs::Result<Bytes> {
     // SAFETY: they are copied before JavaScript runs.
     let bytes = unsafe { bytes.as_bytes() }.unwrap_or_default();
     // No more is looked at than what may be copied.
@@ -80,7 +81,7 @@ fn bytes_of<'js>(ctx: &Ctx<'js>, bytes: &TypedArray<'js, u8>) -> rquickjs::Resul
         );
         return Err(Exception::throw_range(ctx, &error));
     }
-    Ok(bytes.to_vec())
+    Ok(Bytes::copy_from_slice(bytes))
 }
 
 /// The module's number, or in words what is wrong with it.
@@ -115,8 +116,11 @@ fn validate<'js>(
     let Some(bytes) = bytes.filter(|bytes| bytes.len() <= MODULE_MAX_BYTES) else {
         return Ok(false);
     };
-    let is_valid = exchange.wasm.validate(exchange, bytes.to_vec());
-    is_valid.ok_or_else(|| interrupted(ctx, exchange))
+    match validate_in(exchange, Bytes::copy_from_slice(bytes)) {
+        Ok(is_valid) => Ok(is_valid),
+        Err(NoModule::Wrong(words)) => Err(Exception::throw_message(ctx, &words)),
+        Err(NoModule::Stopped | NoModule::TooMany) => Err(interrupted(ctx, exchange)),
+    }
 }
 
 /// Of a type: the letter of a global's with `m` where it can be changed, or a function's parameters and results.

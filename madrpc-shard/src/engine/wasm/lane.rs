@@ -1,11 +1,12 @@
 //! What a lane has of `WebAssembly`: the modules that it knows by numbers, and a store once it has made something of them.
 
-use super::super::exchange::Exchange;
+use super::super::exchange::{Exchange, lend};
 use super::super::kernels::wait_until;
-use super::compiler::{Answer, compile, validate};
+use super::compiler::{Asked, compile, validate};
 use super::limits::{LANE_MODULES_KEPT, LANE_MODULES_MAX};
 use super::module::Compiled;
 use super::store::Held;
+use bytes::Bytes;
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -93,24 +94,9 @@ impl LaneWasm {
     }
 
     /// The number of a module, which is compiled where nobody has it yet. Meanwhile the lane waits without the core.
-    pub(super) fn compile(&self, exchange: &Exchange, bytes: Vec<u8>) -> Result<usize, NoModule> {
-        let place = compile(bytes);
-        if !wait_until(exchange, || place.get().is_some()) {
-            return Err(NoModule::Stopped);
-        }
-        let answer: Option<&Answer> = place.get();
-        match answer {
-            Some(Ok(module)) => self.number(module).ok_or(NoModule::TooMany),
-            Some(Err(words)) => Err(NoModule::Wrong(words.clone())),
-            None => Err(NoModule::Stopped),
-        }
-    }
-
-    /// Whether these bytes are a module; `None` where the call has to end before that is known.
-    pub(super) fn validate(&self, exchange: &Exchange, bytes: Vec<u8>) -> Option<bool> {
-        let place = validate(bytes);
-        wait_until(exchange, || place.get().is_some());
-        place.get().copied()
+    pub(super) fn compile(&self, exchange: &Exchange, bytes: Bytes) -> Result<usize, NoModule> {
+        let module = wait(exchange, bytes, compile)?;
+        self.number(&module).ok_or(NoModule::TooMany)
     }
 
     fn number(&self, module: &Arc<Compiled>) -> Option<usize> {
@@ -124,6 +110,29 @@ impl LaneWasm {
             modules.push(Arc::clone(module));
             modules.len() - 1
         })
+    }
+}
+
+/// Whether these bytes are a module.
+pub(super) fn validate_in(exchange: &Exchange, bytes: Bytes) -> Result<bool, NoModule> {
+    wait(exchange, bytes, validate)
+}
+
+/// Has the compiler asked, and waits for its answer. The bytes count as the lane's until then.
+fn wait<T: Clone>(
+    exchange: &Exchange,
+    bytes: Bytes,
+    ask: impl FnOnce(Bytes) -> Arc<Asked<T>>,
+) -> Result<T, NoModule> {
+    let (_, answer) = lend(&exchange.read, bytes, |bytes| {
+        let asked = ask(bytes.clone());
+        let is_done = wait_until(exchange, || asked.answer().is_some());
+        asked.answer().filter(|_| is_done).cloned()
+    });
+    match answer {
+        Some(Ok(made)) => Ok(made),
+        Some(Err(words)) => Err(NoModule::Wrong(words)),
+        None => Err(NoModule::Stopped),
     }
 }
 
