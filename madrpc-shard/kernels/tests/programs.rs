@@ -13,9 +13,9 @@ const PROGRAMS: &str = include_str!("../../../examples/kernels/programs.js");
 
 fn text(name: &str) -> &'static str {
     let head = format!("function {name}(");
-    let (_, rest) = PROGRAMS.split_at(PROGRAMS.find(&head).unwrap());
-    let end = rest.find("\n}").unwrap();
-    &rest[..end + 2]
+    let mut all = PROGRAMS.split_inclusive("\n}\n");
+    let found = all.find_map(|one| one.find(&head).map(|at| &one[at..]));
+    found.unwrap_or_default().trim_end()
 }
 
 fn of_bytes(kind: ElementKind, count: usize, seed: u64) -> Argument {
