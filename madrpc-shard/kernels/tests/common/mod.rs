@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its own part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "of tests only")]
 
+pub mod cases;
 pub mod writer;
 
 use madrpc_kernels::{
@@ -252,6 +253,11 @@ pub fn engine<T>(test: impl FnOnce(Ctx) -> T) -> T {
     runtime.set_max_stack_size(1 << 20);
     let context = rquickjs::Context::full(&runtime).unwrap();
     context.with(test)
+}
+
+/// A number that the environment sets.
+pub fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
 }
 
 /// A text, compiled for whatever comes and known to the engine.
