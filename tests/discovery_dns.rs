@@ -140,13 +140,8 @@ fn nodes_of_srv_records_come_and_go_without_a_lost_call() {
     let address = server.address;
     drop(server);
     sleep(Duration::from_secs(3));
-    assert!(
-        fleet
-            .home
-            .call(&[&fleet.front, "once", "1"])
-            .status
-            .success()
-    );
+    let call = fleet.home.call(&[&fleet.front, "once", "1"]);
+    assert!(call.status.success(), "{call:?}");
     let _server = NameServer::start_at(address, &zone(&[first, second, third])).unwrap();
     fleet.restart(0);
     fleet

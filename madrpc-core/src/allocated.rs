@@ -4,19 +4,53 @@
 //! holds for a peer.
 
 use std::cell::Cell;
+use std::ops::{Add, Sub};
+
+/// Memory that was allocated, less what was freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allocated {
+    /// Bytes.
+    pub bytes: isize,
+    /// Blocks, each of which takes its time when it is freed.
+    pub blocks: isize,
+}
+
+impl Add for Allocated {
+    type Output = Self;
+
+    #[inline]
+    fn add(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.wrapping_add(other.bytes),
+            blocks: self.blocks.wrapping_add(other.blocks),
+        }
+    }
+}
+
+impl Sub for Allocated {
+    type Output = Self;
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.wrapping_sub(other.bytes),
+            blocks: self.blocks.wrapping_sub(other.blocks),
+        }
+    }
+}
 
 thread_local! {
-    static BYTES: Cell<isize> = const { Cell::new(0) };
+    static ALLOCATED: Cell<Allocated> = const { Cell::new(Allocated { bytes: 0, blocks: 0 }) };
 }
 
-/// Bytes that the present thread has allocated, less those that it has freed; 0 where the process' allocator does not count.
+/// What the present thread has of it; nothing where the process' allocator does not count.
 #[must_use]
-pub fn bytes() -> isize {
-    BYTES.get()
+pub fn by_thread() -> Allocated {
+    ALLOCATED.get()
 }
 
-/// For the process' allocator: the present thread has allocated so many bytes more, or freed them where negative.
+/// For the process' allocator: the present thread has allocated so much more, or freed it where negative.
 #[inline]
-pub fn note(bytes: isize) {
-    BYTES.set(BYTES.get().wrapping_add(bytes));
+pub fn note(more: Allocated) {
+    ALLOCATED.set(ALLOCATED.get() + more);
 }

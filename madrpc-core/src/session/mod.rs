@@ -20,6 +20,7 @@ mod quic;
 mod reader;
 
 pub use outbox::Outbox;
+pub use quic::Scattered;
 pub use reader::FrameBuffer;
 
 use moving::Whereabouts;
@@ -44,9 +45,6 @@ pub const PROTOCOL: &[u8] = b"madrpc/2";
 const CHANNEL: u64 = 0;
 const FIRST_UNI_OF_CLIENT: u64 = 2;
 const FIRST_UNI_OF_SERVER: u64 = 3;
-
-/// What QUIC may keep for a session before anybody looks what it is.
-const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
 
 /// Probes at a time, two in each space that a handshake has (RFC 9002, section 6.2.4), and what comes after them.
 const HANDSHAKE_PROBES_MAX: usize = 5;
@@ -133,8 +131,6 @@ pub struct Session {
     channel_opened: bool,
     next_uni: u64,
     outbox: Outbox,
-    /// The largest congestion window that was seen.
-    cwnd_max: usize,
     /// What goes before the close, see [`Session::close`].
     probes: VecDeque<(Vec<u8>, SocketAddr)>,
 }
@@ -243,19 +239,17 @@ impl Session {
         self.reader.held_bytes() + waiting + quic.max(kept)
     }
 
-    /// Bytes that QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts: what the
-    /// peer has sent with gaps in it. Less than a window is none.
+    /// What QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts: what the peer
+    /// has sent with gaps in it. Less than a window is none.
     #[must_use]
-    pub fn scattered_bytes(&mut self) -> usize {
-        let kept = self.quic.kept_bytes();
-        if kept <= KEPT_BYTES_LOOKED_AT {
-            return 0;
-        }
-        let path = self.quic.path_stats().find(|path| path.active);
-        // What was sent is kept until it is acknowledged, though losses have made the window small meanwhile.
-        self.cwnd_max = path.map_or(0, |path| path.cwnd).max(self.cwnd_max);
-        // With what QUIC notes of each packet, those in flight take less than twice as much as they hold.
-        kept.saturating_sub(2 * self.cwnd_max)
+    pub fn scattered(&mut self) -> Option<Scattered> {
+        self.quic.scattered()
+    }
+
+    /// How many bodies have come in part, of which is known what they are for.
+    #[must_use]
+    pub fn bodies_arriving(&self) -> usize {
+        self.reader.bodies_arriving()
     }
 
     /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.
@@ -301,7 +295,6 @@ impl Session {
                 FIRST_UNI_OF_CLIENT
             },
             outbox: Outbox::default(),
-            cwnd_max: 0,
             probes: VecDeque::new(),
         }
     }
@@ -391,6 +384,19 @@ impl Session {
         if let Some(id) = call {
             let error = "the arguments did not come whole within the time of the call";
             let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
+            self.outbox.fail(id, Bill::default(), &error);
+        }
+        true
+    }
+
+    /// Lets go of the last body that was begun, for want of memory; its caller is told. Says whether there was one.
+    pub fn give_up_body(&mut self) -> bool {
+        let Some(call) = self.reader.drop_last() else {
+            return false;
+        };
+        if let Some(id) = call {
+            let error = "there was no memory for the arguments for too long: others have it";
+            let error = CallError::not_run(ErrorKind::Overloaded, error);
             self.outbox.fail(id, Bill::default(), &error);
         }
         true

@@ -1,36 +1,70 @@
 //! A QUIC connection, and what it keeps in memory.
 
-use crate::allocated;
+use crate::allocated::{self, Allocated};
+use crate::limits::{INITIAL_MIN_BYTES, SESSION_WINDOW_BYTES};
 use bytes::BufMut;
 use quiche::{Connection, RecvInfo, Result, SendInfo};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
+/// What QUIC may keep for a session before anybody looks what it is.
+const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
+
+/// What QUIC keeps of what a peer has sent with gaps in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scattered {
+    /// Bytes of this process.
+    pub bytes: usize,
+    /// Blocks of its allocator.
+    pub blocks: usize,
+}
+
 /// A connection of quiche's, of which it is counted what it allocates and keeps: what a peer sends in pieces that nothing can be
 /// read of, quiche holds with a hundred bytes for each, and does not say so.
 pub(super) struct Quic {
     connection: Connection,
-    kept: isize,
+    kept: Allocated,
+    /// The largest congestion window that was seen.
+    cwnd_max: usize,
 }
 
 impl Quic {
     pub(super) fn new(connection: Connection) -> Self {
         Self {
             connection,
-            kept: 0,
+            kept: Allocated::default(),
+            cwnd_max: 0,
         }
     }
 
     /// Bytes that it has allocated since it was made, and keeps; 0 where nobody counts.
     pub(super) fn kept_bytes(&self) -> usize {
-        self.kept.max(0).unsigned_abs()
+        self.kept.bytes.max(0).unsigned_abs()
+    }
+
+    /// See [`super::Session::scattered`].
+    pub(super) fn scattered(&mut self) -> Option<Scattered> {
+        let kept = self.kept_bytes();
+        if kept <= KEPT_BYTES_LOOKED_AT {
+            return None;
+        }
+        let path = self.connection.path_stats().find(|path| path.active);
+        // What was sent is kept until it is acknowledged, though losses have made the window small meanwhile.
+        self.cwnd_max = path.map_or(0, |path| path.cwnd).max(self.cwnd_max);
+        // With what QUIC notes of each packet, those in flight take less than twice as much as they hold, in four blocks.
+        let packets = self.cwnd_max / INITIAL_MIN_BYTES;
+        let blocks = self.kept.blocks.max(0).unsigned_abs();
+        let scattered = Scattered {
+            bytes: kept.saturating_sub(2 * self.cwnd_max),
+            blocks: blocks.saturating_sub(4 * packets),
+        };
+        (scattered.bytes > 0).then_some(scattered)
     }
 
     fn counted<R>(&mut self, step: impl FnOnce(&mut Connection) -> R) -> R {
-        let before = allocated::bytes();
+        let before = allocated::by_thread();
         let done = step(&mut self.connection);
-        let more = allocated::bytes().wrapping_sub(before);
-        self.kept = self.kept.wrapping_add(more);
+        self.kept = self.kept + (allocated::by_thread() - before);
         done
     }
 }

@@ -180,14 +180,36 @@ impl Reader {
 
     /// Lets go of a body that is late; gives the number of the call that it was for, where that is known.
     pub(super) fn drop_late(&mut self, now: Instant) -> Option<Option<u64>> {
-        let mut arriving = self.arriving.values_mut();
-        let late = arriving.find(|arriving| arriving.bytes.is_some() && arriving.until <= now)?;
-        self.arriving_bytes -= late.size();
-        let bytes = late.bytes.take()?;
+        let mut arriving = self.arriving.iter();
+        let late = arriving.find(|(_, body)| body.bytes.is_some() && body.until <= now)?;
+        self.let_go(*late.0)
+    }
+
+    /// Lets go of the last body that was begun, of those of which is known what they are for; gives the number of the call.
+    pub(super) fn drop_last(&mut self) -> Option<Option<u64>> {
+        let arriving = self.arriving.iter();
+        let kept = arriving.filter(|(_, body)| body.bytes.is_some() && body.is_known);
+        let last = kept.map(|(stream, _)| *stream).max()?;
+        self.let_go(last)
+    }
+
+    /// What has come of a body goes, and what still comes is thrown away.
+    fn let_go(&mut self, stream: u64) -> Option<Option<u64>> {
+        let arriving = self.arriving.get_mut(&stream)?;
+        self.arriving_bytes -= arriving.size();
+        let bytes = arriving.bytes.take()?;
         Some(match frame::read_header(&bytes) {
             Ok(Header::Call { id, .. }) => Some(id),
             _ => None,
         })
+    }
+
+    /// How many bodies have come in part, of which is known what they are for.
+    pub(super) fn bodies_arriving(&self) -> usize {
+        let bodies = self.arriving.values();
+        bodies
+            .filter(|body| body.bytes.is_some() && body.is_known)
+            .count()
     }
 
     /// Ends the turn: what is in the buffer is handed out in a later one.

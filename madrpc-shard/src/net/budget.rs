@@ -12,6 +12,9 @@ use madrpc_core::session::Room;
 use std::cell::Cell;
 use std::rc::Rc;
 
+/// What each may hold however much others do: some calls and their results.
+pub(crate) const EVERYBODYS_BYTES: usize = 64 * 1024;
+
 /// What a shard holds for others.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -105,9 +108,15 @@ impl Held {
         self.budget.room(own)
     }
 
-    /// Whether this holds more than its part.
+    /// Whether this holds more than its part. A little is everybody's, whatever others hold.
     pub(crate) fn is_over(&self, own: usize) -> bool {
-        own > self.budget.share()
+        own > self.budget.share().max(EVERYBODYS_BYTES)
+    }
+
+    /// Whether all hold so much together that the rest is for those who hold little.
+    pub(crate) fn is_full(&self) -> bool {
+        let limit = self.budget.limit;
+        self.budget.used.get() > limit - limit / 8
     }
 }
 

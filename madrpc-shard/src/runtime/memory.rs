@@ -1,6 +1,6 @@
 //! The memory that the machine grants this process, and giving it back.
 
-use madrpc_core::allocated;
+use madrpc_core::allocated::{self, Allocated};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
 use std::path::Path;
@@ -79,25 +79,25 @@ pub struct CountingAllocator;
 // SAFETY: every block is the system allocator's, of the layout that was asked for; what is counted are numbers of the thread.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size(), 0);
+        note(layout.size(), 0, 1);
         // SAFETY: the caller keeps to what the trait asks.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size(), 0);
+        note(layout.size(), 0, 1);
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        note(0, layout.size());
+        note(0, layout.size(), -1);
         // SAFETY: as above.
         unsafe { System.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note(size, layout.size());
+        note(size, layout.size(), 0);
         // SAFETY: as above.
         unsafe { System.realloc(block, layout, size) }
     }
@@ -105,8 +105,9 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
 /// No block is larger than half of the numbers. One that was not to be had ends the process, or what asked for it.
 #[inline]
-fn note(more: usize, less: usize) {
-    allocated::note(more.cast_signed().wrapping_sub(less.cast_signed()));
+fn note(more: usize, less: usize, blocks: isize) {
+    let bytes = more.cast_signed().wrapping_sub(less.cast_signed());
+    allocated::note(Allocated { bytes, blocks });
 }
 
 /// Gives memory that nobody holds back to the system. The C library keeps what was freed, for the next time; after a peak

@@ -1,13 +1,14 @@
 //! A session as its endpoint keeps it, and the names by which it is found.
 
 use super::acks::Acks;
+use super::bodies::Standing;
 use super::postponed::Postponed;
-use crate::net::budget::Held;
+use crate::net::budget::{EVERYBODYS_BYTES, Held};
 use madrpc_core::call::CallError;
 use madrpc_core::call::frame::Header;
 use madrpc_core::identity::{PeerCertificate, Role};
 use madrpc_core::limits::{
-    OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
+    INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES,
     SESSION_WINDOW_MAX_BYTES, STUCK_TIMEOUT,
 };
 use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Portion, Room, Session};
@@ -153,8 +154,13 @@ impl Entry {
     ///
     /// Only a caller is held up. On a session that we have opened come the replies to all our callers, and those that have
     /// come in part would wait for each other. An orchestrator calls for many, too, of whom one may have asked for much.
-    pub(super) fn holds_too_much(&self, is_caller: bool) -> bool {
-        is_caller && (self.is_over() || self.does_not_read_small() && !self.is_orchestrator())
+    pub(super) fn holds_too_much(&self, is_caller: bool, standing: Standing) -> bool {
+        let is_over = || match standing {
+            Standing::First => self.is_over() && self.held.is_full(),
+            Standing::Equal => self.is_over(),
+            Standing::Last => self.own_bytes() > EVERYBODYS_BYTES,
+        };
+        is_caller && (is_over() || self.does_not_read_small() && !self.is_orchestrator())
     }
 
     fn is_orchestrator(&self) -> bool {
@@ -207,10 +213,10 @@ impl Entry {
         &mut self,
         buffer: &mut FrameBuffer,
         portion: Portion,
-        is_caller: bool,
+        (is_caller, standing): (bool, Standing),
         now: Instant,
     ) -> bool {
-        let is_held_up = self.holds_too_much(is_caller);
+        let is_held_up = self.holds_too_much(is_caller, standing);
         if is_held_up != self.is_held_up {
             self.is_held_up = is_held_up;
             self.session.set_held_up(is_held_up);
@@ -237,20 +243,18 @@ impl Entry {
         }
     }
 
-    /// Ends a session for which QUIC keeps far more than a window of data: what comes in pieces that nothing can be read of takes
-    /// a hundred bytes for each of theirs. Where memory is short, it has less.
+    /// Ends a session for which QUIC keeps far more than a window of data, or in far more blocks than the packets of a window: what
+    /// comes in pieces that nothing can be read of takes a hundred bytes for each of theirs, and all others wait while those are
+    /// freed. As much as a window is there as well where a session is not read because it holds too much.
     pub(super) fn end_if_scattered(&mut self) {
-        let scattered = self.session.scattered_bytes();
-        if scattered == 0 {
+        let Some(scattered) = self.session.scattered() else {
             return;
-        }
-        let most = match self.is_over() {
-            true => 2 * SESSION_WINDOW_BYTES,
-            false => 2 * SESSION_WINDOW_MAX_BYTES,
         };
-        if scattered as u64 > most {
+        let most = 2 * SESSION_WINDOW_MAX_BYTES as usize;
+        if scattered.bytes > most || scattered.blocks > 2 * most / INITIAL_MIN_BYTES {
             let reason = format!(
-                "{scattered} bytes of this server's memory are taken by what the session has sent in pieces with gaps between them"
+                "{} bytes of this server's memory, in {} blocks, are taken by what the session has sent in pieces with gaps between them",
+                scattered.bytes, scattered.blocks
             );
             self.session.close(Goodbye::Overloaded, &reason);
         }
@@ -267,7 +271,7 @@ impl Entry {
     /// Ends a session whose time is over.
     pub(super) fn judge(&mut self, now: Instant) {
         let stuck = now.saturating_duration_since(self.progress.1);
-        if self.is_held_up && stuck >= STUCK_TIMEOUT {
+        if self.is_held_up && stuck >= STUCK_TIMEOUT && !self.session.give_up_body() {
             let reason = format!(
                 "the session holds {} bytes of this server's memory, and for {} s nothing of it was taken",
                 self.own_bytes(),

@@ -25,6 +25,7 @@ mod acceptor;
 mod acks;
 mod admission;
 mod arrivals;
+mod bodies;
 mod callers;
 mod certificates;
 mod dialing;

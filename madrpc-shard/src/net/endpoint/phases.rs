@@ -40,7 +40,7 @@ impl Sessions {
         let is_closed = entry.session.quic().is_closed();
         // A peer that has said goodbye waits for nothing.
         let is_answered = entry.session.quic().is_draining();
-        let is_scattered = entry.session.scattered_bytes() > 0;
+        let is_scattered = entry.session.scattered().is_some();
         if let Some(error) = entry.session.ended() {
             self.report(index, error);
             // A handshake that failed leaves nothing: a stranger could have any number of them. What he sends once more is a

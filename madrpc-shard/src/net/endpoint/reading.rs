@@ -65,8 +65,11 @@ impl Sessions {
                         false => Portion::Whole,
                     };
                     entry.is_passed_over = self.reading.is_ahead && self.reading.holds_those_ahead;
+                    let generation = entry.generation;
+                    let standing = self.bodies.standing(SessionKey { index, generation });
+                    let whose = (is_server, standing);
                     self.reading.has_begun =
-                        !entry.is_passed_over && entry.begin_turn(buffer, portion, is_server, now);
+                        !entry.is_passed_over && entry.begin_turn(buffer, portion, whose, now);
                 }
                 if self.reading.has_begun && entry.has_asked_enough() {
                     entry.session.set_aside(buffer);
@@ -83,6 +86,9 @@ impl Sessions {
                         break;
                     }
                 }
+            }
+            if !self.reading.has_begun {
+                self.wait_for_room(index, now);
             }
             self.reading.at += 1;
             self.reading.has_begun = false;
@@ -130,7 +136,10 @@ impl Sessions {
         dirty.retain(|&index| {
             let entry = self.entries.get_mut(index);
             entry.is_some_and(|entry| {
-                let is_held_up = entry.holds_too_much(is_server) || entry.expects_enough();
+                let generation = entry.generation;
+                let standing = self.bodies.standing(SessionKey { index, generation });
+                let is_held_up =
+                    entry.holds_too_much(is_server, standing) || entry.expects_enough();
                 let is_read = entry.session.has_unread() && !is_held_up;
                 entry.dirty = is_wire_full || is_read || entry.is_passed_over;
                 entry.dirty

@@ -8,6 +8,7 @@
 //! [`settle`]: Sessions::settle
 
 use super::acks::Acks;
+use super::bodies::Bodies;
 use super::certificates::Certificates;
 use super::entry::{ConnectionKey, Ended, Entry, NewSession, Phase, SessionKey};
 use super::origin::{Counts, Origin, Refused};
@@ -61,6 +62,7 @@ pub(super) struct Sessions {
     /// Those that we have opened.
     pub(super) peers: PeerIndex,
     pub(super) budget: Rc<Budget>,
+    pub(super) bodies: Bodies,
     pub(super) certificates: Certificates,
     /// What callers have had of the core.
     pub(super) shares: Shares,
@@ -114,9 +116,11 @@ impl Sessions {
     }
 
     /// Whether there is room for the windows of one more session. Handshakes have a bound of their own: strangers who begin
-    /// some and say no more must not take the room of those who come in.
+    /// some and say no more must not take the room of those who come in. Nor must those who hold much, so there is some beyond
+    /// what they share: a session itself takes little.
     pub(super) fn has_room(&self) -> bool {
-        self.counts.open < self.sessions_max() && self.budget.used() < self.budget.limit()
+        let limit = self.budget.limit();
+        self.counts.open < self.sessions_max() && self.budget.used() < limit + limit / 8
     }
 
     pub(super) fn sessions_max(&self) -> usize {
@@ -173,6 +177,7 @@ impl Sessions {
             origin,
             peers: PeerIndex::default(),
             budget,
+            bodies: Bodies::new(now),
             certificates: Certificates::default(),
             shares: Shares::default(),
             parked: Parking::new(),
