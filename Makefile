@@ -30,7 +30,7 @@ UNLINKED := target/miri/unlinked
 SANITIZED := steering calls orchestrator refused_filter
 
 SCRIPTS := .ci/run clients/python/install clients/python/test .ci/rustc-asan .ci/rustc-libfuzzer deploy/*.sh deploy/refresh-credentials deploy/debian/postinst deploy/debian/postrm deploy/debian/prerm \
-	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/wasm/build tests/fuzz/run
+	tests/deploy/run tests/deploy/series.sh tests/aioquic/install tests/packages/install tests/wasm/build examples/kernels/build tests/fuzz/run
 
 .PHONY: help demo test wasm test-python test-deploy check miri sanitize bench soak abuse fuzz build wheel deb deps aioquic packages check-deps fmt spelling shell tidy deny clippy portable doc
 

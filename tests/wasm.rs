@@ -1,5 +1,6 @@
-//! WebAssembly on a node, in a build that has it (`--features wasm`): modules of two languages give what Node.js gives, endless ones
-//! share the core and end when they have to, and no memory is needed that is both written and run.
+//! WebAssembly on a node, in a build that has it (`--features wasm`): modules of two languages give what Node.js gives, an example's
+//! programs what its kernels give, endless ones share the core and end when they have to, and no memory is needed that is both written
+//! and run.
 //!
 //! Setup: `wasm/` has the modules, what they were made of, and the script that imports them. The comparison is skipped with a word
 //! where there is no Node.js.
@@ -14,6 +15,7 @@ mod support;
 use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::value::Value;
+use madrpc_core::value::json::{from_json, to_json};
 use madrpc_shard::engine::{LaneConfig, Preemption, Script};
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
@@ -88,6 +90,38 @@ fn modules_of_rust_and_assemblyscript_give_what_node_gives() {
     assert!(in_node.status.success(), "in Node: {said}");
     let in_node: serde_json::Value = serde_json::from_slice(&in_node.stdout).unwrap();
     assert_eq!(run, in_node);
+}
+
+#[test]
+fn the_programs_of_an_example_give_what_they_give_as_kernels() {
+    let fleet = Fleet::new();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/kernels");
+    let script = Script::read(&example.join("webassembly.js")).unwrap();
+    let config = fleet.config(Role::Node, 1);
+    let node = Server::node(&config, &script, &NodeConfig::default()).unwrap();
+    let client = fleet.client(node.address());
+    // The second has larger arrays than the memory has room for by then.
+    for part in [20, 4] {
+        let args = from_json(&format!(r#"{{"part": {part}}}"#)).unwrap();
+        let digest = |function: &str| {
+            let result: Value = client.call_blocking(function, &args).unwrap();
+            let result: serde_json::Value = serde_json::from_str(&to_json(&result)).unwrap();
+            result["digest"].as_f64().unwrap()
+        };
+        for name in [
+            "pi",
+            "matmul",
+            "dot",
+            "mandelbrot",
+            "nbody",
+            "sha256",
+            "levenshtein",
+            "histogram",
+        ] {
+            let as_webassembly = digest(&format!("{name}_wasm"));
+            assert_eq!(as_webassembly, digest(name), "{name}, {part}");
+        }
+    }
 }
 
 #[test]

@@ -35,35 +35,44 @@ function fractions(count, root) {
 
 const whole = (number) => Math.max(1, Math.trunc(number));
 
-// For each program its arguments, and which of them it writes into, if any.
+// For each program its arguments, and that of them which it writes into, if there is one.
 export const inputs = {
   pi: (part) => [[whole(1e6 / part), 12345]],
   matmul(part) {
     const n = whole(256 / part);
-    return [[doubles(n * n, 1), doubles(n * n, 2), new Float64Array(n * n), n], 2];
+    const product = new Float64Array(n * n);
+    return [[doubles(n * n, 1), doubles(n * n, 2), product, n], product];
   },
   dot: (part) => [[doubles(whole(65536 / part), 3), doubles(whole(65536 / part), 4)]],
   mandelbrot(part) {
     const [width, height] = [whole(400 / part), whole(300 / part)];
-    return [[new Int32Array(width * height), width, height, 200], 0];
+    const steps = new Int32Array(width * height);
+    return [[steps, width, height, 200], steps];
   },
-  nbody: (part) => [[doubles(15, 5), doubles(15, 6), doubles(5, 7), whole(1e5 / part), 0.001], 0],
+  nbody(part) {
+    const places = doubles(15, 5);
+    return [[places, doubles(15, 6), doubles(5, 7), whole(1e5 / part), 0.001], places];
+  },
   sha256(part) {
     const message = bytes(64 * whole(16384 / part), 8);
-    return [[message, fractions(64, Math.cbrt), new Int32Array(64), fractions(8, Math.sqrt)], 3];
+    const state = fractions(8, Math.sqrt);
+    return [[message, fractions(64, Math.cbrt), new Int32Array(64), state], state];
   },
   levenshtein(part) {
     const length = whole(2000 / part);
     return [[letters(length, 9), letters(length, 10), new Int32Array(length + 1)]];
   },
-  histogram: (part) => [[bytes(whole(1e6 / part), 11), new Uint32Array(256)], 1],
+  histogram(part) {
+    const counts = new Uint32Array(256);
+    return [[bytes(whole(1e6 / part), 11), counts], counts];
+  },
 };
 
 // A number for all that a program has given: for an array, each 32 bits of it count.
 function digest(given) {
   if (typeof given === "number") return given;
   let sum = 0;
-  for (const word of new Int32Array(given.buffer)) sum = Math.imul(sum, 31) + word | 0;
+  for (const word of new Int32Array(given.buffer, given.byteOffset, given.byteLength / 4)) sum = Math.imul(sum, 31) + word | 0;
   return sum;
 }
 
@@ -76,7 +85,7 @@ export function measure(program, input, { runs = 1, part = 1 } = {}) {
     const begun = performance.now();
     const given = program(...args);
     times.push(performance.now() - begun);
-    first ??= digest(written === undefined ? given : args[written]);
+    first ??= digest(written ?? given);
   }
   times.sort((a, b) => a - b);
   return { ms: times[Math.trunc(runs / 2)], digest: first };

@@ -36,7 +36,8 @@ pub(crate) fn serve_node(serve: &ServeArguments, compute: &str) -> Outcome<()> {
 }
 
 pub(crate) fn serve_programs(serve: &ServeArguments) -> Outcome<()> {
-    serve_script(serve, &Script::read(&Path::new(FOLDER).join("app.js"))?)
+    let script = Script::read(&Path::new(FOLDER).join("webassembly.js"))?;
+    serve_script(serve, &script)
 }
 
 fn serve_script(serve: &ServeArguments, script: &Script) -> Outcome<()> {

@@ -214,11 +214,13 @@ impl Results {
         if self.programs.is_empty() {
             return Ok(());
         }
-        let heads = Runner::ALL.map(Runner::title).join(" | ");
+        let heads = Runner::ALL.map(Runner::title);
         writeln!(
             out,
-            "## Programs that compute\n\nMilliseconds of a run: the median of {} (interpreted: of one) in each round, and of the rounds. All give the same.\n\n| | {heads} | kernel, of Node.js |\n|---|---|---|---|---|---|",
-            self.setting.runs
+            "## Programs that compute\n\nMilliseconds of a run: the median of {} (interpreted: of one) in each round, and of the rounds. All give the same.\n\n| | {} | kernel, of Node.js |\n|---|{}---|",
+            self.setting.runs,
+            heads.join(" | "),
+            "---|".repeat(heads.len()),
         )?;
         for name in NAMES {
             let cells = Runner::ALL.map(|runner| match self.program(name, runner) {

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Outcome<()> {
             for (name, runner, ms) in &measured.ms {
                 let title = runner.title();
                 eprintln!(
-                    "round {round} of {}: {name:>11}, {title:>11}: {ms:>9.3} ms",
+                    "round {round} of {}: {name:>11}, {title:>20}: {ms:>9.3} ms",
                     setting.rounds
                 );
             }

@@ -80,7 +80,7 @@ impl System {
                 "frames of a call echoed on one stream with madrpc's transport settings and TLS; no JavaScript"
             }
             Self::Programs => {
-                "`examples/kernels`, on a node of one shard, in Node.js and in Rust, each for itself on the servers' core"
+                "`examples/kernels`, on a node of one shard, in Node.js and in Rust, each for itself on the servers' core; WebAssembly is what AssemblyScript makes of them, and its arrays lie in its memory before a run begins"
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Programs that do nothing but compute (`examples/kernels`): interpreted, as kernels, by Node.js with its JIT, and in Rust. All run
-//! on the same core, on the same numbers, and have to give the same.
+//! Programs that do nothing but compute (`examples/kernels`): interpreted, as kernels, as WebAssembly, by Node.js with its JIT, as
+//! WebAssembly there, and in Rust. All run on the same core, on the same numbers, and have to give the same.
 
 mod native;
 
@@ -51,18 +51,29 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) enum Runner {
     Interpreted,
     Kernel,
+    WebAssembly,
     Node,
+    NodeWebAssembly,
     Rust,
 }
 
 impl Runner {
-    pub(crate) const ALL: [Self; 4] = [Self::Interpreted, Self::Kernel, Self::Node, Self::Rust];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Interpreted,
+        Self::Kernel,
+        Self::WebAssembly,
+        Self::Node,
+        Self::NodeWebAssembly,
+        Self::Rust,
+    ];
 
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Interpreted => "interpreted",
             Self::Kernel => "kernel",
+            Self::WebAssembly => "WebAssembly",
             Self::Node => "Node.js",
+            Self::NodeWebAssembly => "Node.js, WebAssembly",
             Self::Rust => "Rust",
         }
     }
@@ -96,18 +107,23 @@ pub(crate) fn measure(
         true => node_js(dir, core, runs)?,
         false => Vec::new(),
     };
+    let by_node_js = |name: &str| by_node_js.iter().find(|said| said["name"] == name);
+    let options = format!(r#"{{"runs":{runs}}}"#);
     for name in NAMES {
         let interpreted = call(&format!("{name}_plain"), "{}")?;
-        let kernel = call(name, &format!(r#"{{"runs":{runs}}}"#))?;
+        let kernel = call(name, &options)?;
+        let in_wasm = format!("{name}_wasm");
+        let webassembly = call(&in_wasm, &options)?;
         let (mut times, digest) = cores::on(core, || {
             native::measure(name, runs).ok_or_else(|| format!("{name}: Rust has no such").into())
         })?;
         times.sort_by(f64::total_cmp);
-        let by_node_js = by_node_js.iter().find(|said| said["name"] == name);
         let said = [
             (Runner::Interpreted, Some(&interpreted)),
             (Runner::Kernel, Some(&kernel)),
-            (Runner::Node, by_node_js),
+            (Runner::WebAssembly, Some(&webassembly)),
+            (Runner::Node, by_node_js(name)),
+            (Runner::NodeWebAssembly, by_node_js(&in_wasm)),
         ];
         for (runner, said) in said {
             let Some(said) = said else { continue };
@@ -134,7 +150,7 @@ fn node_js(dir: &Path, core: usize, runs: usize) -> Outcome<Vec<Value>> {
     let folder = dir.join("programs");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("package.json"), r#"{"type":"module"}"#)?;
-    for name in ["programs.js", "inputs.js"] {
+    for name in ["programs.js", "inputs.js", "wasm.js", "programs.wasm"] {
         std::fs::copy(Path::new(FOLDER).join(name), folder.join(name))?;
     }
     let output = cores::on(core, || {
