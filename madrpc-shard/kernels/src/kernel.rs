@@ -49,13 +49,16 @@ impl Kernel {
             + self.function.memory_bytes()
     }
 
-    /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
+    /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, what meets truth values a
+    /// boolean, all else a number.
     pub fn default_kinds(&self) -> Vec<ArgumentKind> {
-        let kind = |parameter: &Parameter| match parameter.usage {
+        let kind = |(parameter, is_truth): (&Parameter, bool)| match parameter.usage {
             Usage::Array => ArgumentKind::Array(ElementKind::Float64),
+            Usage::Scalar if is_truth => ArgumentKind::Boolean,
             Usage::Scalar => ArgumentKind::Double,
         };
-        self.parameters().iter().map(kind).collect()
+        let parameters = self.parameters().iter();
+        parameters.zip(types::truths(self)).map(kind).collect()
     }
 
     /// Compiles it for arguments of these kinds, as [`Kernel::specialise_within`] does, with a budget of its own.

@@ -78,7 +78,8 @@ pub(crate) struct Function {
 #[derive(Debug)]
 pub(crate) enum Statement {
     Expression(Expression),
-    If(Box<(Expression, Vec<Statement>, Vec<Statement>)>),
+    /// `if` and every `else if`, and the `else`.
+    If(Box<(Vec<(Expression, Vec<Statement>)>, Vec<Statement>)>),
     Loop(Box<Loop>),
     Switch(Box<Switch>),
     /// A block, and what a `break` with its label goes to.
@@ -256,10 +257,12 @@ impl Statement {
         match self {
             Self::Expression(expression) => expression.inner_bytes(),
             Self::If(parts) => {
-                let (test, then, otherwise) = &**parts;
+                let (arms, otherwise) = &**parts;
+                let inner = arms.iter();
+                let inner = inner.map(|(test, then)| test.inner_bytes() + list_bytes(then));
                 size_of_val(&**parts)
-                    + test.inner_bytes()
-                    + list_bytes(then)
+                    + arms.capacity() * size_of::<(Expression, Vec<Self>)>()
+                    + inner.sum::<usize>()
                     + list_bytes(otherwise)
             }
             Self::Loop(turns) => {
