@@ -15,15 +15,18 @@ use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::value::{TypedArray, TypedArrayKind, Value};
 use madrpc_shard::engine::{LaneConfig, Preemption, Script};
+use madrpc_shard::internals::OneLane;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::os::unix::process::CommandExt;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use support::Fleet;
 use support::process::{Home, Served, free_port, stderr, stdout};
-use support::seccomp::deny_write_execute;
+use support::seccomp::{CALL_AT, answer, deny_write_execute, install, load, unless};
 
 const SCRIPT: &str = r#"
 const spin = madrpc.kernel(function spin(n) { let x = 1; while (x > 0) x = x % 7 + n; return x; });
@@ -249,6 +252,95 @@ fn a_hardened_node_compiles_and_runs_kernels() {
     // Another specialisation, compiled while it serves.
     let sum = home.call(&[&address, "sum", "10.5"]);
     assert_eq!(stdout(&sum).trim(), "27", "{sum:?}");
+}
+
+/// As where the sysctl `vm.memfd_noexec` is 2.
+#[test]
+fn where_nothing_in_memory_may_be_run_it_is_said_what_to_do() {
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let mut command = home.command(&["check", "script.js"]);
+    let refuse = || {
+        install(&[
+            load(CALL_AT),
+            unless(libc::SYS_memfd_create as u32, 1),
+            answer(libc::SECCOMP_RET_ERRNO | libc::EACCES as u32),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ])
+    };
+    // SAFETY: between fork and exec it makes system calls and allocates nothing.
+    unsafe { command.pre_exec(refuse) };
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(
+        said.contains("vm.memfd_noexec is 2") && said.contains("set it to 1"),
+        "{said}"
+    );
+}
+
+/// Large bodies are copied once each way: into the array, and from it. What Rust allocates is counted, and the heap of the lane has
+/// room for one of the array.
+#[test]
+fn a_large_array_is_there_once_on_each_way() {
+    const BYTES: usize = 12 << 20;
+    let script = Script::new("kernels.js", SCRIPT);
+    let config = LaneConfig {
+        memory_bytes: BYTES + BYTES / 2,
+        ..LaneConfig::default()
+    };
+    let mut lane = OneLane::new(&script, &config).unwrap();
+    let ones = 1_f64.to_le_bytes().repeat(BYTES / 8);
+    let ones = TypedArray::new(TypedArrayKind::Float64, ones).unwrap();
+    let mut body = Vec::new();
+    let arguments = Value::Array(vec![Value::TypedArray(ones), Value::Float(0.5)]);
+    arguments.encode(&mut body, usize::MAX).unwrap();
+    let body = bytes::Bytes::from(body);
+    for _ in 0..3 {
+        let before = LARGE.get();
+        let ended = lane.call(4, &body, Duration::from_secs(60)).unwrap();
+        let result = ended.result.unwrap();
+        assert!(result.len() > BYTES && result.len() < BYTES + 64);
+        assert!(LARGE.get() - before <= 1, "{}", LARGE.get() - before);
+    }
+}
+
+thread_local! {
+    /// Allocations of more than 4 MiB.
+    static LARGE: Cell<u32> = const { Cell::new(0) };
+}
+
+struct Watched;
+
+#[global_allocator]
+static ALLOCATOR: Watched = Watched;
+
+impl Watched {
+    fn note(bytes: usize) {
+        if bytes > 4 << 20 {
+            LARGE.set(LARGE.get() + 1);
+        }
+    }
+}
+
+// SAFETY: every request goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Watched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Self::note(layout.size());
+        // SAFETY: the caller keeps to the conditions.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps to the conditions.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        Self::note(size);
+        // SAFETY: the caller keeps to the conditions.
+        unsafe { System.realloc(block, layout, size) }
+    }
 }
 
 #[test]

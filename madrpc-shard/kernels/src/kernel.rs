@@ -8,6 +8,7 @@ use crate::text::Text;
 use crate::tree::{Captured, Kernel, Parameter, Usage};
 use crate::types::{self, Program};
 use crate::{emit, read};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -95,8 +96,8 @@ impl Kernel {
         let code = emit::link(&unit.compiled).map_err(failed)?;
         let code = CodeMemory::new(&code).map_err(|error| {
             let what = format!("there is no memory for code: {error}");
-            let remedy = "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC";
-            self.text.refuse(Reason::System, 0, what, remedy)
+            self.text
+                .refuse(Reason::System, 0, what, for_memory(&error))
         })?;
         let sites = unit.sites.iter().map(|site| {
             let kernel = program.instances[site.instance].kernel;
@@ -110,6 +111,16 @@ impl Kernel {
             sites: sites.collect(),
         };
         Ok(Compiled(Arc::new(made)))
+    }
+}
+
+/// What gives a machine memory for code that has none.
+fn for_memory(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES) => {
+            "where the sysctl vm.memfd_noexec is 2, nothing that is in memory alone may be run: set it to 1"
+        }
+        _ => "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC",
     }
 }
 
