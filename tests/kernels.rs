@@ -11,15 +11,14 @@
 
 mod support;
 
+use madrpc_abuse::watched::Watched;
+use madrpc_abuse::{Amount, Field, attack};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::value::{TypedArray, TypedArrayKind, Value};
 use madrpc_shard::engine::{LaneConfig, Preemption, Script};
-use madrpc_shard::internals::OneLane;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::os::unix::process::CommandExt;
 use std::pin::pin;
 use std::task::{Context, Waker};
@@ -254,6 +253,38 @@ fn a_hardened_node_compiles_and_runs_kernels() {
     assert_eq!(stdout(&sum).trim(), "27", "{sum:?}");
 }
 
+/// Those whose loops end after years, and those that are cancelled in the queue, while they are compiled, and as they run.
+#[test]
+fn attacks_with_kernels_end_when_they_have_to() {
+    let (home, fleet) = (Home::new(), madrpc_abuse::fleet::Fleet::new().unwrap());
+    home.write("script.js", madrpc_abuse::script::SCRIPT);
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = home.command(&["node", "-s", "script.js", "-b", &address, "--shards", "1"]);
+    let mut node = Served::start(command.env("MADRPC_TLS_DIR", fleet.tls_dir()));
+    node.wait_for("ready");
+    let target = address.parse().unwrap();
+    let watched = Watched::new(node.child.id());
+    let field = Field {
+        target,
+        nodes: &[target],
+        fleet: &fleet,
+        watched: Some([watched, watched]),
+        bad_node: None,
+        amount: Amount {
+            count: 200,
+            per_second: None,
+            time: Duration::from_secs(4),
+        },
+    };
+    for name in ["kernels-huge", "kernels-cancelled"] {
+        let outcome = (attack(name).unwrap().run)(&field).unwrap();
+        assert!(
+            outcome.checks.iter().all(|check| check.holds),
+            "{name}: {outcome:?}"
+        );
+    }
+}
+
 /// As where the sysctl `vm.memfd_noexec` is 2.
 #[test]
 fn where_nothing_in_memory_may_be_run_it_is_said_what_to_do() {
@@ -277,70 +308,6 @@ fn where_nothing_in_memory_may_be_run_it_is_said_what_to_do() {
         said.contains("vm.memfd_noexec is 2") && said.contains("set it to 1"),
         "{said}"
     );
-}
-
-/// Large bodies are copied once each way: into the array, and from it. What Rust allocates is counted, and the heap of the lane has
-/// room for one of the array.
-#[test]
-fn a_large_array_is_there_once_on_each_way() {
-    const BYTES: usize = 12 << 20;
-    let script = Script::new("kernels.js", SCRIPT);
-    let config = LaneConfig {
-        memory_bytes: BYTES + BYTES / 2,
-        ..LaneConfig::default()
-    };
-    let mut lane = OneLane::new(&script, &config).unwrap();
-    let ones = 1_f64.to_le_bytes().repeat(BYTES / 8);
-    let ones = TypedArray::new(TypedArrayKind::Float64, ones).unwrap();
-    let mut body = Vec::new();
-    let arguments = Value::Array(vec![Value::TypedArray(ones), Value::Float(0.5)]);
-    arguments.encode(&mut body, usize::MAX).unwrap();
-    let body = bytes::Bytes::from(body);
-    for _ in 0..3 {
-        let before = LARGE.get();
-        let ended = lane.call(4, &body, Duration::from_secs(60)).unwrap();
-        let result = ended.result.unwrap();
-        assert!(result.len() > BYTES && result.len() < BYTES + 64);
-        assert!(LARGE.get() - before <= 1, "{}", LARGE.get() - before);
-    }
-}
-
-thread_local! {
-    /// Allocations of more than 4 MiB.
-    static LARGE: Cell<u32> = const { Cell::new(0) };
-}
-
-struct Watched;
-
-#[global_allocator]
-static ALLOCATOR: Watched = Watched;
-
-impl Watched {
-    fn note(bytes: usize) {
-        if bytes > 4 << 20 {
-            LARGE.set(LARGE.get() + 1);
-        }
-    }
-}
-
-// SAFETY: every request goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::note(layout.size());
-        // SAFETY: the caller keeps to the conditions.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps to the conditions.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Self::note(size);
-        // SAFETY: the caller keeps to the conditions.
-        unsafe { System.realloc(block, layout, size) }
-    }
 }
 
 #[test]

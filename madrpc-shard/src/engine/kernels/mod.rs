@@ -33,6 +33,8 @@ pub use table::KernelInfo;
 pub(super) use table::Kernels;
 
 #[cfg(test)]
+mod arrays_tests;
+#[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]
 mod tests;

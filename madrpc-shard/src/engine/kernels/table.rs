@@ -51,7 +51,7 @@ impl Held {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// There is no room, unless for what is small: lanes keep what they call, and nothing else.
+    /// More than half is taken: lanes keep what they call now, and nothing else.
     pub(super) fn is_scarce(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= MAX_BYTES / 2
     }
