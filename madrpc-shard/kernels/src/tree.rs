@@ -79,7 +79,7 @@ pub(crate) struct Function {
 pub(crate) enum Statement {
     Expression(Expression),
     /// `if` and every `else if`, and the `else`.
-    If(Box<(Vec<(Expression, Vec<Statement>)>, Vec<Statement>)>),
+    If(Box<(Vec<Arm>, Vec<Statement>)>),
     Loop(Box<Loop>),
     Switch(Box<Switch>),
     /// A block, and what a `break` with its label goes to.
@@ -88,6 +88,9 @@ pub(crate) enum Statement {
     Continue(Target),
     Return(u32, Option<Expression>),
 }
+
+/// What is tested, and what is done where it is true.
+pub(crate) type Arm = (Expression, Vec<Statement>);
 
 #[derive(Debug)]
 pub(crate) struct Loop {
@@ -261,7 +264,7 @@ impl Statement {
                 let inner = arms.iter();
                 let inner = inner.map(|(test, then)| test.inner_bytes() + list_bytes(then));
                 size_of_val(&**parts)
-                    + arms.capacity() * size_of::<(Expression, Vec<Self>)>()
+                    + arms.capacity() * size_of::<Arm>()
                     + inner.sum::<usize>()
                     + list_bytes(otherwise)
             }

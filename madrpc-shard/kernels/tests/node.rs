@@ -2,6 +2,7 @@
 //! runtimes are free to compute differently in the last bit, `Math.sin` and its like.
 //!
 //! `MADRPC_KERNELS_RUNS` and `MADRPC_KERNELS_SEED` as in `fuzz.rs`.
+#![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 
 mod common;
 

@@ -4,8 +4,7 @@ mod common;
 
 use common::{capturing, kernel};
 use madrpc_kernels::{
-    ArgumentKind, Captured, MAX_CALL_DEPTH, MAX_LOOPS, MAX_TEXT_BYTES, MAX_VARIABLES, Reason,
-    STACK,
+    ArgumentKind, Captured, MAX_CALL_DEPTH, MAX_LOOPS, MAX_TEXT_BYTES, MAX_VARIABLES, Reason, STACK,
 };
 use std::sync::Arc;
 

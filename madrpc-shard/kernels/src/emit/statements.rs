@@ -3,7 +3,7 @@
 use super::function::{Emitter, Exit, OpenTarget};
 use super::{Held, Repr};
 use crate::abi::Status;
-use crate::tree::{Expression, Loop, Node, Statement, Switch};
+use crate::tree::{Arm, Expression, Loop, Node, Statement, Switch};
 use crate::types::lattice::Type;
 use cranelift_codegen::ir::types::I32;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData};
@@ -109,7 +109,7 @@ impl<'p> Emitter<'_, '_, 'p> {
         }
     }
 
-    fn choice(&mut self, arms: &'p [(Expression, Vec<Statement>)], otherwise: &'p [Statement]) {
+    fn choice(&mut self, arms: &'p [Arm], otherwise: &'p [Statement]) {
         let after = self.b.create_block();
         let mut reached = false;
         for (test, then) in arms {
