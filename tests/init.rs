@@ -213,6 +213,18 @@ fn tsc(dir: &Path) -> Option<Output> {
 const USES: &str = "\
 import type { Pair } from './pair.ts';
 
+const PARTS = 2;
+const dot = madrpc.kernel(function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+});
+const square = madrpc.kernel(function square(x: number) { return x * x; });
+const area = madrpc.kernel(function area(r: number, isHalf: boolean): number {
+  return square(r) * (isHalf ? Math.PI / PARTS : Math.PI);
+}, { square, PARTS });
+madrpc.register('area', (r: number): number => area(r, false) + dot(Float64Array.of(r), Float64Array.of(2)));
+
 madrpc.register<Pair>('sum', async ({ a, b }) => {
   const doubled: number = await madrpc.call<number>('double', a, { timeoutMs: 100 });
   const squares = await madrpc.map<number>('square', [a, b], { concurrency: 2 });
@@ -267,6 +279,10 @@ fn a_project_checks_with_typescript() {
         (
             "madrpc.call(1);",
             "not assignable to parameter of type 'string'",
+        ),
+        (
+            "madrpc.kernel(function f(a: string) { return 1; });",
+            "is not assignable",
         ),
         ("enum A { B }", "erasableSyntaxOnly"),
         ("fetch('x');", "Cannot find name 'fetch'"),

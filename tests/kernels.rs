@@ -11,6 +11,8 @@
 
 mod support;
 
+use madrpc_abuse::watched::Watched;
+use madrpc_abuse::{Amount, Field, attack};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::identity::Role;
 use madrpc_core::value::{TypedArray, TypedArrayKind, Value};
@@ -23,7 +25,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use support::Fleet;
 use support::process::{Home, Served, free_port, stderr, stdout};
-use support::seccomp::deny_write_execute;
+use support::seccomp::{CALL_AT, answer, deny_write_execute, install, load, unless};
 
 const SCRIPT: &str = r#"
 const spin = madrpc.kernel(function spin(n) { let x = 1; while (x > 0) x = x % 7 + n; return x; });
@@ -249,6 +251,63 @@ fn a_hardened_node_compiles_and_runs_kernels() {
     // Another specialisation, compiled while it serves.
     let sum = home.call(&[&address, "sum", "10.5"]);
     assert_eq!(stdout(&sum).trim(), "27", "{sum:?}");
+}
+
+/// Those whose loops end after years, and those that are cancelled in the queue, while they are compiled, and as they run.
+#[test]
+fn attacks_with_kernels_end_when_they_have_to() {
+    let (home, fleet) = (Home::new(), madrpc_abuse::fleet::Fleet::new().unwrap());
+    home.write("script.js", madrpc_abuse::script::SCRIPT);
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = home.command(&["node", "-s", "script.js", "-b", &address, "--shards", "1"]);
+    let mut node = Served::start(command.env("MADRPC_TLS_DIR", fleet.tls_dir()));
+    node.wait_for("ready");
+    let target = address.parse().unwrap();
+    let watched = Watched::new(node.child.id());
+    let field = Field {
+        target,
+        nodes: &[target],
+        fleet: &fleet,
+        watched: Some([watched, watched]),
+        bad_node: None,
+        amount: Amount {
+            count: 200,
+            per_second: None,
+            time: Duration::from_secs(4),
+        },
+    };
+    for name in ["kernels-huge", "kernels-cancelled"] {
+        let outcome = (attack(name).unwrap().run)(&field).unwrap();
+        assert!(
+            outcome.checks.iter().all(|check| check.holds),
+            "{name}: {outcome:?}"
+        );
+    }
+}
+
+/// As where the sysctl `vm.memfd_noexec` is 2.
+#[test]
+fn where_nothing_in_memory_may_be_run_it_is_said_what_to_do() {
+    let home = Home::new();
+    home.write("script.js", SCRIPT);
+    let mut command = home.command(&["check", "script.js"]);
+    let refuse = || {
+        install(&[
+            load(CALL_AT),
+            unless(libc::SYS_memfd_create as u32, 1),
+            answer(libc::SECCOMP_RET_ERRNO | libc::EACCES as u32),
+            answer(libc::SECCOMP_RET_ALLOW),
+        ])
+    };
+    // SAFETY: between fork and exec it makes system calls and allocates nothing.
+    unsafe { command.pre_exec(refuse) };
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = stderr(&output);
+    assert!(
+        said.contains("vm.memfd_noexec is 2") && said.contains("set it to 1"),
+        "{said}"
+    );
 }
 
 #[test]

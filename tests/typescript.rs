@@ -210,3 +210,39 @@ fn a_watch_sees_modules_and_packages() {
     node.wait_for("an enum is code");
     wait_for_result(&home, &call, "\"bye, a!\"");
 }
+
+/// The text that the compiler reads is what TypeScript leaves of it, and every place is the same.
+#[test]
+fn a_kernel_in_typescript_is_compiled_and_refused_where_it_is() {
+    let home = Home::new();
+    let source = "\
+const dot = madrpc.kernel(function dot(a: Float64Array, by: number, isTwice: boolean): number {
+  let sum: number = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * (by as number);
+  let result: number = isTwice ? sum * 2 : sum;
+  return result satisfies number;
+});
+madrpc.register('dot', (by: number): number => dot(Float64Array.of(1, 2, 4), by, by > 1));
+";
+    home.write("app.ts", source);
+    let output = home.run(&["check", "app.ts"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let row = said.lines().last().unwrap();
+    assert!(
+        row.starts_with("dot") && row.contains(" app.ts:1:"),
+        "{said}"
+    );
+    let (_node, address) = node(&home, &[]);
+    for (by, result) in [("0.5", "3.5"), ("2", "28")] {
+        let output = home.call(&[&address, "dot", by]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), result, "{}", stderr(&output));
+    }
+    home.write("app.ts", &source.replace("a[i]!", "Math.random()"));
+    let output = home.run(&["check", "app.ts"]);
+    let said = stderr(&output);
+    assert!(
+        said.contains("app.ts:3:45: Math.random is not for kernels"),
+        "{said}"
+    );
+}

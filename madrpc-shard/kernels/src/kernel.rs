@@ -8,6 +8,7 @@ use crate::text::Text;
 use crate::tree::{Captured, Kernel, Parameter, Usage};
 use crate::types::{self, Program};
 use crate::{emit, read};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -49,13 +50,16 @@ impl Kernel {
             + self.function.memory_bytes()
     }
 
-    /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, all else a number.
+    /// The kinds that it will most likely be called with: what is used as an array is a `Float64Array`, what meets truth values a
+    /// boolean, all else a number.
     pub fn default_kinds(&self) -> Vec<ArgumentKind> {
-        let kind = |parameter: &Parameter| match parameter.usage {
+        let kind = |(parameter, is_truth): (&Parameter, bool)| match parameter.usage {
             Usage::Array => ArgumentKind::Array(ElementKind::Float64),
+            Usage::Scalar if is_truth => ArgumentKind::Boolean,
             Usage::Scalar => ArgumentKind::Double,
         };
-        self.parameters().iter().map(kind).collect()
+        let parameters = self.parameters().iter();
+        parameters.zip(types::truths(self)).map(kind).collect()
     }
 
     /// Compiles it for arguments of these kinds, as [`Kernel::specialise_within`] does, with a budget of its own.
@@ -92,8 +96,8 @@ impl Kernel {
         let code = emit::link(&unit.compiled).map_err(failed)?;
         let code = CodeMemory::new(&code).map_err(|error| {
             let what = format!("there is no memory for code: {error}");
-            let remedy = "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC";
-            self.text.refuse(Reason::System, 0, what, remedy)
+            self.text
+                .refuse(Reason::System, 0, what, for_memory(&error))
         })?;
         let sites = unit.sites.iter().map(|site| {
             let kernel = program.instances[site.instance].kernel;
@@ -107,6 +111,16 @@ impl Kernel {
             sites: sites.collect(),
         };
         Ok(Compiled(Arc::new(made)))
+    }
+}
+
+/// What gives a machine memory for code that has none.
+fn for_memory(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EACCES) => {
+            "where the sysctl vm.memfd_noexec is 2, nothing that is in memory alone may be run: set it to 1"
+        }
+        _ => "kernels need memfd_create with MFD_EXEC, and mmap with PROT_EXEC",
     }
 }
 

@@ -22,8 +22,7 @@ pub const MAX_STEPS: usize = 8_000_000;
 /// of its own, for the parser.
 pub const STACK: usize = 2 << 20;
 
-/// What the inference of types may still cost, for one kernel: [`MAX_STEPS`] of some tens of nanoseconds. Whoever tries a kernel for several
-/// kinds of arguments gives all tries the same budget.
+/// What the inference of types may still cost, for one kernel: [`MAX_STEPS`] of some tens of nanoseconds.
 #[derive(Debug)]
 pub struct Budget {
     pub(crate) steps: usize,

@@ -78,7 +78,8 @@ pub(crate) struct Function {
 #[derive(Debug)]
 pub(crate) enum Statement {
     Expression(Expression),
-    If(Box<(Expression, Vec<Statement>, Vec<Statement>)>),
+    /// `if` and every `else if`, and the `else`.
+    If(Box<(Vec<Arm>, Vec<Statement>)>),
     Loop(Box<Loop>),
     Switch(Box<Switch>),
     /// A block, and what a `break` with its label goes to.
@@ -87,6 +88,9 @@ pub(crate) enum Statement {
     Continue(Target),
     Return(u32, Option<Expression>),
 }
+
+/// What is tested, and what is done where it is true.
+pub(crate) type Arm = (Expression, Vec<Statement>);
 
 #[derive(Debug)]
 pub(crate) struct Loop {
@@ -256,10 +260,12 @@ impl Statement {
         match self {
             Self::Expression(expression) => expression.inner_bytes(),
             Self::If(parts) => {
-                let (test, then, otherwise) = &**parts;
+                let (arms, otherwise) = &**parts;
+                let inner = arms.iter();
+                let inner = inner.map(|(test, then)| test.inner_bytes() + list_bytes(then));
                 size_of_val(&**parts)
-                    + test.inner_bytes()
-                    + list_bytes(then)
+                    + arms.capacity() * size_of::<Arm>()
+                    + inner.sum::<usize>()
                     + list_bytes(otherwise)
             }
             Self::Loop(turns) => {

@@ -2,6 +2,7 @@
 //! runtimes are free to compute differently in the last bit, `Math.sin` and its like.
 //!
 //! `MADRPC_KERNELS_RUNS` and `MADRPC_KERNELS_SEED` as in `fuzz.rs`.
+#![allow(clippy::unwrap_used, reason = "that is how a test fails")]
 
 mod common;
 
@@ -34,7 +35,10 @@ const double = (bits) => new Float64Array(new Uint8Array(Buffer.from(bits, "hex"
 const array = (make, bytes) => new make(new Uint8Array(Buffer.from(bytes, "hex")).buffer);
 const lines = [];
 let f;
+// Of the buffer of an argument before.
+const view = (make, of, offset, length) => (args) => new make(args[of].buffer, offset, length);
 const run = (f, ...args) => {
+  args.forEach((arg, at) => { if (typeof arg === "function") args[at] = arg(args); });
   const result = f(...args);
   const said = typeof result === "number" ? hex(Float64Array.of(result)) : String(result);
   lines.push([said, ...args.filter(ArrayBuffer.isView).map(hex)].join(" "));
@@ -60,6 +64,13 @@ fn script(runs: &[Run]) -> String {
                 Argument::Boolean(value) => write!(script, ", {value}"),
                 Argument::Array(kind, bytes) => {
                     write!(script, ", array({}, \"{}\")", kind.array_name(), hex(bytes))
+                }
+                Argument::View(kind, of, offset, length) => {
+                    write!(
+                        script,
+                        ", view({}, {of}, {offset}, {length})",
+                        kind.array_name()
+                    )
                 }
             };
         }
@@ -94,6 +105,10 @@ fn read(line: &str, arguments: &[Argument]) -> (Returned, Vec<Argument>) {
     };
     let left = arguments.iter().map(|argument| match argument {
         Argument::Array(kind, _) => Argument::Array(*kind, unhex(words.next().unwrap())),
+        Argument::View(..) => {
+            words.next();
+            argument.clone()
+        }
         other => other.clone(),
     });
     (returned, left.collect())

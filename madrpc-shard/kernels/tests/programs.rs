@@ -211,6 +211,7 @@ fn node(program: &Program) -> Option<f64> {
             Argument::Int32(value) => value.to_string(),
             Argument::Double(value) => value.to_string(),
             Argument::Boolean(value) => value.to_string(),
+            Argument::View(..) => unreachable!("no program has one"),
             Argument::Array(kind, bytes) => {
                 format!(
                     "new {}(new Uint8Array({bytes:?}).buffer)",

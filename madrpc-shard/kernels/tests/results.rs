@@ -384,3 +384,55 @@ fn what_returns_nothing_is_called_where_no_value_is_wanted() {
         }
     });
 }
+
+/// What is long is read in a loop, and what it comes to is kept on the way: in the same order.
+#[test]
+fn long_chains_give_the_engines_bits() {
+    let cycle = |parts: &[&str], count: usize| -> String {
+        let parts = parts.iter().cycle().take(count).copied();
+        parts.collect()
+    };
+    let sums = ["+a", "*b", "-a/3", "+0.1", "-b", "%7"];
+    let bits = ["^a", "<<3", "|b", "&0x7fffffff", ">>>1"];
+    let tests = ["<a", ">=1", "<=b", ">0.5"];
+    let truths = ["&&a", "||b", "&&3", "||0", "&&b"];
+    let ladder: String = (0..600)
+        .map(|at| format!("if(a==={at}*0.5)return b+{at};else "))
+        .collect();
+    let nested: String = (0..150)
+        .map(|at| format!("if(a>{at}){{if(b>{at})s+={at};else s-=1}}else "))
+        .collect();
+    engine(|ctx| {
+        for body in [
+            format!("return a{};", cycle(&sums, 1000)),
+            format!(
+                "let s=b;for(let i=0;i<3;i++){{s=s*0.5{};}}return s;",
+                cycle(&sums, 301)
+            ),
+            format!(
+                "return 1+(2+(a{}))*(b{});",
+                cycle(&bits, 555),
+                cycle(&bits, 101)
+            ),
+            format!("return +(a{});", cycle(&tests, 250)),
+            format!("return a{};", cycle(&truths, 700)),
+            format!("return a{};", "||b".repeat(900)),
+            format!("return a{};", "&&b".repeat(100)),
+            format!(
+                "let t=a{}+1;t+=b{};return t;",
+                "+b".repeat(100),
+                "+a".repeat(101)
+            ),
+            format!("{ladder} return a;"),
+            format!("let s=0;{nested} s=7;return s;"),
+        ] {
+            let text = format!("function f(a, b) {{ {body} }}");
+            let mut both = Both::new(&ctx, &text);
+            for a in [0.0, 0.5, -0.0, 3.0, 149.5, 1e300, f64::NAN] {
+                for b in [1.0, -7.25, 2147483648.0, 0.0] {
+                    both.same(&[number(a), number(b)]);
+                }
+            }
+        }
+    });
+}

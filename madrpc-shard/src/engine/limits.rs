@@ -161,6 +161,11 @@ impl Meter {
         self.used.set(self.used_by(Instant::now()));
     }
 
+    /// Others have worked for the call so long.
+    pub(super) fn charge(&self, took: Duration) {
+        self.used.set(self.used.get().saturating_add(took));
+    }
+
     /// Whether the call, which has the core, has had it for longer than it may.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.used_by(now) >= self.limits.get().cpu

@@ -3,7 +3,7 @@
 use super::function::{Emitter, Exit, OpenTarget};
 use super::{Held, Repr};
 use crate::abi::Status;
-use crate::tree::{Expression, Loop, Node, Statement, Switch};
+use crate::tree::{Arm, Expression, Loop, Node, Statement, Switch};
 use crate::types::lattice::Type;
 use cranelift_codegen::ir::types::I32;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData};
@@ -30,8 +30,8 @@ impl<'p> Emitter<'_, '_, 'p> {
         match statement {
             Statement::Expression(expression) => self.effect(expression),
             Statement::If(parts) => {
-                let (test, then, otherwise) = &**parts;
-                self.choice(test, then, otherwise);
+                let (arms, otherwise) = &**parts;
+                self.choice(arms, otherwise);
             }
             Statement::Loop(turns) => self.turns(turns),
             Statement::Switch(switch) => self.switch(switch),
@@ -109,31 +109,24 @@ impl<'p> Emitter<'_, '_, 'p> {
         }
     }
 
-    fn choice(&mut self, test: &'p Expression, then: &'p [Statement], otherwise: &'p [Statement]) {
-        let (yes, no) = (self.b.create_block(), self.b.create_block());
-        self.branch(test, yes, no);
-        self.b.seal_block(yes);
-        self.b.seal_block(no);
-        self.begin(yes);
-        self.statements(then);
-        if otherwise.is_empty() {
-            // It has its one predecessor already; another comes here.
-            let after = self.b.create_block();
+    fn choice(&mut self, arms: &'p [Arm], otherwise: &'p [Statement]) {
+        let after = self.b.create_block();
+        let mut reached = false;
+        for (test, then) in arms {
+            let (yes, no) = (self.b.create_block(), self.b.create_block());
+            self.branch(test, yes, no);
+            self.b.seal_block(yes);
+            self.b.seal_block(no);
+            self.begin(yes);
+            self.statements(then);
+            reached |= !self.dead;
             self.jump(after);
             self.begin(no);
-            self.jump(after);
-            self.b.seal_block(after);
-            self.begin(after);
-            return;
         }
-        let after = self.b.create_block();
-        let then_ends = !self.dead;
-        self.jump(after);
-        self.begin(no);
         self.statements(otherwise);
-        let otherwise_ends = !self.dead;
+        reached |= !self.dead;
         self.jump(after);
-        if then_ends || otherwise_ends {
+        if reached {
             self.b.seal_block(after);
             self.begin(after);
         }

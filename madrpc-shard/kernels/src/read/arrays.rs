@@ -1,5 +1,6 @@
 //! Typed arrays: which parameters are some, and what is done with them.
 
+use super::forms::MATH_BY_INDEX;
 use super::{Read, Reader};
 use crate::tree::{Binary, Expression, Node, Variable};
 use oxc_ast::ast;
@@ -31,6 +32,9 @@ impl Reader<'_> {
     pub(super) fn element(&mut self, member: &ast::ComputedMemberExpression) -> Read<Expression> {
         if member.optional {
             return self.no(member.span.start, "?. is not for kernels", "write [ ]");
+        }
+        if self.is_math(&member.object) {
+            return self.no(member.span.start, MATH_BY_INDEX.0, MATH_BY_INDEX.1);
         }
         let array = self.array(&member.object)?;
         let index = self.expression(&member.expression)?;

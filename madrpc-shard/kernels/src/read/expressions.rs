@@ -1,7 +1,7 @@
 //! Expressions. What is constant is computed here, by the same functions that would compute it later.
 
-use super::forms::expression_form;
-use super::{Read, Reader};
+use super::forms::{MATH_BY_INDEX, OTHER, UNASSIGNABLE, expression_form, global, instead};
+use super::{Read, Reader, SPLIT};
 use crate::limits::{MAX_DEPTH, MAX_EXPRESSIONS};
 use crate::refused::Reason;
 use crate::tree::{Argument, Binary, Callee, Expression, Node, Unary};
@@ -16,7 +16,7 @@ impl Reader<'_> {
         let number = self.expressions;
         if number == MAX_EXPRESSIONS {
             let what = format!("more than {MAX_EXPRESSIONS} operations in one kernel");
-            return Err(self.text.refuse(Reason::TooLarge, at, what, "split it"));
+            return Err(self.text.refuse(Reason::TooLarge, at, what, SPLIT));
         }
         self.expressions += 1;
         Ok(Expression { number, at, node })
@@ -27,8 +27,7 @@ impl Reader<'_> {
         self.deepest = self.deepest.max(self.depth);
         if self.depth > MAX_DEPTH {
             let at = expression.span().start;
-            let what = format!("expressions nested more than {MAX_DEPTH} deep");
-            return Err(self.text.refuse(Reason::TooLarge, at, what, "split it"));
+            return self.too_deep(at);
         }
         let read = self.any(expression)?;
         self.depth -= 1;
@@ -43,20 +42,8 @@ impl Reader<'_> {
             ast::Expression::BooleanLiteral(truth) => self.make(at, Node::Boolean(truth.value)),
             ast::Expression::Identifier(id) => self.name(at, id.name.as_str()),
             ast::Expression::UnaryExpression(unary) => self.unary(unary),
-            ast::Expression::BinaryExpression(binary) => {
-                let Some(operator) = operator(binary.operator) else {
-                    let what = format!("{} is not for kernels", binary.operator.as_str());
-                    return self.no(at, what, "");
-                };
-                let left = self.expression(&binary.left)?;
-                let right = self.expression(&binary.right)?;
-                self.binary(at, operator, left, right)
-            }
-            ast::Expression::LogicalExpression(logical) => {
-                let left = self.expression(&logical.left)?;
-                let right = self.expression(&logical.right)?;
-                self.logical(at, logical.operator, left, right)
-            }
+            ast::Expression::BinaryExpression(binary) => self.binary_chain(binary),
+            ast::Expression::LogicalExpression(logical) => self.logical_chain(logical),
             ast::Expression::ConditionalExpression(choice) => {
                 let test = self.expression(&choice.test)?;
                 let then = self.expression(&choice.consequent)?;
@@ -93,8 +80,7 @@ impl Reader<'_> {
                 return self.no(at, what, remedy);
             }
             if !binding.initialised {
-                let what = format!("{name} is used before its declaration");
-                return self.no(at, what, "");
+                return self.too_early(at, name);
             }
             return self.make(at, Node::Variable(binding.variable));
         }
@@ -113,6 +99,9 @@ impl Reader<'_> {
             "arguments" => self.no(at, "arguments is not for kernels", "name each parameter"),
             _ if *name == *self.name => self.no(at, format!("{name} is a kernel"), "call it"),
             _ => {
+                if let Some(remedy) = instead("", name) {
+                    return self.no(at, format!("{name} is not for kernels"), remedy);
+                }
                 let what = format!("{name} is not known here");
                 let remedy = format!("capture it: madrpc.kernel({}, {{ {name} }})", self.called());
                 self.no(at, what, remedy)
@@ -139,10 +128,7 @@ impl Reader<'_> {
             ast::UnaryOperator::UnaryNegation => Unary::Negate,
             ast::UnaryOperator::LogicalNot => Unary::Not,
             ast::UnaryOperator::BitwiseNot => Unary::BitNot,
-            other => {
-                let what = format!("{} is not for kernels", other.as_str());
-                return self.no(at, what, "");
-            }
+            other => return self.no_operator(at, other.as_str()),
         };
         let part = self.expression(&unary.argument)?;
         match (operator, &part.node) {
@@ -169,7 +155,7 @@ impl Reader<'_> {
         self.make(at, Node::Binary(operator, Box::new((left, right))))
     }
 
-    fn logical(
+    pub(super) fn logical(
         &mut self,
         at: u32,
         operator: ast::LogicalOperator,
@@ -197,8 +183,7 @@ impl Reader<'_> {
             return self.no(at, what, format!("assign to {name}[i]"));
         }
         if !binding.initialised {
-            let what = format!("{name} is used before its declaration");
-            return self.no(at, what, "");
+            return self.too_early(at, name);
         }
         if binding.constant {
             let what = format!("{name} is a constant");
@@ -246,7 +231,7 @@ impl Reader<'_> {
                 let what = "destructuring is not for kernels";
                 self.no(at, what, "assign each value by itself")
             }
-            _ => self.no(at, "this cannot be assigned to in a kernel", ""),
+            _ => self.no(at, UNASSIGNABLE.0, UNASSIGNABLE.1),
         }
     }
 
@@ -271,7 +256,7 @@ impl Reader<'_> {
             ast::SimpleAssignmentTarget::ComputedMemberExpression(member) => {
                 self.step(at, member, operator, !update.prefix)
             }
-            _ => self.no(at, "this cannot be assigned to in a kernel", ""),
+            _ => self.no(at, UNASSIGNABLE.0, UNASSIGNABLE.1),
         }
     }
 
@@ -282,18 +267,48 @@ impl Reader<'_> {
         if self.is_math(&member.object) {
             return match math::constant(name) {
                 Some(value) => self.make(at, Node::Number(value)),
-                None => self.no(at, format!("Math.{name} is not for kernels"), ""),
+                None => self.no_member(at, "Math", name),
             };
         }
         if name != "length" {
-            let what = format!(".{name} is not for kernels");
-            return self.no(at, what, "use elements and length of typed arrays");
+            let object = global(&member.object);
+            return self.no_member(at, object, name);
         }
         let array = self.array(&member.object)?;
         self.make(at, Node::Length(array))
     }
 
-    fn is_math(&self, object: &ast::Expression) -> bool {
+    /// An operator that kernels do not have.
+    pub(super) fn no_operator<T>(&self, at: u32, operator: &str) -> Read<T> {
+        let remedy = instead("", operator).unwrap_or(OTHER);
+        self.no(at, format!("{operator} is not for kernels"), remedy)
+    }
+
+    /// `object.name`, where that is neither a length nor of what `Math` has for kernels.
+    fn no_member<T>(&self, at: u32, object: &str, name: &str) -> Read<T> {
+        let what = match object {
+            "Math" | "Number" => format!("{object}.{name} is not for kernels"),
+            _ => format!(".{name} is not for kernels"),
+        };
+        let known = instead(object, name).or_else(|| instead(".", name));
+        let of_any = match object {
+            "Math" => "write the number, or a kernel that computes it",
+            _ => "use elements and length of typed arrays",
+        };
+        self.no(at, what, known.unwrap_or(of_any))
+    }
+
+    fn no_kernel<T>(&self, at: u32, name: &str) -> Read<T> {
+        let remedy = "capture a kernel under a name that is nothing else";
+        self.no(at, format!("{name} is no kernel"), remedy)
+    }
+
+    fn too_early<T>(&self, at: u32, name: &str) -> Read<T> {
+        let what = format!("{name} is used before its declaration");
+        self.no(at, what, "declare it further up")
+    }
+
+    pub(super) fn is_math(&self, object: &ast::Expression) -> bool {
         let ast::Expression::Identifier(id) = object else {
             return false;
         };
@@ -309,7 +324,17 @@ impl Reader<'_> {
                 self.math(at, member.property.name.as_str(), &call.arguments)
             }
             ast::Expression::Identifier(id) => self.kernel(at, id.name.as_str(), &call.arguments),
-            _ => self.no(at, "only kernels and Math can be called in a kernel", ""),
+            ast::Expression::StaticMemberExpression(member) => {
+                let object = global(&member.object);
+                self.no_member(at, object, member.property.name.as_str())
+            }
+            ast::Expression::ComputedMemberExpression(member) if self.is_math(&member.object) => {
+                self.no(at, MATH_BY_INDEX.0, MATH_BY_INDEX.1)
+            }
+            _ => {
+                let what = "only kernels and Math can be called in a kernel";
+                self.no(at, what, "give the kernel a name, and capture it")
+            }
         }
     }
 
@@ -325,16 +350,12 @@ impl Reader<'_> {
     }
 
     fn math(&mut self, at: u32, name: &str, arguments: &[ast::Argument]) -> Read<Expression> {
-        if name == "random" {
-            let remedy = "pass a seed, and compute from it";
-            return self.no(at, "Math.random is not for kernels", remedy);
-        }
         let Some((function, least, most)) = math::function(name) else {
-            return self.no(at, format!("Math.{name} is not for kernels"), "");
+            return self.no_member(at, "Math", name);
         };
         if arguments.len() < least || arguments.len() > most {
             let what = format!("Math.{name} takes {least}, not {}", arguments.len());
-            return self.no(at, what, "");
+            return self.no(at, what, "pass as many");
         }
         let mut values = Vec::new();
         for argument in arguments {
@@ -345,7 +366,7 @@ impl Reader<'_> {
 
     fn kernel(&mut self, at: u32, name: &str, arguments: &[ast::Argument]) -> Read<Expression> {
         let captured = match self.scopes.look_up(name) {
-            Some(_) => return self.no(at, format!("{name} is no kernel"), ""),
+            Some(_) => return self.no_kernel(at, name),
             None => self.captured(name),
         };
         let (callee, usages): (_, Vec<Usage>) = match captured {
@@ -362,7 +383,7 @@ impl Reader<'_> {
                 });
                 (Callee::Kernel(index as u32), usages)
             }
-            Some(_) => return self.no(at, format!("{name} is no kernel"), ""),
+            Some(_) => return self.no_kernel(at, name),
             None if *name == *self.name => {
                 self.calls_itself = true;
                 let usage = |array: &bool| match array {
@@ -372,6 +393,9 @@ impl Reader<'_> {
                 (Callee::Itself, self.arrays.iter().map(usage).collect())
             }
             None => {
+                if let Some(remedy) = instead("", name) {
+                    return self.no(at, format!("{name} is not for kernels"), remedy);
+                }
                 let what = format!("{name} is no kernel that is known here");
                 let remedy = format!(
                     "make it one, and capture it: madrpc.kernel({}, {{ {name} }})",
@@ -412,7 +436,7 @@ impl Reader<'_> {
     }
 }
 
-fn operator(operator: ast::BinaryOperator) -> Option<Binary> {
+pub(super) fn operator(operator: ast::BinaryOperator) -> Option<Binary> {
     Some(match operator {
         ast::BinaryOperator::Equality | ast::BinaryOperator::StrictEquality => Binary::Equal,
         ast::BinaryOperator::Inequality | ast::BinaryOperator::StrictInequality => Binary::NotEqual,

@@ -2,6 +2,7 @@
 //! whatever does not depend on types is refused here.
 
 mod arrays;
+mod chains;
 mod expressions;
 mod forms;
 mod nesting;
@@ -11,7 +12,7 @@ mod parser;
 mod scopes;
 mod statements;
 
-use crate::limits::{MAX_CALL_DEPTH, MAX_PARAMETERS, MAX_VARIABLES};
+use crate::limits::{MAX_CALL_DEPTH, MAX_DEPTH, MAX_PARAMETERS, MAX_VARIABLES};
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
 use crate::tree::{Captured, Kernel, Parameter, Usage};
@@ -23,6 +24,8 @@ use oxc_span::{GetSpan, SourceType};
 use scopes::Scopes;
 use std::sync::Arc;
 
+/// What to do with what is too large.
+const SPLIT: &str = "make a kernel of a part of it, and capture that";
 const FORM: &str = "write it as `function name(…) { … }`";
 
 /// Reads the function.
@@ -142,6 +145,11 @@ impl<'a> Reader<'a> {
         Err(self.text.refuse(Reason::Syntax, at, what, remedy))
     }
 
+    fn too_deep<T>(&self, at: u32) -> Read<T> {
+        let what = format!("statements and expressions nested more than {MAX_DEPTH} deep");
+        Err(self.text.refuse(Reason::TooLarge, at, what, SPLIT))
+    }
+
     fn function(&mut self, function: &ast::Function) -> Read<Function> {
         let at = function.span.start;
         if function.generator || function.r#async {
@@ -164,12 +172,8 @@ impl<'a> Reader<'a> {
                 "{} parameters; the most is {MAX_PARAMETERS}",
                 parameters.items.len()
             );
-            return Err(self.text.refuse(
-                Reason::TooLarge,
-                parameters.span.start,
-                what,
-                "put numbers that belong together into a typed array",
-            ));
+            let remedy = "put numbers that belong together into a typed array";
+            return self.no(parameters.span.start, what, remedy);
         }
         self.scopes.enter();
         for parameter in &parameters.items {
@@ -203,7 +207,8 @@ impl<'a> Reader<'a> {
         let call_depth = 1 + below.max().unwrap_or(0);
         if call_depth > MAX_CALL_DEPTH {
             let what = format!("kernels that call kernels more than {MAX_CALL_DEPTH} deep");
-            return Err(self.text.refuse(Reason::TooLarge, at, what, ""));
+            let remedy = "let some of them do themselves what they call others for";
+            return Err(self.text.refuse(Reason::TooLarge, at, what, remedy));
         }
         let parameters = self.variables.iter().zip(&self.more_arrays);
         let parameters = parameters.map(|(name, array)| Parameter {
@@ -245,10 +250,16 @@ impl<'a> Reader<'a> {
 
     /// Makes a name known in the innermost scope, where it may not be used before it has a value.
     fn declare(&mut self, name: &str, at: u32, constant: bool) -> Read<Variable> {
-        let variable = self.variables.len() as Variable; // Fewer than there are bytes of text.
+        let variable = self.variable(name, at)?;
         if !self.scopes.declare(name, variable, constant) {
             return self.no(at, format!("{name} is declared twice"), "use another name");
         }
+        Ok(variable)
+    }
+
+    /// One more variable. It is in no scope.
+    fn variable(&mut self, name: &str, at: u32) -> Read<Variable> {
+        let variable = self.variables.len() as Variable; // Fewer than there are bytes of text.
         self.variables.push(name.into());
         if self.variables.len() > MAX_VARIABLES {
             let what = format!("more than {MAX_VARIABLES} variables in one kernel");

@@ -2,6 +2,8 @@
 //! again and again, for each level around them. (Its stack is enough for whatever is in the text, see
 //! [`parser`](super::parser).)
 
+use super::SPLIT;
+use super::forms::REGEXP;
 use crate::limits::MAX_DEPTH;
 use crate::refused::{Reason, Refused};
 use crate::text::Text;
@@ -19,6 +21,8 @@ struct Nesting {
     /// How deep the parser is at the most, and directly within the innermost bracket.
     depth: usize,
     base: usize,
+    /// How deep an operator is that takes all on its left for its own: no deeper than the one before it.
+    floor: usize,
     open: Vec<Bracket>,
     /// What the present statement is the end of; those from the mark on are within the innermost bracket.
     heads: Vec<Head>,
@@ -41,6 +45,7 @@ struct Bracket {
     kind: BracketKind,
     depth: usize,
     base: usize,
+    floor: usize,
     mark: usize,
     questions: usize,
 }
@@ -61,8 +66,9 @@ enum BracketKind {
 #[derive(Clone, Copy, PartialEq)]
 enum Head {
     If,
+    Else,
     Do,
-    /// `else`, a loop, a label.
+    /// A loop, a label.
     Other,
 }
 
@@ -106,7 +112,7 @@ impl Nesting {
             self.begin(token);
             at += match first {
                 '/' if !matches!(self.last, Last::Operand) => {
-                    return no("regular expressions are not for kernels", "");
+                    return no(REGEXP.0, REGEXP.1);
                 }
                 '`' => return no("strings are not for kernels", "pass numbers"),
                 '\\' => return no("an escape in a name", "write the character itself"),
@@ -134,7 +140,7 @@ impl Nesting {
                 }
                 ',' => {
                     self.questions = 0;
-                    self.depth = self.around();
+                    self.settle(self.around());
                     self.last = Last::Operator;
                     1
                 }
@@ -151,13 +157,31 @@ impl Nesting {
                     }
                     2
                 }
+                '+' | '-' | '/' if self.last == Last::Operand => {
+                    self.infix();
+                    1
+                }
+                '!' if rest[1..].starts_with('=') => {
+                    self.infix();
+                    let more = rest[1..].find(|c| c != '=');
+                    more.map_or(rest.len(), |more| more + 1)
+                }
                 _ if BINARY.contains(&first) => {
                     let more = |c: char| !BINARY.contains(&c);
                     let length = rest.find(more).unwrap_or(rest.len());
                     let is_chain = rest[1..].starts_with('.')
                         && !rest[2..].starts_with(|c: char| c.is_ascii_digit());
-                    self.questions += usize::from(&rest[..length] == "?" && !is_chain);
-                    self.deeper();
+                    match &rest[..length] {
+                        "?" if is_chain => self.deeper(),
+                        "?" => {
+                            self.questions += 1;
+                            self.rightmost();
+                        }
+                        "**" => self.deeper(),
+                        "==" | "===" | "<=" | ">=" => self.infix(),
+                        operator if operator.ends_with('=') => self.rightmost(),
+                        _ => self.infix(),
+                    }
                     length
                 }
                 _ if in_word(first) => {
@@ -171,11 +195,11 @@ impl Nesting {
                     self.deeper();
                     1
                 }
-                _ => return no("a character that is part of no name", ""),
+                _ => return no("a character that is part of no name", "leave it out"),
             };
             self.line_end = false;
             if self.depth > 2 * MAX_DEPTH {
-                return Err(text.refuse(Reason::TooLarge, offset, "nested too deep", "split it"));
+                return Err(text.refuse(Reason::TooLarge, offset, "nested too deep", SPLIT));
             }
         }
         Ok(())
@@ -209,7 +233,7 @@ impl Nesting {
             self.last = Last::Tail;
         }
         self.heads.truncate(rest.unwrap_or(self.mark));
-        self.depth = self.around();
+        self.settle(self.around());
     }
 
     /// The innermost of these heads within the innermost bracket.
@@ -238,7 +262,7 @@ impl Nesting {
     /// A statement ends.
     fn end(&mut self) {
         self.questions = 0;
-        self.depth = self.around();
+        self.settle(self.around());
         self.last = Last::Statement;
         self.ended = true;
     }
@@ -249,19 +273,38 @@ impl Nesting {
         self.last = Last::Operator;
     }
 
+    /// What is to its right is one operand: it is as deep as that, and so are the operators in it.
+    fn rightmost(&mut self) {
+        self.deeper();
+        self.floor = self.depth;
+    }
+
+    /// An operator between two operands, the left of which is all before it: many of them are no deeper than one.
+    fn infix(&mut self) {
+        if self.last == Last::Operand {
+            self.depth = self.floor;
+        }
+        self.deeper();
+    }
+
+    fn settle(&mut self, depth: usize) {
+        self.depth = depth;
+        self.floor = depth;
+    }
+
     /// What a statement follows.
     fn head(&mut self, head: Head, last: Last) {
         self.heads.push(head);
-        self.depth += 1;
+        self.settle(self.depth + 1);
         self.last = last;
     }
 
     fn colon(&mut self) {
         if self.questions > 0 || !self.has_statements() {
             self.questions = self.questions.saturating_sub(1);
-            self.deeper();
+            self.rightmost();
         } else if std::mem::take(&mut self.in_case) {
-            self.depth = self.around();
+            self.settle(self.around());
             self.last = Last::Statement;
         } else {
             self.head(Head::Other, Last::Statement);
@@ -283,10 +326,11 @@ impl Nesting {
             kind,
             depth: self.depth,
             base: self.base,
+            floor: self.floor,
             mark: self.mark,
             questions: std::mem::take(&mut self.questions),
         });
-        self.deeper();
+        self.rightmost();
         self.base = self.depth;
         self.mark = self.heads.len();
         if kind == BracketKind::Block {
@@ -301,6 +345,7 @@ impl Nesting {
         self.base = bracket.base;
         self.mark = bracket.mark;
         self.depth = bracket.depth;
+        self.floor = bracket.floor;
         self.questions = bracket.questions;
         match bracket.kind {
             BracketKind::Block | BracketKind::Tail => self.end(),
@@ -312,12 +357,20 @@ impl Nesting {
     fn word(&mut self, word: &str) {
         match word {
             "while" if self.last == Last::Tail => {}
-            "if" => self.head(Head::If, Last::Head),
+            "if" => {
+                // One that follows an `else` is read after it, and not within.
+                let is_next = self.last == Last::Statement;
+                if is_next && self.heads[self.mark..].last() == Some(&Head::Else) {
+                    self.heads.pop();
+                    self.settle(self.depth.saturating_sub(1));
+                }
+                self.head(Head::If, Last::Head);
+            }
             "for" | "while" | "with" | "switch" | "catch" => self.head(Head::Other, Last::Head),
-            "else" => self.head(Head::Other, Last::Statement),
+            "else" => self.head(Head::Else, Last::Statement),
             "do" => self.head(Head::Do, Last::Statement),
             "case" | "default" => {
-                self.depth = self.around() + 1;
+                self.settle(self.around() + 1);
                 self.in_case = true;
                 self.last = Last::Operator;
             }
@@ -328,8 +381,10 @@ impl Nesting {
             }
             // Else it is a name.
             "of" if self.last == Last::Operand && !self.has_statements() => self.deeper(),
-            "await" | "delete" | "export" | "extends" | "import" | "in" | "instanceof" | "new"
-            | "throw" | "typeof" | "void" | "yield" => self.deeper(),
+            "export" | "extends" | "throw" | "yield" => self.rightmost(),
+            "await" | "delete" | "import" | "in" | "instanceof" | "new" | "typeof" | "void" => {
+                self.deeper();
+            }
             _ => self.last = Last::Operand,
         }
     }

@@ -32,11 +32,8 @@ fn what_nests_without_end_is_refused() {
         "do ",
         "typeof ",
         "a:",
-        "if(a);else ",
-        "if(a){}else ",
         "new ",
         "a?b:",
-        "if(a)a;else ",
         "do do ",
         "++",
         "a={}?",
@@ -52,14 +49,22 @@ fn what_nests_without_end_is_refused() {
         "if(a)if(a)if(a)b;else ",
         "if(a)for(;;)if(a)b\nelse ",
         "do if(a)b; else ",
-        "if(a)try{}catch(b){}else ",
         "a?++\nb:",
         "a: b: {",
         "case a: {",
         "if(a)\nif(b)\n",
         "a\n=",
+        "a+=",
+        "a=b+",
+        "a?b+c:",
+        "a+(",
+        "a*b,[",
+        "a&&b**(",
+        "if(a);else{",
+        "if(a);else b:",
+        "if(a);else do ",
     ] {
-        let refused = read(&level.repeat(5000)).unwrap_err();
+        let refused = read(&level.repeat(5000)).expect_err(level);
         assert_eq!(refused.reason, Reason::TooLarge, "{level}");
     }
 }
@@ -96,6 +101,18 @@ fn what_is_long_but_not_deep_is_read() {
         "of / 2;",
         "a\nof = of / 2\n",
         "for (of = 1; of / 2; of++);",
+        "a + ",
+        "a - -b * ",
+        "a != b === ",
+        "a && !b || ",
+        "a ** b / ",
+        "a + b(c) + ++d + e++ - ",
+        "if(a);else ",
+        "if(a){}else ",
+        "if(a)a;else ",
+        "if(a)b\nelse ",
+        "if(a)try{}catch(b){}else ",
+        "if(a){if(b)c;else d}else ",
     ] {
         read(&part.repeat(1000)).unwrap();
     }

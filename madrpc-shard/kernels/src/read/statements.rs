@@ -1,7 +1,7 @@
 //! Statements. Each says whether what follows it can be reached.
 
 use super::forms::statement_form;
-use super::{OpenTarget, Read, Reader, TargetKind};
+use super::{OpenTarget, Read, Reader, SPLIT, TargetKind};
 use crate::limits::{MAX_DEPTH, MAX_LOOPS};
 use crate::refused::Reason;
 use crate::tree;
@@ -64,7 +64,8 @@ impl Reader<'_> {
             };
             let value = self.expression(value)?;
             let Some(binding) = self.scopes.innermost(name) else {
-                return self.no(at, format!("{name} cannot be declared here"), "");
+                let what = format!("{name} cannot be declared here");
+                return self.no(at, what, "put it in braces");
             };
             self.scopes.initialise(binding.variable);
             let assignment = self.assign(at, binding.variable, value)?;
@@ -77,9 +78,7 @@ impl Reader<'_> {
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
         if self.depth > MAX_DEPTH {
-            let at = statement.span().start;
-            let what = format!("statements nested more than {MAX_DEPTH} deep");
-            return Err(self.text.refuse(Reason::TooLarge, at, what, "split it"));
+            return self.too_deep(statement.span().start);
         }
         let ends = self.labelled(statement, Vec::new(), list)?;
         self.depth -= 1;
@@ -100,7 +99,7 @@ impl Reader<'_> {
                 let known = self.targets.iter().flat_map(|open| &open.labels);
                 if labels.contains(&label) || known.into_iter().any(|known| *known == label) {
                     let what = format!("the label {label} is there twice");
-                    return self.no(labelled.span.start, what, "");
+                    return self.no(labelled.span.start, what, "use another name");
                 }
                 let mut labels = labels;
                 labels.push(label);
@@ -132,16 +131,7 @@ impl Reader<'_> {
                 self.initialise_all(declaration, list)?;
                 return Ok(true);
             }
-            ast::Statement::IfStatement(choice) => {
-                let test = self.expression(&choice.test)?;
-                let (then, then_ends) = self.branch(&choice.consequent)?;
-                let (otherwise, otherwise_ends) = match &choice.alternate {
-                    Some(statement) => self.branch(statement)?,
-                    None => (Vec::new(), true),
-                };
-                let form = Statement::If(Box::new((test, then, otherwise)));
-                (form, then_ends || otherwise_ends)
-            }
+            ast::Statement::IfStatement(choice) => self.choice(choice)?,
             ast::Statement::WhileStatement(turns) => {
                 let target = self.open_loop(turns.span.start, labels)?;
                 let test = self.expression(&turns.test)?;
@@ -177,7 +167,8 @@ impl Reader<'_> {
                     None => open.kind != TargetKind::Block,
                 });
                 let Some(open) = open else {
-                    return self.no(jump.span.start, "break goes to nothing", "");
+                    let remedy = "put it in a loop, a switch or what has its label";
+                    return self.no(jump.span.start, "break goes to nothing", remedy);
                 };
                 open.broken = true;
                 (Statement::Break(open.target), false)
@@ -192,7 +183,10 @@ impl Reader<'_> {
                     Some(open) if open.kind == TargetKind::Loop => {
                         (Statement::Continue(open.target), false)
                     }
-                    _ => return self.no(jump.span.start, "continue goes to no loop", ""),
+                    _ => {
+                        let remedy = "put it in a loop, or name a loop's label";
+                        return self.no(jump.span.start, "continue goes to no loop", remedy);
+                    }
                 }
             }
             other => {
@@ -202,6 +196,33 @@ impl Reader<'_> {
         };
         list.push(form);
         Ok(ends)
+    }
+
+    /// With every `else if` that follows, each of which is nested in the last one in the parser's tree only.
+    fn choice(&mut self, choice: &ast::IfStatement) -> Read<(Statement, bool)> {
+        let mut choice = choice;
+        let mut arms = Vec::new();
+        let mut one_ends = false;
+        let otherwise = loop {
+            let test = self.expression(&choice.test)?;
+            let (then, ends) = self.branch(&choice.consequent)?;
+            arms.push((test, then));
+            one_ends |= ends;
+            match &choice.alternate {
+                Some(ast::Statement::IfStatement(next)) => choice = next,
+                Some(statement) => {
+                    let (otherwise, ends) = self.branch(statement)?;
+                    one_ends |= ends;
+                    break otherwise;
+                }
+                None => {
+                    one_ends = true;
+                    break Vec::new();
+                }
+            }
+        };
+        let form = Statement::If(Box::new((arms, otherwise)));
+        Ok((form, one_ends))
     }
 
     fn open(&mut self, labels: Vec<Arc<str>>, kind: TargetKind) -> Target {
@@ -220,7 +241,7 @@ impl Reader<'_> {
         self.loops += 1;
         if self.loops > MAX_LOOPS {
             let what = format!("more than {MAX_LOOPS} loops in one kernel");
-            return Err(self.text.refuse(Reason::TooLarge, at, what, "split it"));
+            return Err(self.text.refuse(Reason::TooLarge, at, what, SPLIT));
         }
         Ok(self.open(labels, TargetKind::Loop))
     }

@@ -5,6 +5,7 @@ mod expressions;
 pub(crate) mod lattice;
 mod refine;
 mod statements;
+mod truths;
 
 use crate::abi::{ArgumentKind, ElementKind};
 use crate::limits::{Budget, MAX_STEPS, MAX_TOGETHER};
@@ -14,6 +15,7 @@ use crate::tree::{Kernel, Usage};
 use lattice::{Range, Type};
 use refine::Refinements;
 use std::collections::HashMap;
+pub(crate) use truths::truths;
 
 /// After so many rounds, bounds that still move are given up.
 const PATIENCE: usize = 20;
@@ -51,14 +53,12 @@ pub(crate) fn infer<'a>(
     budget: &mut Budget,
 ) -> Result<Program<'a>, Refused> {
     let function = &kernel.function;
-    let refuse = |what: String| Err(kernel.text.refuse(Reason::Type, 0, what, ""));
+    let refuse = |what: String, remedy| Err(kernel.text.refuse(Reason::Type, 0, what, remedy));
     let name = kernel.called();
     if kinds.len() != function.parameters.len() {
         let wants = function.parameters.len();
-        return refuse(format!(
-            "{name} takes {wants} arguments, not {}",
-            kinds.len()
-        ));
+        let what = format!("{name} takes {wants} arguments, not {}", kinds.len());
+        return refuse(what, "pass as many");
     }
     let mut arrays = Vec::new();
     for (number, (kind, parameter)) in kinds.iter().zip(&function.parameters).enumerate() {
@@ -68,14 +68,16 @@ pub(crate) fn infer<'a>(
             (ArgumentKind::Array(kind), Usage::Array) => Some(*kind),
             (ArgumentKind::Array(kind), Usage::Scalar) => {
                 let what = kind.array_name();
-                return refuse(format!(
+                let what = format!(
                     "argument {number} of {name} ({parameter_name}) is a number there, not a {what}"
-                ));
+                );
+                return refuse(what, "pass a number");
             }
             (kind, Usage::Array) => {
-                return refuse(format!(
+                let what = format!(
                     "argument {number} of {name} ({parameter_name}) is a typed array there, not a {kind}"
-                ));
+                );
+                return refuse(what, "pass a typed array");
             }
             (_, Usage::Scalar) => None,
         });

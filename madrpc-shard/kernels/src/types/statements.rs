@@ -18,11 +18,13 @@ impl Inference<'_> {
         match statement {
             Statement::Expression(expression) => self.effect(expression),
             Statement::If(parts) => {
-                let (test, then, otherwise) = &**parts;
-                let mark = self.refinements.mark();
-                self.condition(test, false);
-                self.statements(then);
-                self.refinements.restore(mark);
+                let (arms, otherwise) = &**parts;
+                for (test, then) in arms {
+                    let mark = self.refinements.mark();
+                    self.condition(test, false);
+                    self.statements(then);
+                    self.refinements.restore(mark);
+                }
                 self.statements(otherwise);
             }
             Statement::Loop(turns) => self.turns(turns),

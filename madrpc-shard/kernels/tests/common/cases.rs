@@ -1,6 +1,6 @@
 //! Random kernels, and arguments for calls of them.
 
-use super::writer::{Functions, Writer};
+use super::writer::{CONSTANTS, Functions, Writer};
 use super::{Argument, capturing, number};
 use fastrand::Rng;
 use madrpc_kernels::{Captured, ElementKind, Kernel, Refused};
@@ -12,6 +12,11 @@ pub struct Case {
     texts: Vec<(String, String)>,
     arrays: usize,
     kinds: Vec<ElementKind>,
+    /// What each of them has captured: one of the constants, and a truth value.
+    constant: usize,
+    truth: bool,
+    /// The second array is in the buffer of the first.
+    overlaps: bool,
     pub random: Rng,
 }
 
@@ -24,12 +29,12 @@ impl Case {
         let mut names: Vec<String> = Vec::new();
         for number in 0..random.usize(..3) {
             let name = format!("k{number}");
-            let mut writer = Writer::new(random.fork(), 1, &names, functions);
-            texts.push((name.clone(), writer.text(&name)));
+            let mut writer = Writer::new(random.fork(), &name, 1, &names, functions);
+            texts.push((name.clone(), writer.text()));
             names.push(name);
         }
-        let mut writer = Writer::new(random.fork(), arrays, &names, functions);
-        texts.push(("f".to_owned(), writer.text("f")));
+        let mut writer = Writer::new(random.fork(), "f", arrays, &names, functions);
+        texts.push(("f".to_owned(), writer.text()));
         // Node.js has halves from version 24 on.
         let kinds = ElementKind::ALL
             .into_iter()
@@ -38,12 +43,16 @@ impl Case {
             texts,
             arrays,
             kinds: kinds.collect(),
+            constant: random.usize(..CONSTANTS.len()),
+            truth: random.bool(),
+            overlaps: arrays > 1 && random.u8(..3) == 0,
             random,
         }
     }
 
     pub fn kernel(&self) -> Result<Arc<Kernel>, Refused> {
-        let mut captured: Vec<(&str, Captured)> = Vec::new();
+        let constant = Captured::Number(CONSTANTS[self.constant].1);
+        let mut captured = vec![("C", constant), ("T", Captured::Boolean(self.truth))];
         let mut last = None;
         for (name, text) in &self.texts {
             captured.extend(last.take());
@@ -58,7 +67,8 @@ impl Case {
 
     /// An expression that is the function.
     pub fn script(&self) -> String {
-        let mut script = "(() => {\n".to_owned();
+        let (constant, truth) = (CONSTANTS[self.constant].0, self.truth);
+        let mut script = format!("(() => {{\nconst C = {constant}, T = {truth};\n");
         for (name, text) in &self.texts {
             let _ = writeln!(script, "const {name} = {text};");
         }
@@ -66,9 +76,15 @@ impl Case {
     }
 
     pub fn arguments(&mut self) -> Vec<Argument> {
-        let arrays: Vec<Argument> = (0..self.arrays).map(|_| self.array()).collect();
-        let numbers = (0..3).map(|_| self.number());
-        arrays.into_iter().chain(numbers).collect()
+        let mut arguments: Vec<Argument> = (0..self.arrays).map(|_| self.array()).collect();
+        if self.overlaps {
+            self.overlap(&mut arguments);
+        }
+        arguments.extend((0..3).map(|_| self.number()));
+        arguments.push(Argument::Boolean(self.random.bool()));
+        // How deep it may call itself.
+        arguments.push(Argument::Int32(self.random.i32(..3)));
+        arguments
     }
 
     /// Others, of the kinds that these have.
@@ -78,6 +94,33 @@ impl Case {
             self.fit(argument, first);
         }
         arguments
+    }
+
+    /// Makes the second a view of the first, at any offset. The bits of NaN are nobody's business, and would show there: so both
+    /// have whole numbers, or are of one kind.
+    fn overlap(&mut self, arguments: &mut [Argument]) {
+        let is_float = |kind: ElementKind| {
+            let floats = [
+                ElementKind::Float16,
+                ElementKind::Float32,
+                ElementKind::Float64,
+            ];
+            floats.contains(&kind)
+        };
+        let [Argument::Array(kind, bytes), second, ..] = arguments else {
+            return;
+        };
+        let other = match second {
+            Argument::Array(other, _) if !is_float(*kind) && !is_float(*other) => *other,
+            _ => *kind,
+        };
+        // There are 16 elements from wherever it begins.
+        bytes.extend_from_within(..);
+        while bytes.len() < 40 * other.bytes() {
+            bytes.extend_from_within(..);
+        }
+        let offset = self.random.usize(..24) * other.bytes();
+        *second = Argument::View(other, 0, offset, self.random.usize(16..17));
     }
 
     fn number(&mut self) -> Argument {
@@ -138,13 +181,21 @@ impl Case {
 
     /// Makes the argument one of the kind of the first.
     fn fit(&mut self, argument: &mut Argument, first: &Argument) {
-        if argument.kind() == first.kind() {
+        let is_long = |argument: &Argument| match (argument, first) {
+            (Argument::Array(_, bytes), Argument::Array(_, first)) => bytes.len() >= first.len(),
+            _ => true,
+        };
+        let is_view = matches!(first, Argument::View(..));
+        if argument.kind() == first.kind() && is_long(argument) && !is_view {
             return;
         }
         let random = &mut self.random;
         *argument = match (&argument, first) {
             (Argument::Int32(value), Argument::Double(_)) => Argument::Double((*value).into()),
             (Argument::Double(_), Argument::Int32(_)) => Argument::Int32(random.i32(-20..300)),
+            (_, Argument::View(kind, of, offset, length)) => {
+                Argument::View(*kind, *of, *offset, *length)
+            }
             (_, Argument::Array(kind, bytes)) => {
                 let mut bytes = bytes.clone();
                 let element = random.usize(..bytes.len() / kind.bytes()) * kind.bytes();

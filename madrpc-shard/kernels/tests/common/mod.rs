@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "of tests only")]
 
 pub mod cases;
+mod statements;
 pub mod writer;
 
 use madrpc_kernels::{
@@ -23,6 +24,8 @@ pub enum Argument {
     Boolean(bool),
     /// The kind, and the bytes of the elements.
     Array(ElementKind, Vec<u8>),
+    /// So many elements of the buffer of the array that is this argument, from this byte on.
+    View(ElementKind, usize, usize, usize),
 }
 
 impl Argument {
@@ -31,7 +34,7 @@ impl Argument {
             Self::Int32(_) => ArgumentKind::Int32,
             Self::Double(_) => ArgumentKind::Double,
             Self::Boolean(_) => ArgumentKind::Boolean,
-            Self::Array(kind, _) => ArgumentKind::Array(*kind),
+            Self::Array(kind, _) | Self::View(kind, ..) => ArgumentKind::Array(*kind),
         }
     }
 }
@@ -146,17 +149,23 @@ pub fn run_with(compiled: &Compiled, arguments: &[Argument], context: &mut Conte
     let mut memories: Vec<Vec<u64>> = Vec::new();
     let mut arrays = Vec::new();
     for argument in &arguments {
-        if let Argument::Array(kind, bytes) = argument {
-            let mut memory = vec![0_u64; bytes.len().div_ceil(8)];
-            let data = memory.as_mut_ptr().cast::<u8>();
-            // SAFETY: there is room for them.
-            unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-            arrays.push(Array {
-                data,
-                length: bytes.len() / kind.bytes(),
-            });
-            memories.push(memory);
-        }
+        let (data, length) = match argument {
+            Argument::Array(kind, bytes) => {
+                let mut memory = vec![0_u64; bytes.len().div_ceil(8)];
+                let data = memory.as_mut_ptr().cast::<u8>();
+                // SAFETY: there is room for them.
+                unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+                memories.push(memory);
+                (data, bytes.len() / kind.bytes())
+            }
+            Argument::View(_, of, offset, length) => {
+                let of: &Array = &arrays[*of];
+                // SAFETY: a view is within the buffer.
+                (unsafe { of.data.add(*offset) }, *length)
+            }
+            _ => continue,
+        };
+        arrays.push(Array { data, length });
     }
     let mut next = arrays.iter();
     let slots: Vec<Slot> = arguments
@@ -167,7 +176,7 @@ pub fn run_with(compiled: &Compiled, arguments: &[Argument], context: &mut Conte
             Argument::Boolean(boolean) => Slot {
                 boolean: u8::from(*boolean),
             },
-            Argument::Array(..) => Slot {
+            Argument::Array(..) | Argument::View(..) => Slot {
                 array: next.next().unwrap(),
             },
         })
@@ -226,6 +235,15 @@ pub fn call<'js>(
                 let array: Value = make.call((buffer.clone(),)).unwrap();
                 given.push_arg(array).unwrap();
                 buffers.push(buffer);
+            }
+            Argument::View(kind, of, offset, length) => {
+                let text = format!(
+                    "(buffer) => new {}(buffer, {offset}, {length})",
+                    kind.array_name()
+                );
+                let make: Function = ctx.eval(text).unwrap();
+                let array: Value = make.call((buffers[*of].clone(),)).unwrap();
+                given.push_arg(array).unwrap();
             }
         }
     }

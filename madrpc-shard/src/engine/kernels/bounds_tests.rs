@@ -1,13 +1,15 @@
 //! What kernels may take: of memory, of the compiler's time, of the core.
 
-use super::super::lane::{Lane, Loaded, Loading};
+use super::super::lane::{Lane, Loaded, Loading, Progress};
 use super::super::{LaneConfig, Preemption};
 use super::compiler::NICENESS;
+use super::specialisations::SPECIALISATIONS_MAX;
 use super::table::KERNELS_MAX;
-use super::tests::{ADD, LONG, call, config, json, load, said, script};
+use super::tests::{ADD, LONG, call, config, json, load, script};
+use madrpc_core::call::ErrorKind;
 use madrpc_core::value::Value;
 use std::fs::{read_dir, read_to_string};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn what_is_captured_is_bounded() {
@@ -65,17 +67,106 @@ fn kinds_of_arguments_beyond_number_share_their_code() {
     let body = "let s = 0; for (let m = 0; m < 4096; m++) s += all(...Array.from({ length: 12 }, (_, at) => m >> at & 1 ? 0.5 : 1)); return s;";
     // Half of the 12 are 0.5, on average.
     assert_eq!(json(&kernels, body), (4096 * 9).to_string());
-    let kinds = "Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array Float32Array Float64Array";
-    let kernels = "const pair = madrpc.kernel(function pair(a, b) { return a[0] + b[0]; });";
-    let body = format!(
-        "const kinds = '{kinds}'.split(' ').map((name) => globalThis[name]);
-         for (const A of kinds) for (const B of kinds) pair(new A(1), new B(1));"
+}
+
+/// `all` calls a kernel with arrays of all kinds, of which there are more combinations than are kept; `own` with the last of them.
+const PAIR: &str = "const pair = madrpc.kernel(function pair(a, b) { return a[0] + b[0]; });
+    const kinds = 'Int8 Uint8 Uint8Clamped Int16 Uint16 Int32 Uint32 Float32 Float64'.split(' ').map((name) => globalThis[name + 'Array']);
+    madrpc.register('all', () => {
+        let sum = 0;
+        for (const A of kinds) for (const B of kinds) sum += pair(A.of(1), B.of(2));
+        return sum;
+    });
+    madrpc.register('own', () => pair(Float64Array.of(0.5), Float64Array.of(0.25)));";
+
+#[test]
+fn a_caller_with_all_kinds_takes_a_kernel_from_nobody() {
+    let script = script(PAIR);
+    let load = || Lane::load(&script, "", &LaneConfig::default()).unwrap().0;
+    let (mut greedy, mut other) = (load(), load());
+    let code_bytes = || script.kernels()[0].code_bytes;
+    let of_one = code_bytes();
+    for _ in 0..2 {
+        assert_eq!(call(&mut greedy, 0, LONG).0, Ok(Value::Integer(81 * 3)));
+        assert_eq!(call(&mut other, 1, LONG).0, Ok(Value::Float(0.75)));
+        // Kept, and what the lanes have.
+        let most = SPECIALISATIONS_MAX + 2;
+        assert!(
+            code_bytes() < 2 * most * of_one,
+            "{} of {of_one}",
+            code_bytes()
+        );
+    }
+}
+
+#[test]
+fn code_that_no_lane_has_makes_room_for_other() {
+    let script = script(PAIR);
+    let load = || Lane::load(&script, "", &LaneConfig::default()).unwrap().0;
+    let (mut greedy, mut other) = (load(), load());
+    assert_eq!(call(&mut greedy, 0, LONG).0, Ok(Value::Integer(81 * 3)));
+    // All that there is.
+    while script.kernels.held().add(1 << 10) {}
+    assert_eq!(call(&mut other, 1, LONG).0, Ok(Value::Float(0.75)));
+    assert_eq!(call(&mut greedy, 0, LONG).0, Ok(Value::Integer(81 * 3)));
+}
+
+#[test]
+fn what_is_compiled_for_a_call_counts_as_its_time() {
+    // More than the loop itself takes, and less than the compiler.
+    let long = "s += a[0] * Math.sqrt(b[0]);".repeat(300);
+    let long = format!("let s = 0; {long} return s;");
+    let source = PAIR.replace("return a[0] + b[0];", &long);
+    let source = source.replacen(
+        "return sum;\n    });",
+        "return sum;\n    }, { cpuMs: 300 });",
+        1,
     );
-    let words = said(kernels, &body);
-    assert!(
-        words.starts_with("TypeError: kernel pair: called with more than 32"),
-        "{words}"
-    );
+    let mut lane = load(&source).unwrap();
+    let error = call(&mut lane, 0, 10 * LONG).0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::CpuLimit, "{error}");
+}
+
+/// While its kernel is compiled, new or for further kinds of arguments: a call ends, and the kernel is there for the next.
+#[test]
+fn a_call_that_waits_for_the_compiler_ends_when_it_has_to() {
+    let long = "y += y * Math.pow(list[0], 2.5);".repeat(400);
+    for function in [0, 1] {
+        for kind in [ErrorKind::Cancelled, ErrorKind::DeadlineExceeded] {
+            let script = script(&format!(
+                "const make = (by) => madrpc.kernel(function long(list) {{ let y = BY; {long} return y; }}, {{ BY: by }});
+                 const made = make(0);
+                 madrpc.register('new', () => make(1)(new Float64Array(1)));
+                 madrpc.register('further', () => made(new Int8Array(1)));"
+            ));
+            let load = || Lane::load(&script, "", &LaneConfig::default()).unwrap().0;
+            let mut lane = load();
+            let timeout = match kind {
+                ErrorKind::Cancelled => LONG,
+                _ => Duration::from_millis(20),
+            };
+            let deadline = Instant::now() + timeout;
+            lane.assign(function, &[0_u8; 0], deadline);
+            loop {
+                match lane.resume(Instant::now(), LONG) {
+                    Progress::Waiting => break,
+                    Progress::Running => {}
+                    Progress::Done(ended) => panic!("{function}: {ended:?}"),
+                }
+            }
+            match kind {
+                ErrorKind::Cancelled => lane.stop(kind),
+                _ => std::thread::sleep(deadline.saturating_duration_since(Instant::now())),
+            }
+            let ended = match lane.resume(Instant::now(), LONG) {
+                Progress::Done(ended) => lane.value_of(ended),
+                _ => panic!("{function}: it goes on, {kind:?}"),
+            };
+            assert_eq!(ended.unwrap_err().kind, kind);
+            let result = call(&mut load(), function, LONG).0;
+            assert_eq!(result, Ok(Value::Integer(i64::from(function == 0))));
+        }
+    }
 }
 
 #[test]

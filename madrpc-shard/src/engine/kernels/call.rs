@@ -10,15 +10,16 @@ use super::super::preempt::{in_kernel, unstoppable};
 use super::super::values::object_name;
 use super::array;
 use super::compiler;
-use super::lane::{has_to_end_for_flag, wait_for};
-use super::table::{BOOLEAN, DOUBLE, Entry, INT32, Key, SPECIALISATIONS_MAX};
+use super::lane::{has_to_end_for_flag, wait_for, wait_until};
+use super::specialisations::{BOOLEAN, DOUBLE, INT32, Key, SPECIALISATIONS_MAX, Specialisation};
+use super::table::Entry;
 use madrpc_core::call::ErrorKind;
 use madrpc_kernels::{
     Array, Compiled, Context, Kernel, MAX_PARAMETERS, Reason, Refused, ResultKind, Slot, Status,
     Usage,
 };
 use rquickjs::{Ctx, Exception, Value, qjs};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null};
@@ -29,7 +30,7 @@ use std::sync::atomic::Ordering;
 const CUT_OFF_BYTES: usize = 255;
 
 /// Kinds of arguments of which a function knows the code; it forgets all where there are more.
-const KNOWN_MAX: usize = 2 * SPECIALISATIONS_MAX;
+const KNOWN_MAX: usize = SPECIALISATIONS_MAX;
 
 /// A kernel of a lane's.
 pub(super) struct Bound {
@@ -38,8 +39,9 @@ pub(super) struct Bound {
     /// It owns this.
     exchange: *const Exchange,
     context: *mut Context,
+    /// One of those below, or none.
     last: Cell<Known>,
-    known: RefCell<Vec<Known>>,
+    known: RefCell<Vec<(Known, Arc<Specialisation>)>>,
 }
 
 /// Code for certain kinds of arguments.
@@ -49,7 +51,7 @@ struct Known {
     /// The arguments, as bits, that are whole numbers, and to be passed as any.
     doubles: u32,
     result: ResultKind,
-    /// The entry's, which stays.
+    /// It stays as long as the function knows it.
     compiled: *const Compiled,
 }
 
@@ -225,15 +227,24 @@ impl Bound {
     /// The code for other kinds of arguments than those of the last call; `None` where something is thrown.
     #[cold]
     fn find(&self, ctx: *mut qjs::JSContext, key: Key) -> Option<Known> {
-        let of_key = |known: &&Known| known.key == key;
+        let known = |all: &[(Known, _)]| {
+            let mut all = all.iter().map(|(known, _)| *known);
+            all.find(|known| known.key == key)
+        };
         // In the middle of a look nobody is stopped, who may be thrown away then: it would never end.
-        let known = unstoppable(|| self.known.borrow().iter().find(of_key).copied());
+        let known = unstoppable(|| known(&self.known.borrow()));
         let known = match known {
             Some(known) => known,
             None => self.aside(ctx, |ctx| self.compiled(ctx, key))?,
         };
         self.last.set(known);
         Some(known)
+    }
+
+    /// Forgets all code. None of it runs: kernels call no JavaScript, which alone comes here.
+    pub(super) fn let_go(&self) {
+        self.last.set(Known::NONE);
+        self.known.borrow_mut().clear();
     }
 
     fn compiled(&self, ctx: &Ctx<'_>, key: Key) -> rquickjs::Result<Known> {
@@ -250,18 +261,30 @@ impl Bound {
             }
         }
         let count = parameters.len();
-        let Some((at, specialisation)) = self.entry.specialisation(key) else {
-            let error = format!(
-                "{}: called with more than {SPECIALISATIONS_MAX} different kinds of arguments: convert its arrays to one kind \
-                 first, or make a kernel for each use",
-                self.name()
-            );
-            return Err(throw(ctx, Reason::Type, &error));
-        };
         // SAFETY: the lane's exchange owns this.
         let exchange = unsafe { &*self.exchange };
-        let ask = || compiler::ask(&self.entry, Some(at));
-        let compiled = match wait_for(exchange, &specialisation.compiled, ask) {
+        let found = OnceCell::new();
+        let is_found = || match self.entry.specialisation(key) {
+            Some(specialisation) => found.set(specialisation).is_ok(),
+            None => false,
+        };
+        let is_found = wait_until(exchange, is_found);
+        let Some(specialisation) = found.into_inner().filter(|_| is_found) else {
+            return Err(interrupted(ctx, exchange));
+        };
+        let has_asked = Cell::new(false);
+        let ask = || {
+            has_asked.set(true);
+            compiler::ask(&self.entry, Some(&specialisation))
+        };
+        let compiled = wait_for(exchange, &specialisation.compiled, ask);
+        // Whoever has much compiled has the less time to run it.
+        if has_asked.get()
+            && let Some(took) = specialisation.took.get()
+        {
+            exchange.meter.charge(*took);
+        }
+        let compiled = match compiled {
             Some(Ok(compiled)) => compiled,
             Some(Err(refused)) => return Err(refuse(ctx, refused)),
             None => return Err(interrupted(ctx, exchange)),
@@ -274,13 +297,16 @@ impl Bound {
             result: compiled.result(),
             compiled,
         };
-        let mut all = self.known.borrow_mut();
-        if all.len() >= KNOWN_MAX {
-            all.clear();
+        if self.entry.held().is_scarce() {
+            exchange.kernels.let_go();
         }
+        if self.known.borrow().len() >= KNOWN_MAX {
+            self.let_go();
+        }
+        let mut all = self.known.borrow_mut();
         let before = all.capacity();
-        all.push(known);
-        let more = (all.capacity() - before) * size_of::<Known>();
+        all.push((known, Arc::clone(&specialisation)));
+        let more = (all.capacity() - before) * size_of::<(Known, Arc<Specialisation>)>();
         exchange.kernels.note_bytes(more);
         Ok(known)
     }

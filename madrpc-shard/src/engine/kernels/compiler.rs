@@ -4,6 +4,7 @@
 //! There is one in the process. It is told of jobs over a channel, each of which is in its queue once, and says what has become of
 //! them in the [table](super::table), where lanes that wait for them look. What nobody waits for any more it leaves out.
 
+use super::specialisations::Specialisation;
 use super::table::Entry;
 use crate::runtime::{cpus, helpers, priority};
 use madrpc_kernels::{Reason, Refused};
@@ -19,18 +20,21 @@ pub(super) const NICENESS: i32 = 5;
 struct Task {
     /// It may go before its turn comes, with its script.
     kernel: Weak<Entry>,
-    /// Which of its specialisations; `None`: the kernel itself.
-    specialisation: Option<usize>,
+    /// Which code of it, which is gone where nobody waits for it any more; `None`: the kernel itself.
+    specialisation: Option<Weak<Specialisation>>,
 }
 
 /// Has a kernel read and compiled, or compiled for further kinds of arguments.
 ///
 /// # Errors
 /// Where the system gives no thread for it.
-pub(super) fn ask(kernel: &Arc<Entry>, specialisation: Option<usize>) -> Result<(), Refused> {
+pub(super) fn ask(
+    kernel: &Arc<Entry>,
+    specialisation: Option<&Arc<Specialisation>>,
+) -> Result<(), Refused> {
     let task = Task {
         kernel: Arc::downgrade(kernel),
-        specialisation,
+        specialisation: specialisation.map(Arc::downgrade),
     };
     let is_sent = tasks().is_some_and(|tasks| tasks.send(task).is_ok());
     is_sent.then_some(()).ok_or_else(|| Refused {
@@ -87,7 +91,7 @@ impl Queue {
     }
 
     fn push(&mut self, task: Task) {
-        match task.specialisation {
+        match &task.specialisation {
             None => self.new.push_back(task),
             Some(_) => self.further.push_back(task),
         }
@@ -103,10 +107,18 @@ impl Task {
         let Some(kernel) = self.kernel.upgrade() else {
             return;
         };
-        let compile = || kernel.compile(self.specialisation);
+        let specialisation = match &self.specialisation {
+            None => None,
+            Some(asked) => match asked.upgrade() {
+                None => return,
+                asked => asked,
+            },
+        };
+        let specialisation = specialisation.as_deref();
+        let compile = || kernel.compile(specialisation);
         // A fault of the compiler's must not leave lanes waiting, of this kernel or of others.
         if catch_unwind(AssertUnwindSafe(compile)).is_err() {
-            kernel.fail(self.specialisation);
+            kernel.fail(specialisation);
         }
     }
 }
@@ -118,15 +130,15 @@ mod tests {
     #[test]
     fn new_kernels_come_before_further_kinds() {
         let mut queue = Queue::default();
-        for specialisation in [Some(3), None, Some(4), None] {
+        for specialisation in [Some(Weak::new()), None, Some(Weak::new()), None] {
             queue.push(Task {
                 kernel: Weak::new(),
                 specialisation,
             });
         }
         let order = std::iter::from_fn(|| queue.pop());
-        let order: Vec<_> = order.map(|task| task.specialisation).collect();
-        assert_eq!(order, [None, None, Some(3), Some(4)]);
+        let order: Vec<_> = order.map(|task| task.specialisation.is_some()).collect();
+        assert_eq!(order, [false, false, true, true]);
         assert!(queue.is_empty());
     }
 }

@@ -1,9 +1,28 @@
 //! Something that the compiler is asked for by lanes that wait for it. It is made once and stays, whatever it has come to; but where
-//! the system was out of something, it is tried again for whoever asks next.
+//! something was used up, it is tried again for whoever asks next.
 
 use madrpc_kernels::{Reason, Refused};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// What a job comes to.
+pub(super) type Made<T> = Result<T, Failed>;
+
+pub(super) enum Failed {
+    /// It would always.
+    ForGood(Refused),
+    /// Not for another reason than that something is used up at the moment.
+    Now(Refused),
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        match refused.reason {
+            Reason::System => Self::Now(refused),
+            _ => Self::ForGood(refused),
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Job<T> {
@@ -12,7 +31,7 @@ pub(super) struct Job<T> {
     waiting: AtomicU32,
     /// Whether it is in the compiler's queue, where each job is once.
     is_queued: AtomicBool,
-    /// How often the system was out of something, and what it said the first time.
+    /// How often something was used up, and what it was the first time.
     failures: AtomicU32,
     failure: OnceLock<Refused>,
 }
@@ -57,7 +76,7 @@ impl<T> Job<T> {
             && let Err(refused) = ask()
         {
             self.is_queued.store(false, Ordering::SeqCst);
-            self.finish(Err(refused));
+            self.finish(Err(refused.into()));
         }
         waiting
     }
@@ -72,13 +91,14 @@ impl<T> Job<T> {
     }
 
     /// It has come to this.
-    pub(super) fn finish(&self, made: Result<T, Refused>) {
+    pub(super) fn finish(&self, made: Made<T>) {
         match made {
-            Err(refused) if refused.reason == Reason::System => {
+            Ok(made) => self.settle(Ok(made)),
+            Err(Failed::ForGood(refused)) => self.settle(Err(refused)),
+            Err(Failed::Now(refused)) => {
                 let _ = self.failure.set(refused);
                 self.failures.fetch_add(1, Ordering::SeqCst);
             }
-            made => self.settle(made),
         }
     }
 
@@ -152,7 +172,7 @@ mod tests {
             assert!(job.take());
             // One that comes while it is being made is told of the same failure, and has put it in the queue for nobody.
             let other = job.wait(|| Ok(()));
-            job.finish(Err(refused(Reason::System)));
+            job.finish(Err(refused(Reason::System).into()));
             assert_eq!(reason(&waiting), Some(Reason::System));
             assert_eq!(reason(&other), Some(Reason::System));
             drop((waiting, other));
@@ -167,7 +187,7 @@ mod tests {
         let late = job.wait(|| panic!("it is done"));
         assert_eq!(late.outcome(), Some(Ok(&7)));
         let bad = Job::<i32>::default();
-        bad.finish(Err(refused(Reason::Type)));
+        bad.finish(Err(refused(Reason::Type).into()));
         let waiting = bad.wait(|| panic!("it is done"));
         assert_eq!(reason(&waiting), Some(Reason::Type));
     }

@@ -50,6 +50,11 @@ impl LaneKernels {
         self.bytes.get()
     }
 
+    /// Forgets all code, which others then may let go.
+    pub(super) fn let_go(&self) {
+        self.bound.borrow().iter().for_each(|bound| bound.let_go());
+    }
+
     pub(super) fn note_bytes(&self, more: usize) {
         self.bytes.update(|bytes| bytes + more);
     }

@@ -4,8 +4,8 @@
 //!  madrpc.kernel(fn, captured)      kernels.js   what may be captured
 //!    │ text, place, names           make         finds it among the script's kernels, or has it compiled
 //!    ▼
-//!  table                            one for the script, whatever lanes there are: each kernel once, and once for the kinds of
-//!    │                              arguments it is called with
+//!  table                            one for the script, whatever lanes there are: each kernel once
+//!  specialisations                  and once for the kinds of arguments that it is called with, as long as that is used
 //!    ▼
 //!  compiler                         a thread beside the shards, which does jobs
 //!    ┊
@@ -22,6 +22,7 @@ mod compiler;
 mod job;
 mod lane;
 mod make;
+mod specialisations;
 mod table;
 
 pub(super) use lane::LaneKernels;
@@ -31,6 +32,8 @@ pub(super) use make::object;
 pub use table::KernelInfo;
 pub(super) use table::Kernels;
 
+#[cfg(test)]
+mod arrays_tests;
 #[cfg(test)]
 mod bounds_tests;
 #[cfg(test)]

@@ -1,27 +1,19 @@
 //! The kernels of a script, for all of its lanes on all shards.
 //!
-//! Nothing is ever taken out or changed, so that a lane finds what is there without a lock: places are filled one after the other,
-//! each once, with what was made before. They are freed with the script, once its last lane is gone.
+//! A kernel stays as long as its script, so that a lane finds it without a lock: places are filled one after the other, each once,
+//! with what was made before. Its code for further kinds of arguments comes and goes, see [`Specialisations`].
 
-use super::job::Job;
-use madrpc_kernels::{
-    ArgumentKind, Budget, Captured, Compiled, ElementKind, Kernel, MAX_PARAMETERS, Place, Reason,
-    Refused,
-};
+use super::job::{Failed, Job, Made};
+use super::specialisations::{Key, Specialisation, Specialisations};
+use madrpc_kernels::{ArgumentKind, Captured, Compiled, Kernel, Place, Reason, Refused};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::iter;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 /// Kernels of one script.
 pub(super) const KERNELS_MAX: usize = 1024;
-
-/// For so many kinds of arguments a kernel is compiled; from so many on whole numbers are numbers like all others.
-pub(super) const SPECIALISATIONS_MAX: usize = 32;
-const WIDENED_FROM: usize = 8;
-
-/// Parameters of which it is tried whether they are truth values, where a kernel cannot be compiled for numbers.
-const TRIED_MAX: usize = 6;
 
 /// Memory that the kernels of a script may take: their texts, what is read of them, and their code.
 const MAX_BYTES: usize = 16 << 20;
@@ -36,24 +28,32 @@ struct Table {
     held: Held,
 }
 
+impl Table {
+    fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let places = self.places.get().into_iter().flatten();
+        places.map_while(OnceLock::get)
+    }
+}
+
 /// Bytes that the kernels of a script take. Clones share the number.
 #[derive(Debug, Clone, Default)]
-struct Held(Arc<AtomicUsize>);
+pub(super) struct Held(Arc<AtomicUsize>);
 
 impl Held {
     /// Takes so many more; says whether there was room for them.
-    fn add(&self, bytes: usize) -> bool {
+    pub(super) fn add(&self, bytes: usize) -> bool {
         let add = |held: usize| held.checked_add(bytes).filter(|all| *all <= MAX_BYTES);
         let (set, get) = (Ordering::Relaxed, Ordering::Relaxed);
         self.0.fetch_update(set, get, add).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    pub(super) fn give_back(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    fn is_full(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= MAX_BYTES
+    /// More than half is taken: lanes keep what they call now, and nothing else.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= MAX_BYTES / 2
     }
 }
 
@@ -155,76 +155,10 @@ impl PartialEq for Source {
 pub(super) struct Entry {
     source: Source,
     made: Job<Arc<Kernel>>,
-    specialisations: [OnceLock<Box<Specialisation>>; SPECIALISATIONS_MAX],
+    specialisations: Specialisations,
     /// Of the whole script.
     held: Held,
-}
-
-/// A kernel as it is for arguments of certain kinds.
-#[derive(Debug)]
-pub(super) struct Specialisation {
-    pub(super) key: Key,
-    pub(super) compiled: Job<Compiled>,
-}
-
-/// The kinds of all arguments, four bits each.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Key(u128);
-
-pub(super) const INT32: u8 = 10;
-pub(super) const DOUBLE: u8 = 11;
-pub(super) const BOOLEAN: u8 = 12;
-
-const _: () = assert!(MAX_PARAMETERS * 4 <= u128::BITS as usize);
-const _: () = assert!(ElementKind::ALL.len() <= INT32 as usize);
-const _: () = assert!(ElementKind::ALL[9] as u8 == 9);
-
-impl Key {
-    /// With this one at this place, at which nothing is yet. Below [`INT32`] it is the place of an array's kind among
-    /// [`ElementKind::ALL`].
-    #[inline]
-    pub(super) fn with(self, at: usize, kind: u8) -> Self {
-        Self(self.0 | u128::from(kind) << (4 * at))
-    }
-
-    /// That of no arguments there are.
-    pub(super) const NONE: Self = Self(u128::MAX);
-
-    /// The same, with whole numbers taken for any.
-    fn widened(self) -> Self {
-        (0..MAX_PARAMETERS).fold(Self::default(), |key, at| {
-            let kind = match self.kind(at) {
-                INT32 => DOUBLE,
-                kind => kind,
-            };
-            key.with(at, kind)
-        })
-    }
-
-    pub(super) fn kind(self, at: usize) -> u8 {
-        (self.0 >> (4 * at)) as u8 & 15
-    }
-
-    pub(super) fn kinds(self, count: usize) -> Vec<ArgumentKind> {
-        let kind = |at| match self.kind(at) {
-            INT32 => ArgumentKind::Int32,
-            DOUBLE => ArgumentKind::Double,
-            BOOLEAN => ArgumentKind::Boolean,
-            array => ArgumentKind::Array(ElementKind::ALL[usize::from(array)]),
-        };
-        (0..count).map(kind).collect()
-    }
-
-    fn of(kinds: &[ArgumentKind]) -> Self {
-        let number = |kind: &ArgumentKind| match kind {
-            ArgumentKind::Int32 => INT32,
-            ArgumentKind::Double => DOUBLE,
-            ArgumentKind::Boolean => BOOLEAN,
-            ArgumentKind::Array(array) => *array as u8,
-        };
-        let kinds = kinds.iter().map(number).enumerate();
-        kinds.fold(Self::default(), |key, (at, kind)| key.with(at, kind))
-    }
+    script: Weak<Table>,
 }
 
 impl Kernels {
@@ -240,8 +174,9 @@ impl Kernels {
         let new = Arc::new(Entry {
             source,
             made: Job::default(),
-            specialisations: [const { OnceLock::new() }; SPECIALISATIONS_MAX],
+            specialisations: Specialisations::default(),
             held: held.clone(),
+            script: Arc::downgrade(&self.0),
         });
         let bytes = size_of::<Entry>() + new.source.bytes();
         if !held.add(bytes) {
@@ -266,14 +201,18 @@ impl Kernels {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        let places = self.0.places.get().into_iter().flatten();
-        places.map_while(OnceLock::get)
+        self.0.entries()
     }
 
     /// What says whether they are still there.
     #[cfg(test)]
-    pub(super) fn watch(&self) -> std::sync::Weak<impl Sized + use<>> {
+    pub(super) fn watch(&self) -> Weak<impl Sized + use<>> {
         Arc::downgrade(&self.0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> &Held {
+        &self.0.held
     }
 
     /// What has been compiled of them.
@@ -291,48 +230,30 @@ impl Entry {
         &self.made
     }
 
-    /// It for arguments of these kinds, compiled or not, and its place; `None` where there are too many of them. Where there are many,
-    /// it is one that takes any number for whole ones.
-    pub(super) fn specialisation(&self, key: Key) -> Option<(usize, &Specialisation)> {
-        let mut key = key;
-        for (at, place) in self.specialisations.iter().enumerate() {
-            if at == WIDENED_FROM {
-                key = key.widened();
-                if let Some(known) = self.known(key) {
-                    return Some(known);
-                }
-            }
-            let found = fill(place, || {
-                Box::new(Specialisation {
-                    key,
-                    compiled: Job::default(),
-                })
-            });
-            if found.key == key {
-                return Some((at, found));
-            }
-        }
-        None
+    /// It for arguments of these kinds, see [`Specialisations::find`].
+    pub(super) fn specialisation(&self, key: Key) -> Option<Arc<Specialisation>> {
+        self.specialisations.find(key, &self.held)
     }
 
-    fn known(&self, key: Key) -> Option<(usize, &Specialisation)> {
-        let known = self.specialisations.iter().map_while(OnceLock::get);
-        let mut known = known.map(Box::as_ref).enumerate();
-        known.find(|(_, specialisation)| specialisation.key == key)
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     fn info(&self) -> Option<KernelInfo> {
         let kernel = self.made.made()?.as_ref().ok()?;
-        let specialisations = self.specialisations.iter().map_while(OnceLock::get);
-        let compiled: Vec<_> = specialisations
-            .filter_map(|specialisation| specialisation.compiled.made()?.as_ref().ok())
-            .collect();
-        let kinds = compiled.first()?.kinds().iter();
+        let (mut kinds, mut code_bytes) = (None, 0);
+        self.specialisations.each(|specialisation| {
+            if let Some(Ok(compiled)) = specialisation.compiled.made() {
+                kinds.get_or_insert_with(|| compiled.clone());
+                code_bytes += compiled.code_bytes();
+            }
+        });
+        let kinds = kinds?;
         Some(KernelInfo {
             name: kernel.name().to_string(),
             place: self.source.place.to_string(),
-            arguments: kinds.map(ToString::to_string).collect(),
-            code_bytes: compiled.iter().map(|compiled| compiled.code_bytes()).sum(),
+            arguments: kinds.kinds().iter().map(ToString::to_string).collect(),
+            code_bytes,
         })
     }
 }
@@ -340,43 +261,51 @@ impl Entry {
 /// On the compiler's thread.
 impl Entry {
     /// Makes it, or it for further kinds, where somebody still waits for that.
-    pub(super) fn compile(&self, specialisation: Option<usize>) {
-        let Some(at) = specialisation else {
+    pub(super) fn compile(&self, specialisation: Option<&Specialisation>) {
+        let Some(specialisation) = specialisation else {
             if self.made.take() {
                 self.made.finish(self.make());
             }
             return;
         };
-        if let (Some(Ok(kernel)), Some(specialisation)) = (self.made.made(), self.at(at))
+        if let Some(Ok(kernel)) = self.made.made()
             && specialisation.compiled.take()
         {
+            let begun = Instant::now();
             let kinds = specialisation.key.kinds(kernel.parameters().len());
-            let compiled = self.for_kinds(kernel, &kinds, &mut Budget::default());
-            let compiled = compiled.and_then(|compiled| {
-                self.hold(compiled.memory_bytes())?;
-                Ok(compiled)
-            });
+            let compiled = self.code(kernel, &kinds, 0);
+            let _ = specialisation.took.set(begun.elapsed());
             specialisation.compiled.finish(compiled);
         }
     }
 
-    fn at(&self, at: usize) -> Option<&Specialisation> {
-        self.specialisations.get(at)?.get().map(Box::as_ref)
-    }
-
     /// Reads it, and compiles it for the kinds of arguments that it is most likely called with: a kernel that is none is to be told of
     /// where the script makes it.
-    fn make(&self) -> Result<Arc<Kernel>, Refused> {
+    fn make(&self) -> Made<Arc<Kernel>> {
         let kernel = self.read()?;
-        let (key, compiled) = self.first(&kernel)?;
-        self.hold(kernel.memory_bytes() + compiled.memory_bytes())?;
-        let first = Specialisation {
-            key,
-            compiled: Job::done(compiled),
-        };
-        // Nobody has it yet who could have asked for another.
-        let _ = self.specialisations[0].set(Box::new(first));
+        let kinds = kernel.default_kinds();
+        let compiled = self.code(&kernel, &kinds, kernel.memory_bytes())?;
+        let first = Job::done(compiled);
+        let first = Specialisation::new(Key::of(&kinds), first, self.held.clone());
+        self.specialisations.add(first);
         Ok(Arc::new(kernel))
+    }
+
+    /// The code, for which there is room, and for so many bytes more.
+    fn code(&self, kernel: &Kernel, kinds: &[ArgumentKind], more: usize) -> Made<Compiled> {
+        let compiled = kernel.specialise(kinds)?;
+        let bytes = compiled.memory_bytes() + more;
+        if !self.held.add(bytes) {
+            // What no lane has now can be compiled again.
+            if let Some(script) = self.script.upgrade() {
+                let all = script.entries();
+                all.for_each(|entry| entry.specialisations.let_go());
+            }
+            if !self.held.add(bytes) {
+                return Err(Failed::Now(self.source.too_much()));
+            }
+        }
+        Ok(compiled)
     }
 
     fn read(&self) -> Result<Kernel, Refused> {
@@ -400,64 +329,12 @@ impl Entry {
         Kernel::new(text, place.clone(), &captured.collect::<Vec<_>>())
     }
 
-    /// The first kinds that can be, from those that are most likely: whether a parameter is a number or a truth value, its use alone
-    /// may say.
-    fn first(&self, kernel: &Kernel) -> Result<(Key, Compiled), Refused> {
-        let kinds = kernel.default_kinds();
-        // One for all that is tried.
-        let mut budget = Budget::default();
-        let refused = match self.for_kinds(kernel, &kinds, &mut budget) {
-            Err(refused) if refused.reason == Reason::Type => refused,
-            compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
-        };
-        let is_number = |kind: &ArgumentKind| *kind == ArgumentKind::Double;
-        let numbers: Vec<usize> = (0..kinds.len())
-            .filter(|at| is_number(&kinds[*at]))
-            .collect();
-        for choice in 1..1_u32 << numbers.len().min(TRIED_MAX) {
-            let mut kinds = kinds.clone();
-            let chosen = numbers.iter().enumerate();
-            for (_, at) in chosen.filter(|(bit, _)| choice >> bit & 1 == 1) {
-                kinds[*at] = ArgumentKind::Boolean;
-            }
-            match self.for_kinds(kernel, &kinds, &mut budget) {
-                Err(refused) if refused.reason == Reason::Type => {}
-                compiled => return compiled.map(|compiled| (Key::of(&kinds), compiled)),
-            }
-        }
-        Err(refused)
-    }
-
-    fn for_kinds(
-        &self,
-        kernel: &Kernel,
-        kinds: &[ArgumentKind],
-        budget: &mut Budget,
-    ) -> Result<Compiled, Refused> {
-        match self.held.is_full() {
-            true => Err(self.source.too_much()),
-            false => kernel.specialise_within(kinds, budget),
-        }
-    }
-
-    /// It takes so many bytes more.
-    fn hold(&self, bytes: usize) -> Result<(), Refused> {
-        match self.held.add(bytes) {
-            true => Ok(()),
-            false => Err(self.source.too_much()),
-        }
-    }
-
     /// It is given up for good: the compiler has failed, and would again.
-    pub(super) fn fail(&self, specialisation: Option<usize>) {
+    pub(super) fn fail(&self, specialisation: Option<&Specialisation>) {
         let what = "the compiler has failed".to_owned();
         let failed = self.source.refuse(Reason::System, what, "");
         match specialisation {
-            Some(at) => {
-                if let Some(specialisation) = self.at(at) {
-                    specialisation.compiled.settle(Err(failed));
-                }
-            }
+            Some(specialisation) => specialisation.compiled.settle(Err(failed)),
             None => self.made.settle(Err(failed)),
         }
     }

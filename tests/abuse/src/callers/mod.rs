@@ -29,7 +29,7 @@ const SCRIPTS_OWN_LINES: Bounds = Bounds {
 };
 
 /// All of them.
-pub(crate) const ATTACKS: [Attack; 46] = [
+pub(crate) const ATTACKS: [Attack; 47] = [
     Attack::new(
         "replies-unread",
         Callers,
@@ -295,6 +295,13 @@ pub(crate) const ATTACKS: [Attack; 46] = [
         "64 kernels without an end at a time, each until its deadline of half a second",
         100_000,
         kernels::endless,
+    ),
+    Attack::new(
+        "kernels-huge",
+        Callers,
+        "64 kernels at a time whose loops end after years, 100 of them in each other, each until its deadline of half a second",
+        100_000,
+        kernels::huge,
     ),
     Attack::new(
         "kernels-recursive",
