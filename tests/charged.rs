@@ -118,6 +118,7 @@ fn a_call_holds_no_more_than_its_limit_wherever_it_lies() {
     let (ended, took) = beside(|| call(&client, "results", 200));
     assert_eq!(ended, Ok(200.into()));
     at_most("results of children", took, 64 + 8);
+    assert_eq!(call(&client, "ping", 7), Ok(7.into()));
     // One after the other they are what each may be, and a result may be as large as any.
     assert_eq!(
         call(&client, "inTurn", 5),

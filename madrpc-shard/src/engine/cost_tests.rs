@@ -8,7 +8,7 @@ const SCRIPT: &str =
 
 /// What is wanted, and what is there at the most.
 const MADE_GOAL: (Duration, usize) = (Duration::from_micros(200), 100 << 10);
-const MADE_MAX_BYTES: usize = 550 << 10;
+const MADE_MAX_BYTES: usize = 700 << 10;
 const WAITING_MAX_BYTES: usize = 36 << 10;
 
 fn make(script: &Script) -> (Lane, Duration) {

@@ -136,19 +136,20 @@ impl Running {
         }
     }
 
-    /// Whether it has to wait for others of its family to end, or give something back, before it grows further.
+    /// Whether it has to wait for others of its family to end, or give something back, before it has more.
     pub(super) fn waits_for_family(&self) -> bool {
-        let member = self.ticket.member.as_ref();
-        let is_beyond = |member: &Member| member.is_beyond(self.lane.limits().1);
-        !self.has_waited && self.is_growing && member.is_some_and(|member| is_beyond(member))
+        let Some(member) = self.ticket.member.as_ref().filter(|_| !self.has_waited) else {
+            return false;
+        };
+        let wanted = self.lane.wanted_bytes();
+        (self.is_growing || wanted > 0) && member.waits_for(wanted, self.lane.limits().1)
     }
 
     /// Lets it have what its family leaves, where it is of one.
     pub(super) fn bound_for_family(&mut self) {
         if let Some(member) = &self.ticket.member {
-            let (_, own_max) = self.lane.limits();
-            let left = member.may_add(own_max, self.has_waited);
-            self.lane.bound_memory(left);
+            let (room, may_wait) = member.room(self.lane.limits().1);
+            self.lane.bound_memory(room, may_wait && !self.has_waited);
         }
     }
 

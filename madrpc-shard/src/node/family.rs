@@ -177,24 +177,17 @@ impl Member {
         largest.set(largest.get().max(bytes));
     }
 
-    /// What it may add, where it may have so much alone: where others may yet give something back, as much as that, unless it `has_waited`
-    /// for them already.
-    pub(super) fn may_add(&self, own_max: usize, has_waited: bool) -> usize {
-        match self.are_others_busy() && !has_waited {
-            true => usize::MAX,
-            false => self.left(own_max),
-        }
-    }
-
-    fn left(&self, own_max: usize) -> usize {
+    /// What others leave of what it may add, where it may have so much alone, and whether they may yet end, or give something back.
+    pub(super) fn room(&self, own_max: usize) -> (usize, bool) {
         let max = self.family.memory_max().max(own_max);
-        max.saturating_sub(self.family.bytes.get())
-            .max(LEFT_MIN_BYTES)
+        let left = max.saturating_sub(self.family.bytes.get());
+        (left.max(LEFT_MIN_BYTES), self.are_others_busy())
     }
 
-    /// Whether all hold more than they may, where one may have so much alone, and others may yet end, or give something back.
-    pub(super) fn is_beyond(&self, own_max: usize) -> bool {
-        self.family.bytes.get() > self.family.memory_max().max(own_max) && self.are_others_busy()
+    /// Whether it has to wait for the others, where it wants so much, and may have so much alone.
+    pub(super) fn waits_for(&self, wanted: usize, own_max: usize) -> bool {
+        let max = self.family.memory_max().max(own_max);
+        self.family.bytes.get() + wanted > max && self.are_others_busy()
     }
 
     fn are_others_busy(&self) -> bool {

@@ -196,7 +196,8 @@ impl Node {
             member.hold(0);
             member.set_busy(true);
             let (_, own_max) = lane.limits();
-            lane.bound_memory(member.may_add(own_max, false));
+            let (room, may_wait) = member.room(own_max);
+            lane.bound_memory(room, may_wait);
         }
         let running = Running {
             ticket,

@@ -46,6 +46,9 @@ pub(super) struct Heap {
     outside: Cell<usize>,
     /// What the host holds for the call beside it, see [`Heap::charge`].
     charged: Cell<usize>,
+    /// What may yet be charged as others leave no more, and whether it is worth while to wait until they do.
+    room: Cell<usize>,
+    may_wait: Cell<bool>,
     current: Cell<usize>,
     peak: Cell<usize>,
     /// Held when the script was loaded.
@@ -74,6 +77,8 @@ impl Heap {
             pages: Pages::new(),
             outside: Cell::new(0),
             charged: Cell::new(0),
+            room: Cell::new(usize::MAX),
+            may_wait: Cell::new(false),
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
@@ -131,6 +136,7 @@ impl Heap {
         self.start.set(current);
         self.peak.set(current);
         self.charged.set(0);
+        self.room.set(usize::MAX);
         self.set_most(current.saturating_add(limit));
         self.refused.set(None);
         self.limit.set(limit);
@@ -140,12 +146,23 @@ impl Heap {
         self.next_collection.set(self.first_collection.get());
     }
 
-    /// The call may add so much to what it holds, and no more than its limit in all.
-    pub(super) fn leave(&self, left: usize) {
+    /// Others leave so much room for what the call adds. Where it `may_wait`, they may yet give something back: then only what is charged
+    /// has to keep to that, as whoever charges can wait.
+    pub(super) fn leave(&self, room: usize, may_wait: bool) {
+        self.room.set(room);
+        self.may_wait.set(may_wait);
         if self.refused.get().is_none() {
             let own = self.start.get().saturating_add(self.limit.get());
-            self.set_most(own.min(self.held().saturating_add(left)));
+            self.set_most(match may_wait {
+                true => own,
+                false => own.min(self.held().saturating_add(room)),
+            });
         }
+    }
+
+    /// Whether others may yet give back what these bytes want.
+    pub(super) fn may_get_room(&self, bytes: usize) -> bool {
+        self.may_wait.get() && bytes > self.room.get() && self.admits(bytes)
     }
 
     /// Whether what the call may have is less than its limit, as others leave no more.
@@ -276,9 +293,10 @@ impl Heap {
     /// Counts bytes that the host holds for the call, of arguments, answers and results, against what it may have; says whether it may
     /// have them. They are gone when the next call begins, at the latest.
     pub(super) fn charge(&self, bytes: usize) -> bool {
-        if !self.admits(bytes) {
+        if !self.admits(bytes) || bytes > self.room.get() {
             return false;
         }
+        self.room.set(self.room.get() - bytes);
         self.charge_anyway(bytes);
         if self.held() > self.next_collection.get() {
             self.next_collection.set(self.after(self.current.get()));

@@ -32,11 +32,16 @@ impl Lane {
         }
     }
 
-    /// Its call may add no more than so much to what it holds, until it is told otherwise.
-    pub(crate) fn bound_memory(&mut self, left: usize) {
+    /// Others leave so much room for what its call adds, or may yet give something back, for which it `may_wait`.
+    pub(crate) fn bound_memory(&mut self, room: usize, may_wait: bool) {
         // One that ends needs what it has for that.
         if self.exchange.stop.get().is_none() {
-            self.exchange.lane.heap.leave(left);
+            self.exchange.lane.heap.leave(room, may_wait);
         }
+    }
+
+    /// What it waits for that others have to give back.
+    pub(crate) fn wanted_bytes(&self) -> usize {
+        self.exchange.wanted_bytes.get()
     }
 }

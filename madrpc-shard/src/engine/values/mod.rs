@@ -205,9 +205,10 @@ pub(super) fn to_wire<'js>(
     out: &mut Vec<u8>,
     limit: usize,
 ) -> Outcome {
-    let (heap, charged) = (&builtins.pace.exchange.lane.heap, Cell::new(0));
+    let exchange = &builtins.pace.exchange;
+    let (heap, charged) = (&exchange.lane.heap, Cell::new(0));
     let room = |bytes| {
-        let may_have = heap.charge(bytes);
+        let may_have = exchange.charge(bytes);
         charged.set(charged.get() + if may_have { bytes } else { 0 });
         may_have
     };
