@@ -34,7 +34,7 @@ madrpc.register("tick", () => null);
 madrpc.register("endless", function* () { for (let i = 1;; i++) yield i; });
 madrpc.register("slowly", async function* (ms) { for (let i = 1;; i++) { yield i; await pause(ms); } });
 madrpc.register("fails", function* (n) { for (let i = 0; i < n; i++) yield "line\nbreak"; throw new RangeError("no more"); });
-madrpc.register("blocks", function* ([n, bytes]) { const text = "é".repeat(bytes / 2); for (let i = 0; i < n; i++) yield text; return text; });
+madrpc.register("blocks", function* ([n, bytes]) { const text = "é".repeat(bytes / 2); for (let i = 0; i < n; i++) yield text; return text; }, { memoryMb: 256 });
 madrpc.register("none", function* () {});
 madrpc.register("echo", (value) => value);
 "#;

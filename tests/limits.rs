@@ -424,7 +424,7 @@ fn the_flags_say_the_same() {
         "[default: 64M]",
         "--cpu-limit",
         "[default: 30s]",
-        "[default: 4096]",
+        "[default: 16384]",
     ] {
         assert!(help.contains(word), "no `{word}` in:\n{help}");
     }

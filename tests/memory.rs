@@ -20,7 +20,7 @@ use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use support::Fleet;
+use support::{Fleet, rss};
 
 const SCRIPT: &str = r#"
 const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms));
@@ -49,17 +49,6 @@ const LANES_MAX: usize = 128 * MIB;
 
 /// What each call may, by the node's default.
 const CALL_MAX: usize = 64 * MIB;
-
-fn rss() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap()
-        .trim()
-        .trim_end_matches(" kB")
-        .parse::<usize>()
-        .unwrap()
-        << 10
-}
 
 /// So many calls at a time; gives what came of them and the most that the process took meanwhile, while `other` calls.
 fn many(

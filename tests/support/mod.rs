@@ -106,6 +106,18 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     panic!("it did not come about within ten seconds: {what}");
 }
 
+/// Memory that this process takes.
+pub fn rss() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .unwrap()
+        << 10
+}
+
 /// What those functions may use.
 const CLASSES: &str = "
 class AppError extends Error { constructor(message, code) { super(message); this.name = 'AppError'; this.code = code; } }

@@ -23,7 +23,7 @@ pub(crate) struct CallLimitArgs {
     pub(crate) body_limit: usize,
 
     /// Calls that wait for a lane of one shard; of those beyond, the last of the caller who has most is refused at once
-    #[arg(long, value_name = "N", default_value = "4096", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = count)]
     pub(crate) queue_limit: usize,
 
     /// The longest that a call may be expected to take where others are before it; one that would take longer is refused at once

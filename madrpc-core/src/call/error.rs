@@ -167,6 +167,9 @@ pub struct CallError {
     pub nodes_lost: u8,
 }
 
+/// What is left of an error's words where there is no room for them.
+const ABRIDGED_BYTES: usize = 100;
+
 impl CallError {
     /// An error of a call that certainly did not start.
     pub fn not_run(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -239,6 +242,35 @@ impl CallError {
         }
     }
 
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let exception = self.exception.as_ref().map_or(0, |thrown| {
+            let Exception {
+                name,
+                message,
+                stack,
+                value,
+            } = &**thrown;
+            let texts = [name, message, stack].map(String::capacity);
+            size_of::<Exception>() + texts.iter().sum::<usize>() + value.capacity()
+        });
+        size_of::<Self>() + self.message.capacity() + exception
+    }
+
+    /// Its kind and the beginning of what it says, for those who have no room for it.
+    #[must_use]
+    pub fn abridged(&self) -> Self {
+        let end = self.message.floor_char_boundary(ABRIDGED_BYTES);
+        let (message, rest) = self.message.split_at(end);
+        let rest = if rest.is_empty() { "" } else { "…" };
+        Self {
+            may_have_run: self.may_have_run,
+            nodes_lost: self.nodes_lost,
+            ..Self::not_run(self.kind, format!("{message}{rest}"))
+        }
+    }
+
     /// The function threw.
     #[must_use]
     pub fn thrown(exception: Exception) -> Self {
@@ -279,6 +311,24 @@ mod tests {
         }
         assert_eq!(ErrorKind::from_number(0), ErrorKind::Internal);
         assert_eq!(ErrorKind::from_number(200), ErrorKind::Internal);
+    }
+
+    #[test]
+    fn what_an_error_holds_is_counted_and_little_is_left_of_it() {
+        let long = "é".repeat(5000);
+        let error = CallError::thrown(Exception {
+            name: "TypeError".into(),
+            message: long.clone(),
+            stack: long.clone(),
+            value: vec![0; 10_000],
+        });
+        assert!(error.held_bytes() >= 40_000, "{}", error.held_bytes());
+        let short = error.abridged();
+        assert_eq!((short.kind, short.may_have_run), (error.kind, true));
+        assert!(short.message.starts_with("TypeError: é") && short.message.ends_with('…'));
+        assert!(short.held_bytes() < 400, "{}", short.held_bytes());
+        let plain = CallError::not_run(ErrorKind::Cancelled, "gone");
+        assert_eq!(plain.abridged(), plain);
     }
 
     #[test]

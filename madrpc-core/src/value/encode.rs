@@ -14,6 +14,12 @@ pub enum EncodeError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// Whoever has it written may hold no more, see [`Encoder::asking`].
+    #[error("there is no room for {bytes} bytes more")]
+    NoRoom {
+        /// So many more were wanted.
+        bytes: usize,
+    },
     /// More than [`MAX_DEPTH`] arrays and objects are inside each other.
     #[error("more than {MAX_DEPTH} arrays and objects are inside each other")]
     TooDeep,
@@ -28,14 +34,21 @@ pub enum EncodeError {
 /// then [`Self::end`]. Other numbers are not noticed here; the reader refuses them.
 ///
 /// # Errors
-/// Every method returns [`EncodeError::TooLarge`] where the limit is passed; what is in `out` is then of no use.
+/// Every method returns [`EncodeError::TooLarge`] where the limit is passed, or [`EncodeError::NoRoom`]; what is in `out` is then of
+/// no use.
 pub struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    /// Where `out` must not grow beyond.
+    /// Where `out` must not grow beyond as things are, and at all.
     end: usize,
+    last: usize,
     limit: usize,
     depth: usize,
+    /// Who is asked for each part of what lies in between.
+    room: Option<&'a dyn Fn(usize) -> bool>,
 }
+
+/// What is written without asking, and asked for in one go at the least.
+const ROOM_BYTES: usize = 64 << 10;
 
 impl<'a> Encoder<'a> {
     /// Appends to `out`, at most `limit` bytes.
@@ -44,8 +57,20 @@ impl<'a> Encoder<'a> {
         Self {
             out,
             end,
+            last: end,
             limit,
             depth: 0,
+            room: None,
+        }
+    }
+
+    /// The same, and for all but the first 64 KiB `room` is asked, part by part, whether there may be so many bytes more.
+    pub fn asking(out: &'a mut Vec<u8>, limit: usize, room: &'a dyn Fn(usize) -> bool) -> Self {
+        let end = out.len().saturating_add(limit.min(ROOM_BYTES));
+        Self {
+            end,
+            room: Some(room),
+            ..Self::new(out, limit)
         }
     }
 
@@ -188,7 +213,7 @@ impl<'a> Encoder<'a> {
         }
         // Each takes a byte at least: before they are walked.
         if len > self.end - self.out.len() {
-            return Err(EncodeError::TooLarge { limit: self.limit });
+            self.ask_for(len)?;
         }
         self.depth += 1;
         self.tag_and_varint(tag, len as u64)
@@ -197,16 +222,31 @@ impl<'a> Encoder<'a> {
     /// Room for so many bytes: to grow by them part by part would move those that are there.
     fn make_room(&mut self, bytes: usize) -> Result<(), EncodeError> {
         if bytes > self.end - self.out.len() {
-            return Err(EncodeError::TooLarge { limit: self.limit });
+            self.ask_for(bytes)?;
         }
         self.out.reserve(bytes);
+        Ok(())
+    }
+
+    /// Sees to it that so many bytes may be written, which are more than may as things are.
+    #[cold]
+    fn ask_for(&mut self, bytes: usize) -> Result<(), EncodeError> {
+        let used = self.out.len();
+        let room = match self.room {
+            Some(room) if bytes <= self.last - used => room,
+            _ => return Err(EncodeError::TooLarge { limit: self.limit }),
+        };
+        let least = bytes - (self.end - used);
+        let more = least.max(ROOM_BYTES).min(self.last - self.end);
+        let got = [more, least].into_iter().find(|bytes| room(*bytes));
+        self.end += got.ok_or(EncodeError::NoRoom { bytes: least })?;
         Ok(())
     }
 
     #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         if bytes.len() > self.end - self.out.len() {
-            return Err(EncodeError::TooLarge { limit: self.limit });
+            self.ask_for(bytes.len())?;
         }
         self.out.extend_from_slice(bytes);
         Ok(())
@@ -343,6 +383,36 @@ mod tests {
             assert_eq!(value.encode(&mut out, size), Ok(()));
             assert_eq!(out, whole);
         }
+    }
+
+    #[test]
+    fn all_but_the_first_is_asked_for_and_never_more_than_the_limit() {
+        use std::cell::Cell;
+        let text = "x".repeat(1000);
+        let write = |limit: usize, most: usize| {
+            let (asked, mut out) = (Cell::new(0), Vec::new());
+            let room = |bytes: usize| {
+                let may = asked.get() + bytes <= most;
+                asked.set(asked.get() + if may { bytes } else { 0 });
+                may
+            };
+            let mut encoder = Encoder::asking(&mut out, limit, &room);
+            let error = loop {
+                if let Err(error) = encoder.string(&text) {
+                    break error;
+                }
+            };
+            (error, out.len(), asked.get())
+        };
+        let (error, written, asked) = write(1 << 20, usize::MAX);
+        assert_eq!(error, EncodeError::TooLarge { limit: 1 << 20 });
+        assert!(written <= 1 << 20 && written > (1 << 20) - 1100);
+        assert_eq!(asked, (1 << 20) - ROOM_BYTES);
+        let (error, written, asked) = write(1 << 20, 100_000);
+        assert!(matches!(error, EncodeError::NoRoom { .. }), "{error}");
+        assert!(written <= ROOM_BYTES + asked && written > ROOM_BYTES + 98_000);
+        let (error, _, asked) = write(1000, 0);
+        assert_eq!((error, asked), (EncodeError::TooLarge { limit: 1000 }, 0));
     }
 
     #[test]

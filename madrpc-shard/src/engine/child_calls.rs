@@ -1,5 +1,6 @@
 //! The calls that a call makes: what it asks for, what it has to say of those whose items it takes, and what has come of them.
 
+use super::heap::Heap;
 use super::limits::Mib;
 use bytes::Bytes;
 use madrpc_core::call::frame::Part;
@@ -12,6 +13,13 @@ use std::time::Duration;
 
 /// Calls that one call may have under way at the same time.
 pub(crate) const CHILDREN_MAX: usize = 16_384;
+
+/// What an error may take that is not counted, as there are no more of them than calls.
+const SMALL_ERROR_BYTES: usize = 400;
+
+/// What results leave of what a call may hold, and errors, as a part of it: it has to see them.
+const PART_LEFT: usize = 16;
+const PART_LEFT_BY_ERRORS: usize = 4;
 
 /// A call that a call makes.
 pub(crate) struct ChildCall {
@@ -53,7 +61,8 @@ impl News {
     fn bytes(&self) -> usize {
         match self {
             Self::Item(body, _) | Self::Result(body) | Self::End(Ok(body)) => body.len(),
-            Self::End(Err(_)) | Self::Over => 0,
+            Self::End(Err(error)) => error.held_bytes().saturating_sub(SMALL_ERROR_BYTES),
+            Self::Over => 0,
         }
     }
 }
@@ -100,18 +109,18 @@ pub(super) struct ChildCalls {
 }
 
 impl ChildCalls {
-    /// Asks for a call, and gives its token; where it `streams`, for its items too. All that is asked for, and has come for it, holds no
-    /// more than `limit` bytes.
+    /// Asks for a call, and gives its token; where it `streams`, for its items too. All that is asked for, and has come for it, is a
+    /// part of the call's heap.
     ///
     /// # Errors
-    /// In words, where too many are under way, or they hold too much.
+    /// In words, where too many are under way, or there is no room for its arguments.
     pub(super) fn ask(
         &self,
         function: String,
         body: Bytes,
         timeout: Option<Duration>,
         streams: bool,
-        limit: usize,
+        heap: &Heap,
     ) -> Result<u32, String> {
         let mut open = self.open.borrow_mut();
         if open.len() >= CHILDREN_MAX {
@@ -119,19 +128,18 @@ impl ChildCalls {
                 "{CHILDREN_MAX} calls of this call are under way already"
             ));
         }
-        let held = self.bytes.get();
-        if body.len() > limit.saturating_sub(held) {
+        if !self.charge(body.len(), heap) {
             return Err(format!(
-                "calls of this call hold {} already, and this one wants {} more: together no more than {} \
+                "this call and calls of it hold {} already, {} of it for those, and this one wants {} more: together no more than {} \
                  (--memory-limit, or memoryMb at register)",
-                Mib(held),
+                Mib(heap.used_now()),
+                Mib(self.bytes.get()),
                 Mib(body.len()),
-                Mib(limit)
+                Mib(heap.limit())
             ));
         }
         let token = self.last_token.get().wrapping_add(1);
         self.last_token.set(token);
-        self.bytes.set(held + body.len());
         self.args_bytes.set(self.args_bytes.get() + body.len());
         let credit = if streams { SCRIPT_STREAM_WINDOW } else { 0 };
         let asked = OpenChildCall {
@@ -161,7 +169,7 @@ impl ChildCalls {
     }
 
     /// Has something said of a call whose items are taken, unless that has ended.
-    pub(super) fn order(&self, token: u32, order: Order) {
+    pub(super) fn order(&self, token: u32, order: Order, heap: &Heap) {
         let mut open = self.open.borrow_mut();
         let Some(asked) = open.get_mut(&token) else {
             return;
@@ -171,7 +179,7 @@ impl ChildCalls {
             (Order::Grant(_), None) => return,
             (Order::GiveUp, _) => {
                 if let Some(asked) = open.remove(&token) {
-                    self.close(&asked);
+                    self.close(&asked, heap);
                 }
             }
         }
@@ -193,7 +201,7 @@ impl ChildCalls {
         number: u64,
         part: Part,
         body: Body<'_>,
-        limit: usize,
+        heap: &Heap,
     ) -> Result<(u32, bool), CallError> {
         let mut open = self.open.borrow_mut();
         let Some(OpenChildCall {
@@ -205,16 +213,11 @@ impl ChildCalls {
             // It was given up, or asked for none, which its server was not told then.
             return Ok((0, false));
         };
-        let held = self.bytes.get();
-        if body.len() > limit.saturating_sub(held) {
-            let error = format!(
-                "madrpc.stream: what has come for this call and it has not taken is more than {} (--memory-limit, or memoryMb at register)",
-                Mib(limit)
-            );
-            return Err(CallError::may_have_run(ErrorKind::MemoryLimit, error));
+        if !heap.admits(body.len()) {
+            return Err(no_room("madrpc.stream: an item", body.len(), heap));
         }
         let came = items.take(number, part, body)?;
-        self.bytes.set(held + body.len());
+        self.charge(body.len(), heap);
         *partial_bytes += body.len();
         let news = match came {
             Came::Piece { frames } => {
@@ -229,8 +232,8 @@ impl ChildCalls {
         Ok((0, true))
     }
 
-    /// Brings an answer.
-    pub(super) fn answer(&self, token: u32, answer: Answer) {
+    /// Brings an answer. Where there is no room for it, that is what the script is told; of an error the beginning.
+    pub(super) fn answer(&self, token: u32, answer: Answer, heap: &Heap) {
         let asked = self.open.borrow_mut().remove(&token);
         let items = asked.as_ref().and_then(|asked| asked.items.as_ref());
         let news = match (items, answer) {
@@ -239,16 +242,44 @@ impl ChildCalls {
             (_, answer) => News::End(answer),
         };
         if let Some(asked) = &asked {
-            self.close(asked);
+            self.close(asked, heap);
         }
-        self.bytes.set(self.bytes.get() + news.bytes());
+        let bytes = news.bytes();
+        let part_left = match &news {
+            News::End(Err(_)) => PART_LEFT_BY_ERRORS,
+            _ => PART_LEFT,
+        };
+        let has_room = bytes == 0 || heap.admits(bytes + heap.limit() / part_left);
+        let news = match news {
+            News::End(Err(error)) if !has_room => News::End(Err(error.abridged())),
+            News::End(Ok(_)) if !has_room => {
+                News::End(Err(no_room("madrpc.call: the result", bytes, heap)))
+            }
+            news => news,
+        };
+        let bytes = news.bytes();
+        self.bytes.set(self.bytes.get() + bytes);
+        heap.charge_anyway(bytes);
         self.news.borrow_mut().push_back((token, news));
     }
 
+    /// Counts so many bytes more, if the call may have them; says whether it may.
+    fn charge(&self, bytes: usize, heap: &Heap) -> bool {
+        let may_have = heap.charge(bytes);
+        if may_have {
+            self.bytes.set(self.bytes.get() + bytes);
+        }
+        may_have
+    }
+
+    fn discharge(&self, bytes: usize, heap: &Heap) {
+        self.bytes.set(self.bytes.get().saturating_sub(bytes));
+        heap.discharge(bytes);
+    }
+
     /// A call has no arguments and no pieces any more.
-    fn close(&self, asked: &OpenChildCall) {
-        let freed = asked.args_bytes + asked.partial_bytes;
-        self.bytes.set(self.bytes.get().saturating_sub(freed));
+    fn close(&self, asked: &OpenChildCall, heap: &Heap) {
+        self.discharge(asked.args_bytes + asked.partial_bytes, heap);
         let args = self.args_bytes.get().saturating_sub(asked.args_bytes);
         self.args_bytes.set(args);
     }
@@ -258,27 +289,22 @@ impl ChildCalls {
         self.bytes.get().saturating_sub(self.args_bytes.get())
     }
 
-    pub(super) fn next_news(&self) -> Option<(u32, News)> {
+    pub(super) fn next_news(&self, heap: &Heap) -> Option<(u32, News)> {
         let next = self.news.borrow_mut().pop_front()?;
-        self.seen(&next.1);
+        self.discharge(next.1.bytes(), heap);
         Some(next)
     }
 
-    pub(super) fn answer_to(&self, token: u32) -> Option<Answer> {
+    pub(super) fn answer_to(&self, token: u32, heap: &Heap) -> Option<Answer> {
         let mut news = self.news.borrow_mut();
         let is_its_end = |(of, news): &(u32, News)| *of == token && matches!(news, News::End(_));
         let at = news.iter().position(is_its_end)?;
         let (_, answer) = news.remove(at)?;
-        self.seen(&answer);
+        self.discharge(answer.bytes(), heap);
         match answer {
             News::End(answer) => Some(answer),
             News::Item(..) | News::Result(_) | News::Over => None,
         }
-    }
-
-    fn seen(&self, news: &News) {
-        let held = self.bytes.get().saturating_sub(news.bytes());
-        self.bytes.set(held);
     }
 
     pub(super) fn has_open(&self) -> bool {
@@ -294,4 +320,15 @@ impl ChildCalls {
         self.bytes.set(0);
         self.args_bytes.set(0);
     }
+}
+
+fn no_room(what: &str, bytes: usize, heap: &Heap) -> CallError {
+    let error = format!(
+        "{what} takes {}, and this call and what has come for it hold {} already: together no more than {} (--memory-limit, or \
+         memoryMb at register)",
+        Mib(bytes),
+        Mib(heap.used_now()),
+        Mib(heap.limit())
+    );
+    CallError::may_have_run(ErrorKind::MemoryLimit, error)
 }

@@ -87,6 +87,8 @@ pub(super) struct Exchange {
     /// What it yields, where it streams.
     pub(super) stream: Stream,
     pub(super) child_calls: ChildCalls,
+    /// What the host cannot charge for the call until others hold less.
+    pub(super) wanted_bytes: Cell<usize>,
     rejections: RefCell<Rejections>,
 }
 
@@ -143,6 +145,7 @@ impl Exchange {
             wake_at: Cell::new(None),
             stream: Stream::default(),
             child_calls: ChildCalls::default(),
+            wanted_bytes: Cell::new(0),
             rejections: RefCell::default(),
         }
     }
@@ -171,6 +174,23 @@ impl Exchange {
             self.stop.set(self.limit_passed(now));
         }
         self.stop.get().is_some()
+    }
+
+    /// Charges bytes that the host holds for the call, see [`Heap::charge`]; where others may yet give back what there is no room for, the
+    /// lane is suspended meanwhile.
+    pub(super) fn charge(&self, bytes: usize) -> bool {
+        let heap = &self.lane.heap;
+        loop {
+            if heap.charge(bytes) {
+                return true;
+            }
+            if !heap.may_get_room(bytes) || self.must_stop().is_some() {
+                return false;
+            }
+            self.wanted_bytes.set(bytes);
+            self.suspend(Yield::Slice);
+            self.wanted_bytes.set(0);
+        }
     }
 
     /// Whether the call has to end, and why; looks at the clock.
@@ -300,6 +320,7 @@ impl Exchange {
     pub(super) fn clear(&self) {
         self.stop.set(None);
         self.wake_at.set(None);
+        self.wanted_bytes.set(0);
         if self.is_touched.take() {
             self.child_calls.clear();
         }

@@ -35,10 +35,15 @@ pub(super) fn object<'js>(
     let wait = move |ctx, tools, token| wait(&exchange, &ctx, &tools, token);
     host.set("wait", function(ctx, &of(), wait)?)?;
     let exchange = of();
-    let grant = move |token, frames| exchange.child_calls.order(token, Order::Grant(frames));
+    let order = |exchange: &Exchange, token, order| {
+        exchange
+            .child_calls
+            .order(token, order, &exchange.lane.heap);
+    };
+    let grant = move |token, frames| order(&exchange, token, Order::Grant(frames));
     host.set("grant", function(ctx, &of(), grant)?)?;
     let exchange = of();
-    let give_up = move |token| exchange.child_calls.order(token, Order::GiveUp);
+    let give_up = move |token| order(&exchange, token, Order::GiveUp);
     host.set("giveUp", function(ctx, &of(), give_up)?)?;
     let exchange = of();
     let touch = move || exchange.is_touched.set(true);
@@ -183,10 +188,10 @@ fn send<'js>(
     })?;
     let timeout = timeout_ms.map(milliseconds);
     exchange.is_touched.set(true);
-    let limit = exchange.meter.limits().memory_bytes;
-    let asked = exchange
-        .child_calls
-        .ask(name, (*body).into(), timeout, streams, limit);
+    let asked =
+        exchange
+            .child_calls
+            .ask(name, (*body).into(), timeout, streams, &exchange.lane.heap);
     asked.map_err(|error| {
         let error = CallError::not_run(ErrorKind::Overloaded, format!("madrpc.call: {error}"));
         throw(ctx, &builtins, tools, &error)
@@ -201,7 +206,7 @@ fn wait<'js>(
     token: u32,
 ) -> rquickjs::Result<Value<'js>> {
     loop {
-        if let Some(answer) = exchange.child_calls.answer_to(token) {
+        if let Some(answer) = exchange.child_calls.answer_to(token, &exchange.lane.heap) {
             let builtins = Builtins::new(ctx, exchange, tools)?;
             return match answer {
                 Ok(body) => result(ctx, exchange, &builtins, tools, body),

@@ -9,6 +9,7 @@
 //! when its call has to end is not resumed any more, and goes as it is.
 
 mod loading;
+mod waiting;
 
 pub(crate) use loading::{Loaded, Loading};
 
@@ -17,10 +18,10 @@ use super::exchange::{Exchange, Outcome, Yield, emptied};
 use super::faults::on_lane;
 use super::image::Image;
 use super::life::fault;
-use super::limits::{CallLimits, LaneConfig};
-use super::packing::Packed;
+use super::limits::{CallLimits, LaneConfig, is_cut_off};
+use super::packing::{Model, Packed};
 use super::preempt;
-use super::stack::{give_back_below, used_stack};
+use super::stack::used_stack;
 use super::stream::Stream;
 use super::{Registration, Script, ScriptError};
 use corosensei::stack::DefaultStack;
@@ -72,8 +73,9 @@ pub(crate) struct Lane {
     is_stopped: bool,
     /// As it was before its first call, where that is kept.
     image: Option<Image<Fiber>>,
-    /// What it holds, while its call waits for long.
+    /// What it holds, while its call waits for long, and what it is compared with then.
     packed: Option<Packed>,
+    model: Model,
     /// What it took when that was last asked.
     noted_bytes: usize,
 }
@@ -249,9 +251,9 @@ impl Lane {
         (number, part, body): (u64, Part, Body<'_>),
     ) -> Result<(u32, bool), CallError> {
         let Exchange {
-            meter, child_calls, ..
+            lane, child_calls, ..
         } = &*self.exchange;
-        child_calls.take_item(token, number, part, body, meter.limits().memory_bytes)
+        child_calls.take_item(token, number, part, body, &lane.heap)
     }
 
     /// What has come of child calls and it has not seen, in bytes.
@@ -261,7 +263,9 @@ impl Lane {
 
     /// Brings the answer to a child call; a waiting lane has to be resumed for it.
     pub(crate) fn answer(&mut self, token: u32, answer: Answer) {
-        self.exchange.child_calls.answer(token, answer);
+        let exchange = &self.exchange;
+        let heap = &exchange.lane.heap;
+        exchange.child_calls.answer(token, answer, heap);
     }
 
     /// What its call yields, where it streams.
@@ -358,23 +362,6 @@ impl Lane {
     pub(crate) fn keep_image(&mut self) {
         if self.is_forced && self.calls == 0 && self.image.is_none() {
             self.image = Image::of(&self.fiber, &self.exchange);
-        }
-    }
-
-    /// Compresses what it holds, until it is resumed: its call waits for long. Says to how many bytes.
-    pub(crate) fn pack(&mut self) -> Option<usize> {
-        if self.is_stopped || self.packed.is_some() {
-            return None;
-        }
-        self.packed = Packed::of(&self.exchange);
-        self.packed.as_ref().map(Packed::bytes)
-    }
-
-    /// Gives the pages of its stack back that were in use and are not: its call waits.
-    pub(crate) fn give_back_stack(&self) {
-        if !self.is_stopped {
-            let start = self.exchange.lane.stack().start;
-            give_back_below(start..used_stack(&self.exchange).start);
         }
     }
 
@@ -478,22 +465,13 @@ unsafe fn forget_others<T>(counted: &Rc<T>) {
     }
 }
 
-/// Whether calls that end so are cut off wherever they are, and may leave half of something behind.
-fn is_cut_off(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::DeadlineExceeded
-            | ErrorKind::Cancelled
-            | ErrorKind::CpuLimit
-            | ErrorKind::MemoryLimit
-            | ErrorKind::StackLimit
-            | ErrorKind::Overloaded
-    )
-}
-
 #[cfg(test)]
 #[path = "lane_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cost_tests.rs"]
+mod cost_tests;
 
 #[cfg(test)]
 #[path = "torture_tests.rs"]

@@ -57,8 +57,8 @@ pub(super) fn live(exchange: &Rc<Exchange>, script: &Script, grown_max: usize) {
                     preempt::stoppable(|| ctx.run_gc());
                     exchange.ended_at.set(None);
                 }
-                // One that is cut off goes, or is renewed.
-                if result.is_ok() && preempt::stoppable(|| exchange.lane.heap.rest()) {
+                // Also of one that has failed, which may not go for a while.
+                if preempt::stoppable(|| exchange.lane.heap.rest()) {
                     exchange.ended_at.set(None);
                 }
                 exchange.suspend(Yield::Done(result));

@@ -36,8 +36,8 @@ const _: () = assert!(MEMORY_MIN_BYTES <= DEFAULT_MEMORY_BYTES);
 /// What every lane of a node is told. A function can have limits of its own, see [`Options`](super::Options).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneConfig {
-    /// Heap that a call may add to its lane's, and that the script may hold once it is loaded, in bytes. Default:
-    /// [`DEFAULT_MEMORY_BYTES`].
+    /// What a call may hold, in bytes: heap that it adds to its lane's, and what the host holds for it of arguments, answers and
+    /// results; also what the script may hold once it is loaded. Default: [`DEFAULT_MEMORY_BYTES`].
     pub memory_bytes: usize,
     /// Time on the core of a call; waiting costs nothing. The engine looks at the clock about each 0.3 ms. Default:
     /// [`DEFAULT_CPU`].
@@ -186,10 +186,16 @@ impl Meter {
                 self.used_by(Instant::now()).as_millis(),
                 limits.cpu.as_millis()
             ),
+            ErrorKind::MemoryLimit if heap.is_bound() => format!(
+                "the call used {} of heap and asked for {} more, and the calls that it belongs to hold all that they may together on \
+                 this shard (--memory-limit, or memoryMb at register, of the first)",
+                Mib(heap.used().saturating_add(heap.charged())),
+                Mib(heap.refused().unwrap_or_default()),
+            ),
             ErrorKind::MemoryLimit => format!(
                 "the call used {} of heap and asked for {} more; its limit is {} (--memory-limit, or memoryMb at \
                  register)",
-                Mib(heap.used()),
+                Mib(heap.used().saturating_add(heap.charged())),
                 Mib(heap.refused().unwrap_or_default()),
                 Mib(limits.memory_bytes)
             ),
@@ -206,6 +212,19 @@ impl Meter {
         };
         CallError::may_have_run(kind, words)
     }
+}
+
+/// Whether calls that end so are cut off wherever they are, and may leave half of something behind.
+pub(super) fn is_cut_off(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::DeadlineExceeded
+            | ErrorKind::Cancelled
+            | ErrorKind::CpuLimit
+            | ErrorKind::MemoryLimit
+            | ErrorKind::StackLimit
+            | ErrorKind::Overloaded
+    )
 }
 
 /// Bytes, for people.

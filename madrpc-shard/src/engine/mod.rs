@@ -51,5 +51,6 @@ pub(crate) use lane::{Lane, Loaded, Loading, Progress};
 pub use limits::{DEFAULT_CPU, DEFAULT_MEMORY_BYTES, LaneConfig, MEMORY_MIN_BYTES};
 pub(crate) use modules::file_text;
 pub use options::{Options, Registration};
+pub(crate) use packing::Model;
 pub use preempt::Preemption;
 pub use script::{Script, ScriptError};

@@ -341,7 +341,7 @@ impl<'js> Program<'js> {
             item,
             ..
         } = &self.prelude;
-        if let Some((token, news)) = exchange.child_calls.next_news() {
+        if let Some((token, news)) = exchange.child_calls.next_news(&exchange.lane.heap) {
             let (body, frames) = match news {
                 News::Item(body, frames) => (Some(Ok(body)), Some(frames)),
                 News::Result(body) => (Some(Ok(body)), Some(0)),

@@ -19,6 +19,9 @@ const WHOLE: Duration = Duration::from_secs(60);
 /// Slices end at random within this, and with the grace after it: some ten thousand times a second.
 const SLICE_MAX_US: u64 = 40;
 
+/// Times that a lane is stopped by force in a second of a core, at the least.
+const FORCED_MIN: u64 = 500;
+
 fn seconds() -> u64 {
     let seconds = std::env::var("MADRPC_TORTURE_SECONDS").ok();
     seconds.map_or(10, |seconds| seconds.parse().unwrap())
@@ -61,12 +64,24 @@ struct Counts {
     renewed: u64,
     packed: u64,
     replaced: u64,
+    /// What the thread had of a core, whatever else the machine does.
+    cpu: Duration,
+}
+
+fn thread_cpu() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let (nanoseconds, _) = told.split_once(' ').unwrap();
+    Duration::from_nanos(nanoseconds.parse().unwrap())
 }
 
 impl Counts {
     /// Whether all that is to be seen was seen.
     fn are_enough(&self) -> bool {
         self.forced > 100 && self.done > 100 && self.renewed > 0 && self.packed > 100
+    }
+
+    fn forced_in_a_second(&self) -> u64 {
+        (self.forced as f64 / self.cpu.as_secs_f64()) as u64
     }
 }
 
@@ -83,6 +98,7 @@ fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) ->
         assign(&mut lane, job);
         (lane, job)
     };
+    let cpu_before = thread_cpu();
     let mut lanes: Vec<_> = (0..LANES).map(|_| fresh(&mut random)).collect();
     let end = Instant::now() + Duration::from_secs(seconds());
     // The shard's own floats must not be touched either.
@@ -132,6 +148,7 @@ fn torture(script: &Script, expected: &[Result<Value, CallError>], seed: u64) ->
         }
     }
     assert!((sum - 2.0).abs() < 1e-9, "{sum}");
+    counts.cpu = thread_cpu() - cpu_before;
     counts
 }
 
@@ -169,8 +186,10 @@ fn lanes_that_are_stopped_anywhere_say_what_they_say_undisturbed() {
             .collect();
         for thread in threads {
             let counts = thread.join().unwrap();
-            println!("{counts:?}");
+            let forced = counts.forced_in_a_second();
+            println!("{counts:?}, {forced} times stopped by force in a second of a core");
             assert!(counts.are_enough());
+            assert!(forced > FORCED_MIN, "{forced} times in a second of a core");
         }
     });
 }

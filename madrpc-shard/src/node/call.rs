@@ -94,8 +94,12 @@ pub(super) struct Running {
     /// What the lane took when it became the call's, and what the call has added.
     pub(super) base: usize,
     pub(super) grown: usize,
-    /// Whether it wants more than its caller may have.
+    /// Whether it wants more than its caller may have, or its family.
     pub(super) is_starved: bool,
+    /// Whether it had more at the end of its last slice, in the middle of something.
+    pub(super) is_growing: bool,
+    /// Whether it has waited in vain for others of its family to end: it has what they leave.
+    pub(super) has_waited: bool,
     /// Its deadline has passed, or nobody waits for it.
     pub(super) has_to_end: bool,
     /// When it was set aside, counted in slices of the shard.
@@ -126,6 +130,26 @@ impl Running {
         if let Some(member) = &self.ticket.member {
             let answers = self.asked.as_ref().map_or(0, |asked| asked.answers.bytes());
             member.hold(self.grown + answers);
+            if self.ticket.depth > 0 {
+                member.note_size(self.grown);
+            }
+        }
+    }
+
+    /// Whether it has to wait for others of its family to end, or give something back, before it has more.
+    pub(super) fn waits_for_family(&self) -> bool {
+        let Some(member) = self.ticket.member.as_ref().filter(|_| !self.has_waited) else {
+            return false;
+        };
+        let wanted = self.lane.wanted_bytes();
+        (self.is_growing || wanted > 0) && member.waits_for(wanted, self.lane.limits().1)
+    }
+
+    /// Lets it have what its family leaves, where it is of one.
+    pub(super) fn bound_for_family(&mut self) {
+        if let Some(member) = &self.ticket.member {
+            let (room, may_wait) = member.room(self.lane.limits().1);
+            self.lane.bound_memory(room, may_wait && !self.has_waited);
         }
     }
 

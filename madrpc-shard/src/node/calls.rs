@@ -366,10 +366,11 @@ impl Calls {
         self.enter(key, Row::Starved);
     }
 
-    /// Puts a call that is starved in the row of those that want the core.
-    pub(super) fn feed(&mut self, key: CallKey) {
+    /// Puts a call that is starved in the row of those that want the core, which `has_waited` for as long as it may.
+    pub(super) fn feed(&mut self, key: CallKey, has_waited: bool) {
         if let Some(running) = self.running_mut(key) {
             running.is_starved = false;
+            running.has_waited |= has_waited;
             let row = row_of(running);
             self.enter(key, row);
         }

@@ -9,7 +9,6 @@ use crate::net::traces::Context;
 use madrpc_core::numbers::later;
 
 use crate::net::service::Io;
-use bytes::Bytes;
 use foldhash::fast::RandomState;
 use madrpc_core::call::frame::Account;
 use madrpc_core::call::{CallError, CallFields, ErrorKind, Fields, NodesAbove};
@@ -200,9 +199,8 @@ impl Node {
                 member.learns(called, answer.as_ref().map(|_| ()));
             }
             // Until the lane takes them, which it does when it goes on.
-            let answers = &mut asked.answers;
-            answers.set(answers.bytes() + answer.as_ref().map_or(0, Bytes::len));
             running.lane.answer(token, answer);
+            asked.answers.set(running.lane.unseen_bytes());
             running.hold_for_family();
             running.set_busy_for_family();
             self.calls.wake(call);

@@ -11,7 +11,7 @@ pub const LANES_PER_SHARD: usize = 4;
 pub const DEFAULT_SLICE: Duration = Duration::from_micros(500);
 
 /// Calls that wait for a lane of one shard, where a node is not told how many.
-pub const DEFAULT_QUEUE_MAX: usize = 4096;
+pub const DEFAULT_QUEUE_MAX: usize = 16_384;
 
 /// A node's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Families: a call with its calls of calls, which have together, on each shard, what the first of them may have alone.
 //!
-//! So a call that forks has no more of a shard's core than one that loops. Its calls of calls hold no more arguments than it might
-//! have heap, and none of them is begun while the others hold more; those that have begun have limits of their own. Shards count
-//! for themselves: who spreads work over a fleet uses all of it.
+//! So a call that forks has no more of a shard's core than one that loops. All of them hold together what the first may have, or one
+//! of them where that is more: none is begun while the others leave no room for one like the largest so far, one that grows beyond
+//! waits for others to end, and if none does, it has what is left and no more. Shards count for themselves: who spreads work over a
+//! fleet uses all of it.
 
 use super::Node;
 use super::call::Running;
@@ -26,6 +27,9 @@ const MEMORY: Duration = Duration::from_secs(10);
 /// Families that are looked at in one turn for whether they can be forgotten.
 const LOOKS: usize = 4;
 
+/// What a call may add in any case: the smallest want something, and are what others wait for.
+const LEFT_MIN_BYTES: usize = 2 << 20;
+
 /// What calls of one family have together on this shard.
 struct Family {
     root: Root,
@@ -36,6 +40,8 @@ struct Family {
     busy: Cell<usize>,
     /// What they hold: arguments that wait, memory of their lanes, and answers that are not seen.
     bytes: Cell<usize>,
+    /// The most that one of them has held, but for the first.
+    largest: Cell<usize>,
     last: Cell<Instant>,
     /// By calls that these have made.
     losses: RefCell<Losses>,
@@ -73,6 +79,7 @@ impl Member {
             cpu: Cell::new(cpu),
             busy: Cell::new(0),
             bytes: Cell::new(0),
+            largest: Cell::new(0),
             last: Cell::new(now),
             losses: RefCell::default(),
         });
@@ -164,6 +171,29 @@ impl Member {
         all.set(all.get() - self.bytes.replace(bytes) + bytes);
     }
 
+    /// One that is not the first holds so many bytes by now in its lane.
+    pub(super) fn note_size(&self, bytes: usize) {
+        let largest = &self.family.largest;
+        largest.set(largest.get().max(bytes));
+    }
+
+    /// What others leave of what it may add, where it may have so much alone, and whether they may yet end, or give something back.
+    pub(super) fn room(&self, own_max: usize) -> (usize, bool) {
+        let max = self.family.memory_max().max(own_max);
+        let left = max.saturating_sub(self.family.bytes.get());
+        (left.max(LEFT_MIN_BYTES), self.are_others_busy())
+    }
+
+    /// Whether it has to wait for the others, where it wants so much, and may have so much alone.
+    pub(super) fn waits_for(&self, wanted: usize, own_max: usize) -> bool {
+        let max = self.family.memory_max().max(own_max);
+        self.family.bytes.get() + wanted > max && self.are_others_busy()
+    }
+
+    fn are_others_busy(&self) -> bool {
+        self.family.busy.get() > usize::from(self.is_busy.get())
+    }
+
     /// It has had the core for so long; says whether the family has had it for longer than it may.
     pub(super) fn has_used(&self, time: Duration, now: Instant) -> bool {
         self.family.last.set(now);
@@ -187,7 +217,11 @@ impl Member {
     /// Whether a call more has to wait until others hold less; where all wait for their own, it may be the one that they wait
     /// for.
     pub(super) fn is_full(&self) -> bool {
-        self.family.bytes.get() > self.family.memory_max() && self.family.busy.get() > 0
+        let family = &self.family;
+        // Those that hold more than that each are not kept from each other by it.
+        let like_largest = family.largest.get().min(family.memory_max() / 2);
+        let wanted = family.bytes.get() + like_largest;
+        family.busy.get() > 0 && wanted > family.memory_max()
     }
 }
 
@@ -329,137 +363,4 @@ impl Node {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn root() -> Root {
-        Root {
-            id: 1,
-            cpu_ms: 10,
-            memory_kib: 64,
-        }
-    }
-
-    #[test]
-    fn a_family_has_what_its_first_call_may_have() {
-        let now = Instant::now();
-        let first = Member::first(root(), Duration::from_millis(3), now);
-        let second = first.another(60 << 10, now).unwrap();
-        let error = first.another(5 << 10, now).map(|_| ()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Overloaded, "{error}");
-        second.set_busy(true);
-        assert!(!second.is_full());
-        second.hold(65 << 10);
-        assert!(first.is_full());
-        second.set_busy(false);
-        assert!(!first.is_full());
-        first.set_busy(true);
-        assert!(first.is_full());
-        drop(second);
-        assert!(!first.is_full());
-        assert!(!first.has_used(Duration::from_millis(6), now));
-        let third = first.another(0, now).unwrap();
-        assert!(third.has_used(Duration::from_millis(1), now));
-        assert!(
-            first
-                .out_of_time()
-                .is_some_and(|why| why.contains("10 ms together"))
-        );
-        let error = third.another(0, now).map(|_| ()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::CpuLimit);
-    }
-
-    #[test]
-    fn what_is_above_one_of_a_family_and_was_lost_there_is_not_so_for_the_others() {
-        let now = Instant::now();
-        let mut families = Families::new();
-        let account = Account {
-            certificate: 1,
-            session: 1,
-            root: Some(root()),
-        };
-        let mut join = |above: &[u8], nodes_lost| {
-            let mut member = families.join(account, root(), 0, now).unwrap();
-            member.comes_with(NodesAbove(above), nodes_lost);
-            member
-        };
-        let (one, other) = (join(&[1, 0, 0, 0, 2, 0, 0, 0], 1), join(&[3, 0, 0, 0], 0));
-        assert_eq!(one.nodes_with(2), [2, 0, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(other.nodes_with(4), [4, 0, 0, 0, 3, 0, 0, 0]);
-        let child = one.another(0, now).unwrap();
-        assert_eq!(child.nodes_with(9), one.nodes_with(9));
-        let (hang, ok) = (Called::new("hang", b""), Called::new("ok", b""));
-        assert_eq!(child.nodes_lost_by(ok), 1);
-        assert_eq!(other.nodes_lost_by(hang), 0);
-        let lost = CallError {
-            nodes_lost: 2,
-            ..CallError::may_have_run(ErrorKind::Unavailable, "gone")
-        };
-        one.learns(hang, Err(&lost));
-        assert_eq!(other.nodes_lost_by(hang), 2);
-        assert_eq!((one.nodes_lost_by(ok), other.nodes_lost_by(ok)), (1, 0));
-        other.learns(hang, Ok(()));
-        assert_eq!((one.nodes_lost_by(hang), other.nodes_lost_by(hang)), (1, 0));
-        // No more are kept than are told.
-        let many = join(&[7; 400], 0);
-        assert_eq!(many.above.len(), 4 * NodesAbove::MAX);
-    }
-
-    #[test]
-    fn a_family_has_so_many_calls_at_a_time() {
-        let now = Instant::now();
-        let first = Member::first(root(), Duration::ZERO, now);
-        let mut all: Vec<_> = (0..CHILDREN_MAX)
-            .map(|_| first.another(0, now).unwrap())
-            .collect();
-        assert!(first.another(0, now).is_err());
-        all.pop();
-        assert!(first.another(0, now).is_ok());
-    }
-
-    #[test]
-    fn calls_from_elsewhere_find_their_family_until_it_is_forgotten() {
-        let mut now = Instant::now();
-        let mut families = Families::new();
-        let caller = |session: u32| Account {
-            certificate: 1,
-            session,
-            root: Some(root()),
-        };
-        let one = families.join(caller(1), root(), 10, now).unwrap();
-        one.has_used(Duration::from_millis(9), now);
-        drop(one);
-        now += MEMORY / 2;
-        families.forget(now);
-        let two = families.join(caller(1), root(), 10, now).unwrap();
-        assert!(two.has_used(Duration::from_millis(1), now));
-        // Another caller's is another one.
-        assert!(families.join(caller(2), root(), 10, now).is_ok());
-        assert!(families.join(caller(1), root(), 10, now).is_err());
-        drop(two);
-        now += MEMORY;
-        families.forget(now);
-        assert!(families.join(caller(1), root(), 10, now).is_ok());
-        assert_eq!(families.by_root.len(), families.looks.len());
-    }
-
-    #[test]
-    fn very_many_families_are_not_all_known() {
-        let now = Instant::now();
-        let mut families = Families::new();
-        for id in 0..2 * FAMILIES_MAX as u64 {
-            let root = Root { id, ..root() };
-            let account = Account {
-                certificate: 1,
-                session: 1,
-                root: Some(root),
-            };
-            drop(families.join(account, root, 10, now).unwrap());
-        }
-        assert_eq!(families.by_root.len(), FAMILIES_MAX);
-        for _ in 0..FAMILIES_MAX {
-            families.forget(now);
-        }
-        assert_eq!(families.by_root.len(), FAMILIES_MAX / 2);
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use super::packing::UNPACKED_PER_LANE;
 use super::rows::Counts;
 use super::turns::UNSLICED;
 use crate::engine::{
-    LARGE_BLOCKS_MAX, Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError,
+    LARGE_BLOCKS_MAX, Lane, LaneConfig, Loaded, Loading, Model, Registration, Script, ScriptError,
 };
 
 use crate::net::seat::Seat;
@@ -67,6 +67,8 @@ pub(crate) enum Making {
 )]
 pub(crate) struct Lanes {
     script: Script,
+    /// What a lane is like that has loaded it.
+    model: Model,
     registrations: Vec<Registration>,
     node: String,
     config: LaneConfig,
@@ -115,6 +117,7 @@ impl Lanes {
         let cost = LANE_COST_BYTES;
         let mut lanes = Self {
             script: script.clone(),
+            model: first.model(),
             registrations,
             node: seat.name.clone(),
             config: config.clone(),
@@ -206,6 +209,24 @@ impl Lanes {
     /// Whether all take more than a quarter of what they may.
     pub(super) fn is_quarter_full(&self) -> bool {
         self.bytes > self.bytes_max / 4
+    }
+
+    /// Whether there is no room for another, or for one that is unpacked.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes + self.cost > self.bytes_max
+    }
+
+    /// Lets one go that has no call, where there are more than those that are kept; says whether it did.
+    pub(super) fn retire_spare(&mut self) -> bool {
+        let is_spare = self.free.len() > self.kept() + 1;
+        if is_spare {
+            // The one used last is the one that the core's caches know.
+            let lane = self.free.remove(0);
+            self.free_bytes -= lane.noted_bytes();
+            self.free_min = self.free_min.min(self.free.len());
+            self.retired.push((lane, None));
+        }
+        is_spare
     }
 
     /// Whether all hold a quarter more than they may.
@@ -312,6 +333,9 @@ impl Lanes {
 
     /// Whether one without a call may hold so much, which is what its script remembers.
     fn may_keep(&self, bytes: usize) -> bool {
+        if self.is_full() && self.free.len() > self.pool {
+            return false;
+        }
         let usual = (self.free.len() + 1) * 2 * self.cost;
         self.free_bytes + bytes <= usual + self.bytes_max / PART_OF_KEPT
     }
@@ -325,6 +349,7 @@ impl Lanes {
 
     fn add(&mut self, mut lane: Lane) {
         self.free_bytes += self.note(&mut lane);
+        lane.set_model(&self.model);
         if self.free.len() + self.in_use < IMAGES.max(2 * self.pool) {
             lane.keep_image();
         }
@@ -375,6 +400,7 @@ impl Lanes {
         registrations: Vec<Registration>,
     ) {
         self.script = script;
+        self.model = first.model();
         self.registrations = registrations;
         self.loading = None;
         self.spoiler = None;

@@ -3,7 +3,7 @@
 //! A call is bounded by its own limit, and what all lanes of a shard hold by half of the shard's memory. Of that a caller
 //! has four times as much as is free (see [`crate::net::budget`]): alone four fifths, and something is left for those who come. A
 //! call that grows beyond goes on when others have given back; it is ended where none of its caller's has the core for half a
-//! second.
+//! second. One that its [family](super::family) leaves no room waits likewise, and goes on after that time with what there is.
 
 use super::Node;
 use super::call::Running;
@@ -45,7 +45,8 @@ impl Node {
         if running.grown <= grown || !self.lanes.is_beyond_part(self.calls.rows.of(caller)) {
             return;
         }
-        if self.lanes.is_overfull() {
+        let is_some_left = self.lanes.has_retired() || !self.packing.is_empty();
+        if self.lanes.is_overfull() && !is_some_left {
             running.lane.stop(ErrorKind::Overloaded);
             running.has_to_end = true;
         } else {
@@ -53,21 +54,27 @@ impl Node {
         }
     }
 
-    /// Gives a part of the memory back of a lane that goes, where that is wanted before anything else; says whether it was.
+    /// Gives memory back where there is no room for one more lane; says whether there was something to give.
     pub(super) fn reclaim_memory(&mut self, io: &mut Io<'_, Self>) -> bool {
-        if !self.lanes.is_overfull() {
-            return false;
-        }
+        self.lanes.is_full() && self.give_memory_back(io)
+    }
+
+    /// Takes a step towards that: by lanes that go, those without a call, and what those hold whose calls wait, though they may not have
+    /// waited for long. Says whether there was any.
+    pub(super) fn give_memory_back(&mut self, io: &mut Io<'_, Self>) -> bool {
         let begun = Instant::now();
-        match self.lanes.look_after_retired() {
-            Some(caller) => {
-                if let Some(caller) = caller {
-                    io.callers.charge(caller, begun.elapsed(), begun);
-                }
-                true
-            }
-            None => false,
+        let whose = match self.lanes.look_after_retired() {
+            Some(caller) => caller,
+            None if self.lanes.is_full() && self.lanes.retire_spare() => None,
+            None => match self.pack_first(Duration::ZERO, begun) {
+                Some(caller) => Some(caller),
+                None => return false,
+            },
+        };
+        if let Some(caller) = whose {
+            io.callers.charge(caller, begun.elapsed(), begun);
         }
+        true
     }
 
     /// Whether a call of this row of the queue may wait longer for a lane, whose caller has so much: until its own calls give
@@ -91,19 +98,23 @@ impl Node {
     }
 
     /// Lets starved calls go on whose callers have a part left, and ends one for which there is no hope.
-    pub(super) fn look_after_starved(&mut self, io: &Io<'_, Self>) {
+    pub(super) fn look_after_starved(&mut self, io: &mut Io<'_, Self>) {
         let count = self.calls.rows.length(Row::Starved);
+        let is_some_back = count > 0 && self.reclaim_memory(io);
         for _ in 0..LOOKS_PER_TURN.min(count) {
             let Some((key, running)) = self.calls.first_starved() else {
                 return;
             };
             let counts = self.calls.rows.of(running.ticket.caller);
+            let is_hopeless = io.now >= running.waits_since + STARVED_MAX;
             if !self.lanes.is_beyond_part(counts) {
-                self.calls.feed(key);
+                match running.waits_for_family() && !is_hopeless {
+                    true => self.calls.starve(key),
+                    false => self.calls.feed(key, is_hopeless),
+                }
                 continue;
             }
-            let is_hopeless = io.now >= running.waits_since + STARVED_MAX;
-            if !is_hopeless || counts.running() > 0 || self.lanes.has_retired() {
+            if !is_hopeless || counts.running() > 0 || is_some_back {
                 // Behind it may be another caller's, who has a part left.
                 self.calls.starve(key);
             } else if let Some(running) = self.calls.running_mut(key) {

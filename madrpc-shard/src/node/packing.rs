@@ -1,9 +1,10 @@
-//! Calls that wait for long: what their lanes hold is compressed until they go on.
+//! Calls that wait for long: what their lanes hold is compressed until they go on; sooner where another call has no room for a lane.
 
 use super::Node;
 use super::call::CallKey;
 use super::rows::Row;
 use crate::net::service::Io;
+use crate::net::shares::AccountKey;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,10 @@ pub(super) struct Packing {
 }
 
 impl Packing {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// When it is to be looked next.
     pub(super) fn next(&self) -> Option<Instant> {
         let (since, _) = self.waiting.front()?;
@@ -59,13 +64,30 @@ impl Node {
 
     /// Packs the lane of a call that has waited for long, if there is one.
     pub(super) fn pack_one(&mut self, io: &mut Io<'_, Self>) {
+        if self.packing.next().is_none_or(|at| at > io.now) {
+            return;
+        }
+        let begun = Instant::now();
+        let Some(caller) = self.pack_first(PACK_AFTER, io.now) else {
+            return;
+        };
+        let took = begun.elapsed();
+        io.callers.charge(caller, took, io.now);
+        let share = match self.lanes.is_quarter_full() {
+            true => SHARE_WHERE_SHORT,
+            false => SHARE_OF_TIME,
+        };
+        self.packing.not_before = Some(io.now + took * share);
+    }
+
+    /// Packs the lane of the call that has waited longest, where that is so long; gives its caller.
+    pub(super) fn pack_first(&mut self, waited: Duration, now: Instant) -> Option<AccountKey> {
         for _ in 0..LOOKS_PER_TURN {
-            if self.packing.next().is_none_or(|at| at > io.now) {
-                return;
+            let (noted, key) = self.packing.waiting.pop_front()?;
+            if now < noted + waited {
+                self.packing.waiting.push_front((noted, key));
+                return None;
             }
-            let Some((_, key)) = self.packing.waiting.pop_front() else {
-                return;
-            };
             let waits = self.calls.rows.row_of(key.0) == Some(Row::Waiting);
             let Some(running) = self.calls.running_mut(key) else {
                 continue;
@@ -75,24 +97,18 @@ impl Node {
                 continue;
             }
             let since = running.waits_since;
-            if io.now < since + PACK_AFTER {
+            if now < since + waited {
                 running.is_noted_waiting = true;
                 self.packing.waiting.push_back((since, key));
                 continue;
             }
-            let (begun, caller) = (Instant::now(), running.ticket.caller);
+            let caller = running.ticket.caller;
             if running.lane.pack().is_some() {
                 let (before, now) = running.count_memory(&mut self.lanes);
                 self.calls.rows.note_memory(caller, before, now);
-                let took = begun.elapsed();
-                io.callers.charge(caller, took, io.now);
-                let share = match self.lanes.is_quarter_full() {
-                    true => SHARE_WHERE_SHORT,
-                    false => SHARE_OF_TIME,
-                };
-                self.packing.not_before = Some(io.now + took * share);
-                return;
+                return Some(caller);
             }
         }
+        None
     }
 }

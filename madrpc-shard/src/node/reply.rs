@@ -133,6 +133,10 @@ impl Node {
             }
             Origin::Parent(parent) => {
                 cold_path();
+                // It is what takes the answer that holds it from here on.
+                if let Some(member) = &ticket.member {
+                    member.hold(0);
+                }
                 let answer = result.map(|()| lane.take_output().into());
                 let answer = answer.map_err(|error| *error);
                 self.answer(parent, answer);

@@ -161,9 +161,15 @@ impl Node {
             return true;
         }
         let oldest = self.turns.slices_given.is_multiple_of(TURN_OF_THE_OLDEST);
-        let Some(running) = self.calls.lend_next(caller, oldest) else {
+        let Some(mut running) = self.calls.lend_next(caller, oldest) else {
             return false;
         };
+        if running.waits_for_family() {
+            (running.is_starved, running.waits_since) = (true, begun);
+            self.calls.set_aside(running, None);
+            return true;
+        }
+        running.bound_for_family();
         self.go_on(running, begun, self.turns.slice_of(is_ahead), io);
         charge(caller, begun, io);
         true
@@ -189,6 +195,9 @@ impl Node {
         if let Some(member) = &ticket.member {
             member.hold(0);
             member.set_busy(true);
+            let (_, own_max) = lane.limits();
+            let (room, may_wait) = member.room(own_max);
+            lane.bound_memory(room, may_wait);
         }
         let running = Running {
             ticket,
@@ -202,6 +211,8 @@ impl Node {
             base: lane_bytes,
             grown: 0,
             is_starved: false,
+            is_growing: false,
+            has_waited: false,
             has_to_end: false,
             since_slice: 0,
             waits_since: now,
@@ -239,7 +250,10 @@ impl Node {
         running.waits_since = now;
         if !matches!(progress, Progress::Done(_)) {
             cold_path();
+            let before = running.grown;
             self.note_memory(&mut running);
+            let is_busy = matches!(progress, Progress::Running);
+            running.is_growing = is_busy && running.grown > before;
             if running.lane.has_asked() {
                 let before = running.cpu.saturating_sub(time);
                 let is_sent = io.upstreams.is_some();

@@ -182,6 +182,8 @@ impl Node {
         };
         match error {
             None => true,
+            // It waits until those that wait take less, as long as it takes.
+            Some(error) if error.kind == ErrorKind::Overloaded && self.give_memory_back(io) => true,
             // A running call will end and make room; where none runs, nothing may.
             Some(_) if self.may_get_room(row, counts, arrived, begun) => {
                 self.calls.pass_turn(row);

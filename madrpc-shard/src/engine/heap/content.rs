@@ -4,6 +4,7 @@ use super::pages::Pages;
 use super::regions::{Regions, SPARE_AT_REST_BYTES};
 use dlmalloc::Dlmalloc;
 use std::mem::{self, MaybeUninit};
+use std::rc::Rc;
 
 /// What was in a heap, and the allocator's own state.
 pub(super) struct Image {
@@ -13,13 +14,49 @@ pub(super) struct Image {
     pub(super) content: Box<[u8]>,
 }
 
+/// Where a heap is taken to lie that is compared with others: nobody has such an address.
+const NOWHERE: usize = 1 << 60;
+
+/// Has the words that point into a heap, which lies there, point into one that lies nowhere, and the other way round: done twice, all
+/// is as it was.
+fn move_pointers(content: &mut [u8], base: usize) {
+    let length = content.len();
+    for bytes in content.as_chunks_mut::<8>().0 {
+        let word = usize::from_ne_bytes(*bytes);
+        let (within, without) = (word.wrapping_sub(base), word.wrapping_sub(NOWHERE));
+        if within < length {
+            *bytes = (NOWHERE + within).to_ne_bytes();
+        } else if without < length {
+            *bytes = (base + without).to_ne_bytes();
+        }
+    }
+}
+
+/// Leaves zeros where both have the same; done twice, all is as it was.
+fn differ(content: &mut [u8], from: &[u8]) {
+    for (byte, from) in content.iter_mut().zip(from) {
+        *byte ^= from;
+    }
+}
+
 /// Heaps of lanes that wait.
 impl Pages {
+    /// See [`Heap::model`](super::Heap::model).
+    pub(super) fn model(&self, max_bytes: usize) -> Option<Rc<[u8]>> {
+        let used = self.content(max_bytes)?;
+        let mut model = used.to_vec();
+        move_pointers(&mut model, used.as_ptr().addr());
+        Some(model.into())
+    }
+
     /// See [`Heap::pack`](super::Heap::pack).
-    pub(super) fn pack(&self, max_bytes: usize) -> Option<Vec<u8>> {
+    pub(super) fn pack(&self, max_bytes: usize, model: &[u8]) -> Option<Vec<u8>> {
         self.drop_kept();
         let used = self.content(max_bytes)?;
-        let packed = lz4_flex::block::compress(used);
+        let mut moved = used.to_vec();
+        move_pointers(&mut moved, used.as_ptr().addr());
+        differ(&mut moved, model);
+        let packed = lz4_flex::block::compress(&moved);
         (packed.len() < used.len() / 2).then(|| {
             self.small(|small| small.allocator().empty());
             packed
@@ -27,8 +64,8 @@ impl Pages {
     }
 
     /// # Safety
-    /// It was packed from this heap, in which nothing was used since.
-    pub(super) unsafe fn unpack(&self, packed: &[u8]) {
+    /// It was packed from this heap, with this model, and nothing in the heap was used since.
+    pub(super) unsafe fn unpack(&self, packed: &[u8], model: &[u8]) {
         self.small(|small| small.allocator().refill());
         let used = self
             .small(|small| small.allocator().only())
@@ -37,6 +74,8 @@ impl Pages {
         let place = unsafe { std::slice::from_raw_parts_mut(used.start as *mut u8, used.len()) };
         let unpacked = lz4_flex::block::decompress_into(packed, place);
         assert_eq!(unpacked.ok(), Some(used.len()), "a lane's heap");
+        differ(place, model);
+        move_pointers(place, used.start);
     }
 
     /// What is in the heap, where that is one region with no more than so much in use and no large block.
@@ -92,5 +131,32 @@ impl Pages {
             let content = image.base as *mut u8;
             content.copy_from_nonoverlapping(image.content.as_ptr(), image.content.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heaps_that_differ_in_where_they_lie_are_the_same_and_all_comes_back() {
+        let heap = |base: usize| {
+            let words = [0, 7, base, base + 24, base + 32, NOWHERE, NOWHERE + 32, !0];
+            let bytes: Vec<u8> = words.into_iter().flat_map(usize::to_ne_bytes).collect();
+            bytes
+        };
+        let moved = |base: usize| {
+            let mut content = heap(base);
+            move_pointers(&mut content, base);
+            content
+        };
+        let (one, other) = (moved(0x7f00_0000_0000), moved(0x7e00_0000_1000));
+        assert_eq!(one[..40], other[..40]);
+        let mut content = other.clone();
+        differ(&mut content, &one);
+        assert!(content[..40].iter().all(|byte| *byte == 0));
+        differ(&mut content, &one);
+        move_pointers(&mut content, 0x7e00_0000_1000);
+        assert_eq!(content, heap(0x7e00_0000_1000));
     }
 }

@@ -44,6 +44,11 @@ pub(super) struct Heap {
     pages: Pages,
     /// What the lane holds outside of the pages, see [`Heap::take_outside`].
     outside: Cell<usize>,
+    /// What the host holds for the call beside it, see [`Heap::charge`].
+    charged: Cell<usize>,
+    /// What may yet be charged as others leave no more, and whether it is worth while to wait until they do.
+    room: Cell<usize>,
+    may_wait: Cell<bool>,
     current: Cell<usize>,
     peak: Cell<usize>,
     /// Held when the script was loaded.
@@ -52,7 +57,8 @@ pub(super) struct Heap {
     usual: Cell<usize>,
     /// Held when the call began.
     start: Cell<usize>,
-    /// What may be held while the call runs.
+    /// What may be held while the call runs, with what is charged and without.
+    most: Cell<usize>,
     ceiling: Cell<usize>,
     refused: Cell<Option<usize>>,
     /// What the call may add.
@@ -70,11 +76,15 @@ impl Heap {
         let heap = Self {
             pages: Pages::new(),
             outside: Cell::new(0),
+            charged: Cell::new(0),
+            room: Cell::new(usize::MAX),
+            may_wait: Cell::new(false),
             current: Cell::new(0),
             peak: Cell::new(0),
             loaded: Cell::new(0),
             usual: Cell::new(0),
             start: Cell::new(0),
+            most: Cell::new(0),
             ceiling: Cell::new(0),
             refused: Cell::new(None),
             limit: Cell::new(0),
@@ -125,7 +135,9 @@ impl Heap {
         let current = self.current.get();
         self.start.set(current);
         self.peak.set(current);
-        self.ceiling.set(current.saturating_add(limit));
+        self.charged.set(0);
+        self.room.set(usize::MAX);
+        self.set_most(current.saturating_add(limit));
         self.refused.set(None);
         self.limit.set(limit);
         let taken = self.pages.taken().saturating_add(limit);
@@ -134,11 +146,35 @@ impl Heap {
         self.next_collection.set(self.first_collection.get());
     }
 
+    /// Others leave so much room for what the call adds. Where it `may_wait`, they may yet give something back: then only what is charged
+    /// has to keep to that, as whoever charges can wait.
+    pub(super) fn leave(&self, room: usize, may_wait: bool) {
+        self.room.set(room);
+        self.may_wait.set(may_wait);
+        if self.refused.get().is_none() {
+            let own = self.start.get().saturating_add(self.limit.get());
+            self.set_most(match may_wait {
+                true => own,
+                false => own.min(self.held().saturating_add(room)),
+            });
+        }
+    }
+
+    /// Whether others may yet give back what these bytes want.
+    pub(super) fn may_get_room(&self, bytes: usize) -> bool {
+        self.may_wait.get() && bytes > self.room.get() && self.admits(bytes)
+    }
+
+    /// Whether what the call may have is less than its limit, as others leave no more.
+    pub(super) fn is_bound(&self) -> bool {
+        self.most.get() < self.start.get().saturating_add(self.limit.get())
+    }
+
     /// The call is about to be ended, for which there must be room however full the heap is: an end for which the engine could not
     /// make the error is one that it takes for a script's, and aborts where it cannot be (quickjs.c, js_async_function_resume).
     pub(super) fn make_room_for_end(&self) {
-        let room = self.current.get().saturating_add(ENDING_BYTES);
-        self.ceiling.set(self.ceiling.get().max(room));
+        let room = self.held().saturating_add(ENDING_BYTES);
+        self.set_most(self.most.get().max(room));
         self.pages.allow(ENDING_BYTES);
     }
 
@@ -150,6 +186,16 @@ impl Heap {
     /// The most that the call added at one time.
     pub(super) fn used(&self) -> usize {
         self.peak.get().saturating_sub(self.start.get())
+    }
+
+    /// What the call holds by now beyond what was there before it, with what is charged.
+    pub(super) fn used_now(&self) -> usize {
+        self.held().saturating_sub(self.start.get())
+    }
+
+    /// What the call may add.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.get()
     }
 
     /// What is held beyond what the script held when it was loaded.
@@ -179,23 +225,30 @@ impl Heap {
         // SAFETY: the caller says so.
         unsafe { self.pages.restore(&image.pages) };
         self.outside.set(0);
+        self.charged.set(0);
         self.current.set(image.current);
         self.next_collection.set(image.next_collection);
         self.refused.set(None);
     }
 
-    /// What is in it, compressed, of which the pages go back to the system; `None` where that is more than so much.
-    pub(super) fn pack(&self, max_bytes: usize) -> Option<Vec<u8>> {
-        self.pages.pack(max_bytes)
+    /// What is in it, for others like it to be packed as far as they differ; `None` where that is more than so much.
+    pub(super) fn model(&self, max_bytes: usize) -> Option<Rc<[u8]>> {
+        self.pages.model(max_bytes)
+    }
+
+    /// What is in it and not in the model, compressed, of which the pages go back to the system; `None` where that is more than so
+    /// much.
+    pub(super) fn pack(&self, max_bytes: usize, model: &[u8]) -> Option<Vec<u8>> {
+        self.pages.pack(max_bytes, model)
     }
 
     /// Puts back what was packed.
     ///
     /// # Safety
-    /// It is of this heap, and nothing in it was used since.
-    pub(super) unsafe fn unpack(&self, packed: &[u8]) {
+    /// It is of this heap, packed with this model, and nothing in it was used since.
+    pub(super) unsafe fn unpack(&self, packed: &[u8], model: &[u8]) {
         // SAFETY: the caller says so.
-        unsafe { self.pages.unpack(packed) };
+        unsafe { self.pages.unpack(packed, model) };
     }
 
     /// The call is over: what was kept for more of it goes back to the system. Says whether there was something.
@@ -237,6 +290,50 @@ impl Heap {
         self.outside.get()
     }
 
+    /// Counts bytes that the host holds for the call, of arguments, answers and results, against what it may have; says whether it may
+    /// have them. They are gone when the next call begins, at the latest.
+    pub(super) fn charge(&self, bytes: usize) -> bool {
+        if !self.admits(bytes) || bytes > self.room.get() {
+            return false;
+        }
+        self.room.set(self.room.get() - bytes);
+        self.charge_anyway(bytes);
+        if self.held() > self.next_collection.get() {
+            self.next_collection.set(self.after(self.current.get()));
+            self.ask_for_collection();
+        }
+        true
+    }
+
+    /// The same of what it has to have. The lane may have been stopped in the middle of counting its own: nothing but `ceiling` is
+    /// changed of what that looks at.
+    pub(super) fn charge_anyway(&self, bytes: usize) {
+        self.charged.set(self.charged.get().saturating_add(bytes));
+        self.set_most(self.most.get());
+    }
+
+    /// So many of them are gone.
+    pub(super) fn discharge(&self, bytes: usize) {
+        // Those of a call that is over are gone already.
+        self.charged.set(self.charged.get().saturating_sub(bytes));
+        self.set_most(self.most.get());
+    }
+
+    /// What is so counted.
+    pub(super) fn charged(&self) -> usize {
+        self.charged.get()
+    }
+
+    /// What is held by now, with that.
+    fn held(&self) -> usize {
+        self.current.get().saturating_add(self.charged.get())
+    }
+
+    fn set_most(&self, most: usize) {
+        self.most.set(most);
+        self.ceiling.set(most.saturating_sub(self.charged.get()));
+    }
+
     fn refuse(&self, size: usize) -> *mut u8 {
         if self.refused.get().is_none() {
             self.refused.set(Some(size));
@@ -244,7 +341,8 @@ impl Heap {
         std::ptr::null_mut()
     }
 
-    fn admits(&self, size: usize) -> bool {
+    /// Whether the call may have so much more.
+    pub(super) fn admits(&self, size: usize) -> bool {
         size <= self.ceiling.get().saturating_sub(self.current.get())
     }
 
@@ -358,56 +456,4 @@ unsafe impl Allocator for Counting {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_taken_and_given_back_is_counted() {
-        let heap = Rc::new(Heap::new(1 << 20));
-        let mut counting = Counting(Rc::clone(&heap));
-        let first = counting.alloc(1000);
-        let second = counting.calloc(10, 100);
-        assert!(heap.current.get() >= 2000);
-        // SAFETY: the blocks are the allocator's own, and none is used after it is freed.
-        let second = unsafe { counting.realloc(second, 50_000) };
-        let most = heap.current.get();
-        assert!(most >= 51_000);
-        // SAFETY: as above.
-        unsafe { counting.dealloc(first) };
-        // SAFETY: as above.
-        unsafe { counting.dealloc(second) };
-        assert_eq!(heap.current.get(), 0);
-        assert!(heap.peak() >= most && heap.peak() < most + 2000);
-        heap.begin(100);
-        assert_eq!(heap.peak(), 0);
-    }
-
-    #[test]
-    fn what_goes_beyond_the_bound_is_refused_and_remembered() {
-        let heap = Rc::new(Heap::new(1 << 20));
-        let mut counting = Counting(Rc::clone(&heap));
-        let held = counting.alloc(500_000);
-        heap.begin(100_000);
-        assert!(counting.alloc(100_001).is_null());
-        assert_eq!(heap.refused(), Some(100_001));
-        assert!(counting.calloc(usize::MAX, 2).is_null());
-        assert_eq!(heap.refused(), Some(100_001));
-        // SAFETY: the block is the allocator's own.
-        assert!(unsafe { counting.realloc(held, 700_000) }.is_null());
-        let small = counting.alloc(90_000);
-        assert!(!small.is_null());
-        assert!(heap.used() >= 90_000 && heap.used() < 100_000);
-        assert!(counting.alloc(ENDING_BYTES / 2).is_null());
-        heap.make_room_for_end();
-        let ending = counting.alloc(ENDING_BYTES / 2);
-        assert!(!ending.is_null());
-        assert!(counting.alloc(ENDING_BYTES).is_null());
-        heap.begin(100_000);
-        assert_eq!(heap.refused(), None);
-        for block in [held, small, ending] {
-            // SAFETY: the blocks are the allocator's own, and not used afterwards.
-            unsafe { counting.dealloc(block) };
-        }
-        assert_eq!(heap.current.get(), 0);
-    }
-}
+mod tests;

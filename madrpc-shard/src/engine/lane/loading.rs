@@ -4,6 +4,7 @@ use super::super::exchange::{Exchange, Yield};
 use super::super::faults::{self, caught};
 use super::super::life::live;
 use super::super::limits::{LOAD_CPU, LaneConfig, STACK_BYTES};
+use super::super::packing::Model;
 use super::super::preempt::{self, Preemption};
 use super::super::{Registration, Script, ScriptError};
 use super::{Lane, Terms};
@@ -80,6 +81,7 @@ impl Loading {
             is_stopped: false,
             image: None,
             packed: None,
+            model: Model::default(),
             noted_bytes: 0,
         };
         Ok(Self(lane))

@@ -46,8 +46,13 @@ impl<'js> Program<'js> {
         let Some(next) = next.transpose().map_err(thrown)? else {
             return Err(no_step());
         };
+        // What is yielded and not sent is a part of the heap.
+        let (heap, mut charged) = (&exchange.lane.heap, 0);
         loop {
             wait(exchange, Waits::Room)?;
+            heap.discharge(charged);
+            charged = exchange.stream.held_bytes();
+            heap.charge_anyway(charged);
             let step: Value<'js> =
                 stoppable(|| next.call((This(generator.clone()),))).map_err(thrown)?;
             let step = self.awaited(exchange, step)?;

@@ -25,6 +25,7 @@ mod text;
 mod write;
 
 use super::exchange::{Buffer, Exchange, Outcome, lend};
+use super::limits::Mib;
 use super::preempt::stoppable;
 use build::Builder;
 use keys::Keys;
@@ -35,7 +36,7 @@ use raw::{Atom, Kind};
 pub(super) use raw::{Raw, View};
 use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, FromJs, Function, Object, Promise, Value};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use write::{Path, Unfit, Writer};
 
@@ -194,7 +195,8 @@ impl Whole {
     }
 }
 
-/// Appends the wire form of `value` to `out`, at most `limit` bytes.
+/// Appends the wire form of `value` to `out`, at most `limit` bytes, and no more than the call may hold: what is written counts as a
+/// part of its heap, of a result until the next call begins. All else is to be counted by whoever keeps it.
 pub(super) fn to_wire<'js>(
     ctx: &Ctx<'js>,
     builtins: &Builtins<'js>,
@@ -203,13 +205,35 @@ pub(super) fn to_wire<'js>(
     out: &mut Vec<u8>,
     limit: usize,
 ) -> Outcome {
+    let exchange = &builtins.pace.exchange;
+    let (heap, charged) = (&exchange.lane.heap, Cell::new(0));
+    let room = |bytes| {
+        let may_have = exchange.charge(bytes);
+        charged.set(charged.get() + if may_have { bytes } else { 0 });
+        may_have
+    };
     let mut writer = Writer {
         builtins,
-        encoder: Encoder::new(out, limit),
+        encoder: Encoder::asking(out, limit, &room),
         path: Path::default(),
     };
-    match writer.value(value) {
+    let written = writer.value(value);
+    let used = heap.used_now();
+    if written.is_err() || whole != Whole::Result {
+        heap.discharge(charged.get());
+    }
+    match written {
         Ok(()) => Ok(()),
+        Err(Unfit::Encode(EncodeError::NoRoom { bytes })) => {
+            let limit = heap.limit();
+            let (whole, used) = (whole.name(), Mib(used));
+            let (wants, limit) = (Mib(bytes), Mib(limit));
+            let error = format!(
+                "the {whole} cannot be sent: the call uses {used}, with what is written of it, and it takes {wants} more; the limit \
+                 is {limit} together (--memory-limit, or memoryMb at register)"
+            );
+            Err(CallError::may_have_run(ErrorKind::MemoryLimit, error).into())
+        }
         Err(unfit) => Err(Box::new(unsendable(
             ctx,
             builtins,
