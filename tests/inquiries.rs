@@ -12,6 +12,7 @@ use madrpc_core::call::catalog::{Catalog, FUNCTIONS};
 use madrpc_core::stats::{STATS, Snapshot};
 use madrpc_core::value::{Value, from_value};
 use madrpc_shard::client::Client;
+use madrpc_shard::server::Server;
 use std::fmt::Write;
 use std::time::Duration;
 use support::Fleet;
@@ -52,7 +53,7 @@ fn an_orchestrator_passes_nothing_on_of_what_was_sent_with_the_question() {
 fn the_nodes_are_asked_once_for_all_who_ask_meanwhile() {
     let fleet = Fleet::new();
     let nodes = [fleet.node(&many(1000)), fleet.node(&many(500))];
-    let addresses = nodes.each_ref().map(|node| node.address());
+    let addresses = nodes.each_ref().map(Server::address);
     let orchestrator = fleet.orchestrator(&addresses);
     let watcher = fleet.client(nodes[0].address());
     let first: Catalog = watcher.call_blocking(FUNCTIONS, &()).unwrap();
