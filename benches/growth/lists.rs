@@ -84,10 +84,10 @@ fn list_again(size: usize, gauge: &mut Gauge) {
     let mut catalog = Catalog::new("orchestrator", "o");
     for node in 0..3 {
         let (name, functions) = (format!("node {node}"), functions(size));
-        match node {
+        let _ = match node {
             0 => catalog.add(&name, functions),
             _ => gauge.measure_units(size, || catalog.add(&name, functions)),
-        }
+        };
     }
 }
 

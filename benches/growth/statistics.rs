@@ -4,9 +4,10 @@ use super::{Case, Gauge};
 use madrpc_core::call::ErrorKind;
 use madrpc_core::stats::{Counters, Snapshot, Sum, Tally, UNKNOWN};
 
-pub(crate) const CASES: [Case; 6] = [
+pub(crate) const CASES: [Case; 7] = [
     Case::new("counters: a call of one of n functions", call),
     Case::new("counters: a call to one of n nodes", node),
+    Case::new("counters: a node comes and one goes, n others", come_and_go),
     Case::new("counters: a name nobody knows, after n such", invent),
     Case::new("snapshot: a row of a shard that has n", part),
     Case::new("snapshot: a row added to n", add),
@@ -76,6 +77,16 @@ fn node(size: usize, gauge: &mut Gauge) {
     (0..size).for_each(|node| counters.record(echo, node, 150, None));
     for number in 0..MEASUREMENTS {
         gauge.measure(|| counters.record(echo, number * 7919 % size, 150, None));
+    }
+}
+
+fn come_and_go(size: usize, gauge: &mut Gauge) {
+    let nodes = (0..size).map(|number| format!("node {number}"));
+    let mut counters = Counters::new(nodes);
+    for number in 0..MEASUREMENTS {
+        let name = format!("another {number}");
+        let node = gauge.measure(|| counters.node(&name));
+        gauge.measure(|| counters.forget_node(node));
     }
 }
 

@@ -4,12 +4,17 @@ use super::{Case, Gauge, on_executor, spread};
 use madrpc_shard::internals::growth::{Pending, Targets};
 use std::time::Duration;
 
-pub(crate) const CASES: [Case; 15] = [
+pub(crate) const CASES: [Case; 17] = [
     Case::new("targets: call one of n", pick),
     Case::new("targets: call the only one of n that is up", pick_only),
     Case::new("targets: call none of n, all down", pick_none),
     Case::new("targets: one of n is lost, and the next call", lose_last),
     Case::new("targets: call a certain one of n, which is down", pick_down),
+    Case::new("targets: some of n are told of", report),
+    Case::new(
+        "targets: one of n is gone, and another has its number",
+        replace,
+    ),
     Case::new("links: call by one of n", pick_link),
     Case::new(
         "links: call by the only one of n that is up",
@@ -82,6 +87,31 @@ fn pick_down(size: usize, gauge: &mut Gauge) {
         for target in spread(size) {
             targets.lose(target, 0);
             assert!(!gauge.measure(|| targets.call_at(target)));
+        }
+        Ok(())
+    });
+}
+
+fn report(size: usize, gauge: &mut Gauge) {
+    on_executor(|| {
+        let targets = Targets::new(size, 1)?;
+        for from in [0, size / 2] {
+            let told = targets.report(from);
+            gauge.measure_units(told, || targets.report(from));
+        }
+        Ok(())
+    });
+}
+
+/// Many are gone and have calls left.
+fn replace(size: usize, gauge: &mut Gauge) {
+    on_executor(|| {
+        let mut targets = Targets::new(size, 1)?;
+        for target in (0..size).step_by(2) {
+            targets.remove(target);
+        }
+        for _ in 0..MEASUREMENTS {
+            gauge.measure(|| targets.take_free());
         }
         Ok(())
     });

@@ -60,6 +60,13 @@ pub const SESSION_WINDOW_MAX_BYTES: u64 = 4 * MIB as u64;
 /// How long a body may take until its header is there, which says how long the rest may take.
 pub const BODY_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long bodies may be half there without [`BODY_STALL_BYTES`] more of any body on the session: a peer that has begun some and
+/// stopped would keep its part of the memory until their calls' deadlines.
+pub const BODY_STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What comes in that time on the slowest of lines.
+pub const BODY_STALL_BYTES: usize = 4 * KIB;
+
 /// What a session costs beside the bytes it holds, as measured with 10,000 idle ones.
 pub const SESSION_COST_BYTES: usize = 33 * KIB;
 

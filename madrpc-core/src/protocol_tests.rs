@@ -167,13 +167,22 @@ fn the_numbers_are_the_pages() {
         let number = encoded(&header, b"")[frame::PREFIX_BYTES];
         row(&[&number.to_string(), &format!("`{name}`")]);
     }
-    for (goodbye, words) in [
-        (Goodbye::Done, "nothing is left to say"),
-        (Goodbye::Draining, "the server stops"),
-        (Goodbye::Protocol, "the client has broken this protocol"),
-    ] {
-        let start = format!("\n| {} | {words}", goodbye as u64);
-        assert!(PAGE.contains(&start), "no row for {goodbye:?}");
+    let mut goodbye = Some(Goodbye::Done);
+    while let Some(one) = goodbye {
+        // Each names the next: one that is added is not forgotten here.
+        let (words, next) = match one {
+            Goodbye::Done => ("nothing is left to say", Some(Goodbye::Draining)),
+            Goodbye::Draining => ("the server stops", Some(Goodbye::Protocol)),
+            Goodbye::Protocol => (
+                "the client has broken this protocol",
+                Some(Goodbye::Unauthorized),
+            ),
+            Goodbye::Unauthorized => ("the certificate names no role", Some(Goodbye::Overloaded)),
+            Goodbye::Overloaded => ("the client has too many sessions open", None),
+        };
+        let start = format!("\n| {} | {words}", one as u64);
+        assert!(PAGE.contains(&start), "no row for {one:?}");
+        goodbye = next;
     }
     assert!(PAGE.contains(&format!("`{}`", String::from_utf8_lossy(PROTOCOL))));
 }
@@ -235,6 +244,26 @@ fn the_bounds_are_the_pages() {
         ),
         ("Retry token", seconds(limits::RETRY_TOKEN_MAX_AGE)),
         ("silence", seconds(limits::CLIENT_IDLE_TIMEOUT)),
+        (
+            "silence with calls under way",
+            seconds(limits::CALLER_SILENCE_MAX),
+        ),
+        (
+            "the header of a body on a stream",
+            seconds(limits::BODY_HEADER_TIMEOUT),
+        ),
+        (
+            "bodies half there",
+            format!(
+                "{} in which less than {} of any body come on the session, while the server reads",
+                seconds(limits::BODY_STALL_TIMEOUT),
+                bytes(limits::BODY_STALL_BYTES)
+            ),
+        ),
+        (
+            "more than a client's part of the server's memory, and nothing of it taken",
+            seconds(limits::STUCK_TIMEOUT),
+        ),
         ("reason in a CONNECTION_CLOSE", bytes(REASON_MAX_BYTES)),
         (
             "`initial_max_streams_uni`",
@@ -280,6 +309,14 @@ fn the_bounds_are_the_pages() {
             grouped(limits::RESETS_PER_SECOND.into())
         ),
         format!("from the first {}", bytes(limits::HEADER_MAX_BYTES)),
+        format!(
+            "gaps before them | {} of the server's memory",
+            bytes(2 * limits::SESSION_WINDOW_MAX_BYTES as usize)
+        ),
+        format!(
+            "where that is short, {} |",
+            grouped(2 * limits::SESSION_WINDOW_BYTES)
+        ),
         format!("own client says {}", seconds(limits::DEFAULT_TIMEOUT)),
     ] {
         assert!(words.contains(&words_of), "no `{words_of}` on the page");

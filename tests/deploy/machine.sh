@@ -11,6 +11,16 @@ PACKAGES=systemd,systemd-sysv,dbus,libstdc++6,procps,mount,init-system-helpers
 
 say() { printf '%s\n' "$*" >&2; }
 
+# It cannot be tried here. CI has installed what it needs from the same mirrors: there that is a failure.
+not_here() {
+    if [ -n "${CI:-}" ]; then
+        echo "test-deploy: failed: $1"
+        exit 1
+    fi
+    echo "test-deploy: skipped: $1"
+    exit 0
+}
+
 make_base() {
     [ ! -e "$BASE/.whole" ] || return 0
     say "making a Debian $SUITE (once)"

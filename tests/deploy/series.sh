@@ -32,7 +32,7 @@ export PROFILE
 DEB=$(find target/debian -name 'madrpc_*.deb' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d ' ' -f 2)
 MADRPC=$PWD/$BUILT/madrpc
 # Twice, as mirrors have bad moments.
-make_base || make_base || { echo "test-deploy: skipped: no Debian $SUITE can be had from the mirror: $BASE.log says why"; exit 0; }
+make_base || make_base || not_here "no Debian $SUITE can be had from the mirror: $BASE.log says why"
 boot
 
 passed=0

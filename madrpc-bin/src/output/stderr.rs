@@ -7,6 +7,7 @@
 
 use super::terminal;
 use crate::sandbox;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -28,8 +29,11 @@ const LAST_LINES_MAX: Duration = Duration::from_millis(500);
 /// How long it is waited where stderr does not block and has no room. Whoever shares it may have set it so.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Made for the first line. `None`: the system gives no thread, and lines are written by whoever has them.
+/// Made for the first line. `None`: the system gives no thread, and lines are written by whoever has them, but for those of a server.
 static STDERR: OnceLock<Option<Lines>> = OnceLock::new();
+
+/// Lines that nobody could write without waiting.
+static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Whether lines may be dropped so that nobody waits.
 static NEVER_WAITS: AtomicBool = AtomicBool::new(false);
@@ -41,16 +45,14 @@ pub(crate) fn never_wait() {
 
 /// Writes lines, which end with a line's end: in a server some time later, else before it returns.
 pub(super) fn write(text: String) {
-    let Some(lines) = lines() else {
-        // There is nobody left to tell that stderr is closed.
-        let _ = io::stderr().lock().write_all(text.as_bytes());
-        return;
-    };
-    if NEVER_WAITS.load(Ordering::Relaxed) {
-        lines.offer(text);
-    } else {
-        lines.push(text, 1);
-        lines.flush(None);
+    let never_waits = NEVER_WAITS.load(Ordering::Relaxed);
+    match lines() {
+        Some(lines) if never_waits => lines.offer(text),
+        Some(lines) => {
+            lines.push(text, 1);
+            lines.flush(None);
+        }
+        None => write_here(&text, never_waits, &UNWRITTEN, io::stderr().lock()),
     }
 }
 
@@ -61,6 +63,28 @@ pub(super) fn write_last(text: String) {
         None => write(text),
     }
     finish();
+}
+
+/// Writes a line where no thread does: it would wait, so a server's are counted instead.
+fn write_here(text: &str, never_waits: bool, unwritten: &AtomicU64, mut stderr: impl Write) {
+    match never_waits {
+        true => drop(unwritten.fetch_add(1, Ordering::Relaxed)),
+        // There is nobody left to tell that stderr is closed.
+        false => drop(stderr.write_all(text.as_bytes())),
+    }
+}
+
+/// Says at the end how many were not, where stderr takes that at once.
+fn tell_unwritten() {
+    let count = UNWRITTEN.swap(0, Ordering::Relaxed);
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if count > 0 && poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+        let text = format!(
+            "madrpc: {count} lines of the log were not written: there was no thread for them\n"
+        );
+        write_here(&text, false, &UNWRITTEN, stderr.lock());
+    }
 }
 
 /// Has lines go through `print` from now on, which says whether it could, or not any more: an editor at the terminal writes them
@@ -78,8 +102,10 @@ pub(crate) type Print = Box<dyn FnMut(&str) -> bool + Send>;
 /// Waits until all lines are written, as long as a process that ends may. Everything that ends the process calls it.
 pub(crate) fn finish() {
     terminal::give_back();
-    if let Some(Some(lines)) = STDERR.get() {
-        lines.flush(Some(LAST_LINES_MAX));
+    match STDERR.get() {
+        Some(Some(lines)) => lines.flush(Some(LAST_LINES_MAX)),
+        Some(None) => tell_unwritten(),
+        None => {}
     }
 }
 
@@ -326,6 +352,15 @@ mod tests {
         assert_eq!(next, told((3 * fit - taken + 1) as u64));
         lines.offer(line(7));
         assert_eq!(written(), line(7));
+    }
+
+    #[test]
+    fn without_a_thread_a_server_writes_nothing_and_counts() {
+        let (unwritten, mut out) = (AtomicU64::new(0), Vec::new());
+        write_here("a server's\n", true, &unwritten, &mut out);
+        write_here("a command's\n", false, &unwritten, &mut out);
+        assert_eq!(unwritten.into_inner(), 1);
+        assert_eq!(out, b"a command's\n");
     }
 
     #[test]

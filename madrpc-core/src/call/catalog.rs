@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The reserved function whose result is a [`Catalog`].
 pub const FUNCTIONS: &str = "madrpc.functions";
 
+/// What the name of a node takes beside its letters.
+const NODE_BYTES: usize = size_of::<String>();
+
 /// What can be called at a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {
@@ -84,12 +87,13 @@ impl Catalog {
         }
     }
 
-    /// Adds what `node` has.
+    /// Adds what `node` has; gives about how many bytes that takes.
     pub fn add(
         &mut self,
         node: &str,
         functions: impl IntoIterator<Item = (String, FunctionOptions)>,
-    ) {
+    ) -> usize {
+        let mut bytes = 0;
         // Sorted up to here, so that a look for one costs little however many there are.
         let known = self.functions.len();
         for (name, options) in functions {
@@ -97,15 +101,19 @@ impl Catalog {
                 .binary_search_by(|entry| (&entry.name, &entry.options).cmp(&(&name, &options)));
             match place {
                 Ok(at) => {
+                    bytes += NODE_BYTES + node.len();
                     let nodes = &mut self.functions[at].nodes;
                     let after = nodes.partition_point(|other| other.as_str() <= node);
                     nodes.insert(after, node.to_owned());
                 }
-                Err(_) => self.functions.push(Entry {
-                    name,
-                    options,
-                    nodes: vec![node.to_owned()],
-                }),
+                Err(_) => {
+                    bytes += size_of::<Entry>() + name.len() + NODE_BYTES + node.len();
+                    self.functions.push(Entry {
+                        name,
+                        options,
+                        nodes: vec![node.to_owned()],
+                    });
+                }
             }
         }
         if self.functions.len() > known {
@@ -120,21 +128,21 @@ impl Catalog {
                 is_same
             });
         }
+        bytes
     }
 
-    /// Adds what `node` answered, itself a catalogue.
+    /// Adds what `node` answered, itself a catalogue; gives as [`Catalog::add`].
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn add_answer(&mut self, node: &str, body: &[u8]) -> Result<(), CallError> {
+    pub fn add_answer(&mut self, node: &str, body: &[u8]) -> Result<usize, CallError> {
         let unreadable = |error: &dyn std::fmt::Display| {
             CallError::may_have_run(ErrorKind::Protocol, format!("its answer: {error}"))
         };
         let value = Value::decode(body).map_err(|error| unreadable(&error))?;
         let answer: Self = from_value(value).map_err(|error| unreadable(&error))?;
         let functions = answer.functions.into_iter();
-        self.add(node, functions.map(|entry| (entry.name, entry.options)));
-        Ok(())
+        Ok(self.add(node, functions.map(|entry| (entry.name, entry.options))))
     }
 
     /// Notes that `node` has not answered.

@@ -27,8 +27,8 @@ use moving::Whereabouts;
 use quic::Quic;
 use reader::Reader;
 
+use crate::call::CallError;
 use crate::call::frame::{Frame, FrameError, Header};
-use crate::call::{Bill, CallError, ErrorKind};
 use crate::limits::{
     BODY_STREAMS_MAX, BODY_WINDOW_BYTES, CHANNEL_WINDOW_BYTES, DATAGRAM_MAX_BYTES,
     INITIAL_MIN_BYTES, PEER_PATHS_MAX, SESSION_COST_BYTES, SESSION_WINDOW_BYTES,
@@ -86,6 +86,11 @@ pub enum Event<'a> {
         header: Header<'a>,
         /// Bytes it announces, of header and body together.
         bytes: usize,
+    },
+    /// A frame whose body has begun to come, and does not go on; what is still to come of it will be thrown away.
+    Stalled {
+        /// What the frame would have been.
+        header: Header<'a>,
     },
     /// What cannot be read. The session is over.
     Broken(FrameError),
@@ -246,24 +251,12 @@ impl Session {
         self.quic.scattered()
     }
 
-    /// How many bodies have come in part, of which is known what they are for.
-    #[must_use]
-    pub fn bodies_arriving(&self) -> usize {
-        self.reader.bodies_arriving()
-    }
-
     /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.
     #[must_use]
     pub fn progress(&self) -> u64 {
         self.reader
             .read_bytes
             .wrapping_add(self.outbox.taken_bytes())
-    }
-
-    /// When to call [`Session::drop_late`].
-    #[must_use]
-    pub fn next_late(&self) -> Option<Instant> {
-        self.reader.next_late()
     }
 
     /// Why the session is over, or `None` while it is not.
@@ -374,32 +367,8 @@ impl Session {
     pub fn set_held_up(&mut self, is_held_up: bool) {
         let received = || self.quic.stats().recv_bytes;
         self.unread_since = is_held_up.then(|| self.unread_since.unwrap_or_else(received));
-    }
-
-    /// Lets go of a body whose time is over before it has come whole; its caller is told. Call it until it gives `false`.
-    pub fn drop_late(&mut self, now: Instant) -> bool {
-        let Some(call) = self.reader.drop_late(now) else {
-            return false;
-        };
-        if let Some(id) = call {
-            let error = "the arguments did not come whole within the time of the call";
-            let error = CallError::not_run(ErrorKind::DeadlineExceeded, error);
-            self.outbox.fail(id, Bill::default(), &error);
-        }
-        true
-    }
-
-    /// Lets go of the last body that was begun, for want of memory; its caller is told. Says whether there was one.
-    pub fn give_up_body(&mut self) -> bool {
-        let Some(call) = self.reader.drop_last() else {
-            return false;
-        };
-        if let Some(id) = call {
-            let error = "there was no memory for the arguments for too long: others have it";
-            let error = CallError::not_run(ErrorKind::Overloaded, error);
-            self.outbox.fail(id, Bill::default(), &error);
-        }
-        true
+        // What has not come meanwhile may not have been let.
+        self.reader.moved = self.reader.moved.max(Instant::now());
     }
 
     /// Where frames for the peer are put. Nothing is lost if the handshake is not over yet.

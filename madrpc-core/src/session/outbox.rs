@@ -97,19 +97,6 @@ impl Outbox {
         self.body_bytes += std::mem::take(&mut other.body_bytes);
     }
 
-    /// Tells the caller the result of its call, or why there is none.
-    pub fn answer<B: AsRef<[u8]>>(
-        &mut self,
-        id: u64,
-        bill: Bill<&str>,
-        result: Result<B, CallError>,
-    ) {
-        match result {
-            Ok(body) => self.send(&Header::Reply { id, bill }, body.as_ref()),
-            Err(error) => self.fail(id, bill, &error),
-        }
-    }
-
     /// Tells the caller why its call has no result.
     pub fn fail(&mut self, id: u64, bill: Bill<&str>, error: &CallError) {
         self.fail_with(id, bill, error, None);

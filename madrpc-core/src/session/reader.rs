@@ -73,6 +73,8 @@ enum FoundKind {
     TooLarge,
     /// As before, of one for which there is no room now.
     NoRoom,
+    /// As before, of one whose rest does not come.
+    Stalled,
 }
 
 impl Found {
@@ -91,14 +93,17 @@ pub(super) struct Reader {
     /// Bodies that are coming in, by stream: as many as a peer may have open at the same time.
     pub(super) arriving: HashMap<u64, Arriving>,
     /// Memory that those take.
-    arriving_bytes: usize,
+    pub(super) arriving_bytes: usize,
+    /// Since when no [`BODY_STALL_BYTES`] more of them have come; and how many have.
+    pub(super) moved: Instant,
+    pub(super) moved_bytes: usize,
     /// Calls on the channel that were handed out in the life of the session.
     pub(super) calls_taken: u64,
     /// Bytes read in the life of the session.
     pub(super) read_bytes: u64,
-    now: Instant,
+    pub(super) now: Instant,
     /// The streams to go on reading, where a turn ended before they were empty.
-    unread: VecDeque<u64>,
+    pub(super) unread: VecDeque<u64>,
     /// What may still be read in this turn.
     bytes_left: usize,
     frames_left: usize,
@@ -119,6 +124,8 @@ impl Reader {
             partial: Vec::new(),
             arriving: HashMap::new(),
             arriving_bytes: 0,
+            moved: Instant::now(),
+            moved_bytes: 0,
             calls_taken: 0,
             read_bytes: 0,
             now: Instant::now(),
@@ -171,47 +178,6 @@ impl Reader {
         self.partial.len() + bodies.sum::<usize>()
     }
 
-    /// When the next of the bodies that are coming in is late.
-    pub(super) fn next_late(&self) -> Option<Instant> {
-        let arriving = self.arriving.values();
-        let kept = arriving.filter(|arriving| arriving.bytes.is_some());
-        kept.map(|arriving| arriving.until).min()
-    }
-
-    /// Lets go of a body that is late; gives the number of the call that it was for, where that is known.
-    pub(super) fn drop_late(&mut self, now: Instant) -> Option<Option<u64>> {
-        let mut arriving = self.arriving.iter();
-        let late = arriving.find(|(_, body)| body.bytes.is_some() && body.until <= now)?;
-        self.let_go(*late.0)
-    }
-
-    /// Lets go of the last body that was begun, of those of which is known what they are for; gives the number of the call.
-    pub(super) fn drop_last(&mut self) -> Option<Option<u64>> {
-        let arriving = self.arriving.iter();
-        let kept = arriving.filter(|(_, body)| body.bytes.is_some() && body.is_known);
-        let last = kept.map(|(stream, _)| *stream).max()?;
-        self.let_go(last)
-    }
-
-    /// What has come of a body goes, and what still comes is thrown away.
-    fn let_go(&mut self, stream: u64) -> Option<Option<u64>> {
-        let arriving = self.arriving.get_mut(&stream)?;
-        self.arriving_bytes -= arriving.size();
-        let bytes = arriving.bytes.take()?;
-        Some(match frame::read_header(&bytes) {
-            Ok(Header::Call { id, .. }) => Some(id),
-            _ => None,
-        })
-    }
-
-    /// How many bodies have come in part, of which is known what they are for.
-    pub(super) fn bodies_arriving(&self) -> usize {
-        let bodies = self.arriving.values();
-        bodies
-            .filter(|body| body.bytes.is_some() && body.is_known)
-            .count()
-    }
-
     /// Ends the turn: what is in the buffer is handed out in a later one.
     pub(super) fn set_aside(&mut self, buffer: &mut FrameBuffer) {
         let Range { start, end } = std::mem::take(&mut buffer.channel);
@@ -248,8 +214,9 @@ impl Reader {
         let content = match kind {
             FoundKind::Inline => &buffer.bytes[start..start + bytes],
             FoundKind::Body => &buffer.body,
-            FoundKind::TooLarge | FoundKind::NoRoom => {
+            FoundKind::TooLarge | FoundKind::NoRoom | FoundKind::Stalled => {
                 return match frame::read_header(&buffer.body) {
+                    Ok(header) if kind == FoundKind::Stalled => Event::Stalled { header },
                     Ok(header) if kind == FoundKind::NoRoom => Event::NoRoom { header, bytes },
                     Ok(header) => Event::TooLarge { header, bytes },
                     Err(error) => Event::Broken(error),
@@ -386,10 +353,21 @@ impl Reader {
         let mut arriving = self.arriving.remove(&stream).unwrap_or(Arriving {
             bytes: Some(Vec::new()),
             given: 0,
+            begun: self.now,
+            has_stalled: false,
             until: later(self.now, BODY_HEADER_TIMEOUT),
             is_known: false,
         });
         self.arriving_bytes -= arriving.size();
+        if std::mem::take(&mut arriving.has_stalled)
+            && let Some(bytes) = arriving.bytes.take()
+        {
+            buffer.body = bytes.into();
+            buffer.found = Found::new(FoundKind::Stalled, 0, 0);
+            self.keep(stream, arriving);
+            self.unread.push_back(stream);
+            return Ok(());
+        }
         while self.bytes_left > 0 {
             let end = buffer.bytes.len().min(self.bytes_left);
             let received = match &mut arriving.bytes {
@@ -417,6 +395,7 @@ impl Reader {
             };
             self.bytes_left -= read;
             self.read_bytes += read as u64;
+            self.note_moved(read);
             let Some(bytes) = &mut arriving.bytes else {
                 // It is read to its end: a stream that we shut down never counts as closed (quiche collects a peer's
                 // stream only where it is read to its end), and the peer has few.

@@ -5,6 +5,7 @@
 
 mod endings;
 mod flow;
+mod halves;
 mod misuse;
 mod moving;
 mod traffic;

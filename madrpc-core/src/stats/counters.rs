@@ -90,6 +90,8 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Counters {
     nodes: Vec<Arc<str>>,
+    /// Those that are there, by their names.
+    node_numbers: HashMap<Arc<str>, usize, RandomState>,
     /// Only names that are registered are in it, so nobody can make it slow.
     numbers: HashMap<Arc<str>, usize, RandomState>,
     functions: Vec<Function>,
@@ -115,7 +117,8 @@ impl Counters {
     #[must_use]
     pub fn new<N: Into<Arc<str>>>(nodes: impl IntoIterator<Item = N>) -> Self {
         let mut counters = Self {
-            nodes: nodes.into_iter().map(Into::into).collect(),
+            nodes: Vec::new(),
+            node_numbers: HashMap::default(),
             numbers: HashMap::default(),
             functions: Vec::new(),
             tallies: Vec::new(),
@@ -124,6 +127,9 @@ impl Counters {
             gone: None,
             shared: 0,
         };
+        for name in nodes {
+            counters.add_node(name.into());
+        }
         // In the order of their numbers, and not to be found by name: a script may register functions that are called so.
         for name in [UNKNOWN_FUNCTIONS, OTHER_FUNCTIONS] {
             counters.functions.push(Function::new(name.into()));
@@ -139,24 +145,35 @@ impl Counters {
 
     /// The number of a node, which it gets now where it is new.
     pub fn node(&mut self, name: &str) -> usize {
-        let known = self.nodes.iter().position(|node| **node == *name);
-        known.unwrap_or_else(|| match self.free_nodes.pop() {
+        let known = self.node_numbers.get(name).copied();
+        known.unwrap_or_else(|| self.add_node(name.into()))
+    }
+
+    fn add_node(&mut self, name: Arc<str>) -> usize {
+        let number = match self.free_nodes.pop() {
             Some(free) => {
-                self.nodes[free] = name.into();
+                self.nodes[free] = Arc::clone(&name);
                 free
             }
             None => {
-                self.nodes.push(name.into());
+                self.nodes.push(Arc::clone(&name));
                 self.nodes.len() - 1
             }
-        })
+        };
+        self.node_numbers.entry(name).or_insert(number);
+        number
     }
 
     /// A node has left: what it has run counts as that of [`GONE_NODES`] from now on, and its number may be given to another.
     pub fn forget_node(&mut self, node: usize) {
-        if node >= self.nodes.len() || self.free_nodes.contains(&node) || self.gone == Some(node) {
+        let Some(name) = self.nodes.get(node) else {
+            return;
+        };
+        // What is free has no name, and that of those that are gone is not among them.
+        if self.node_numbers.get(name) != Some(&node) {
             return;
         }
+        self.node_numbers.remove(&Arc::clone(name));
         let gone = match self.gone {
             Some(gone) => gone,
             None => {

@@ -1,7 +1,7 @@
 //! The counts of several shards of a process, added up.
 
 use super::counters::{Counter, OTHER_FUNCTIONS, ROWS_MAX, Tally, UNKNOWN_FUNCTIONS};
-use super::{Latency, Row, Snapshot};
+use super::{Latency, Row, Snapshot, Upstream};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,14 +21,9 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Adds what a shard says of itself, without rows.
+    /// Adds what a shard says of itself, without rows and upstreams.
     pub fn add(&mut self, head: Snapshot) {
-        let upstreams = head.upstreams;
-        let head = Snapshot {
-            upstreams: Vec::new(),
-            ..head
-        };
-        let sum = match &mut self.head {
+        match &mut self.head {
             Some(sum) => {
                 sum.sessions += head.sessions;
                 sum.handshakes += head.handshakes;
@@ -59,12 +54,18 @@ impl Sum {
                 if sum.state == DRAINED {
                     sum.state = head.state;
                 }
-                sum
             }
             None => {
                 self.queue_wait.add_buckets(&head.queue_wait_us);
-                self.head.insert(head)
+                self.head = Some(head);
             }
+        }
+    }
+
+    /// Adds what a shard says of some of its upstreams, which has said something of itself.
+    pub fn add_upstreams(&mut self, upstreams: Vec<Upstream>) {
+        let Some(sum) = &mut self.head else {
+            return;
         };
         for upstream in upstreams {
             match self.upstreams.get(&upstream.node) {
@@ -199,7 +200,6 @@ mod tests {
             memory_max_bytes: 9,
             state: DRAINED.into(),
             under_way: 4,
-            upstreams: vec![upstream("a", 1), upstream("b", 0)],
             ..Snapshot::default()
         }
     }
@@ -209,6 +209,7 @@ mod tests {
         let mut sum = Sum::default();
         for shard in shards {
             sum.add(head());
+            sum.add_upstreams(vec![upstream("a", 1), upstream("b", 0)]);
             let mut from = Some(0);
             while let Some(part) = from.map(|from| shard.part(from)) {
                 part.tallies.into_iter().for_each(|tally| sum.count(tally));

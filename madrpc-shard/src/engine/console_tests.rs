@@ -117,3 +117,19 @@ fn tables_are_drawn() {
     assert_eq!(large.len(), 54);
     assert!(large.iter().all(|line| line.chars().count() < 1500));
 }
+
+#[test]
+fn the_lanes_of_a_shard_together_say_a_bounded_number_of_lines() {
+    let (log, lines): (_, Receiver<String>) = channel();
+    tracing::subscriber::with_default(Log(log), || {
+        let source =
+            "madrpc.register('f', () => { for (let i = 0; i < 190; i++) console.log(i); });";
+        let mut lanes: Vec<_> = (0..10).map(|_| lane(source)).collect();
+        for lane in &mut lanes {
+            call(lane, 0).unwrap();
+        }
+    });
+    // They may have taken longer than one window of a second, or two.
+    let lines = lines.try_iter().count();
+    assert!((500..=1100).contains(&lines), "{lines}");
+}

@@ -24,6 +24,8 @@ pub mod address;
 #[cfg(target_os = "linux")]
 pub mod steer;
 
+#[cfg(target_os = "linux")]
+pub(crate) mod askers;
 pub(crate) mod bell;
 pub(crate) mod budget;
 pub(crate) mod dial;

@@ -1,8 +1,10 @@
 //! Names resolved again, on a thread of its own: the system's resolver may wait for seconds.
 
 use super::address::{AddressError, Addresses, resolve_target};
+use super::log_limit::LogLimit;
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 use tracing::warn;
 
 /// Resolves the names of servers, one after the other.
@@ -12,6 +14,8 @@ pub(crate) struct Resolver {
     thread: Option<(Sender<Question>, Receiver<Answer>)>,
     /// The targets that wait for an answer.
     asked: HashSet<usize>,
+    /// Failures: many names may stay away for long, and each is asked for again and again.
+    failures: LogLimit,
 }
 
 type Question = (usize, String);
@@ -28,6 +32,7 @@ impl Resolver {
             resolve,
             thread: None,
             asked: HashSet::new(),
+            failures: LogLimit::default(),
         }
     }
 
@@ -43,7 +48,8 @@ impl Resolver {
                 // It is asked for again with the next failure.
                 Err(error) => {
                     self.asked.remove(&target);
-                    return warn!("{name} is not resolved again: no thread for it: {error}");
+                    let what = format!("{name} is not resolved again: no thread for it: {error}");
+                    return self.tell(&what);
                 }
             }
         }
@@ -59,15 +65,20 @@ impl Resolver {
         if self.asked.is_empty() {
             return None;
         }
-        let (_, answers) = self.thread.as_ref()?;
-        while let Ok((target, answer)) = answers.try_recv() {
+        while let Ok((target, answer)) = self.thread.as_ref()?.1.try_recv() {
             self.asked.remove(&target);
             match answer {
                 Ok(addresses) => return Some((target, addresses)),
-                Err(error) => warn!("{error}"),
+                Err(error) => self.tell(&error.to_string()),
             }
         }
         None
+    }
+
+    fn tell(&mut self, failure: &str) {
+        if let Some(count) = self.failures.tell(Instant::now()) {
+            warn!("{failure} ({count} such failures since the last such line)");
+        }
     }
 }
 
@@ -91,7 +102,7 @@ mod tests {
     use super::*;
     use std::net::SocketAddr;
     use std::sync::atomic::{AtomicU16, Ordering};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     fn next(resolver: &mut Resolver) -> Option<(usize, Addresses)> {
         let begun = Instant::now();

@@ -1,10 +1,9 @@
 //! What a shard does with calls. A node runs them, an orchestrator passes them on; nothing else differs.
 
 use super::dial::{CallId, Item, Outcome, Upstreams};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, SessionKey};
 use super::incoming::{CallsOfCallers, Incoming};
 use bytes::Bytes;
-use madrpc_core::call::catalog::Catalog;
 use madrpc_core::stats::{Counters, Snapshot, Upstream};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -35,8 +34,9 @@ pub(crate) trait Service: Sized + 'static {
     /// [`Io::calls`] until then. A session whose caller has a call of that number under way is ended.
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>);
 
-    /// A caller asks what can be called; the reply goes to its outbox, now or later.
-    fn on_inquiry(&mut self, call: &Incoming<'_>, catalog: Catalog, io: &mut Io<'_, Self>);
+    /// A caller asks what can be called, by a call of a number that none of its calls under way has; the reply goes to its outbox,
+    /// now or later.
+    fn on_inquiry(&mut self, session: SessionKey, id: u64, io: &mut Io<'_, Self>);
 
     /// A caller that may have gone gives a call up, which is no longer among the [`Io::calls`].
     fn on_cancel(&mut self, call: Self::Call, io: &mut Io<'_, Self>);
@@ -97,8 +97,13 @@ pub(crate) trait Service: Sized + 'static {
     /// Adds what there is to say of it beside that.
     fn describe(&self, _: &mut Snapshot) {}
 
-    /// The upstreams that a snapshot names.
-    fn report(&self, _: &Upstreams<Self::Tag>, _: Instant) -> Vec<Upstream> {
-        Vec::new()
+    /// The upstreams that a snapshot names, from this number on: some, and the number to go on with, if there are more.
+    fn report(
+        &self,
+        _: &Upstreams<Self::Tag>,
+        _: usize,
+        _: Instant,
+    ) -> (Vec<Upstream>, Option<usize>) {
+        (Vec::new(), None)
     }
 }

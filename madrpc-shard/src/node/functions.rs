@@ -6,9 +6,11 @@ use super::meter::{Meter, Rate};
 use super::shared::Shared;
 use crate::engine::{LaneConfig, Options, Registration};
 use crate::net::result_size::ResultSize;
+use bytes::Bytes;
 use foldhash::fast::RandomState;
-use madrpc_core::call::catalog::FunctionOptions;
+use madrpc_core::call::catalog::{Catalog, FunctionOptions};
 use madrpc_core::call::{CallError, ErrorKind};
+use madrpc_core::identity::Role;
 use madrpc_core::numbers::later;
 use madrpc_core::stats::Counters;
 use std::cell::Cell;
@@ -63,6 +65,8 @@ pub(super) struct Functions {
     script: u64,
     /// The first few names, for the errors of callers who ask for another.
     listed: String,
+    /// What is answered to those who ask what there is, since somebody has: to make it takes milliseconds where there are many.
+    catalog: Option<Result<Bytes, CallError>>,
     /// Whether the names were told since they have changed.
     pub(super) are_told: bool,
     /// Whether the callers were.
@@ -82,6 +86,7 @@ impl Functions {
             by_name: HashMap::default(),
             script: 0,
             listed: String::new(),
+            catalog: None,
             are_told: false,
             are_announced: false,
         };
@@ -101,6 +106,7 @@ impl Functions {
         self.script += 1;
         self.are_told = false;
         self.are_announced = false;
+        self.catalog = None;
         let before = std::mem::take(&mut self.by_name);
         let limited = registrations.iter().filter_map(|function| {
             let max = function.options.max_concurrent?;
@@ -162,6 +168,27 @@ impl Functions {
             true => Ok(Rc::clone(function)),
             false => self.named(&function.name).cloned(),
         }
+    }
+
+    /// The encoded catalogue of a node of this name, whose functions these are.
+    ///
+    /// # Errors
+    /// `PayloadTooLarge`, where there are more than a body holds.
+    pub(super) fn catalog(
+        &mut self,
+        node: &str,
+        registrations: &[Registration],
+    ) -> Result<&Bytes, &CallError> {
+        let encoded = self.catalog.get_or_insert_with(|| {
+            let mut catalog = Catalog::new(Role::Node.name(), node);
+            let registered = registrations.iter();
+            catalog.add(
+                node,
+                registered.map(|one| (one.name.clone(), one.options.into())),
+            );
+            catalog.encode().map(Bytes::from)
+        });
+        encoded.as_ref()
     }
 
     /// The names by the numbers in the counters, where very many have one number and one name together.

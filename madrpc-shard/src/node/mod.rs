@@ -63,7 +63,7 @@ use crate::engine::{Script, ScriptError};
 use crate::net::address::Addresses;
 use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Item, Keep, Outcome, Upstreams};
-use crate::net::endpoint::Endpoint;
+use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, number_taken};
 use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
@@ -78,8 +78,7 @@ use children::Orphans;
 use family::Families;
 use functions::Functions;
 use lanes::Lanes;
-use madrpc_core::call::catalog::Catalog;
-use madrpc_core::call::{Announcement, Bill, CallError, ErrorKind};
+use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, Snapshot, UNKNOWN};
 use meter::CallerMeters;
@@ -338,13 +337,10 @@ impl Service for Node {
         }
     }
 
-    fn on_inquiry(&mut self, call: &Incoming<'_>, mut catalog: Catalog, io: &mut Io<'_, Self>) {
-        let registered = self.lanes.registrations().iter();
-        let registered = registered.map(|one| (one.name.clone(), one.options.into()));
-        catalog.add(&self.name, registered);
-        if let Some(outbox) = io.callers.outbox(call.session) {
-            outbox.answer(call.id, Bill::default(), catalog.encode());
-        }
+    fn on_inquiry(&mut self, session: SessionKey, id: u64, io: &mut Io<'_, Self>) {
+        let functions = &mut self.functions;
+        let catalog = functions.catalog(&self.name, self.lanes.registrations());
+        io.callers.answer(session, id, catalog);
     }
 
     fn on_cancel(&mut self, call: CallKey, io: &mut Io<'_, Self>) {

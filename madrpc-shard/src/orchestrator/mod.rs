@@ -18,7 +18,6 @@ use crate::net::service::{Io, Service};
 use crate::net::traces::{Observing, Tried};
 use ended::Ended;
 use inquiry::Inquiries;
-use madrpc_core::call::catalog::Catalog;
 use madrpc_core::call::frame::Header;
 use madrpc_core::call::{Bill, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Routing, Subset, digest};
@@ -47,6 +46,8 @@ pub(crate) struct Orchestrator {
     counters: Counters,
     /// The numbers of the targets in the counters.
     nodes: Vec<usize>,
+    /// How many targets have each number.
+    named: Vec<usize>,
     inquiries: Inquiries,
     sizes: ResultSizes,
     /// Calls that were passed on and have no outcome.
@@ -60,7 +61,7 @@ pub(crate) struct Orchestrator {
 pub(crate) enum Tag {
     /// A call that was passed on.
     Call(Waiting),
-    /// An inquiry, by its number.
+    /// A collection of what can be called, by its number.
     Inquiry(u64),
 }
 
@@ -104,7 +105,8 @@ impl Orchestrator {
         let mut orchestrator = Self {
             counters: Counters::new([NO_NODE]),
             nodes: Vec::new(),
-            inquiries: Inquiries::default(),
+            named: Vec::new(),
+            inquiries: Inquiries::new(&seat.name, now),
             sizes: ResultSizes::default(),
             passed_on: 0,
             rules: None,
@@ -143,10 +145,18 @@ impl Orchestrator {
         if target >= self.nodes.len() {
             self.nodes.resize(target + 1, NOBODY);
         }
-        let before = std::mem::replace(&mut self.nodes[target], self.counters.node(name));
+        let number = self.counters.node(name);
+        if number >= self.named.len() {
+            self.named.resize(number + 1, 0);
+        }
+        self.named[number] += 1;
+        let before = std::mem::replace(&mut self.nodes[target], number);
         // The number of one that is gone is given to another, so that no more names are kept than there were nodes at a time.
-        if before != NOBODY && !self.nodes.contains(&before) {
-            self.counters.forget_node(before);
+        if before != NOBODY {
+            self.named[before] -= 1;
+            if self.named[before] == 0 {
+                self.counters.forget_node(before);
+            }
         }
     }
 
@@ -251,20 +261,17 @@ impl Service for Orchestrator {
                     io.callers.break_off(call.session, &number_taken(call.id));
                 }
             }
+            // The caller would take this failure for that of its call of the same number.
+            Err(_) if io.calls.get(call.session, call.id).is_some() => {
+                io.callers.break_off(call.session, &number_taken(call.id));
+            }
             Err((Tag::Call(waiting), error)) => self.fail(&waiting, &error, (0, tried), io),
             Err((Tag::Inquiry(_), _)) => {}
         }
     }
 
-    /// All nodes are asked, and their answers are added to `catalog`.
-    fn on_inquiry(&mut self, call: &Incoming<'_>, catalog: Catalog, io: &mut Io<'_, Self>) {
-        if io.calls.get(call.session, call.id).is_some() {
-            return io.callers.break_off(call.session, &number_taken(call.id));
-        }
-        if let Some(number) = self.inquiries.open(call, catalog, io) {
-            let inquiry = Call::Inquiry(number);
-            let _ = io.calls.insert(call.session, call.id, inquiry, io.now);
-        }
+    fn on_inquiry(&mut self, session: SessionKey, id: u64, io: &mut Io<'_, Self>) {
+        self.inquiries.ask(session, id, io);
     }
 
     fn on_cancel(&mut self, call: Call, io: &mut Io<'_, Self>) {
@@ -313,9 +320,9 @@ impl Service for Orchestrator {
         let node = self.nodes.get(target).copied().unwrap_or(NOBODY);
         let mut waiting = match tag {
             Tag::Call(waiting) => waiting,
-            Tag::Inquiry(number) => {
+            Tag::Inquiry(round) => {
                 let name = self.counters.nodes().get(node).map_or("", |name| name);
-                return self.inquiries.take(number, name, &outcome, io);
+                return self.inquiries.take(round, name, &outcome, io);
             }
         };
         let (tries, mut tried) = match &mut io.upstreams {
@@ -374,6 +381,9 @@ impl Service for Orchestrator {
     }
 
     fn turn(&mut self, io: &mut Io<'_, Self>) {
+        if !self.inquiries.is_over() {
+            self.inquiries.turn(io);
+        }
         if let Some(rules) = &mut self.rules
             && let Some(upstreams) = &mut io.upstreams
             && rules.look(upstreams.router(), io.now)
@@ -383,15 +393,15 @@ impl Service for Orchestrator {
     }
 
     fn has_work(&self) -> bool {
-        false
+        self.inquiries.has_work()
     }
 
     fn next_timer(&self) -> Option<Instant> {
-        None
+        self.inquiries.next_timer()
     }
 
     fn is_idle(&self) -> bool {
-        self.passed_on == 0 && self.inquiries.is_empty()
+        self.passed_on == 0 && !self.inquiries.is_awaited()
     }
 
     fn counters(&self) -> &Counters {
@@ -402,8 +412,13 @@ impl Service for Orchestrator {
         snapshot.spans_dropped = self.observing.dropped();
     }
 
-    fn report(&self, upstreams: &Upstreams<Tag>, now: Instant) -> Vec<Upstream> {
-        upstreams.report(now)
+    fn report(
+        &self,
+        upstreams: &Upstreams<Tag>,
+        from: usize,
+        now: Instant,
+    ) -> (Vec<Upstream>, Option<usize>) {
+        upstreams.report(from, now)
     }
 }
 

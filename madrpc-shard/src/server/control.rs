@@ -7,14 +7,15 @@ mod known;
 mod snapshots;
 
 use super::heartbeat::{Heartbeat, Pulse, Silent};
-use super::messages::{Caller, Inbox, ToShard};
+use super::messages::{Caller, Counts, Inbox, ToShard};
 use super::observer::Asking;
 use super::remote::{ReloadRequest, Remote, Wish};
 use crate::net::dial::FleetNews;
+use crate::net::log_limit::LineBudget;
 use crate::runtime::beacon::{Beacon, Hold, Holder};
 use known::Known;
 use madrpc_core::numbers::later;
-use madrpc_core::stats::{Part, Snapshot};
+use madrpc_core::stats::Snapshot;
 use snapshots::{Collected, Snapshots};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,6 +29,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a core may be held in one piece before that is reported. A slice is half a millisecond.
 const STALL: Duration = Duration::from_millis(500);
+
+/// Lines about stuck cores, and in how long.
+const LINES_MAX: u32 = 20;
+const LINES_TIME: Duration = Duration::from_secs(60);
 
 /// A wait that only a message ends.
 const FOR_LONG: Duration = Duration::from_secs(60 * 60);
@@ -46,9 +51,9 @@ pub(crate) enum ToControl {
     Counted {
         round: u64,
         shard: u16,
-        /// With the first rows.
+        /// With the first of it.
         head: Option<Box<Snapshot>>,
-        part: Part,
+        counts: Counts,
     },
     /// The numbers by which the shard's beacon calls its functions.
     Functions {
@@ -94,6 +99,7 @@ pub(crate) fn spawn(
         known: Known::new(inboxes.clone()),
         remote: Remote::new(inboxes),
         watched,
+        lines: LineBudget::new(LINES_MAX, LINES_TIME),
         stalls: BTreeMap::new(),
         spans_dropped: 0,
         heartbeat: None,
@@ -111,6 +117,8 @@ struct Control {
     known: Known,
     /// The shards' cores, in their order.
     watched: Vec<Watched>,
+    /// What is said of cores that are stuck: who calls may have one be so every second.
+    lines: LineBudget,
     /// How often a core was stuck, by who held it.
     stalls: BTreeMap<String, u64>,
     /// Spans that have come to nobody, once they had left their shards.
@@ -220,8 +228,8 @@ impl Control {
                     round,
                     shard,
                     head,
-                    part,
-                }) => self.snapshots.on_counted(round, shard, head, part),
+                    counts,
+                }) => self.snapshots.on_counted(round, shard, head, counts),
                 Ok(ToControl::Functions { shard, names }) => {
                     if let Some(watched) = self.watched.get_mut(usize::from(shard)) {
                         watched.names.extend(names);
@@ -250,7 +258,9 @@ impl Control {
         for (shard, watched) in self.watched.iter_mut().enumerate() {
             let hold = watched.beacon.read();
             if hold != watched.hold {
-                if let Some(holder) = watched.stuck_in.take() {
+                if let Some(holder) = watched.stuck_in.take()
+                    && self.lines.take(now)
+                {
                     let held = now.duration_since(watched.since).as_millis();
                     warn!(
                         "shard {shard} of {} goes on: `{holder}` held its core for {held} ms",
@@ -266,15 +276,23 @@ impl Control {
                 && held >= STALL
             {
                 let holder = watched.describe(holder);
-                warn!(
-                    "shard {shard} of {} is stuck: `{holder}` has held its core for {} ms, and all other calls there \
-                     wait; a built-in on much data cannot be interrupted (sort, join, indexOf, JSON.parse, ...)",
-                    self.name,
-                    held.as_millis()
-                );
+                if self.lines.take(now) {
+                    warn!(
+                        "shard {shard} of {} is stuck: `{holder}` has held its core for {} ms, and all other calls there \
+                         wait; a built-in on much data cannot be interrupted (sort, join, indexOf, JSON.parse, ...)",
+                        self.name,
+                        held.as_millis()
+                    );
+                }
                 *self.stalls.entry(holder.clone()).or_default() += 1;
                 watched.stuck_in = Some(holder);
             }
+        }
+        if let Some(count) = self.lines.take_untold(now) {
+            warn!(
+                "{count} more lines about stuck shards of {} (`madrpc top` counts them)",
+                self.name
+            );
         }
     }
 

@@ -3,18 +3,20 @@
 use crate::net::address::Addresses;
 use crate::net::bell::Bell;
 use crate::net::endpoint::SessionKey;
+use bytes::Bytes;
 use futures_channel::mpsc::UnboundedSender;
 use madrpc_core::call::CallError;
 use madrpc_core::fleet::Scripts;
 use madrpc_core::identity::{Identity, Revoked};
+use madrpc_core::stats::{Tally, Upstream};
 use std::sync::Arc;
 
 /// What the control thread tells a shard.
 pub(crate) enum ToShard {
-    /// Say what you have counted: the rows from number `from` on, as many as you send at a time.
-    Count { round: u64, from: usize },
-    /// The result of [`STATS`], or why there is none.
-    Answer(Caller, Result<Arc<[u8]>, CallError>),
+    /// Say what you have counted, from there on, as much as you send at a time.
+    Count { round: u64, from: Cursor },
+    /// The result of a reserved function, or why there is none.
+    Answer(Caller, Result<Bytes, CallError>),
     /// Something has come for your service, by a way of its own.
     #[cfg_attr(
         not(feature = "engine"),
@@ -39,6 +41,26 @@ pub(crate) enum ToShard {
     Drain,
     /// End now.
     Stop,
+}
+
+/// How far a shard has told what it has counted: first the rows, then its upstreams, both by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    Rows(usize),
+    Upstreams(usize),
+}
+
+impl Cursor {
+    pub(crate) const START: Self = Self::Rows(0);
+}
+
+/// Some of what a shard has counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) upstreams: Vec<Upstream>,
+    /// Where to go on; nothing after the last.
+    pub(crate) next: Option<Cursor>,
 }
 
 /// The control thread's end of a shard.

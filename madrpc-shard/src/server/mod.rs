@@ -22,7 +22,6 @@ pub mod local_cluster;
 #[cfg(feature = "engine")]
 pub mod script_watch;
 
-mod askers;
 mod config;
 pub(crate) mod control;
 pub(crate) mod messages;

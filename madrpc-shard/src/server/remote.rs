@@ -5,7 +5,6 @@ use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::value::Value;
 use std::fmt;
-use std::sync::Arc;
 
 /// What a shard passes on to the control thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +80,7 @@ fn answer(inbox: &Inbox, caller: Caller, outcome: Result<Value, CallError>) {
         let mut body = Vec::new();
         let written = value.encode(&mut body, BODY_MAX_BYTES);
         written.map_err(|error| CallError::may_have_run(ErrorKind::Internal, error.to_string()))?;
-        Ok(Arc::from(body))
+        Ok(body.into())
     });
     // A shard that has ended has no callers any more.
     let _ = inbox.send(ToShard::Answer(caller, outcome));

@@ -1,15 +1,16 @@
 //! Calls that a shard answers itself: those of reserved functions, and those that nobody may or can run.
 
-use super::askers::Askers;
 use super::control::ToControl;
 use super::messages::Caller;
 use super::remote::Wish;
-use crate::net::endpoint::{Endpoint, SessionKey};
+use crate::net::askers::Askers;
+use crate::net::endpoint::Endpoint;
+use bytes::Bytes;
 use madrpc_core::call::catalog::FUNCTIONS;
 use madrpc_core::call::control::{DRAIN, PING, RELOAD, RESERVED_PREFIX, UNDRAIN};
-use madrpc_core::call::{Bill, CallError, ErrorKind};
+use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::identity::{PeerCertificate, Permissions, Role};
-use madrpc_core::limits::BODY_MAX_BYTES;
+use madrpc_core::limits::{BODY_MAX_BYTES, BODY_STALL_TIMEOUT};
 use madrpc_core::stats::STATS;
 use madrpc_core::value::Value;
 use std::sync::mpsc::Sender;
@@ -140,22 +141,21 @@ pub(super) fn answer(
     askers: &mut Askers,
     control: &Sender<ToControl>,
 ) {
+    let Caller { session, id, .. } = caller;
     let asked = match reserved {
         Reserved::Stats => ToControl::WantSnapshot(caller),
         Reserved::Drain => ToControl::Remote(Wish::Drain(true), caller),
         Reserved::Undrain => ToControl::Remote(Wish::Drain(false), caller),
         Reserved::Reload => ToControl::Remote(Wish::Reload, caller),
         Reserved::Ping | Reserved::Functions => {
-            if let Some(outbox) = callers.outbox(caller.session) {
-                outbox.answer(caller.id, Bill::default(), Ok(Value::UNDEFINED_BYTES));
-            }
-            return;
+            let nothing = Bytes::from_static(&Value::UNDEFINED_BYTES);
+            return callers.answer(session, id, Ok(&nothing));
         }
     };
-    match askers.asks(caller.session) {
+    match askers.asks(session, id) {
         // It fails only while the process ends.
         Ok(()) => drop(control.send(asked)),
-        Err(error) => refuse(callers, caller.session, caller.id, &error),
+        Err(error) => callers.answer(session, id, Err(&error)),
     }
 }
 
@@ -165,9 +165,10 @@ pub(super) fn too_large(bytes: usize) -> CallError {
     CallError::not_run(ErrorKind::PayloadTooLarge, error)
 }
 
+/// Why a call is not run whose arguments have begun to come.
 #[cold]
-pub(super) fn refuse(callers: &mut Endpoint, session: SessionKey, id: u64, error: &CallError) {
-    if let Some(outbox) = callers.outbox(session) {
-        outbox.fail(id, Bill::default(), error);
-    }
+pub(super) fn stalled() -> CallError {
+    let seconds = BODY_STALL_TIMEOUT.as_secs();
+    let error = format!("the rest of the arguments has not come for {seconds} s");
+    CallError::not_run(ErrorKind::Overloaded, error)
 }

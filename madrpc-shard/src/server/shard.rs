@@ -7,15 +7,16 @@
 mod announcing;
 mod leaving;
 mod taking;
+mod telling;
 
-use super::askers::Askers;
 use super::control::ToControl;
-use super::messages::ToShard;
+use super::messages::{Caller, Cursor, ToShard};
+use crate::net::askers::Askers;
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
 use crate::net::dial::{Item, Outcome, Upstreams};
 use crate::net::endpoint::Endpoint;
-use crate::net::incoming::CallsOfCallers;
+use crate::net::incoming::{CallsOfCallers, number_taken};
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::net::sleep::{LONGEST_SLEEP, sleep};
@@ -25,21 +26,18 @@ use crate::runtime::memory;
 pub(crate) use announcing::Announcing;
 use futures_channel::mpsc::UnboundedReceiver;
 use leaving::Stage;
-use madrpc_core::call::Bill;
 use madrpc_core::identity::{Identity, Permissions};
 use madrpc_core::limits::{
     ENDINGS_PER_TURN, MEMORY_GIVE_BACK_INTERVAL, MEMORY_GIVEN_BACK_BYTES, UPSTREAM_IDLE_TIMEOUT,
 };
 use madrpc_core::numbers::later;
 use madrpc_core::session::FrameBuffer;
-use madrpc_core::stats::{Core, Snapshot};
-use nix::time::{ClockId, clock_gettime};
 use std::iter::once;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What the key of stateless resets is derived for.
 pub(super) const RESET_PURPOSE: &str = "stateless reset";
@@ -280,20 +278,23 @@ impl<S: Service> Shard<S> {
     fn on_message(&mut self, message: ToShard, now: Instant) {
         match message {
             ToShard::Count { round, from } => {
-                let head = (from == 0).then(|| Box::new(self.head(now)));
+                let head = (from == Cursor::START).then(|| Box::new(self.head(now)));
                 let counted = ToControl::Counted {
                     round,
                     shard: self.seat.shard,
                     head,
-                    part: self.service.counters().part(from),
+                    counts: self.counts(from, now),
                 };
                 // It fails only while the process ends.
                 let _ = self.control.send(counted);
             }
             ToShard::Answer(caller, result) => {
-                self.askers.answered(caller.session);
-                if let Some(outbox) = self.callers.outbox(caller.session) {
-                    outbox.answer(caller.id, Bill::default(), result);
+                let Caller { session, id, .. } = caller;
+                self.askers.answered(session, id);
+                match self.calls.get(session, id) {
+                    // A later one, which has the number too.
+                    Some(_) => self.callers.break_off(session, &number_taken(id)),
+                    None => self.callers.answer(session, id, result.as_ref()),
                 }
             }
             ToShard::Wake => {}
@@ -424,44 +425,6 @@ impl<S: Service> Shard<S> {
             memory::give_back();
             self.peak_bytes = self.budget.used();
             self.give_back_at = later(now, MEMORY_GIVE_BACK_INTERVAL);
-        }
-    }
-
-    /// Its part of a snapshot, without the rows.
-    pub(crate) fn head(&self, now: Instant) -> Snapshot {
-        let mut snapshot = Snapshot {
-            role: self.seat.role.to_owned(),
-            name: self.seat.name.clone(),
-            shards: self.seat.shards,
-            silent_shards: 0,
-            uptime_ms: now.duration_since(self.seat.started).as_millis() as u64,
-            sessions: self.callers.session_count() as u64,
-            steering: self.seat.steering.name().to_owned(),
-            state: self.state().to_owned(),
-            under_way: self.calls.count() as u64,
-            cores: vec![self.core()],
-            ..Snapshot::default()
-        };
-        if let Some(upstreams) = &self.upstreams {
-            snapshot.upstreams = self.service.report(upstreams, now);
-            upstreams.count(&mut snapshot);
-        }
-        self.service.describe(&mut snapshot);
-        self.callers.count(&mut snapshot);
-        snapshot
-    }
-
-    /// What its core was busy with; the service adds what it knows of it.
-    fn core(&self) -> Core {
-        // It is asked on its own thread. A system without this clock is one without these times.
-        let cpu = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
-        Core {
-            shard: self.seat.shard,
-            cpu_us: cpu.map_or(0, |time| Duration::from(time).as_micros() as u64),
-            spinning_us: self.spin.spent().as_micros() as u64,
-            sessions: self.callers.session_count() as u64,
-            under_way: self.calls.count() as u64,
-            ..Core::default()
         }
     }
 

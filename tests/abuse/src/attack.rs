@@ -51,8 +51,12 @@ pub struct Bounds {
     pub p99_max: Option<f64>,
     /// Whether the attacker may use the server's budget of bytes: a stranger may not.
     pub uses_budget: bool,
-    /// The most lines that the attack may write into the log; `None` where they are a script's own.
-    pub lines_max: Option<u64>,
+    /// The most memory that may be left of what the attack took, in bytes, after [`Bounds::rest`].
+    pub left_max: u64,
+    /// When it is looked what is left.
+    pub rest: Duration,
+    /// The most lines that the attack may write into the log.
+    pub lines_max: u64,
 }
 
 impl Bounds {
@@ -61,7 +65,9 @@ impl Bounds {
         kept_min: Some(0.8),
         p99_max: Some(5.0),
         uses_budget: false,
-        lines_max: Some(50),
+        left_max: 32 << 20,
+        rest: Duration::from_secs(10),
+        lines_max: 50,
     };
 
     /// For an attack by callers.
@@ -111,6 +117,8 @@ pub struct Attack {
     pub what: &'static str,
     /// The servers that it needs.
     pub setting: Setting,
+    /// Functions that the nodes' script registers beside those that are called.
+    pub functions: usize,
     /// Flags that the node needs for it.
     pub node_flags: &'static [&'static str],
     /// How much of it a whole run is.
@@ -135,6 +143,7 @@ impl Attack {
             by,
             what,
             setting: Setting::Node,
+            functions: 0,
             node_flags: &[],
             amount: Amount::of(count),
             bounds: match by {
@@ -152,6 +161,11 @@ impl Attack {
 
     pub(crate) const fn at(mut self, setting: Setting) -> Self {
         self.setting = setting;
+        self
+    }
+
+    pub(crate) const fn beside(mut self, functions: usize) -> Self {
+        self.functions = functions;
         self
     }
 

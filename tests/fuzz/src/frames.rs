@@ -166,11 +166,18 @@ impl Pair {
 
     fn answer(&mut self, input: &mut Unstructured<'_>) -> Result<()> {
         let id = input.arbitrary()?;
-        let result: std::result::Result<Vec<u8>, CallError> = match input.ratio(1, 3)? {
-            true => Err(CallError::not_run(ErrorKind::Overloaded, "for once")),
-            false => Ok(vec![0; input.int_in_range(0..=100_000)?]),
-        };
-        self.session.outbox().answer(id, Bill::default(), result);
+        let bill = Bill::default();
+        let outbox = self.session.outbox();
+        match input.ratio(1, 3)? {
+            true => {
+                let error = CallError::not_run(ErrorKind::Overloaded, "for once");
+                outbox.fail(id, bill, &error);
+            }
+            false => {
+                let body = vec![0; input.int_in_range(0..=100_000)?];
+                outbox.send(&Header::Reply { id, bill }, &body);
+            }
+        }
         Ok(())
     }
 
@@ -246,6 +253,10 @@ impl Pair {
                 }
                 Event::TooLarge { header, bytes } => Came::TooLarge(format!("{header:?}"), bytes),
                 Event::NoRoom { header, bytes } => Came::NoRoom(format!("{header:?}"), bytes),
+                Event::Stalled { .. } => {
+                    self.is_vague = true;
+                    continue;
+                }
                 Event::Broken(_) => return,
             });
             if self.came.len() - before >= frames_max {

@@ -1,7 +1,7 @@
 //! What a script says by `console`, on its way to the log.
 //!
 //! Each line has the function's name and the call's number, or the script's name while it loads. A lane may say so many
-//! lines a second, and no line is long: a script must not fill a disk.
+//! lines a second, all lanes of a shard together not many more, and no line is long: a script must not fill a disk.
 
 use super::super::exchange::Exchange;
 use crate::net::traces::TraceId;
@@ -16,17 +16,53 @@ use tracing::{Level, enabled, event};
 /// A line's length; what is beyond is cut off.
 const LINE_MAX_BYTES: usize = 4096;
 
-/// How many lines a lane may say in each [`WINDOW`]; how many more there were is said after it.
+/// How many lines a lane may say in each [`WINDOW`], and all lanes of a shard, of which there may be thousands; how many more there
+/// were is said after it.
 const LINES_MAX: u32 = 200;
+const SHARD_LINES_MAX: u32 = 500;
 const WINDOW: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// What the lanes of this thread have said together: a shard is a thread.
+    static SAID: Said = Said::new();
+}
 
 /// What speaks in a lane, and how much it has said.
 pub(in super::super) struct ConsoleLog {
     exchange: Rc<Exchange>,
     script: Arc<str>,
     functions: OnceCell<Vec<String>>,
+    said: Said,
+}
+
+/// The lines of one window.
+struct Said {
     window_end: Cell<Instant>,
     lines: Cell<u32>,
+}
+
+impl Said {
+    fn new() -> Self {
+        Self {
+            window_end: Cell::new(later(Instant::now(), WINDOW)),
+            lines: Cell::new(0),
+        }
+    }
+
+    /// Notes a line; whether it is one of so many. Says before it how many of the window before were not.
+    fn takes(&self, max: u32, by: &str, script: &str) -> bool {
+        let now = Instant::now();
+        if now >= self.window_end.get() {
+            let left_out = self.lines.get().saturating_sub(max);
+            if left_out > 0 {
+                event!(target: "script", Level::WARN, script, "{left_out} lines more than {max} in a second were left out{by}");
+            }
+            self.lines.set(0);
+            self.window_end.set(later(now, WINDOW));
+        }
+        self.lines.set(self.lines.get().saturating_add(1));
+        self.lines.get() <= max
+    }
 }
 
 /// An event's level must be known when the program is built.
@@ -48,8 +84,7 @@ impl ConsoleLog {
             exchange,
             script,
             functions: OnceCell::new(),
-            window_end: Cell::new(later(Instant::now(), WINDOW)),
-            lines: Cell::new(0),
+            said: Said::new(),
         }
     }
 
@@ -70,17 +105,10 @@ impl ConsoleLog {
     }
 
     pub(super) fn say(&self, level: u8, line: &str) {
-        let now = Instant::now();
-        if now >= self.window_end.get() {
-            let left_out = self.lines.get().saturating_sub(LINES_MAX);
-            if left_out > 0 {
-                event!(target: "script", Level::WARN, script = &*self.script, "{left_out} lines more than {LINES_MAX} in a second were left out");
-            }
-            self.lines.set(0);
-            self.window_end.set(later(now, WINDOW));
-        }
-        self.lines.set(self.lines.get().saturating_add(1));
-        if self.lines.get() > LINES_MAX {
+        let script = &*self.script;
+        if !self.said.takes(LINES_MAX, "", script)
+            || !SAID.with(|said| said.takes(SHARD_LINES_MAX, ", of all lanes together", script))
+        {
             return;
         }
         let line = shortened(line, LINE_MAX_BYTES);

@@ -54,6 +54,22 @@ impl Targets {
         self.upstreams.enter(place, State::Down { why });
     }
 
+    /// Tells of some, from this number on; gives how many.
+    #[must_use]
+    pub fn report(&self, from: usize) -> usize {
+        self.upstreams.report(from, self.now).0.len()
+    }
+
+    /// One is gone, with what is left of it.
+    pub fn remove(&mut self, target: usize) {
+        self.upstreams.remove(target);
+    }
+
+    /// Looks for a number that one more may have.
+    pub fn take_free(&mut self) -> Option<usize> {
+        self.upstreams.take_free()
+    }
+
     /// Calls the next one; says whether there is one.
     pub fn call(&mut self) -> bool {
         let called = self.upstreams.call(self.now, &request(self.now), ());

@@ -9,6 +9,9 @@ use crate::net::address::Addresses;
 use madrpc_core::fleet::digest;
 use std::collections::HashSet;
 
+/// Numbers of targets that are gone of which it is seen at once whether anything of them is left.
+const GONE_LOOKED_AT: usize = 8;
+
 impl<T> Upstreams<T> {
     /// These are the targets from now on; gives the numbers and names of those that are new.
     pub(super) fn replace_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
@@ -38,10 +41,19 @@ impl<T> Upstreams<T> {
 
     /// The numbers and names of the targets, but for those that are another one again.
     pub(crate) fn names(&self) -> impl Iterator<Item = (usize, String)> {
-        let all = self.targets.iter().enumerate();
-        let there =
-            all.filter(|(number, target)| !target.is_gone && !self.doubles.contains(*number));
-        there.map(|(number, target)| (number, target.name()))
+        (0..self.numbers()).filter_map(|number| Some((number, self.name_of(number)?)))
+    }
+
+    /// How many numbers targets may have.
+    pub(crate) fn numbers(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The name of the target with this number, unless it is gone or there by another.
+    pub(crate) fn name_of(&self, number: usize) -> Option<String> {
+        let target = self.targets.get(number)?;
+        let is_there = !target.is_gone && !self.doubles.contains(number);
+        is_there.then(|| target.name())
     }
 
     /// Adds a target under a number that is free, or the next.
@@ -79,9 +91,10 @@ impl<T> Upstreams<T> {
         target.is_some_and(|target| place.link() < target.links.len())
     }
 
-    pub(super) fn remove(&mut self, number: usize) {
+    pub(crate) fn remove(&mut self, number: usize) {
         let target = &mut self.targets[number];
         target.is_gone = true;
+        self.gone.push_back(number);
         self.there -= 1;
         let mut left = Vec::new();
         for (link, one) in target.links.iter_mut().enumerate() {
@@ -93,6 +106,22 @@ impl<T> Upstreams<T> {
         }
         self.note(number);
         self.router.remove(number);
+    }
+
+    /// A number that may be given to another, of a few of those that are gone.
+    pub(crate) fn take_free(&mut self) -> Option<usize> {
+        for _ in 0..GONE_LOOKED_AT {
+            let number = self.gone.pop_front()?;
+            // Another may have it already, or had it and is gone.
+            if !self.targets[number].is_gone {
+                continue;
+            }
+            if self.is_free(number) {
+                return Some(number);
+            }
+            self.gone.push_back(number);
+        }
+        None
     }
 
     /// Whether a target is gone and nothing is left of it.

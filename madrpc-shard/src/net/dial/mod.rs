@@ -95,6 +95,8 @@ pub(crate) struct Upstreams<T> {
     sessions: Sessions,
     /// By their numbers, those that are gone and not free yet among them.
     targets: Vec<Target>,
+    /// The numbers of those that are gone, in that order; another may have one meanwhile.
+    gone: VecDeque<usize>,
     /// How many are not gone.
     there: usize,
     /// Where the first session to each lands, modulo its shards.
@@ -267,6 +269,7 @@ impl<T> Upstreams<T> {
             keep,
             sessions,
             targets: Vec::new(),
+            gone: VecDeque::new(),
             there: 0,
             first,
             resolver: Resolver::new(),

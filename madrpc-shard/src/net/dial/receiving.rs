@@ -121,6 +121,7 @@ impl<T> Upstreams<T> {
             },
             Event::TooLarge { header, bytes } => (answered(&header)?, Outcome::too_large(bytes)),
             Event::NoRoom { header, bytes } => (answered(&header)?, Outcome::no_room(bytes)),
+            Event::Stalled { header } => (answered(&header)?, Outcome::stalled()),
             Event::Broken(_) => return None,
         };
         let key = ItemKey::from_number(id);

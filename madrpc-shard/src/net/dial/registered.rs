@@ -14,6 +14,7 @@ use madrpc_core::identity::Role;
 use madrpc_core::session::{Event, Outbox};
 use slab::Slab;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tracing::info;
@@ -37,6 +38,8 @@ pub(super) struct Registered {
     dirty: Vec<usize>,
     /// The targets of nodes, by who they are.
     nodes: HashMap<ServerId, usize>,
+    /// How many there are of each certificate.
+    per_certificate: HashMap<[u8; 32], usize>,
     /// Links of which it is to be seen whether they say nothing.
     looks: Vec<Place>,
     /// Targets that have come by themselves, with their names, until that was asked for.
@@ -99,8 +102,24 @@ impl Registered {
 
     /// Whether one more node may have this certificate: it is that of few, or one could have the calls of all.
     fn has_room(&self, (certificate, _): ServerId) -> bool {
-        let same = self.nodes.keys().filter(|(one, _)| *one == certificate);
-        same.count() < NODES_PER_CERTIFICATE
+        let same = self.per_certificate.get(&certificate);
+        same.is_none_or(|nodes| *nodes < NODES_PER_CERTIFICATE)
+    }
+
+    fn add_node(&mut self, server: ServerId, number: usize) {
+        self.nodes.insert(server, number);
+        *self.per_certificate.entry(server.0).or_default() += 1;
+    }
+
+    fn remove_node(&mut self, server: ServerId) {
+        if self.nodes.remove(&server).is_some()
+            && let Entry::Occupied(mut nodes) = self.per_certificate.entry(server.0)
+        {
+            *nodes.get_mut() -= 1;
+            if *nodes.get() == 0 {
+                nodes.remove();
+            }
+        }
     }
 
     fn add(&mut self, session: SessionKey, server: ServerId, now: Instant) {
@@ -280,12 +299,11 @@ impl<T> Upstreams<T> {
     }
 
     fn add_registered(&mut self, server: ServerId, address: SocketAddr, now: Instant) -> usize {
-        let free = (0..self.targets.len()).find(|number| self.is_free(*number));
-        let number = free.unwrap_or(self.targets.len());
+        let number = self.take_free().unwrap_or(self.targets.len());
         self.add_target(number, address.into());
         self.targets[number].is_registered = true;
         let registered = &mut self.wires.registered;
-        registered.nodes.insert(server, number);
+        registered.add_node(server, number);
         let name = self.targets[number].name();
         if self.lines.take(now) {
             info!("node {name} has announced itself");
@@ -327,7 +345,7 @@ impl<T> Upstreams<T> {
             if self.lines.take(now) {
                 info!("node {} has left", self.targets[target].name());
             }
-            self.wires.registered.nodes.remove(&one.server);
+            self.wires.registered.remove_node(one.server);
             self.remove(target);
         }
     }

@@ -3,7 +3,7 @@
 use madrpc_core::call::frame::{Account, Frame, Header, Part};
 use madrpc_core::call::{Bill, Body, CallError, ErrorKind, Fields};
 use madrpc_core::fleet::{Ending, Took, is_passing};
-use madrpc_core::limits::FUNCTION_NAME_MAX_BYTES;
+use madrpc_core::limits::{BODY_STALL_TIMEOUT, FUNCTION_NAME_MAX_BYTES};
 use madrpc_core::session::Event;
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -151,6 +151,14 @@ impl Outcome<'_> {
             "the result has {bytes} bytes, and other results have the room for it (--memory-max)"
         );
         Self::Lost(CallError::may_have_run(ErrorKind::Overloaded, error))
+    }
+
+    /// The result has begun to come, and does not go on.
+    #[cold]
+    pub(super) fn stalled() -> Self {
+        let seconds = BODY_STALL_TIMEOUT.as_secs();
+        let error = format!("the rest of the result has not come for {seconds} s");
+        Self::Lost(CallError::may_have_run(ErrorKind::Unavailable, error))
     }
 
     /// A server does not have the function that it had when it was sent the call; others have it.

@@ -262,6 +262,7 @@ impl<T> Upstreams<T> {
             let id = key.to_number();
             outbox.send(&Header::Cancel { id }, &[]);
             self.crowding.on_sent(&mut link.on_their_way);
+            self.wires.endpoint.drop_answer(session, id);
         }
     }
 }

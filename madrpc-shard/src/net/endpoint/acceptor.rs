@@ -57,6 +57,7 @@ pub(super) struct Acceptor {
     /// Handshakes that were dropped, as too many were open.
     pub(super) dropped: u64,
     floods: LogLimit,
+    is_flood_told: bool,
     garbage: LogLimit,
     refusals: LogLimit,
 }
@@ -79,6 +80,7 @@ impl Acceptor {
             retries: 0,
             dropped: 0,
             floods: LogLimit::default(),
+            is_flood_told: false,
             garbage: LogLimit::default(),
             refusals: LogLimit::default(),
         }
@@ -248,6 +250,7 @@ impl Acceptor {
         if !self.is_validating && handshakes >= RETRY_ABOVE {
             self.is_validating = true;
             if let Some(count) = self.floods.tell(now) {
+                self.is_flood_told = true;
                 warn!(
                     "{handshakes} handshakes are open on this shard or have failed of late: new clients have to prove their \
                      address ({count} times since the last such line)"
@@ -255,7 +258,10 @@ impl Acceptor {
             }
         } else if self.is_validating && handshakes < RETRY_BELOW {
             self.is_validating = false;
-            info!("few handshakes are open again: new clients need not prove their address");
+            // Strangers have it come and go as often as they like: its end is told of those of which the beginning was.
+            if std::mem::take(&mut self.is_flood_told) {
+                info!("few handshakes are open again: new clients need not prove their address");
+            }
         }
         self.is_validating
     }

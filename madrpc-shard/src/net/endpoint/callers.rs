@@ -2,9 +2,13 @@
 
 use super::entry::Phase;
 use super::{Endpoint, SessionKey, Side};
+#[cfg(target_os = "linux")]
+use crate::net::incoming::not_taken;
 use crate::net::shares::AccountKey;
 use bytes::Bytes;
 use madrpc_core::call::frame::{Account, Header};
+#[cfg(target_os = "linux")]
+use madrpc_core::call::{Bill, CallError};
 use madrpc_core::identity::{PeerCertificate, Revoked, Role};
 use madrpc_core::session::Outbox;
 use std::sync::Arc;
@@ -34,6 +38,24 @@ impl Endpoint {
     /// What is done from now on is for none of them.
     pub(crate) fn rest(&mut self) {
         self.sessions.shares.rest();
+    }
+}
+
+/// What is answered without a service that runs anything.
+#[cfg(target_os = "linux")]
+impl Endpoint {
+    /// Gives a call of this session its answer, where there is room for it: one whose peer reads nothing gets no large ones.
+    pub(crate) fn answer(&mut self, key: SessionKey, id: u64, answer: Result<&Bytes, &CallError>) {
+        let has_room = self.has_room(key, answer.map_or(0, Bytes::len));
+        let Some(outbox) = self.outbox(key) else {
+            return;
+        };
+        let bill = Bill::default();
+        match answer {
+            Ok(body) if has_room => outbox.send(&Header::Reply { id, bill }, body),
+            Ok(_) => outbox.fail(id, bill, &not_taken()),
+            Err(error) => outbox.fail(id, bill, error),
+        }
     }
 }
 

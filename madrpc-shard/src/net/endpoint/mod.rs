@@ -282,6 +282,15 @@ impl Endpoint {
         }
     }
 
+    /// Nobody waits any more for the answer to a call that was sent on this session.
+    pub(crate) fn drop_answer(&mut self, key: SessionKey, call: u64) {
+        if self.sessions.get(key).is_some()
+            && let Some(entry) = self.sessions.at(key.index)
+        {
+            entry.session.drop_answer(call);
+        }
+    }
+
     /// Where frames for this session's peer are put; `None` once it has ended.
     pub(crate) fn outbox(&mut self, key: SessionKey) -> Option<&mut Outbox> {
         self.sessions.get(key)?;

@@ -5,12 +5,13 @@
 //! however many callers ask, and however often, a snapshot costs the shards and this thread a bounded share of their time.
 //! A caller gets what was collected after it asked.
 
-use crate::server::messages::{Caller, Inbox, ToShard};
+use crate::server::messages::{Caller, Counts, Cursor, Inbox, ToShard};
 use crate::server::observer::Asking;
+use bytes::Bytes;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::limits::BODY_MAX_BYTES;
 use madrpc_core::numbers::later;
-use madrpc_core::stats::{Part, Snapshot, Sum};
+use madrpc_core::stats::{Snapshot, Sum};
 use madrpc_core::value::to_value;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -128,7 +129,10 @@ impl Snapshots {
         }
         self.round += 1;
         let round = self.round;
-        let ask = |inbox: &Inbox| match inbox.send(ToShard::Count { round, from: 0 }) {
+        let ask = |inbox: &Inbox| match inbox.send(ToShard::Count {
+            round,
+            from: Cursor::START,
+        }) {
             Ok(()) => Stage::Asked,
             Err(_) => Stage::Gone,
         };
@@ -148,7 +152,7 @@ impl Snapshots {
         round: u64,
         shard: u16,
         head: Option<Box<Snapshot>>,
-        part: Part,
+        counts: Counts,
     ) {
         let begun = Instant::now();
         let shard = usize::from(shard);
@@ -163,10 +167,11 @@ impl Snapshots {
         if let Some(head) = head {
             collection.sum.add(*head);
         }
-        for tally in part.tallies {
+        for tally in counts.tallies {
             collection.sum.count(tally);
         }
-        *stage = match part.next {
+        collection.sum.add_upstreams(counts.upstreams);
+        *stage = match counts.next {
             None => Stage::Done,
             Some(from) => match inbox.send(ToShard::Count { round, from }) {
                 Ok(()) => Stage::Heard,
@@ -217,7 +222,7 @@ impl Snapshots {
         let encoding = Instant::now();
         if collected.callers > 0 {
             let answer = encode(collected.snapshot.as_ref());
-            let bytes = answer.as_ref().map_or(0, |body| body.len());
+            let bytes = answer.as_ref().map_or(0, Bytes::len);
             let affordable = ANSWERS_MAX_BYTES / bytes.max(1);
             let callers = self.callers.len().min(collected.callers);
             for caller in self.callers.drain(..callers.min(affordable.max(1))) {
@@ -246,7 +251,7 @@ impl Snapshots {
     }
 }
 
-fn encode(snapshot: Option<&Snapshot>) -> Result<Arc<[u8]>, CallError> {
+fn encode(snapshot: Option<&Snapshot>) -> Result<Bytes, CallError> {
     let internal = |error: String| CallError::may_have_run(ErrorKind::Internal, error);
     let snapshot = snapshot.ok_or_else(|| internal("no shard answers".into()))?;
     let value = to_value(snapshot).map_err(|error| internal(format!("statistics: {error}")))?;

@@ -3,15 +3,17 @@
 
 use super::leaving::Stage;
 use super::{Announcing, Shard};
+use crate::net::askers::Askers;
 use crate::net::dial::{Item, Request, Upstreams, check_name};
 use crate::net::endpoint::SessionKey;
-use crate::net::incoming::Incoming;
+use crate::net::incoming::{Incoming, number_taken};
 use crate::net::service::{Io, Service};
 use crate::server::messages::Caller;
 use crate::server::reserved::{
-    Reserved, answer, check_join, check_operator, check_permissions, not_serving, refuse, too_large,
+    Reserved, answer, check_join, check_operator, check_permissions, not_serving, stalled,
+    too_large,
 };
-use madrpc_core::call::catalog::Catalog;
+use madrpc_core::call::CallError;
 use madrpc_core::call::frame::{Frame, Header};
 use madrpc_core::identity::Permissions;
 use madrpc_core::limits::TIMEOUT_MAX;
@@ -65,14 +67,14 @@ impl<S: Service> Shard<S> {
                 body,
             }) = event
             else {
-                let announcing = announcing.as_mut();
-                take_other(service, &mut io, session, &event, announcing, permissions);
+                let known = (announcing.as_mut(), &**permissions, &*askers);
+                take_other(service, &mut io, session, &event, known);
                 continue;
             };
             let reserved = match Reserved::of_name(function) {
                 Ok(reserved) => reserved,
                 Err(error) => {
-                    refuse(io.callers, session, id, &error);
+                    refuse(&mut io, askers, session, id, &error);
                     continue;
                 }
             };
@@ -86,12 +88,17 @@ impl<S: Service> Shard<S> {
                 }),
             };
             if let Err(error) = is_taken {
-                refuse(io.callers, session, id, &error);
+                refuse(&mut io, askers, session, id, &error);
                 continue;
             }
-            if let Some(reserved) = reserved
-                && reserved != Reserved::Functions
-            {
+            if let Some(reserved) = reserved {
+                if is_under_way(&mut io, askers, session, id) {
+                    continue;
+                }
+                if reserved == Reserved::Functions {
+                    service.on_inquiry(session, id, &mut io);
+                    continue;
+                }
                 let shard = seat.shard;
                 let caller = Caller { shard, session, id };
                 answer(reserved, caller, io.callers, askers, control);
@@ -111,11 +118,40 @@ impl<S: Service> Shard<S> {
                 },
                 arrived: now,
             };
-            match reserved.is_some() {
-                true => service.on_inquiry(&call, Catalog::new(seat.role, &seat.name), &mut io),
-                false => service.on_call(&call, &mut io),
-            }
+            service.on_call(&call, &mut io);
         }
+    }
+}
+
+/// Whether a caller has given this number to a call that is under way: it would take this one's answer for that one's. Then its
+/// session ends. Who is given a call that runs looks for itself.
+#[cold]
+#[inline(never)]
+fn is_under_way<S: Service>(
+    io: &mut Io<'_, S>,
+    askers: &Askers,
+    session: SessionKey,
+    id: u64,
+) -> bool {
+    let is_taken = io.calls.get(session, id).is_some() || askers.has(session, id);
+    if is_taken {
+        io.callers.break_off(session, &number_taken(id));
+    }
+    is_taken
+}
+
+/// Tells a caller why its call is not run.
+#[cold]
+#[inline(never)]
+fn refuse<S: Service>(
+    io: &mut Io<'_, S>,
+    askers: &Askers,
+    session: SessionKey,
+    id: u64,
+    error: &CallError,
+) {
+    if !is_under_way(io, askers, session, id) {
+        io.callers.answer(session, id, Err(error));
     }
 }
 
@@ -126,15 +162,19 @@ fn take_other<S: Service>(
     io: &mut Io<'_, S>,
     session: SessionKey,
     event: &Event<'_>,
-    announcing: Option<&mut Announcing>,
-    permissions: &Permissions,
+    (announcing, permissions, askers): (Option<&mut Announcing>, &Permissions, &Askers),
 ) {
     let header = match event {
         Event::TooLarge {
             header: Header::Call { id, .. },
             bytes,
-        } => return refuse(io.callers, session, *id, &too_large(*bytes)),
-        Event::TooLarge { .. } => return take_servers_frame(service, io, session, event),
+        } => return refuse(io, askers, session, *id, &too_large(*bytes)),
+        Event::Stalled {
+            header: Header::Call { id, .. },
+        } => return refuse(io, askers, session, *id, &stalled()),
+        Event::TooLarge { .. } | Event::Stalled { .. } => {
+            return take_servers_frame(service, io, session, event);
+        }
         // Callers have no bound of that kind.
         Event::NoRoom { .. } | Event::Broken(_) => return,
         Event::Frame(frame) => frame.header,

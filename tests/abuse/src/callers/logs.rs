@@ -37,18 +37,26 @@ pub(super) fn console(field: &Field<'_>) -> Result<Outcome, AbuseError> {
 }
 
 pub(super) fn statistics(field: &Field<'_>) -> Result<Outcome, AbuseError> {
-    ask(field, wire::STATISTICS, true)
+    ask(field, wire::STATISTICS, &[], true)
 }
 
 pub(super) fn statistics_unread(field: &Field<'_>) -> Result<Outcome, AbuseError> {
-    ask(field, wire::STATISTICS, false)
+    ask(field, wire::STATISTICS, &[], false)
 }
 
 pub(super) fn functions(field: &Field<'_>) -> Result<Outcome, AbuseError> {
-    ask(field, wire::FUNCTIONS, true)
+    ask(field, wire::FUNCTIONS, &[], true)
 }
 
-fn ask(field: &Field<'_>, function: &str, reads: bool) -> Result<Outcome, AbuseError> {
+pub(super) fn functions_with_argument(field: &Field<'_>) -> Result<Outcome, AbuseError> {
+    ask(field, wire::FUNCTIONS, &wire::bytes(60_000), true)
+}
+
+pub(super) fn functions_unread(field: &Field<'_>) -> Result<Outcome, AbuseError> {
+    ask(field, wire::FUNCTIONS, &[], false)
+}
+
+fn ask(field: &Field<'_>, function: &str, body: &[u8], reads: bool) -> Result<Outcome, AbuseError> {
     let until = field.until();
     let mut peer = Peer::connect(field.target, &mut field.fleet.caller()?)?;
     let mut pace = Pace::new(field.amount.count, field.amount.per_second, until);
@@ -58,7 +66,7 @@ fn ask(field: &Field<'_>, function: &str, reads: bool) -> Result<Outcome, AbuseE
             peer.turn(Duration::from_millis(1))?;
             answered += peer.read().len() as u64;
         }
-        peer.call(number, function, &[], LONG);
+        peer.call(number, function, body, LONG);
         if number.is_multiple_of(16) {
             peer.turn(Duration::ZERO)?;
             if reads {

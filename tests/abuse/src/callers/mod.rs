@@ -22,14 +22,20 @@ use std::time::Duration;
 /// So that 5,000 calls can be under way, most of them in the queue.
 const LONG_QUEUE: &[&str] = &["--queue-limit", "8192"];
 
-/// Nothing of the attack is held against a caller's speed, nor against the log.
+/// The lines are the script's own: as many as a shard writes of those in the time that it takes.
 const SCRIPTS_OWN_LINES: Bounds = Bounds {
-    lines_max: None,
+    lines_max: 6_000,
+    ..Bounds::CALLERS
+};
+
+/// Calls that wait have a lane each, and lanes are given back where nobody has needed them for 10 s, which is looked at every 10 s.
+const LANES_TAKEN: Bounds = Bounds {
+    rest: Duration::from_secs(40),
     ..Bounds::CALLERS
 };
 
 /// All of them.
-pub(crate) const ATTACKS: [Attack; 47] = [
+pub(crate) const ATTACKS: [Attack; 52] = [
     Attack::new(
         "replies-unread",
         Callers,
@@ -153,6 +159,22 @@ pub(crate) const ATTACKS: [Attack; 47] = [
     )
     .at(Setting::OrchestratorWithBadNode)
     .within(Bounds::MEMORY_ALONE),
+    Attack {
+        amount: Amount {
+            count: 10,
+            per_second: None,
+            time: Duration::from_secs(20),
+        },
+        ..Attack::new(
+            "results-half",
+            Nodes,
+            "a node behind an orchestrator that begins 10 results of 8 MiB, and stops in the middle of each",
+            10,
+            nodes::results_half,
+        )
+        .at(Setting::OrchestratorWithBadNode)
+        .within(Bounds::MEMORY_ALONE)
+    },
     Attack::new(
         "ids-twice",
         Callers,
@@ -204,6 +226,7 @@ pub(crate) const ATTACKS: [Attack; 47] = [
         100_000_000,
         cancels::again,
     )
+    .within(LANES_TAKEN)
     .with(LONG_QUEUE),
     Attack::new(
         "cancel-loop-orchestrator",
@@ -212,6 +235,7 @@ pub(crate) const ATTACKS: [Attack; 47] = [
         100_000_000,
         cancels::again,
     )
+    .within(LANES_TAKEN)
     .at(Setting::Orchestrator)
     .with(LONG_QUEUE),
     Attack::new(
@@ -220,7 +244,8 @@ pub(crate) const ATTACKS: [Attack; 47] = [
         "cancels of calls that are not there, as fast as they go",
         100_000_000,
         cancels::unknown,
-    ),
+    )
+    .within(LANES_TAKEN),
     Attack::new(
         "names-long",
         Callers,
@@ -288,7 +313,8 @@ pub(crate) const ATTACKS: [Attack; 47] = [
         "5,000 calls that wait for a timer, each in a lane of its own",
         5_000,
         lanes::waiting,
-    ),
+    )
+    .within(LANES_TAKEN),
     Attack::new(
         "kernels-endless",
         Callers,
@@ -364,6 +390,40 @@ pub(crate) const ATTACKS: [Attack; 47] = [
     )
     .per_second(10_000)
     .at(Setting::Orchestrator),
+    Attack::new(
+        "functions-argument-orchestrator",
+        Callers,
+        "1,000 times a second, the same with an argument of 60 KB each, which is to go no further",
+        10_000,
+        logs::functions_with_argument,
+    )
+    .per_second(1_000)
+    .at(Setting::Orchestrator),
+    Attack::new(
+        "functions-many",
+        Callers,
+        "as often as goes, what can be called at a node with 2,000 functions",
+        100_000,
+        logs::functions,
+    )
+    .beside(2_000),
+    Attack::new(
+        "functions-many-orchestrator",
+        Callers,
+        "the same through an orchestrator",
+        100_000,
+        logs::functions,
+    )
+    .beside(2_000)
+    .at(Setting::Orchestrator),
+    Attack::new(
+        "functions-many-unread",
+        Callers,
+        "the same at a node, by a client that reads nothing",
+        100_000,
+        logs::functions_unread,
+    )
+    .beside(2_000),
     Attack::new(
         "streams-tiny",
         Callers,

@@ -126,6 +126,47 @@ pub(super) fn backlog_frozen(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     )))
 }
 
+/// A node that begins results and does not go on: its callers are told, long before their deadline.
+pub(super) fn results_half(field: &Field<'_>) -> Result<Outcome, AbuseError> {
+    let mut node = accept(field)?;
+    let until = field.until();
+    let mut caller = Peer::connect(field.target, &mut field.fleet.caller()?)?;
+    let (mut sent, mut begun, mut ended) = (0, HashSet::new(), HashSet::new());
+    while Instant::now() < until {
+        if (begun.len() as u64) < field.amount.count && sent < ended.len() as u64 + WINDOW {
+            caller.call(sent, "wait", &wire::number(60_000), 2 * LONG);
+            sent += 1;
+        }
+        caller.turn(TURN)?;
+        ended.extend(caller.read().into_iter().map(|(id, _)| id));
+        node.turn(Duration::ZERO)?;
+        let mut calls = Vec::new();
+        node.read_frames(|frame| {
+            if let Header::Call { id, .. } = frame.header {
+                calls.push(id);
+            }
+        });
+        for id in calls {
+            if (begun.len() as u64) < field.amount.count && begun.insert(id) {
+                let mut half = Vec::new();
+                reply(&mut half, id, &wire::bytes(8 * MIB));
+                half.truncate(4 * MIB);
+                node.send_body(half.into(), false);
+            }
+        }
+    }
+    caller.close();
+    node.close();
+    let (begun, ended) = (begun.len(), ended.len());
+    Ok(Outcome::did(format!(
+        "{sent} calls, of which the bad node has begun to answer {begun}"
+    ))
+    .check(
+        begun > 0 && ended >= begun,
+        format!("{ended} of those {begun} calls ended within the time"),
+    ))
+}
+
 /// Many deadlines instead of many bytes.
 pub(super) fn backlog_tiny(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let mut node = accept(field)?;

@@ -142,7 +142,14 @@ impl Row {
                 max as f64 / MIB
             ));
         }
-        if bounds.lines_max.is_some_and(|max| self.lines > max) {
+        if self.left_bytes > bounds.left_max {
+            failed.push(format!(
+                "{:.0} MiB of memory left, at most {:.0}",
+                self.left_bytes as f64 / MIB,
+                bounds.left_max as f64 / MIB
+            ));
+        }
+        if self.lines > bounds.lines_max {
             failed.push(format!("{} lines in the log", self.lines));
         }
         if self.forged > 0 {
@@ -240,12 +247,13 @@ mod tests {
         );
         let fat = Row {
             grown_bytes: 65 << 20,
+            left_bytes: 33 << 20,
             lines: 51,
             forged: 1,
             newcomers: [3, 1],
             ..good
         };
-        let all = "2 of 3 newcomers got nothing; 65 MiB of memory, at most 64; 51 lines in the log; 1 forged lines in \
+        let all = "2 of 3 newcomers got nothing; 65 MiB of memory, at most 64; 33 MiB of memory left, at most 32; 51 lines in the log; 1 forged lines in \
                    the log";
         assert_eq!(failed(fat), all);
     }

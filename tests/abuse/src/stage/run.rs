@@ -26,9 +26,6 @@ const WHOLE: Demand = Demand::InFlight(MOST_IN_FLIGHT);
 /// Whoever waits for each result before the next call.
 const LONE: Demand = Demand::InFlight(1);
 
-/// How long after the attack memory is looked at again.
-const REST: Duration = Duration::from_secs(10);
-
 /// How long it is watched for the most memory.
 const SETTLE: Duration = Duration::from_secs(1);
 
@@ -122,7 +119,7 @@ impl Stage<'_> {
             .collect::<Result<_, _>>()?;
         let lines = self.lines();
         let seen = self.first(&mut row)?;
-        std::thread::sleep(REST - SETTLE);
+        std::thread::sleep(self.attack.bounds.rest.saturating_sub(SETTLE));
         self.note_memory(&mut row, &before, &seen.peaks);
         row.lines = self.lines() - lines;
         let again = self.ratios(&mut row, &seen)?;

@@ -181,7 +181,11 @@ impl Servers {
         cores: Cores,
     ) -> Result<Self, AbuseError> {
         let script = fleet.dir().join("script.js");
-        std::fs::write(&script, SCRIPT)?;
+        let further = format!(
+            "for (let n = 0; n < {}; n++) madrpc.register(`further${{n}}`, () => n);",
+            attack.functions
+        );
+        std::fs::write(&script, [SCRIPT, &further].concat())?;
         let setting = attack.setting;
         let budget = BUDGET_BYTES.to_string();
         let common = |address: &str, core: usize| -> Vec<String> {

@@ -8,7 +8,7 @@ use madrpc_core::stats::{Counters, ROWS_MAX};
 use madrpc_core::value::{Value, from_value};
 
 /// What a caller gets.
-type Answer = Result<Arc<[u8]>, CallError>;
+type Answer = Result<Bytes, CallError>;
 
 struct Scene {
     snapshots: Snapshots,
@@ -80,9 +80,19 @@ impl Scene {
         match message {
             ToShard::Count { round, from } => {
                 self.asked += 1;
-                let head = (from == 0).then(|| Box::new(Snapshot::default()));
-                let part = self.counters.part(from);
-                self.snapshots.on_counted(round, shard as u16, head, part);
+                let head = (from == Cursor::START).then(|| Box::new(Snapshot::default()));
+                let counts = match from {
+                    Cursor::Rows(from) => {
+                        let part = self.counters.part(from);
+                        Counts {
+                            tallies: part.tallies,
+                            upstreams: Vec::new(),
+                            next: part.next.map(Cursor::Rows),
+                        }
+                    }
+                    Cursor::Upstreams(_) => panic!("it has none"),
+                };
+                self.snapshots.on_counted(round, shard as u16, head, counts);
             }
             ToShard::Answer(caller, answer) => self.answers.push((caller.id, answer)),
             _ => panic!("a shard is told something else"),
@@ -116,7 +126,11 @@ fn callers_at_the_same_time_share_one_collection_and_one_answer() {
         .flat_map(|(_, answer)| answer)
         .collect();
     assert_eq!(bodies.len(), 200);
-    assert!(bodies.iter().all(|body| Arc::ptr_eq(body, bodies[0])));
+    assert!(
+        bodies
+            .iter()
+            .all(|body| body.as_ptr() == bodies[0].as_ptr())
+    );
     assert_eq!(rows(&scene.answers[0].1), 1);
 }
 
@@ -180,7 +194,11 @@ fn a_shard_that_is_stuck_is_waited_for_and_one_that_has_ended_is_not() {
     // What it says later belongs to no collection any more.
     let part = scene.counters.part(0);
     scene.snapshots.begin(scene.now);
-    scene.snapshots.on_counted(round, 1, None, part);
+    let counts = Counts {
+        tallies: part.tallies,
+        ..Counts::default()
+    };
+    scene.snapshots.on_counted(round, 1, None, counts);
     assert!(scene.snapshots.turn(scene.now).is_none());
     let collected = scene.settle();
     assert_eq!(collected[0].heard, [true, true, false]);
