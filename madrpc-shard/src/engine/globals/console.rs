@@ -16,6 +16,9 @@ use tracing::{Level, enabled, event};
 /// A line's length; what is beyond is cut off.
 const LINE_MAX_BYTES: usize = 4096;
 
+/// What is looked at of a line; console.js gives no more.
+pub(super) const SHOWN_MAX: usize = 2 * LINE_MAX_BYTES;
+
 /// How many lines a lane may say in each [`WINDOW`]; how many more there were is said after it.
 const LINES_MAX: u32 = 200;
 const WINDOW: Duration = Duration::from_secs(1);

@@ -37,7 +37,7 @@ use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, FromJs, Function, Object, Promise, Value};
 use std::cell::OnceCell;
 use std::rc::Rc;
-use write::{Path, Unfit, Writer};
+use write::{At, Path, Unfit, Writer};
 
 /// Whole numbers up to here are exact in JavaScript.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -208,7 +208,7 @@ pub(super) fn to_wire<'js>(
         encoder: Encoder::new(out, limit),
         path: Path::default(),
     };
-    match writer.value(value) {
+    match writer.value(value, At::Root) {
         Ok(()) => Ok(()),
         Err(unfit) => Err(Box::new(unsendable(
             ctx,
@@ -310,20 +310,25 @@ pub(super) fn with_utf8<R>(
     Ok(use_it(text.bytes()))
 }
 
-/// Lends out the text of a string; `use_it` runs no script.
-pub(super) fn with_text<R>(
-    string: &Value<'_>,
-    use_it: impl FnOnce(&str) -> R,
-) -> rquickjs::Result<R> {
-    View::of(string).text(use_it)
-}
-
 /// The bytes of a string as UTF-8.
 pub(super) fn text_bytes(string: &Value<'_>) -> usize {
-    View::of(string).text(str::len).unwrap_or(usize::MAX)
+    View::of(string)
+        .to_text()
+        .map_or(usize::MAX, |text| text.len())
 }
 
-/// The text of a string.
-pub(super) fn text(string: &Value<'_>) -> String {
-    View::of(string).text(str::to_owned).unwrap_or_default()
+/// The first so many units of a string as text, and how many it has in all: however many those are, nothing looks at the rest.
+pub(super) fn head(string: &Value<'_>, most: usize) -> (String, usize) {
+    let head = || -> rquickjs::Result<_> {
+        let (head, units) = View::of(string).head(most)?;
+        let text = head.view().to_text()?.as_str().into_owned();
+        Ok((text, units))
+    };
+    head().unwrap_or_else(|_| {
+        string.ctx().catch();
+        Default::default()
+    })
 }
+
+#[cfg(test)]
+mod slices_tests;
