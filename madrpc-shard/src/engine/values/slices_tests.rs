@@ -139,7 +139,7 @@ fn long_keys_arrive_as_they_are() {
             assert!(
                 Value::decode(bytes) == Ok(Value::Object(expected)),
                 "{length}"
-            )
+            );
         });
     }
 }
