@@ -61,6 +61,15 @@ const WHOLE: &[(&str, &str)] = &[
     ("new Money()", r#"{"cents":150}"#),
     ("[{ a: 1, toJSON() { return [this.a]; } }]", "[[1]]"),
     (
+        "({ total: new Keyed(), 7: new Keyed(), é: [new Keyed(), [1, new Keyed()]], gone: Object.assign(new Date(0), { toJSON: said }) })",
+        r#"{"7":"key: 7","total":"key: total","é":["key: 0",[1,"key: 1"]],"gone":"key: gone"}"#,
+    ),
+    ("new Keyed()", r#""key: ""#),
+    (
+        "({ ['k'.repeat(50)]: { toJSON: said } })",
+        r#"{"kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk":"key: kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"}"#,
+    ),
+    (
         "Object.defineProperty({ a: 1 }, 'toJSON', { value: () => 'hidden' })",
         r#""hidden""#,
     ),
@@ -189,13 +198,22 @@ const REFUSED: &[(&str, &str)] = &[
         "it is a Hidden without properties of its own: give its class a toJSON method",
     ),
     (
-        "[new URLSearchParams('a=1')]",
-        "result[0] is a URLSearchParams without properties of its own",
+        "Object.assign(new URLSearchParams('a=1'), { x: 1 })",
+        "it is a URLSearchParams (send its text: String(it))",
     ),
     (
-        "new TextEncoder()",
-        "it is a TextEncoder without properties of its own",
+        "({ a: Object.assign(new TextDecoder(), { x: 1 }) })",
+        "result.a is a TextDecoder",
     ),
+    (
+        "new (class Query extends URLSearchParams { x = 1 })('a=1')",
+        "it is a URLSearchParams (send its text: String(it))",
+    ),
+    (
+        "[new URLSearchParams('a=1')]",
+        "result[0] is a URLSearchParams (send its text: String(it))",
+    ),
+    ("new TextEncoder()", "it is a TextEncoder"),
     (
         "Math",
         "it is an object whose properties are hidden or symbols",

@@ -139,7 +139,7 @@ fn what_is_thrown_is_bounded() {
         assert!(bytes < 80_000, "{place}: {bytes} bytes");
     }
     let error = functions.call(0).unwrap_err();
-    assert!(error.message.ends_with("m… (1048576 bytes)"));
+    assert!(error.message.ends_with("m… (1048576 characters)"));
 }
 
 /// What the function that called it sees of an error.

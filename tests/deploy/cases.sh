@@ -2,7 +2,7 @@
 # machine, and leave the fleet serving. Sourced by run.
 # shellcheck shell=bash disable=SC2317 # they are called by their names in CASES
 
-CASES=(install verify start settings pi reload certificates restart crash stalled drain sandbox affinity tune refused upgrade remove)
+CASES=(install verify start forced settings pi reload certificates restart crash stalled drain sandbox affinity tune refused upgrade remove)
 
 FLEET=(madrpc-orchestrator madrpc-node@a madrpc-node@b)
 PORT=8080
@@ -41,6 +41,7 @@ settle() { within 20 whole; }
 write_script() {
     cat "examples/monte-carlo-pi/scripts/pi.js" - >"$ROOT/etc/madrpc/functions.js" <<SCRIPT
 madrpc.register("version", () => $1);
+madrpc.register("search", () => "x".repeat(4e5).includes("x".repeat(2e5) + "y"));
 madrpc.register("work", (ms) => { const end = Date.now() + ms; while (Date.now() < end) {} return "done"; });
 SCRIPT
 }
@@ -95,6 +96,22 @@ case_start() {
     is_active
     echo "an orchestrator and two nodes are ready after $(($(now_ms) - begun)) ms"
     settle
+}
+
+# The unit's filter of system calls leaves what stops calls by force.
+case_forced() {
+    local told begun taken
+    told=$(inside journalctl --no-pager -u madrpc-node@a -u madrpc-node@b)
+    expect "$told" ready
+    [[ $told != *'calls lose the core only'* ]] || { say "not by force: $told"; return 1; }
+    begun=$(now_ms)
+    told=$(call search null --timeout 200ms 2>&1 || true)
+    taken=$(($(now_ms) - begun))
+    expect "$told" DeadlineExceeded
+    # All of it takes 40 s.
+    [ $taken -lt 3000 ] || { say "after $taken ms"; return 1; }
+    runs_version 1
+    echo "a built-in of 40 s ends by its deadline of 200 ms, and its caller is back after $taken ms"
 }
 
 case_settings() {

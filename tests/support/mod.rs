@@ -125,6 +125,8 @@ function OldError(message) { this.message = message; } OldError.prototype = Obje
 class Point { constructor(x, y) { this.x = x; this.y = y; } get length() { return Math.hypot(this.x, this.y); } }
 madrpc.register('tenfold', (n) => { if (n < 0) throw new RangeError(String(n)); return n * 10; });
 class Hidden { #rows = [1]; }
+const said = (key) => 'key: ' + key;
+class Keyed { toJSON(key) { return said(key); } }
 class Money { #cents = 150; toJSON() { return { cents: this.#cents }; } }
 class Query { #rows = [1, 2]; then(yes) { yes(this.#rows); } }
 class Lazy { constructor() { this.sql = 'select 1'; } then(yes) { setTimeout(() => yes('rows'), 1); } }

@@ -201,6 +201,13 @@ impl<'a> Encoder<'a> {
         self.block(key.as_bytes())
     }
 
+    /// The key of the value that follows, of whose UTF-8 so many bytes come by [`Self::more`] before.
+    pub fn begin_key(&mut self, bytes: usize) -> Result<(), EncodeError> {
+        let (varint, len) = varint(bytes as u64);
+        self.put(&varint[..len])?;
+        self.make_room(bytes)
+    }
+
     /// The array or object begun last is complete.
     #[inline]
     pub fn end(&mut self) {

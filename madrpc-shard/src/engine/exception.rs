@@ -42,7 +42,8 @@ fn of_thrown<'js>(
         && exception.message.is_empty()
         && let Some(value) = exception.value()
     {
-        exception.message = bounded(&to_json(&value), OBJECT_MAX_BYTES);
+        let json = to_json(&value);
+        exception.message = bounded(&json, json.encode_utf16().count(), OBJECT_MAX_BYTES);
         return CallError::thrown((**exception).clone());
     }
     error
@@ -54,7 +55,7 @@ pub(super) fn of_value<'js>(ctx: &Ctx<'js>, thrown: &Value<'js>) -> CallError {
         Some(object) => of_object(ctx, object),
         None => Exception {
             name: type_name(thrown).to_owned(),
-            message: bounded(&text(ctx, thrown), THROWN_MAX_BYTES),
+            message: told(ctx, thrown, THROWN_MAX_BYTES),
             stack: String::new(),
             value: Vec::new(),
         },
@@ -92,7 +93,7 @@ fn of_object<'js>(ctx: &Ctx<'js>, object: &Object<'js>) -> Exception {
             ctx.catch();
         }
         let value = value.ok().filter(|value| !value.is_undefined())?;
-        Some(bounded(&text(ctx, &value), most))
+        Some(told(ctx, &value, most))
     };
     let stack = property("stack", THROWN_MAX_BYTES).unwrap_or_default();
     let name = property("name", NAME_MAX_BYTES);
@@ -117,17 +118,13 @@ fn own_frames(stack: &str) -> String {
     own.join("\n")
 }
 
-/// `text`, or its beginning and how long it is.
-fn bounded(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
+/// `text`, or its beginning, and of how many characters it is that.
+fn bounded(text: &str, characters: usize, most: usize) -> String {
+    let beginning = &text[..text.floor_char_boundary(most)];
+    match characters == beginning.encode_utf16().count() {
+        true => beginning.to_owned(),
+        false => format!("{beginning}… ({characters} characters)"),
     }
-    let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
-    format!(
-        "{}… ({} bytes)",
-        &text[..end.unwrap_or_default()],
-        text.len()
-    )
 }
 
 /// What `typeof` says, but for null.
@@ -145,14 +142,19 @@ fn type_name(value: &Value<'_>) -> &'static str {
     }
 }
 
-/// A primitive as JavaScript has it in a text; an object only by its type, as asking it would run its code.
-fn text<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
+/// A primitive as JavaScript has it in a text, at most so many bytes of it; an object only by its type, as asking it would run its
+/// code.
+fn told<'js>(ctx: &Ctx<'js>, value: &Value<'js>, most: usize) -> String {
+    let of_text = |text: &Value<'js>| {
+        let (head, characters) = values::head(text, most);
+        bounded(&head, characters, most)
+    };
     if let Some(symbol) = value.as_symbol() {
         let description = symbol
             .description()
             .ok()
             .filter(|text| !text.is_undefined());
-        let description = description.map(|text| values::text(&text));
+        let description = description.map(|text| of_text(&text));
         return format!("Symbol({})", description.unwrap_or_default());
     }
     if value.is_object() {
@@ -160,7 +162,7 @@ fn text<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
     }
     // Of a primitive it runs no code, and fails only where there is no memory for the text.
     match stoppable(|| value.get::<rquickjs::Coerced<rquickjs::String<'js>>>()) {
-        Ok(text) => values::text(text.0.as_value()),
+        Ok(text) => of_text(text.0.as_value()),
         Err(_) => {
             ctx.catch();
             String::new()

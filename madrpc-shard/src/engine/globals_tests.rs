@@ -391,6 +391,11 @@ fn addresses_are_those_of_the_standard() {
          u.protocol = 'nonsense:'; u.port = 'x'; eq(u.protocol, 'https:'); u.href = 'http://h/'; eq(u.search, ''); throws('TypeError', () => { u.href = 'no'; });",
     );
     check(
+        "const long = (c, n) => c.repeat(n); eq(new URL('http://' + long('a', 300) + '/').host.length, 300); eq(new URL('http://' + long(long('漢', 50) + '.', 4) + 'com/').host.length < 253, true);
+         throws('TypeError', () => new URL('http://' + long(long('漢字', 200) + '.', 32))); const h = new URL('http://h/'); h.host = long('漢', 400); h.hostname = long('漢', 400); eq(h.href, 'http://h/');
+         h.pathname = long('漢', 32768); eq(h.href.length, 294921); throws('RangeError', () => { h.search = long('漢', 32768); }); eq(h.href.length, 294921); h.search = 'a'; eq(h.href.length, 294923);",
+    );
+    check(
         "const u = new URL('http://h/?a=1&b=2&a=3'), p = u.searchParams; eq(p.getAll('a'), ['1', '3']); p.set('a', 'x y'); eq(u.search, '?a=x+y&b=2'); p.append('c', '&'); p.delete('b'); eq(u.href, 'http://h/?a=x+y&c=%26');
          u.search = '?z=9'; eq(p.get('z'), '9'); eq(p.get('a'), null); eq(u.searchParams === p, true); p.delete('z'); eq(u.href, 'http://h/');
          const q = new URLSearchParams([['b', 1], ['a', 2]]); q.sort(); eq(q.toString(), 'a=2&b=1'); eq([...q], [['a', '2'], ['b', '1']]); eq([...q.keys()].join() + [...q.values()].join(), 'a,b2,1'); eq(q.size, 2);

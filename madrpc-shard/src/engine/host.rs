@@ -167,13 +167,13 @@ fn send<'js>(
             "madrpc.call: a script cannot call while it loads",
         ));
     }
-    if values::text_bytes(name.as_value()) > FUNCTION_NAME_MAX_BYTES {
+    let (name, characters) = values::head(name.as_value(), FUNCTION_NAME_MAX_BYTES);
+    if characters > FUNCTION_NAME_MAX_BYTES || name.len() > FUNCTION_NAME_MAX_BYTES {
         return Err(Exception::throw_range(
             ctx,
             "madrpc.call: the function's name is too long",
         ));
     }
-    let name = values::text(name.as_value());
     let builtins = Builtins::new(ctx, exchange, tools)?;
     let (body, written) = lend(&exchange.written, Buffer::default(), |body| {
         let args = View::of(args);

@@ -89,6 +89,15 @@
   looks.set(view, "TypedArray");
   looks.set(Error.prototype, "Error");
   const lookOf = looks.get.bind(looks);
+  // The prototypes of the host's classes, whose content no script reaches, and their names.
+  const hosts = new Map();
+  const knowClasses = (made) => {
+    for (const key of ownKeys(made)) {
+      const one = made[key];
+      if (typeof one === "object" && one !== null) knowClasses(one);
+      else if (typeof one === "function" && one.prototype !== undefined) hosts.set(one.prototype, one.name);
+    }
+  };
   const article = (name) => `${/^[AEIO]/i.test(name) ? "an" : "a"} ${name}`;
 
   const resolved = (thenable) => new P((resolve) => resolve(thenable));
@@ -304,9 +313,10 @@
     bring(names, part, make, host) {
       let made;
       const bringAll = () => {
-        made = make(part, host);
-        host.brought.push(...Object.values(made));
-        return made;
+        const all = make(part, host);
+        knowClasses(all);
+        host.brought.push(...Object.values(all));
+        return (made = all);
       };
       for (const name of names) {
         Object.defineProperty(globalThis, name, { get: () => (made ?? bringAll())[name], configurable: true });
@@ -317,19 +327,21 @@
     // How an object travels that is neither plain nor an array as there is most: 0 by its own data, 1 as an array, 2 as an
     // error, 3 as its `toJSON` says, where that is asked; or in words what it is and cannot travel.
     classify(object, asksJson) {
-      let isError = false;
+      let isError = false, ofHost;
       const isList = isArray(object);
       if (!isList) {
         for (let proto = getPrototypeOf(object); proto !== null; proto = getPrototypeOf(proto)) {
           const look = lookOf(proto);
           if (look === "Error") isError = true;
           else if (look !== undefined) return `an object that only looks like ${article(look)}`;
+          ofHost ??= hosts.get(proto);
         }
       }
       if (asksJson && typeof object.toJSON === "function") return 3;
+      if (ofHost !== undefined && !isError) return `${article(ofHost)}${ofHost === "URLSearchParams" ? " (send its text: String(it))" : ""}`;
       return isList ? 1 : isError ? 2 : 0;
     },
-    jsonOf(object) { return object.toJSON(""); },
+    jsonOf(object, key) { return object.toJSON(key); },
     // Whether it has a method of that name which is not that of all dates.
     hasOwnJson(object) { return object.toJSON !== dateToJson; },
     // What an object without own enumerable properties is, in words; undefined where it is just empty.

@@ -160,7 +160,7 @@
     if (!host.isLogged(level)) return;
     begin();
     const line = format(values).slice(0, CHARS * 2).toWellFormed();
-    host.log(level, indent === "" ? line : indent + line.replaceAll("\n", `\n${indent}`));
+    host.log(level, indent === "" ? line : (indent + line.replaceAll("\n", `\n${indent}`)).slice(0, CHARS * 2));
   };
   const frames = () => new Error().stack.split("\n").slice(2).map((line) => line.trim()).filter(Boolean);
   const group = (...values) => {

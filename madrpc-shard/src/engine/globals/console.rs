@@ -16,6 +16,9 @@ use tracing::{Level, enabled, event};
 /// A line's length; what is beyond is cut off.
 const LINE_MAX_BYTES: usize = 4096;
 
+/// What is looked at of a line; console.js gives no more.
+pub(super) const SHOWN_MAX: usize = 2 * LINE_MAX_BYTES;
+
 /// How many lines a lane may say in each [`WINDOW`], and all lanes of a shard, of which there may be thousands; how many more there
 /// were is said after it.
 const LINES_MAX: u32 = 200;

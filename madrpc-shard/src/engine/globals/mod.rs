@@ -62,7 +62,7 @@ pub(super) fn install<'js>(
     of_host("isLogged", function(ctx, exchange, ConsoleLog::is_logged))?;
     let speaker = Rc::clone(&console_log);
     let log = move |level: u8, line: rquickjs::String<'_>| {
-        values::with_text(line.as_value(), |line| speaker.say(level, line))
+        speaker.say(level, &values::head(line.as_value(), console::SHOWN_MAX).0);
     };
     of_host("log", function(ctx, exchange, log))?;
     let number = Rc::clone(exchange);

@@ -48,7 +48,8 @@ fn make<'js>(
     List((file, line, column)): List<(rquickjs::String<'js>, u32, u32)>,
     List((names, kinds, numbers)): List<(Vec<rquickjs::String<'js>>, Vec<u32>, Vec<f64>)>,
 ) -> rquickjs::Result<usize> {
-    let text_of = |text: &rquickjs::String<'js>| values::text(text.as_value());
+    // No name or text of a kernel is longer.
+    let text_of = |text: &rquickjs::String<'js>| values::head(text.as_value(), MAX_TEXT_BYTES).0;
     let place = Place {
         file: text_of(&file).into(),
         line,

@@ -24,6 +24,15 @@
 //!
 //! That holds only for code whose every step touches nothing but the lane's own. So a lane may be stopped by force in
 //! [`stoppable`] alone, and not in what the host does for it, where others would find a borrowed cell or a lock that is held.
+//!
+//! What force makes needless is not done besides. Built-ins are the engine's own: a search in linear time, lengths below 2³² or
+//! `normalize` in slices would be copies of them to keep equal, and would leave all others. The engine's counter of polls is not
+//! set by the timer: that took 4 to 6 % of the processor and a place in the engine's memory that has to be guessed (the prototype
+//! measured it), and a loop of short built-ins is stopped by force as soon as a long one.
+//!
+//! A process bears as many stopped calls as come: a lane is taken back to its image, which leaves nothing. One without an image
+//! (a heap beyond 4 MB once loaded, or instances of WebAssembly) is thrown away, and leaves the 3 KB that Rust held on its stack:
+//! 100 MB after 30,000 of them.
 
 mod code;
 mod flag;

@@ -52,7 +52,8 @@ impl<'a, 'js> Builder<'a, 'js> {
 impl<'a, 'js> Build for Builder<'a, 'js> {
     type Value = Raw<'a, 'js>;
     type Array = ArrayBuilder<'a, 'js>;
-    type Object = Raw<'a, 'js>;
+    /// And how many properties it will have, as its sender says.
+    type Object = (Raw<'a, 'js>, usize);
     type Error = rquickjs::Error;
 
     fn text<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<&'b str>> {
@@ -147,17 +148,18 @@ impl<'a, 'js> Build for Builder<'a, 'js> {
         array.end()
     }
 
-    fn begin_object(&mut self, _len: usize) -> Result<Raw<'a, 'js>> {
+    fn begin_object(&mut self, len: usize) -> Result<Self::Object> {
         self.look()?;
-        Raw::object(self.ctx)
+        Ok((Raw::object(self.ctx)?, len))
     }
 
-    fn set(&mut self, object: &mut Raw<'a, 'js>, key: &str, value: Raw<'a, 'js>) -> Result<()> {
+    fn set(&mut self, object: &mut Self::Object, key: &str, value: Raw<'a, 'js>) -> Result<()> {
         self.look()?;
-        object.define(&self.builtins.keys, key, value)
+        let (object, count) = object;
+        object.define(&self.builtins.keys, key, value, *count)
     }
 
-    fn end_object(&mut self, object: Raw<'a, 'js>) -> Result<Raw<'a, 'js>> {
+    fn end_object(&mut self, (object, _): Self::Object) -> Result<Raw<'a, 'js>> {
         Ok(object)
     }
 }

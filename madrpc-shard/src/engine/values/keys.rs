@@ -4,6 +4,8 @@
 //! throws it away, and to ask for the text of a name makes another; together a tenth of the time of a tiny call.
 
 use super::raw::{Raw, pointer};
+use super::text::Text;
+use crate::engine::preempt::stoppable;
 use rquickjs::{Ctx, Error, Result, qjs};
 use std::array::from_fn;
 use std::cell::RefCell;
@@ -35,6 +37,13 @@ impl Key {
         // SAFETY: they were copied from a text.
         unsafe { std::str::from_utf8_unchecked(self.bytes()) }
     }
+}
+
+/// The text of a key.
+pub(super) enum KeyText<'t, 'a, 'js> {
+    Known(&'t str),
+    /// It may be long.
+    Read(&'t Text<'a, 'js>),
 }
 
 type Table = RefCell<[Option<Key>; PLACES]>;
@@ -73,7 +82,7 @@ impl<'js> Keys<'js> {
         let atom = match known {
             Some(atom) => atom,
             None => {
-                let atom = new_atom(&self.ctx, text)?;
+                let atom = stoppable(|| new_atom(&self.ctx, text))?;
                 self.keep(&self.by_text, place, atom, text);
                 atom
             }
@@ -84,27 +93,28 @@ impl<'js> Keys<'js> {
         Ok(used)
     }
 
-    /// Lends out the text of a name that is in use, which `text_of` reads where it was not seen lately. `use_it` runs no
-    /// script.
-    pub(super) fn with_text<R>(
+    /// Lends out the text of a name that is in use, which `text_of` reads where it was not seen lately. One that is known is lent
+    /// to what runs no script.
+    pub(super) fn with_text<'a, R>(
         &self,
         atom: qjs::JSAtom,
-        use_it: impl FnOnce(&str) -> R,
-        text_of: impl FnOnce(&mut dyn FnMut(&str)) -> Result<()>,
-    ) -> Result<R> {
+        use_it: impl FnOnce(KeyText<'_, 'a, 'js>) -> R,
+        text_of: impl FnOnce() -> Result<Text<'a, 'js>>,
+    ) -> Result<R>
+    where
+        'js: 'a,
+    {
         let place = atom as usize % PLACES;
         if let Some(key) = &self.by_atom.borrow()[place]
             && key.atom == atom
         {
-            return Ok(use_it(key.text()));
+            return Ok(use_it(KeyText::Known(key.text())));
         }
-        let mut use_it = Some(use_it);
-        let mut used = None;
-        text_of(&mut |text| {
-            self.keep(&self.by_atom, place, atom, text);
-            used = use_it.take().map(|use_it| use_it(text));
-        })?;
-        used.ok_or(Error::Unknown)
+        let text = text_of()?;
+        if text.len() <= KEPT_MAX_BYTES {
+            self.keep(&self.by_atom, place, atom, &text.as_str());
+        }
+        Ok(use_it(KeyText::Read(&text)))
     }
 
     /// Puts a key in its place; the one that was there is forgotten.

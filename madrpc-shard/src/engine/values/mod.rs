@@ -38,7 +38,7 @@ use rquickjs::function::IntoArgs;
 use rquickjs::{Ctx, FromJs, Function, Object, Promise, Value};
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
-use write::{Path, Unfit, Writer};
+use write::{At, Path, Unfit, Writer};
 
 /// Whole numbers up to here are exact in JavaScript.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -217,7 +217,7 @@ pub(super) fn to_wire<'js>(
         encoder: Encoder::asking(out, limit, &room),
         path: Path::default(),
     };
-    let written = writer.value(value);
+    let written = writer.value(value, At::Root);
     let used = heap.used_now();
     if written.is_err() || whole != Whole::Result {
         heap.discharge(charged.get());
@@ -334,20 +334,25 @@ pub(super) fn with_utf8<R>(
     Ok(use_it(text.bytes()))
 }
 
-/// Lends out the text of a string; `use_it` runs no script.
-pub(super) fn with_text<R>(
-    string: &Value<'_>,
-    use_it: impl FnOnce(&str) -> R,
-) -> rquickjs::Result<R> {
-    View::of(string).text(use_it)
-}
-
 /// The bytes of a string as UTF-8.
 pub(super) fn text_bytes(string: &Value<'_>) -> usize {
-    View::of(string).text(str::len).unwrap_or(usize::MAX)
+    View::of(string)
+        .to_text()
+        .map_or(usize::MAX, |text| text.len())
 }
 
-/// The text of a string.
-pub(super) fn text(string: &Value<'_>) -> String {
-    View::of(string).text(str::to_owned).unwrap_or_default()
+/// The first so many units of a string as text, and how many it has in all: however many those are, nothing looks at the rest.
+pub(super) fn head(string: &Value<'_>, most: usize) -> (String, usize) {
+    let head = || -> rquickjs::Result<_> {
+        let (head, units) = View::of(string).head(most)?;
+        let text = head.view().to_text()?.as_str().into_owned();
+        Ok((text, units))
+    };
+    head().unwrap_or_else(|_| {
+        string.ctx().catch();
+        Default::default()
+    })
 }
+
+#[cfg(test)]
+mod slices_tests;

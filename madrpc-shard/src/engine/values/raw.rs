@@ -5,7 +5,7 @@
 //! all else through rquickjs.
 
 use super::classes::Class;
-use super::keys::Keys;
+use super::keys::{KeyText, Keys};
 use super::text::Text;
 use crate::engine::preempt::stoppable;
 use rquickjs::{Ctx, Error, Function, Result, Value, qjs};
@@ -92,22 +92,24 @@ impl<'a, 'js> Raw<'a, 'js> {
     }
 
     pub(super) fn array(ctx: &'a Ctx<'js>) -> Result<Self> {
-        // SAFETY: the context is alive.
-        Self::owned(ctx, unsafe { qjs::JS_NewArray(pointer(ctx)) })
+        // SAFETY: the context is alive. With an object it may be that garbage is looked for, in all of the heap.
+        Self::owned(ctx, stoppable(|| unsafe { qjs::JS_NewArray(pointer(ctx)) }))
     }
 
     /// An array of these, which the engine takes over, whatever comes of it.
     pub(super) fn array_of(ctx: &'a Ctx<'js>, values: &[qjs::JSValue]) -> Result<Self> {
         let (length, values) = (values.len() as i32, values.as_ptr());
         // SAFETY: the context is alive; the engine takes over the values, and copies the slice.
-        Self::owned(ctx, unsafe {
-            qjs::JS_NewArrayFrom(pointer(ctx), length, values)
-        })
+        let make = || unsafe { qjs::JS_NewArrayFrom(pointer(ctx), length, values) };
+        Self::owned(ctx, stoppable(make))
     }
 
     pub(super) fn object(ctx: &'a Ctx<'js>) -> Result<Self> {
         // SAFETY: the context is alive.
-        Self::owned(ctx, unsafe { qjs::JS_NewObject(pointer(ctx)) })
+        Self::owned(
+            ctx,
+            stoppable(|| unsafe { qjs::JS_NewObject(pointer(ctx)) }),
+        )
     }
 
     /// A reference of ours to the value of a handle.
@@ -144,18 +146,27 @@ impl<'a, 'js> Raw<'a, 'js> {
 
     /// Puts `value` at this index of the array that this is.
     pub(super) fn push(&mut self, index: usize, value: Self) -> Result<()> {
-        let (value, index) = (value.into_raw(), index as u32);
+        let (value, at) = (value.into_raw(), index as u32);
         // SAFETY: the reference to `value` goes over to the engine, whatever comes of it.
-        done(unsafe { qjs::JS_SetPropertyUint32(pointer(self.ctx), self.value, index, value) })
+        let push =
+            || unsafe { qjs::JS_SetPropertyUint32(pointer(self.ctx), self.value, at, value) };
+        done(stoppable_in_large(index, push))
     }
 
-    /// Gives the object that this is a property. It is defined and not assigned: `__proto__` is a name like others.
-    pub(super) fn define(&mut self, keys: &Keys<'js>, key: &str, value: Self) -> Result<()> {
+    /// Gives the object that this is one of so many properties. It is defined and not assigned: `__proto__` is a name like others.
+    pub(super) fn define(
+        &mut self,
+        keys: &Keys<'js>,
+        key: &str,
+        value: Self,
+        count: usize,
+    ) -> Result<()> {
         let (ctx, object) = (pointer(self.ctx), self.value);
         keys.with_atom(key, |atom| {
             let value = value.into_raw();
             // SAFETY: the name is in use; the reference to `value` goes over to the engine, whatever comes of it.
-            done(unsafe { qjs::JS_DefinePropertyValue(ctx, object, atom, value, PLAIN) })
+            let define = || unsafe { qjs::JS_DefinePropertyValue(ctx, object, atom, value, PLAIN) };
+            done(stoppable_in_large(count, define))
         })?
     }
 
@@ -204,6 +215,11 @@ impl<'a, 'js> View<'a, 'js> {
                 _ => Kind::Other,
             }
         }
+    }
+
+    pub(super) fn is_object(self) -> bool {
+        // SAFETY: it looks at the tag.
+        unsafe { qjs::JS_IsObject(self.value) }
     }
 
     /// The handle of it.
@@ -270,9 +286,19 @@ impl<'a, 'js> View<'a, 'js> {
         state != qjs::JSPromiseStateEnum_JS_PROMISE_NOT_A_PROMISE
     }
 
-    /// Lends out the text of the string that this is.
-    pub(super) fn text<R>(self, use_it: impl FnOnce(&str) -> R) -> Result<R> {
-        self.to_text().map(|text| use_it(&text.as_str()))
+    /// The first so many units of the string that this is, as a string, and how many it has in all. No script has a part in it,
+    /// as nobody can change what a text's prototype has.
+    pub(super) fn head(self, most: usize) -> Result<(Raw<'a, 'js>, usize)> {
+        let units = self.length()?;
+        let slice = Atom::new(self.ctx, "slice")?;
+        let number = |number| qjs::JS_MKVAL(qjs::JS_TAG_INT, number);
+        let mut range = [number(0), number(i32::try_from(most).unwrap_or(i32::MAX))];
+        // SAFETY: the context, the string and the name are alive, and numbers need no keeping.
+        let head = stoppable(|| unsafe {
+            let (count, first) = (range.len() as i32, range.as_mut_ptr());
+            qjs::JS_Invoke(pointer(self.ctx), self.value, slice.atom, count, first)
+        });
+        Ok((Raw::owned(self.ctx, head)?, units))
     }
 
     /// The text of the string that this is.
@@ -284,7 +310,7 @@ impl<'a, 'js> View<'a, 'js> {
         Text::new(self.ctx, bytes, length as usize)
     }
 
-    /// How many elements the array that this is has.
+    /// How many elements the array that this is has, or units the string.
     pub(super) fn length(self) -> Result<usize> {
         let mut length = 0;
         // SAFETY: the array is alive, and the length is written or it fails.
@@ -353,15 +379,24 @@ impl<'a, 'js> Entries<'a, 'js> {
         &self,
         keys: &Keys<'js>,
         at: usize,
-        use_it: impl FnOnce(&str) -> R,
+        use_it: impl FnOnce(KeyText<'_, 'a, 'js>) -> R,
     ) -> Result<R> {
         let atom = self.atom(at);
-        keys.with_text(atom, use_it, |give| {
+        keys.with_text(atom, use_it, || {
             let (ctx, mut length) = (self.object.ctx, 0);
             // SAFETY: the name is in use; the engine gives as many bytes as it says, or null.
-            let bytes = unsafe { qjs::JS_AtomToCStringLen(pointer(ctx), &mut length, atom) };
-            Text::new(ctx, bytes, length as usize).map(|text| give(&text.as_str()))
+            let read = || unsafe { qjs::JS_AtomToCStringLen(pointer(ctx), &mut length, atom) };
+            let bytes = stoppable(read);
+            Text::new(ctx, bytes, length as usize)
         })
+    }
+
+    /// The key of a property, as a script has it.
+    pub(super) fn key_value(&self, at: usize) -> Result<Raw<'a, 'js>> {
+        let ctx = self.object.ctx;
+        // SAFETY: the context is alive, and the name is in use.
+        let key = stoppable(|| unsafe { qjs::JS_AtomToString(pointer(ctx), self.atom(at)) });
+        Raw::owned(ctx, key)
     }
 
     /// The value of a property; a getter runs.
@@ -404,6 +439,16 @@ impl Drop for Atom<'_> {
     fn drop(&mut self) {
         // SAFETY: it was counted when it was made.
         unsafe { qjs::JS_FreeAtom(pointer(&self.ctx), self.atom) };
+    }
+}
+
+/// To add one more to that many may move all that are there, which takes long where they are very many; to say so of each would
+/// cost more than it takes.
+#[inline]
+fn stoppable_in_large<R>(many: usize, add: impl FnOnce() -> R) -> R {
+    match many < 1 << 14 {
+        true => add(),
+        false => stoppable(add),
     }
 }
 

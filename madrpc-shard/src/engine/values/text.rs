@@ -46,11 +46,12 @@ impl<'a, 'js> Text<'a, 'js> {
         self.length
     }
 
+    /// Of one that is known to be short: all of it is looked at in one go.
     pub(super) fn as_str(&self) -> Cow<'_, str> {
         well_formed(self.bytes())
     }
 
-    /// The same in parts of at most so many bytes, each of whole characters; `most` is at least 4.
+    /// Any other, in parts of at most so many bytes, each of whole characters; `most` is at least 4.
     pub(super) fn parts(&self, most: usize) -> impl Iterator<Item = Cow<'_, str>> {
         let mut rest = self.bytes();
         std::iter::from_fn(move || {
@@ -80,7 +81,12 @@ fn well_formed(bytes: &[u8]) -> Cow<'_, str> {
         rest[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
         rest = &mut rest[at + 3..];
     }
-    String::from_utf8_lossy(&mended).into_owned().into()
+    match String::from_utf8(mended) {
+        Ok(text) => text.into(),
+        Err(error) => String::from_utf8_lossy(error.as_bytes())
+            .into_owned()
+            .into(),
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! From JavaScript values to wire bytes.
 
 use super::classes::{Class, words};
+use super::keys::KeyText;
 use super::pace::PART_BYTES;
-use super::raw::{Kind, View};
-use super::{Builtins, EXACT};
+use super::raw::{Entries, Kind, View};
+use super::text::Text;
+use super::{Builtins, EXACT, head};
 use crate::engine::preempt::stoppable;
 use madrpc_core::value::wire::{EncodeError, Encoder};
 use madrpc_core::value::{BigInteger, TypedArrayKind};
-use rquickjs::{ArrayBuffer, TypedArray, Value};
+use rquickjs::{ArrayBuffer, IntoJs, TypedArray, Value};
 
 /// What the prelude's `classify` says of an object.
 const DATA: i32 = 0;
@@ -52,6 +54,12 @@ pub(super) struct Path(Vec<Step>);
 const PATH_MAX: usize = 120;
 const KEY_MAX: usize = 40;
 
+/// And of what a value is: the name of its class is the script's.
+const WORDS_MAX: usize = 200;
+
+/// A key of no more is written in one go.
+const SHORT_KEY_BYTES: usize = 4 << 10;
+
 impl Path {
     /// `whole.rows[3]["the key"]`; `None` for the whole.
     pub(super) fn words(&self, whole: &str) -> Option<String> {
@@ -77,6 +85,23 @@ fn is_name(key: &str) -> bool {
     key.starts_with(is_letter) && key.chars().all(|char| is_letter(char) || char.is_numeric())
 }
 
+/// Where a value is, in what is asked for it.
+#[derive(Clone, Copy)]
+pub(super) enum At<'e, 'js> {
+    Root,
+    Index(usize),
+    Entry(&'e Entries<'e, 'js>, usize),
+}
+
+/// As much of a key as is told.
+fn beginning_of(key: &KeyText<'_, '_, '_>) -> String {
+    let beginning = match *key {
+        KeyText::Known(key) => key.into(),
+        KeyText::Read(key) => key.parts(4 * KEY_MAX).next().unwrap_or_default(),
+    };
+    beginning.chars().take(KEY_MAX).collect()
+}
+
 /// Writes values one after the other.
 pub(super) struct Writer<'a, 'js> {
     pub(super) builtins: &'a Builtins<'js>,
@@ -86,10 +111,19 @@ pub(super) struct Writer<'a, 'js> {
 }
 
 impl<'js> Writer<'_, 'js> {
-    pub(super) fn value(&mut self, value: View<'_, 'js>) -> Result<(), Unfit> {
+    #[inline]
+    pub(super) fn value(&mut self, value: View<'_, 'js>, at: At<'_, 'js>) -> Result<(), Unfit> {
+        match value.is_object() {
+            true => self.object(value, Some(at)),
+            false => self.primitive(value),
+        }
+    }
+
+    fn primitive(&mut self, value: View<'_, 'js>) -> Result<(), Unfit> {
         match value.kind() {
             Kind::Int(integer) => self.encoder.integer(i64::from(integer))?,
-            Kind::Object => return self.object(value, true),
+            // Of which nothing is asked that was asked for it.
+            Kind::Object => return self.object(value, None),
             Kind::String => return self.string(value),
             Kind::Float(float) => self.number(float)?,
             Kind::Bool(bool) => self.encoder.bool(bool)?,
@@ -107,6 +141,23 @@ impl<'js> Writer<'_, 'js> {
             return Ok(self.encoder.string(&text.as_str())?);
         }
         self.encoder.begin_string(text.len())?;
+        self.text_parts(&text)
+    }
+
+    fn key(&mut self, key: &KeyText<'_, '_, 'js>) -> Result<(), Unfit> {
+        match *key {
+            KeyText::Known(key) => Ok(self.encoder.key(key)?),
+            KeyText::Read(key) if key.len() <= SHORT_KEY_BYTES => {
+                Ok(self.encoder.key(&key.as_str())?)
+            }
+            KeyText::Read(key) => {
+                self.encoder.begin_key(key.len())?;
+                self.text_parts(key)
+            }
+        }
+    }
+
+    fn text_parts(&mut self, text: &Text<'_, 'js>) -> Result<(), Unfit> {
         let mut left = text.len();
         for part in text.parts(PART_BYTES) {
             self.encoder.more(part.as_bytes())?;
@@ -143,18 +194,18 @@ impl<'js> Writer<'_, 'js> {
         }
     }
 
-    /// An object; its `toJSON` is asked where `asks_json`, as what that gives is not asked again.
-    fn object(&mut self, view: View<'_, 'js>, asks_json: bool) -> Result<(), Unfit> {
+    /// An object; its `toJSON` is asked with its key in what it is in, but for what that gives.
+    fn object(&mut self, view: View<'_, 'js>, at: Option<At<'_, 'js>>) -> Result<(), Unfit> {
         let builtins = self.builtins;
         let number = view.class();
         let class = Class::from_number(number);
         let usual = match class {
             Class::Object => &builtins.object_prototype,
             Class::Array => &builtins.array_prototype,
-            _ => return self.special(view, class, asks_json),
+            _ => return self.special(view, class, at),
         };
-        if !view.has_prototype(usual)? || asks_json && view.has_own(&builtins.to_json)? {
-            return self.special(view, class, asks_json);
+        if !view.has_prototype(usual)? || at.is_some() && view.has_own(&builtins.to_json)? {
+            return self.special(view, class, at);
         }
         match class {
             Class::Array => self.array(view),
@@ -162,15 +213,23 @@ impl<'js> Writer<'_, 'js> {
         }
     }
 
-    fn special(&mut self, view: View<'_, 'js>, class: Class, asks_json: bool) -> Result<(), Unfit> {
+    fn special(
+        &mut self,
+        view: View<'_, 'js>,
+        class: Class,
+        at: Option<At<'_, 'js>>,
+    ) -> Result<(), Unfit> {
         let builtins = self.builtins;
         if view.is_function() {
             return Err(Unfit::Kind("a function".to_owned()));
         }
         let value = view.to_value();
         let is_told = matches!(class, Class::Object | Class::Array | Class::Told);
-        if asks_json && !is_told && self.has_own_json(view)? {
-            return self.json(value);
+        if let Some(at) = at
+            && !is_told
+            && self.has_own_json(view)?
+        {
+            return self.json(value, at);
         }
         match class {
             Class::Date => {
@@ -179,24 +238,24 @@ impl<'js> Writer<'_, 'js> {
             }
             Class::Boxed => {
                 let inside: Value<'js> = builtins.call(&builtins.unbox, (value,))?;
-                self.value(View::of(&inside))
+                self.primitive(View::of(&inside))
             }
             Class::Arguments => self.list(view),
             Class::ArrayBuffer => self.buffer(value),
             Class::View(kind) => self.view(value, kind),
             Class::Other(number) => Err(Unfit::Kind(words(value.ctx(), number))),
             Class::Object | Class::Array | Class::Told => {
-                let is: Value<'js> =
-                    builtins.call(&builtins.classify, (value.clone(), asks_json))?;
-                match is.as_int() {
-                    Some(DATA) => self.entries(view),
-                    Some(LIST) => self.list(view),
-                    Some(ERROR) => {
+                let asked = (value.clone(), at.is_some());
+                let is: Value<'js> = builtins.call(&builtins.classify, asked)?;
+                match (is.as_int(), at) {
+                    (Some(DATA), _) => self.entries(view),
+                    (Some(LIST), _) => self.list(view),
+                    (Some(ERROR), _) => {
                         let data: Value<'js> = builtins.call(&builtins.error_data, (value,))?;
                         self.entries(View::of(&data))
                     }
-                    Some(HAS_JSON) => self.json(value),
-                    _ => Err(Unfit::Kind(is.get().unwrap_or_default())),
+                    (Some(HAS_JSON), Some(at)) => self.json(value, at),
+                    _ => Err(Unfit::Kind(head(&is, WORDS_MAX).0)),
                 }
             }
         }
@@ -209,13 +268,15 @@ impl<'js> Writer<'_, 'js> {
             && builtins.call(&builtins.has_own_json, (view.to_value(),))?)
     }
 
-    fn json(&mut self, value: Value<'js>) -> Result<(), Unfit> {
+    fn json(&mut self, value: Value<'js>, at: At<'_, 'js>) -> Result<(), Unfit> {
         let builtins = self.builtins;
-        let json: Value<'js> = builtins.call(&builtins.json_of, (value,))?;
-        match View::of(&json).kind() {
-            Kind::Object => self.object(View::of(&json), false),
-            _ => self.value(View::of(&json)),
-        }
+        let key = match at {
+            At::Root => String::new().into_js(value.ctx())?,
+            At::Index(index) => index.to_string().into_js(value.ctx())?,
+            At::Entry(entries, at) => entries.key_value(at)?.into_value(),
+        };
+        let json: Value<'js> = builtins.call(&builtins.json_of, (value, key))?;
+        self.primitive(View::of(&json))
     }
 
     fn buffer(&mut self, value: Value<'js>) -> Result<(), Unfit> {
@@ -288,7 +349,7 @@ impl<'js> Writer<'_, 'js> {
         for index in 0..length {
             self.look()?;
             let written = match list.element(index) {
-                Ok(element) => self.value(element.view()),
+                Ok(element) => self.value(element.view(), At::Index(index)),
                 Err(error) => Err(error.into()),
             };
             if let Err(unfit) = written {
@@ -307,20 +368,20 @@ impl<'js> Writer<'_, 'js> {
                 .builtins
                 .call(&self.builtins.hollow, (object.to_value(),))?;
             if let Some(words) = hollow.as_string() {
-                return Err(Unfit::Kind(words.to_string()?));
+                return Err(Unfit::Kind(head(words, WORDS_MAX).0));
             }
         }
         self.encoder.begin_object(entries.len())?;
         for at in 0..entries.len() {
             self.look()?;
             let keys = &self.builtins.keys;
-            entries.key(keys, at, |key| self.encoder.key(key))??;
+            entries.key(keys, at, |key| self.key(&key))??;
             let written = match entries.value(at) {
-                Ok(value) => self.value(value.view()),
+                Ok(value) => self.value(value.view(), At::Entry(&entries, at)),
                 Err(error) => Err(error.into()),
             };
             if let Err(unfit) = written {
-                let key = entries.key(keys, at, |key| key.chars().take(KEY_MAX).collect());
+                let key = entries.key(keys, at, |key| beginning_of(&key));
                 self.path.0.push(Step::Key(key.unwrap_or_default()));
                 return Err(unfit);
             }

@@ -89,7 +89,7 @@ impl<T> Upstreams<T> {
             return false;
         };
         let deadline = Duration::from_micros(u64::from_le_bytes(*deadline_us));
-        let deadline = later(self.started, deadline) + DEADLINE_GRACE;
+        let deadline = later(later(self.started, deadline), DEADLINE_GRACE);
         if now >= deadline {
             return false;
         }

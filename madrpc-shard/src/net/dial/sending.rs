@@ -11,6 +11,7 @@ use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, RUNS_MAX, Router, Took};
 use madrpc_core::limits::{DEADLINE_GRACE, INLINE_BODY_MAX_BYTES, KEEP_ALIVE};
 use madrpc_core::lists::ItemKey;
+use madrpc_core::numbers::later;
 use std::time::Instant;
 
 /// Targets that a call may be put on, one after the other, until one takes it.
@@ -134,7 +135,7 @@ impl<T> Upstreams<T> {
         };
         self.router.begun(&mut attempt, place.target());
         let link = &self.targets[place.target()].links[place.link()];
-        let deadline = request.deadline + DEADLINE_GRACE;
+        let deadline = later(request.deadline, DEADLINE_GRACE);
         let epoch = link.epoch;
         let (list, due) = (
             link.calls,

@@ -25,7 +25,8 @@ impl<T> Upstreams<T> {
         let link = &mut self.targets[place.target()].links[place.link()];
         if link.watch.sent(now) {
             let interval = Watch::interval(self.patience(place));
-            self.timers.insert(now + interval, Due::Silence(place));
+            self.timers
+                .insert(later(now, interval), Due::Silence(place));
         }
     }
 
@@ -57,7 +58,8 @@ impl<T> Upstreams<T> {
         }
         if look != Look::Over {
             let interval = Watch::interval(patience);
-            self.timers.insert(now + interval, Due::Silence(place));
+            self.timers
+                .insert(later(now, interval), Due::Silence(place));
         }
         let is_silent = look == Look::Silent;
         self.set_silent(place, is_silent, now);

@@ -42,7 +42,7 @@ impl<T> Upstreams<T> {
         // Its timer may be one of those before the deadline, which are for calls that may be sent again.
         if let Some(us) = self.copies.get(copy).first_chunk::<TIME_BYTES>() {
             let deadline = Duration::from_micros(u64::from_le_bytes(*us));
-            let deadline = later(self.started, deadline) + DEADLINE_GRACE;
+            let deadline = later(later(self.started, deadline), DEADLINE_GRACE);
             self.timers.remove(pending.deadline);
             pending.deadline = self.timers.insert(deadline, Due::Deadline(key));
         }

@@ -9,6 +9,7 @@ use madrpc_core::fleet::was_sent_after;
 use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::{CLIENT_IDLE_MAX, KEEP_ALIVE};
 use madrpc_core::lists::ListKey;
+use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -162,7 +163,7 @@ impl<T> Upstreams<T> {
                     true => Duration::ZERO,
                     false => target.links[place.link()].backoff.failed(fastrand::f64()),
                 };
-                self.timers.insert(now + wait, Due::Dial(place));
+                self.timers.insert(later(now, wait), Due::Dial(place));
                 self.enter(place, State::Down { why });
                 self.has_lost = true;
                 self.resolve_lost(place.target());
@@ -268,7 +269,7 @@ impl<T> Upstreams<T> {
         match wait.is_zero() {
             true => self.due.push_back(place),
             false => {
-                self.timers.insert(now + wait, Due::Dial(place));
+                self.timers.insert(later(now, wait), Due::Dial(place));
             }
         }
     }
