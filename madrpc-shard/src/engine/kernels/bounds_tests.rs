@@ -69,7 +69,8 @@ fn kinds_of_arguments_beyond_number_share_their_code() {
     assert_eq!(json(&kernels, body), (4096 * 9).to_string());
 }
 
-/// `all` calls a kernel with arrays of all kinds, of which there are more combinations than are kept; `own` with the last of them.
+/// `all` calls a kernel with arrays of all kinds, of which there are more combinations than are kept; `own` with the last of them;
+/// `one` calls another kernel with a kind that is new to it.
 const PAIR: &str = "const pair = madrpc.kernel(function pair(a, b) { return a[0] + b[0]; });
     const kinds = 'Int8 Uint8 Uint8Clamped Int16 Uint16 Int32 Uint32 Float32 Float64'.split(' ').map((name) => globalThis[name + 'Array']);
     madrpc.register('all', () => {
@@ -77,7 +78,9 @@ const PAIR: &str = "const pair = madrpc.kernel(function pair(a, b) { return a[0]
         for (const A of kinds) for (const B of kinds) sum += pair(A.of(1), B.of(2));
         return sum;
     });
-    madrpc.register('own', () => pair(Float64Array.of(0.5), Float64Array.of(0.25)));";
+    madrpc.register('own', () => pair(Float64Array.of(0.5), Float64Array.of(0.25)));
+    const one = madrpc.kernel(function one(a) { return a[0]; });
+    madrpc.register('one', () => one(Int8Array.of(3)));";
 
 #[test]
 fn a_caller_with_all_kinds_takes_a_kernel_from_nobody() {
@@ -107,7 +110,7 @@ fn code_that_no_lane_has_makes_room_for_other() {
     assert_eq!(call(&mut greedy, 0, LONG).0, Ok(Value::Integer(81 * 3)));
     // All that there is.
     while script.kernels.held().add(1 << 10) {}
-    assert_eq!(call(&mut other, 1, LONG).0, Ok(Value::Float(0.75)));
+    assert_eq!(call(&mut other, 2, LONG).0, Ok(Value::Integer(3)));
     assert_eq!(call(&mut greedy, 0, LONG).0, Ok(Value::Integer(81 * 3)));
 }
 
