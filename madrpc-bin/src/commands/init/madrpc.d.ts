@@ -27,7 +27,7 @@ interface MadrpcOptions {
   timeoutMs?: number;
   /** Time on the core, in milliseconds, of a call with all the calls below it. From 1 to a day. */
   cpuMs?: number;
-  /** Heap that a call may add to what its script holds, in MiB. From 1 to 4096. */
+  /** What a call may hold beside its script, in MiB: heap, and arguments, answers and results on their way. From 1 to 4096. */
   memoryMb?: number;
   /** Stack of JavaScript, in KiB. From 16 to 768. */
   stackKb?: number;
