@@ -1,5 +1,6 @@
 // Functions that keep a core, each in another way, for as long as they may. `hogs.rs` measures what others feel of them, and
-// `tests/hogs.rs` that nobody fails beside them. Each is called with `null`; what it returns, if it ever does, is nobody's affair.
+// `tests/hogs.rs` that nobody fails beside them. Each is called with `null`, and the last ones with what their names say, many
+// megabytes of it; what it returns, if it ever does, is nobody's affair.
 const spin = madrpc.kernel(function spin(n) { let x = 0; for (;;) x = x * 5 + n | 0; });
 const scan = madrpc.kernel(function scan(a) { let n = 0; for (;;) for (let i = 0; i < a.length; i++) n += a[i]; });
 const step = madrpc.kernel(function step(x) { return x * 5 + 1 | 0; });
@@ -63,6 +64,19 @@ const hogs = {
   encode() { const text = "é".repeat(5e6); for (;;) new TextEncoder().encode(text); },
   decode() { const bytes = new Uint8Array(16 << 20).fill(97); for (;;) new TextDecoder().decode(bytes); },
   url() { const text = "http://a.example/" + "b/../c/".repeat(3e5); for (;;) new URL(text); },
+  urlHosts() {
+    const label = (at) => String.fromCharCode(...Array.from({ length: 1000 }, (_, i) => 0x4e00 + at * 500 + i));
+    const texts = [32, 1].map((labels) => "http://" + Array.from({ length: labels }, (_, at) => label(at)).join("."));
+    texts.push("http://" + label(0).slice(0, 340));
+    for (;;) for (const text of texts) URL.canParse(text);
+  },
+  urlSet() {
+    const long = "漢".repeat(32768);
+    for (;;) {
+      const url = new URL("http://a.example/");
+      for (const part of ["username", "password", "pathname", "search", "hash"]) try { url[part] = long; } catch {}
+    }
+  },
   query() { const text = "a=b&c=d&".repeat(2e5); for (;;) new URLSearchParams(text).toString(); },
   random() { const a = new Uint8Array(65536); for (;;) crypto.getRandomValues(a); },
   console() { for (let i = 0; ; i++) console.log("line", i, { i }); },
@@ -73,6 +87,8 @@ const hogs = {
   async imports() { for (let i = 0; ; i++) await import("./none" + i + ".js").catch(() => 0); },
   async forks() { await Promise.all(Array.from({ length: 64 }, () => madrpc.call("forks", null))); },
   async children() { for (;;) await Promise.all(Array.from({ length: 200 }, () => madrpc.call("ping", "x".repeat(1000)))); },
+
+  longName() { const name = "\ud800".repeat(9e6); for (;;) try { madrpc.callSync(name, null); } catch {} },
 
   // What is sent.
   largeResult() { return Array.from({ length: 500 }, (_, i) => "x".repeat(100000) + i); },
@@ -85,10 +101,20 @@ const hogs = {
   builtInResult() { return { toJSON: () => "x".repeat(4e5).includes("x".repeat(2e5) + "y") }; },
   largeThrown() { throw Array.from({ length: 3e5 }, () => ({})); },
   thrown() { const e = new Error("x".repeat(1e6)); Object.defineProperty(e, "name", { get() { for (;;); } }); throw e; },
+  longThrown() { throw new Error("\ud800".repeat(9e6)); },
+  longRejected() { const error = new Error("\ud800".repeat(9e6)); for (;;) Promise.reject(error); },
+  longKey() { return { ["x".repeat(1e7)]: 1, ["\ud800".repeat(4e6)]: 2 }; },
   bigThrown() { const e = new Error(); e.name = 7n ** 900000n; throw e; },
 };
-for (const [name, hog] of Object.entries(hogs)) madrpc.register(name, hog);
+const takers = {
+  textArgument(value) { for (;;) value.length; },
+  keyArgument(value) { for (;;) Object.keys(value).length; },
+  listArgument(value) { for (;;) value.slice(); },
+  bytesArgument(value) { for (;;) new Uint8Array(value).slice(); },
+};
+for (const [name, hog] of Object.entries({ ...hogs, ...takers })) madrpc.register(name, hog);
 // One built-in of a second or two.
 madrpc.register("short", () => "x".repeat(12e4).includes("x".repeat(6e4) + "y"));
 madrpc.register("ping", (value) => value);
 madrpc.register("hogs", () => Object.keys(hogs));
+madrpc.register("takers", () => Object.keys(takers));
