@@ -3,7 +3,7 @@
 use super::function::{Emitter, Exit, OpenTarget};
 use super::{Held, Repr};
 use crate::abi::Status;
-use crate::tree::{Arm, Expression, Loop, Node, Statement, Switch};
+use crate::tree::{Arm, Loop, Node, Statement, Switch};
 use crate::types::lattice::Type;
 use cranelift_codegen::ir::types::I32;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, MemFlagsData};
