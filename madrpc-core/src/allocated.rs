@@ -4,7 +4,6 @@
 //! holds for a peer.
 
 use std::cell::Cell;
-use std::ops::{Add, Sub};
 
 /// Memory that was allocated, less what was freed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,26 +14,24 @@ pub struct Allocated {
     pub blocks: isize,
 }
 
-impl Add for Allocated {
-    type Output = Self;
-
+impl Allocated {
+    /// Both together.
+    #[must_use]
     #[inline]
-    fn add(self, other: Self) -> Self {
+    pub const fn with(self, other: Self) -> Self {
         Self {
             bytes: self.bytes.wrapping_add(other.bytes),
             blocks: self.blocks.wrapping_add(other.blocks),
         }
     }
-}
 
-impl Sub for Allocated {
-    type Output = Self;
-
+    /// What there is of it that was not there before.
+    #[must_use]
     #[inline]
-    fn sub(self, other: Self) -> Self {
+    pub const fn since(self, before: Self) -> Self {
         Self {
-            bytes: self.bytes.wrapping_sub(other.bytes),
-            blocks: self.blocks.wrapping_sub(other.blocks),
+            bytes: self.bytes.wrapping_sub(before.bytes),
+            blocks: self.blocks.wrapping_sub(before.blocks),
         }
     }
 }
@@ -52,5 +49,5 @@ pub fn by_thread() -> Allocated {
 /// For the process' allocator: the present thread has allocated so much more, or freed it where negative.
 #[inline]
 pub fn note(more: Allocated) {
-    ALLOCATED.set(ALLOCATED.get() + more);
+    ALLOCATED.set(ALLOCATED.get().with(more));
 }

@@ -64,7 +64,8 @@ impl Quic {
     fn counted<R>(&mut self, step: impl FnOnce(&mut Connection) -> R) -> R {
         let before = allocated::by_thread();
         let done = step(&mut self.connection);
-        self.kept = self.kept + (allocated::by_thread() - before);
+        let more = allocated::by_thread().since(before);
+        self.kept = self.kept.with(more);
         done
     }
 }
