@@ -20,6 +20,7 @@ use madrpc_shard::client::Client;
 use madrpc_shard::engine::Script;
 use madrpc_shard::node::NodeConfig;
 use madrpc_shard::server::Server;
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::{Fleet, rss};
@@ -88,7 +89,8 @@ fn sleep(fleet: &Fleet, node: &Server, calls: usize, sessions: usize, begun: usi
         is_over.store(true, Ordering::Relaxed);
         let (most, peak, longest) = watch.join().unwrap();
         let took = peak.saturating_sub(begun);
-        println!(
+        let _ = writeln!(
+            std::io::stderr(),
             "{calls} calls of {sessions} sessions: {most} sleep at a time, {} MiB more at the most ({} KiB each), the longest call \
              beside took {longest:?}, {} failed",
             took >> 20,

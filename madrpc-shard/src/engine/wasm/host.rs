@@ -199,6 +199,9 @@ fn imports_of<'js>(
     Ok(list)
 }
 
+/// No section's name is longer: the parser takes none (wasmparser, `MAX_WASM_STRING_SIZE`).
+const NAME_MAX_BYTES: usize = 100_000;
+
 fn sections_of<'js>(
     ctx: &Ctx<'js>,
     exchange: &Exchange,
@@ -210,7 +213,10 @@ fn sections_of<'js>(
         .wasm
         .module(module)
         .ok_or(rquickjs::Error::Unknown)?;
-    let name = values::text(name.as_value());
+    let (name, units) = values::head(name.as_value(), NAME_MAX_BYTES);
+    if units > NAME_MAX_BYTES {
+        return Ok(list);
+    }
     for (at, section) in module.customs(&name).enumerate() {
         list.set(at, ArrayBuffer::new_copy(ctx.clone(), section)?)?;
     }
