@@ -71,8 +71,9 @@ impl Stuck {
 #[test]
 fn a_log_that_nobody_reads_holds_up_no_call_and_no_end() {
     let mut stuck = Stuck::start(&["--pool-size", "2"]);
-    let (calls, lines) = (50, 200);
-    let argument = format!("{{\"lines\": {lines}, \"text\": \"{}\"}}", "x".repeat(300));
+    // A script's lines are bounded in number; so many of these are more than what waits for who reads.
+    let (calls, lines, said_at_once) = (50, 200, 500);
+    let argument = format!("{{\"lines\": {lines}, \"text\": \"{}\"}}", "x".repeat(3000));
     let chat_at_once = |stuck: &Stuck| {
         let chat = [
             "call",
@@ -126,11 +127,11 @@ fn a_log_that_nobody_reads_holds_up_no_call_and_no_end() {
         .lines()
         .filter(|line| line.contains("chat xxx"))
         .count();
-    assert!(chat > 1000, "{chat} lines");
+    assert!(chat > 100, "{chat} lines");
     let all = calls * lines;
     // Beside them there are a few lines of the node's own.
     assert!(
-        (all..all + 20).contains(&(chat + dropped)),
+        (said_at_once..all + 20).contains(&(chat + dropped)),
         "{chat} and {dropped} of {all}"
     );
     let whole =
