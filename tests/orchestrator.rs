@@ -400,7 +400,9 @@ fn large_results_come_by_and_by() {
     const CALLS: usize = 80;
     const BYTES: usize = 4_000_000;
     let fleet = Fleet::new();
-    let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));{SCRIPT}");
+    let script = format!(
+        "madrpc.register('large', () => new Uint8Array({BYTES}), {{ memoryMb: 256 }});{SCRIPT}"
+    );
     let node = fleet.node(&script);
     let orchestrator = small(&fleet, &node);
     let large = fleet.client(orchestrator.address());

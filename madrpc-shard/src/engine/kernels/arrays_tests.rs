@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Instant;
 
-/// What Rust allocates is counted, and the heap of the lane has room for the array once.
+/// What Rust allocates is counted, and the lane has room for the array once and for the result.
 #[test]
 fn a_large_array_is_copied_once_on_each_way() {
     const BYTES: usize = 12 << 20;
@@ -18,7 +18,7 @@ fn a_large_array_is_copied_once_on_each_way() {
          madrpc.register('scaled', (list) => { scale(list, 0.5); return list; });",
     );
     let config = LaneConfig {
-        memory_bytes: BYTES + BYTES / 2,
+        memory_bytes: 2 * BYTES + BYTES / 2,
         ..LaneConfig::default()
     };
     let (mut lane, _) = Lane::load(&script, "", &config).unwrap();
