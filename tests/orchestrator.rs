@@ -400,9 +400,7 @@ fn large_results_come_by_and_by() {
     const CALLS: usize = 80;
     const BYTES: usize = 4_000_000;
     let fleet = Fleet::new();
-    let script = format!(
-        "madrpc.register('large', () => new Uint8Array({BYTES}), {{ memoryMb: 256 }});{SCRIPT}"
-    );
+    let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));{SCRIPT}");
     let node = fleet.node(&script);
     let orchestrator = small(&fleet, &node);
     let large = fleet.client(orchestrator.address());
@@ -432,7 +430,8 @@ fn large_results_come_by_and_by() {
 fn the_largest_result_has_room_where_it_comes_alone() {
     const BYTES: usize = 60_000_000;
     let fleet = Fleet::new();
-    let script = format!("madrpc.register('large', () => new Uint8Array({BYTES}));");
+    let script =
+        format!("madrpc.register('large', () => new Uint8Array({BYTES}), {{ memoryMb: 256 }});");
     let node = fleet.node(&script);
     let orchestrator = small(&fleet, &node);
     let client = fleet.client(orchestrator.address());
