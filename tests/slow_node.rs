@@ -77,8 +77,9 @@ fn compare(balance: &str, is_enough: impl Fn(Duration, &Calls) -> bool) -> bool 
     })
 }
 
+/// One after the other: a slow node has a core to itself.
 #[test]
-fn who_goes_by_load_hardly_notices_a_slow_node() {
+fn who_goes_by_load_hardly_notices_a_slow_node_and_in_turn_it_gets_what_it_can_run() {
     let is_enough = |equals: Duration, calls: &Calls| {
         let (over, of) = calls.over(5 * equals, WARM_UP..TIME);
         over * 100 <= of
@@ -87,16 +88,9 @@ fn who_goes_by_load_hardly_notices_a_slow_node() {
         compare("least-loaded", is_enough),
         "p99 over five times that of equals"
     );
-}
-
-/// Where the slow node answers nothing for seconds, as its calls all go on side by side, it still gets several times what it can run.
-#[test]
-#[ignore = "does not hold on slow machines: 70 of 450 calls go to the slow node"]
-fn in_turn_nobody_waits_for_a_backlog_of_a_slow_node() {
     // What it takes is 30 times as long; without the rule calls wait there for seconds.
-    let is_enough = |equals: Duration, calls: &Calls| {
-        let bound = Duration::from_secs(1).max(10 * equals);
-        let (over, of) = calls.over(bound, WARM_UP..TIME);
+    let is_enough = |_: Duration, calls: &Calls| {
+        let (over, of) = calls.over(Duration::from_secs(1), WARM_UP..TIME);
         over * 20 <= of
     };
     assert!(

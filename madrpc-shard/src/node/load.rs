@@ -3,9 +3,14 @@
 
 use super::Node;
 use super::rows::Row;
-use madrpc_core::call::{Load, ReplyFields};
+use crate::net::endpoint::SessionKey;
+use crate::net::service::Io;
+use madrpc_core::call::{Fields, Load, ReplyFields};
 use madrpc_core::limits::LOAD_INTERVAL;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often it is told without an answer, at the most.
+const UNASKED_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What was last told, and when it is looked again.
 pub(super) struct Told {
@@ -13,6 +18,8 @@ pub(super) struct Told {
     pub(super) number: u32,
     load: Load,
     looked_at: Instant,
+    /// When it was last told without an answer.
+    unasked_at: Instant,
 }
 
 impl Told {
@@ -21,6 +28,7 @@ impl Told {
             number: 0,
             load: Load::default(),
             looked_at: now,
+            unasked_at: now,
         }
     }
 }
@@ -42,6 +50,18 @@ impl Node {
             self.told.load = load;
             self.told.number = self.told.number.wrapping_add(1);
         }
+    }
+
+    /// Tells an orchestrator what there is to do though no call of it ends: without an answer to say it with, it would send on and on.
+    pub(super) fn tell_load(&mut self, session: SessionKey, now: Instant, io: &mut Io<'_, Self>) {
+        if now.saturating_duration_since(self.told.unasked_at) < UNASKED_INTERVAL {
+            return;
+        }
+        self.told.unasked_at = now;
+        let mut said = Vec::new();
+        self.say_load(&mut said);
+        io.callers
+            .tell_load(session, self.told.number, Fields(&said));
     }
 
     /// Appends the field of an answer that says what there is to do now.

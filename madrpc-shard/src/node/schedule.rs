@@ -271,7 +271,11 @@ impl Node {
         match progress {
             Progress::Running => {
                 cold_path();
+                let origin = running.ticket.origin;
                 let key = self.set_aside(running, None, io);
+                if let Origin::Session { session, .. } = origin {
+                    self.tell_load(session, now, io);
+                }
                 self.send_items(key, io);
             }
             Progress::Waiting => {

@@ -32,13 +32,18 @@ impl<T> Upstreams<T> {
         outcome
     }
 
-    /// What the shard at the other end of a link has to do, where it says so with the outcome of a call that is on it.
+    /// What the shard at the other end of a link has to do, where it says so with the outcome of a call that is on it, or with
+    /// what it has taken in.
     #[cold]
     fn load_told(&self, session: SessionKey, frame: &Frame<'_>) -> Option<(Place, Load)> {
-        let key = ItemKey::from_number(answered(&frame.header)?);
         let place = self.place_of(session)?;
         let load = frame.fields.of_reply().load?;
-        self.is_on(key, place)?.then_some((place, load))
+        let is_said = match (frame.header, answered(&frame.header)) {
+            (Header::Taken { .. }, _) => true,
+            (_, Some(call)) => self.is_on(ItemKey::from_number(call), place)?,
+            (_, None) => false,
+        };
+        is_said.then_some((place, load))
     }
 
     #[cold]

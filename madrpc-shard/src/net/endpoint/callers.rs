@@ -8,7 +8,7 @@ use crate::net::shares::AccountKey;
 use bytes::Bytes;
 use madrpc_core::call::frame::{Account, Header};
 #[cfg(target_os = "linux")]
-use madrpc_core::call::{Bill, CallError};
+use madrpc_core::call::{Bill, CallError, Fields};
 use madrpc_core::identity::{PeerCertificate, Revoked, Role};
 use madrpc_core::session::Outbox;
 use std::sync::Arc;
@@ -118,6 +118,19 @@ impl Endpoint {
         let entry = self.sessions.at(session.index)?;
         let is_to_hear = entry.is_to_hear(load);
         Some((entry.session.outbox(), is_to_hear))
+    }
+
+    /// Tells this session's peer what the shard has to do, of which this is the number, where it is an orchestrator that has not
+    /// heard of it.
+    pub(crate) fn tell_load(&mut self, session: SessionKey, load: u32, fields: Fields<'_>) {
+        if self.sessions.get(session).is_some()
+            && let Some(entry) = self.sessions.at(session.index)
+            && entry.is_to_hear(load)
+        {
+            let taken = entry.take_untold();
+            entry.session.outbox().send_with(&taken, fields, &[]);
+            self.sessions.mark(session.index);
+        }
     }
 
     /// Forgets those who come by the sessions of others, have said nothing for a while and have no calls: a bounded number.

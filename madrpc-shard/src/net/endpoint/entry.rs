@@ -238,9 +238,15 @@ impl Entry {
         let frames = self.untold_frames;
         let is_due = frames >= TOLD_AFTER_FRAMES || self.session.waiting_bytes() > 0;
         if frames > 0 && is_due {
-            self.untold_frames = 0;
-            self.session.outbox().send(&Header::Taken { frames }, &[]);
+            let taken = self.take_untold();
+            self.session.outbox().send(&taken, &[]);
         }
+    }
+
+    /// What tells it of all that it has not been told of.
+    pub(super) fn take_untold(&mut self) -> Header<'static> {
+        let frames = std::mem::take(&mut self.untold_frames);
+        Header::Taken { frames }
     }
 
     /// Ends a session for which QUIC keeps far more than a window of data, or in far more blocks than the packets of a window: what
