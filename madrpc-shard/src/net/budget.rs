@@ -116,7 +116,7 @@ impl Held {
     /// Whether all hold so much together that the rest is for those who hold little.
     pub(crate) fn is_full(&self) -> bool {
         let limit = self.budget.limit;
-        self.budget.used.get() > limit - limit / 8
+        self.budget.used.get() > limit - limit / 4
     }
 }
 

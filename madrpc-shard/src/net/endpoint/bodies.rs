@@ -15,6 +15,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How long one may be first: others have large bodies, too.
 const TENURE: Duration = Duration::from_secs(5);
 
+/// How long memory stays short after it was found to be: a first that has room, but whose peer is slow, holds up nobody for longer.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// At least so long after a body was given up, the next is: what that has freed may do.
 const BETWEEN: Duration = Duration::from_millis(50);
 
@@ -33,6 +36,7 @@ pub(super) enum Standing {
 pub(super) struct Bodies {
     first: Option<(SessionKey, Instant)>,
     is_short: bool,
+    short_until: Instant,
     given_up_at: Instant,
 }
 
@@ -41,6 +45,7 @@ impl Bodies {
         Self {
             first: None,
             is_short: false,
+            short_until: now,
             given_up_at: now,
         }
     }
@@ -87,9 +92,7 @@ impl Sessions {
         let Some(entry) = self.entries.get(index).filter(|entry| entry.is_held_up) else {
             return;
         };
-        if self.budget.used() < self.budget.limit() / 2 {
-            self.bodies.is_short = false;
-        }
+        self.bodies.is_short &= now < self.bodies.short_until;
         let bodies = entry.session.bodies_arriving();
         if bodies == 0 {
             return;
@@ -105,7 +108,10 @@ impl Sessions {
         if first == First::Done {
             self.bodies.first = Some((key, now));
         }
-        self.bodies.is_short |= first == First::Stuck;
+        if first == First::Stuck {
+            self.bodies.is_short = true;
+            self.bodies.short_until = now + SHORT;
+        }
         let is_time = now.saturating_duration_since(self.bodies.given_up_at) >= BETWEEN;
         // Of its own, the first gives up what keeps the rest from coming.
         if first == First::Stuck && is_time && (!is_first || bodies > 1) {
