@@ -96,7 +96,8 @@ impl Fault {
 impl From<EncodeError> for Fault {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::TooLarge { .. } => Self::TooLarge(error),
+            // Nobody is asked for room here; it would be the same.
+            EncodeError::TooLarge { .. } | EncodeError::NoRoom { .. } => Self::TooLarge(error),
             EncodeError::TooDeep => Self::new(format!(
                 "more than {MAX_DEPTH} lists and dicts are inside each other"
             )),
