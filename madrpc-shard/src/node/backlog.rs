@@ -35,49 +35,35 @@ const WINDOW: Duration = Duration::from_millis(20);
 /// How much of the core calls are taken to have at the least.
 const RATE_MIN: f32 = 0.05;
 
-/// What the calls of a function cost, in microseconds of the core; what one has had that goes on, as long as none has ended.
+/// What the calls of a function cost, in microseconds of the core; nothing as long as none has ended.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cost {
-    us: f32,
-    is_known: bool,
-}
+pub(super) struct Cost(f32);
 
 impl Cost {
     /// A call has cost so much.
     #[inline]
     pub(super) fn note(&mut self, cpu: Duration) {
         // Whole microseconds count: most calls take none.
-        if self.us < 1.0 && cpu < MICROSECOND {
+        if self.0 < 1.0 && cpu < MICROSECOND {
             return;
         }
         let us = us_of(cpu);
-        self.us = match self.is_known {
-            false => us,
-            true => self.us + (us.min((self.us + NOISE_US) * OUTLIER) - self.us) * NEW,
+        self.0 = match self.0 {
+            0.0 => us,
+            cost => cost + (us.min((cost + NOISE_US) * OUTLIER) - cost) * NEW,
         };
-        self.is_known = true;
     }
 
     /// A call was cut off that would have cost more than this.
     pub(super) fn note_at_least(&mut self, cpu: Duration) {
-        if us_of(cpu) > self.us {
+        if us_of(cpu) > self.0 {
             self.note(cpu);
         }
     }
 
-    /// A call goes on that has had so much; gives what such a call costs at the least, or nothing where some have ended. Calls that
-    /// have all begun at once may all go on for long: who sends more is to know.
-    pub(super) fn note_so_far(&mut self, cpu: Duration) -> u32 {
-        if self.is_known {
-            return 0;
-        }
-        self.us = self.us.max(us_of(cpu));
-        self.us()
-    }
-
     #[inline]
     pub(super) fn us(self) -> u32 {
-        self.us as u32
+        self.0 as u32
     }
 }
 
@@ -131,7 +117,7 @@ impl Rate {
 
 /// When a call of this cost would be over, in microseconds of the core, beside those that there are.
 fn over_after(load: Load, cost: Cost) -> f32 {
-    let (all, own) = (load.all_us as f32 + cost.us, load.own_us as f32 + cost.us);
+    let (all, own) = (load.all_us as f32 + cost.0, load.own_us as f32 + cost.0);
     let callers = load.callers.max(1) as f32;
     all.min(own * callers)
 }
@@ -190,10 +176,7 @@ mod tests {
     #[test]
     fn one_call_of_another_kind_does_not_change_what_they_cost_and_ten_do() {
         let mut cost = Cost::default();
-        cost.note_so_far(50 * MS);
-        assert_eq!(cost.note_so_far(40 * MS), 50_000);
         (0..100).for_each(|_| cost.note(MS));
-        assert_eq!(cost.note_so_far(50 * MS), 0);
         assert_eq!(cost.us(), 1000);
         cost.note(1000 * MS);
         assert!((1000..1600).contains(&cost.us()), "{cost:?}");

@@ -195,9 +195,6 @@ impl Calls {
         mut running: Running,
         waits: Option<Option<Instant>>,
     ) -> CallKey {
-        let mut cost = running.ticket.function.cost.get();
-        let so_far_us = cost.note_so_far(running.cpu);
-        running.ticket.function.cost.set(cost);
         let deadline = running.ticket.deadline;
         let row = match waits {
             Some(_) if !running.has_to_end => Row::Waiting,
@@ -214,7 +211,6 @@ impl Calls {
             return self.insert(row, caller, until, State::Running(Box::new(running)));
         };
         self.set_timer(key, until);
-        self.rows.expect(key.0, so_far_us);
         self.enter(key, row);
         if let Some(entry) = self.rows.get_mut(key.0) {
             entry.state = State::Running(Box::new(running));

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// How often it is told without an answer, at the most.
 const UNASKED_INTERVAL: Duration = Duration::from_millis(20);
 
+/// Calls that go on without an end from which on they keep others waiting: a few share the core with what comes.
+const MANY: u32 = 8;
+
 /// What was last told, and when it is looked again.
 pub(super) struct Told {
     /// Changes with the load; a session on which another was said last is to hear of it.
@@ -20,6 +23,8 @@ pub(super) struct Told {
     looked_at: Instant,
     /// When it was last told without an answer.
     unasked_at: Instant,
+    /// What calls that go on have had of the core since one has ended.
+    pub(super) none_ended_for: Duration,
 }
 
 impl Told {
@@ -29,6 +34,7 @@ impl Told {
             load: Load::default(),
             looked_at: now,
             unasked_at: now,
+            none_ended_for: Duration::ZERO,
         }
     }
 }
@@ -80,10 +86,16 @@ impl Node {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let aside = rows.length(Row::Waiting) + rows.length(Row::Starved);
         let held = rows.length(Row::Held) + rows.length(Row::Limited);
+        let (running, queued) = (number(rows.running() + aside), number(rows.queued() + held));
+        // What calls cost is learnt from those that end. Where none does, what they have had is the least that there is to do.
+        let none_ended_us = match running >= MANY {
+            true => u64::try_from(self.told.none_ended_for.as_micros()).unwrap_or(u64::MAX),
+            false => 0,
+        };
         Load {
-            running: number(rows.running() + aside),
-            queued: number(rows.queued() + held),
-            expected_us: rows.expected_us(),
+            running,
+            queued,
+            expected_us: rows.expected_us().max(none_ended_us),
             free_lanes: number(self.lanes.free()),
         }
     }

@@ -296,18 +296,6 @@ impl<T> Rows<T> {
         }
     }
 
-    /// A call will cost so much at the least.
-    pub(super) fn expect(&mut self, key: ItemKey, us: u32) {
-        if let Some(item) = self.items.get_mut(key)
-            && item.expected_us < us
-        {
-            let (row, caller) = (item.row, item.caller);
-            let before = std::mem::replace(&mut item.expected_us, us);
-            self.note_out(row, caller, before);
-            self.note_in(row, caller, us);
-        }
-    }
-
     /// A list for [`Row::Limited`], which has to be empty when it is dropped again.
     pub(super) fn add_line(&mut self) -> ListKey {
         self.items.add_list()

@@ -250,6 +250,7 @@ impl Node {
         running.waits_since = now;
         if !matches!(progress, Progress::Done(_)) {
             cold_path();
+            self.told.none_ended_for += time;
             let before = running.grown;
             self.note_memory(&mut running);
             let is_busy = matches!(progress, Progress::Running);
@@ -289,7 +290,10 @@ impl Node {
                     false => self.note_waiting(key, now),
                 }
             }
-            Progress::Done(result) => self.finish(running, now, result, io),
+            Progress::Done(result) => {
+                self.told.none_ended_for = Duration::ZERO;
+                self.finish(running, now, result, io);
+            }
         }
     }
 
