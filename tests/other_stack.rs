@@ -153,6 +153,11 @@ fn a_client_that_begins_to_read_late_loses_nothing() {
 }
 
 #[test]
+fn a_client_that_acknowledges_all_packets_but_one_loses_nothing() {
+    is_attacked("hostile.one_packet_unacknowledged", 2);
+}
+
+#[test]
 fn a_length_that_is_no_frames_ends_only_its_session() {
     is_attacked("hostile.lengths_on_the_channel", 1);
 }

@@ -20,7 +20,7 @@ mod quic;
 mod reader;
 
 pub use outbox::Outbox;
-pub use quic::Scattered;
+pub use quic::Excess;
 pub use reader::FrameBuffer;
 
 use moving::Whereabouts;
@@ -244,11 +244,11 @@ impl Session {
         self.reader.held_bytes() + waiting + quic.max(kept)
     }
 
-    /// What QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts: what the peer
-    /// has sent with gaps in it. Less than a window is none.
+    /// What QUIC keeps for this session beyond what is on its way to the peer, where the process' allocator counts. Less than a window
+    /// is none.
     #[must_use]
-    pub fn scattered(&mut self) -> Option<Scattered> {
-        self.quic.scattered()
+    pub fn excess(&mut self) -> Option<Excess> {
+        self.quic.excess()
     }
 
     /// Counts what the session has read and what QUIC has taken of it: it goes up for as long as there is progress.

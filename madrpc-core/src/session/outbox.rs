@@ -232,7 +232,10 @@ fn open(quic: &mut Quic, stream: u64) {
 fn give(quic: &mut Quic, stream: u64, rest: &[u8], fin: bool) -> quiche::Result<usize> {
     // quiche tells the peer that it is blocked each time it is offered more than the session's window has room for.
     // The peer acknowledges that, and so it goes on for as long as the peer reads nothing.
-    let room = quic.stream_capacity(stream)?.min(rest.len());
+    let room = quic
+        .stream_capacity(stream)?
+        .min(rest.len())
+        .min(quic.room());
     if room == 0 {
         return Err(quiche::Error::Done);
     }

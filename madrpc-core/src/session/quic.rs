@@ -1,7 +1,7 @@
 //! A QUIC connection, and what it keeps in memory.
 
 use crate::allocated::{self, Allocated};
-use crate::limits::{INITIAL_MIN_BYTES, SESSION_WINDOW_BYTES};
+use crate::limits::{INITIAL_MIN_BYTES, SESSION_WINDOW_BYTES, SESSION_WINDOW_MAX_BYTES};
 use bytes::BufMut;
 use quiche::{Connection, RecvInfo, Result, SendInfo};
 use std::net::SocketAddr;
@@ -10,13 +10,35 @@ use std::ops::{Deref, DerefMut};
 /// What QUIC may keep for a session before anybody looks what it is.
 const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
 
-/// What QUIC keeps of what a peer has sent with gaps in it.
+/// What QUIC may keep beyond that before it is given nothing more to send. It keeps all that follows a packet of ours that was lost
+/// until the peer has that, and not only as much as is on its way.
+const FULL: Excess = Excess {
+    bytes: SESSION_WINDOW_MAX_BYTES as usize * 3 / 2,
+    blocks: 4 * SESSION_WINDOW_MAX_BYTES as usize / INITIAL_MIN_BYTES,
+};
+
+/// More than that is none of ours, nor what a peer sends as others do.
+const TOO_MUCH: Excess = Excess {
+    bytes: 2 * SESSION_WINDOW_MAX_BYTES as usize,
+    blocks: 2 * FULL.blocks,
+};
+
+/// What QUIC keeps for a session beyond what is on its way to the peer.
 #[derive(Debug, Clone, Copy)]
-pub struct Scattered {
+pub struct Excess {
     /// Bytes of this process.
     pub bytes: usize,
     /// Blocks of its allocator.
     pub blocks: usize,
+}
+
+impl Excess {
+    /// Whether the peer must have sent pieces with gaps between them, of which nothing can be read: such a piece takes a hundred bytes
+    /// beside its own, and all others wait while those are freed. A whole window in packets is less, and so is what we send.
+    #[must_use]
+    pub const fn is_scattered(self) -> bool {
+        self.bytes > TOO_MUCH.bytes || self.blocks > TOO_MUCH.blocks
+    }
 }
 
 /// A connection of quiche's, of which it is counted what it allocates and keeps: what a peer sends in pieces that nothing can be
@@ -42,8 +64,8 @@ impl Quic {
         self.kept.bytes.max(0).unsigned_abs()
     }
 
-    /// See [`super::Session::scattered`].
-    pub(super) fn scattered(&mut self) -> Option<Scattered> {
+    /// See [`super::Session::excess`].
+    pub(super) fn excess(&mut self) -> Option<Excess> {
         let kept = self.kept_bytes();
         if kept <= KEPT_BYTES_LOOKED_AT {
             return None;
@@ -54,11 +76,20 @@ impl Quic {
         // With what QUIC notes of each packet, those in flight take less than twice as much as they hold, in four blocks.
         let packets = self.cwnd_max / INITIAL_MIN_BYTES;
         let blocks = self.kept.blocks.max(0).unsigned_abs();
-        let scattered = Scattered {
+        let excess = Excess {
             bytes: kept.saturating_sub(2 * self.cwnd_max),
             blocks: blocks.saturating_sub(4 * packets),
         };
-        (scattered.bytes > 0).then_some(scattered)
+        (excess.bytes > 0).then_some(excess)
+    }
+
+    /// Bytes that it may be given to send now.
+    pub(super) fn room(&mut self) -> usize {
+        match self.excess() {
+            None => FULL.bytes - KEPT_BYTES_LOOKED_AT,
+            Some(excess) if excess.blocks > FULL.blocks => 0,
+            Some(excess) => FULL.bytes.saturating_sub(excess.bytes),
+        }
     }
 
     fn counted<R>(&mut self, step: impl FnOnce(&mut Connection) -> R) -> R {

@@ -126,6 +126,28 @@ def deaf_with_room(target: Target) -> None:
     hold(session)
 
 
+def one_packet_unacknowledged(target: Target) -> None:
+    """
+    As many results again, of which the client acknowledges all packets but one.
+
+    The server has to keep whatever follows that one: it may keep only so much, and loses nothing.
+    """
+    session = target.session()
+    session.quic.unacknowledged = 100_000
+    ids = [session.call("bytes", 16_000) for _ in range(2000)]
+    before = -1
+    while before < len(session.answers):
+        before = len(session.answers)
+        session.idle(1.5)
+    assert session.ended is None, session.ended
+    assert 10 < before < 1500, before
+    hold(session)
+    session.quic.unacknowledged = None
+    for id in ids:
+        assert len(session.answer(id).value) == 16_000
+    hold(session)
+
+
 def lengths_on_the_channel(target: Target) -> None:
     """A length that is no frame's ends the session, at once where it is too long."""
     for length in (INLINE_FRAME_MAX + 1, 1 << 24, (1 << 31) - 1):

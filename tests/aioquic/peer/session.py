@@ -13,10 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from aioquic.buffer import Buffer
 from aioquic.quic import events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet import QuicProtocolVersion
+from aioquic.quic.rangeset import RangeSet
+from aioquic.tls import Epoch
 
 from . import wire
 
@@ -34,12 +37,36 @@ PING_EVERY_S = 1.0
 
 
 class Connection(QuicConnection):
-    """aioquic's, and on demand QUIC frames that aioquic would not send, or no grants of flow control."""
+    """aioquic's, and on demand QUIC frames that aioquic would not send, no grants of flow control, or acknowledgements held back."""
 
     def __init__(self, configuration: QuicConfiguration) -> None:
         super().__init__(configuration=configuration)
         self.crafted: list[tuple[int, bytes]] = []
         self.grants = True
+        # The packets that carry this byte of the channel are read, and not acknowledged.
+        self.unacknowledged: int | None = None
+        self.has_come = False
+
+    def receive_datagram(self, data, addr, now) -> None:
+        if self.unacknowledged is None:
+            super().receive_datagram(data, addr, now)
+            return
+        space = self._spaces[Epoch.ONE_RTT]
+        before = list(space.ack_queue)
+        self.has_come = False
+        super().receive_datagram(data, addr, now)
+        if self.has_come:
+            space.ack_queue = RangeSet(before)
+
+    def _handle_stream_frame(self, context, frame_type: int, buf: Buffer) -> None:
+        start = buf.tell()
+        stream = buf.pull_uint_var()
+        offset = buf.pull_uint_var() if frame_type & 4 else 0
+        length = buf.pull_uint_var() if frame_type & 2 else buf.capacity - buf.tell()
+        buf.seek(start)
+        if stream == CHANNEL and self.unacknowledged in range(offset, offset + length):
+            self.has_come = True
+        super()._handle_stream_frame(context, frame_type, buf)
 
     def _write_connection_limits(self, builder, space) -> None:
         while self.crafted:

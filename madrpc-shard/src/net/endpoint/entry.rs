@@ -7,10 +7,7 @@ use crate::net::budget::{EVERYBODYS_BYTES, Held};
 use madrpc_core::call::CallError;
 use madrpc_core::call::frame::Header;
 use madrpc_core::identity::{PeerCertificate, Role};
-use madrpc_core::limits::{
-    INITIAL_MIN_BYTES, OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES,
-    SESSION_WINDOW_MAX_BYTES, STUCK_TIMEOUT,
-};
+use madrpc_core::limits::{OUTBOX_HIGH_BYTES, RESULTS_PATIENCE, SESSION_COST_BYTES, STUCK_TIMEOUT};
 use madrpc_core::session::{FrameBuffer, Goodbye, Outbox, Portion, Room, Session};
 use madrpc_core::wheel::TimerKey;
 use std::net::{IpAddr, SocketAddr};
@@ -249,21 +246,17 @@ impl Entry {
         Header::Taken { frames }
     }
 
-    /// Ends a session for which QUIC keeps far more than a window of data, or in far more blocks than the packets of a window: what
-    /// comes in pieces that nothing can be read of takes a hundred bytes for each of theirs, and all others wait while those are
-    /// freed. As much as a window is there as well where a session is not read because it holds too much.
+    /// Ends a session that has sent far too much of which nothing can be read, where that is so. As much as a window is there as well
+    /// where a session is not read because it holds too much.
     pub(super) fn end_if_scattered(&mut self) {
-        let Some(scattered) = self.session.scattered() else {
+        let Some(excess) = self.session.excess().filter(|excess| excess.is_scattered()) else {
             return;
         };
-        let most = 2 * SESSION_WINDOW_MAX_BYTES as usize;
-        if scattered.bytes > most || scattered.blocks > 2 * most / INITIAL_MIN_BYTES {
-            let reason = format!(
-                "{} bytes of this server's memory, in {} blocks, are taken by what the session has sent in pieces with gaps between them",
-                scattered.bytes, scattered.blocks
-            );
-            self.session.close(Goodbye::Overloaded, &reason);
-        }
+        let reason = format!(
+            "{} bytes of this server's memory, in {} blocks, are taken by what the session has sent in pieces with gaps between them",
+            excess.bytes, excess.blocks
+        );
+        self.session.close(Goodbye::Overloaded, &reason);
     }
 
     /// Notes whether a session that is held up has gone on.

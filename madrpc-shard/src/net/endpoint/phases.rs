@@ -40,12 +40,12 @@ impl Sessions {
         let is_closed = entry.session.quic().is_closed();
         // A peer that has said goodbye waits for nothing.
         let is_answered = entry.session.quic().is_draining();
-        let is_scattered = entry.session.scattered().is_some();
+        let has_excess = entry.session.excess().is_some();
         if let Some(error) = entry.session.ended() {
             self.report(index, error);
             // A handshake that failed leaves nothing: a stranger could have any number of them. What he sends once more is a
             // new one. Nor does a session for which QUIC keeps much more.
-            let is_over = is_closed || is_answered || !was_open || is_scattered;
+            let is_over = is_closed || is_answered || !was_open || has_excess;
             if is_over || self.counts.closing > CLOSING_MAX {
                 return self.remove(index);
             }
