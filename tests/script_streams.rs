@@ -10,7 +10,6 @@
 
 mod support;
 
-use madrpc_core::call::ErrorKind;
 use madrpc_core::value::Value;
 use madrpc_core::value::json::{from_json, to_json};
 use madrpc_shard::client::Client;
@@ -213,7 +212,8 @@ fn what_is_not_taken_counts_as_memory() {
         let error = call
             .send_blocking(from_json("[500, 16000]").unwrap())
             .unwrap_err();
-        assert_eq!(error.kind, ErrorKind::MemoryLimit, "{error}");
+        // The call itself, or one of its streams that it has not caught.
+        assert!(error.to_string().contains("MemoryLimit"), "{error}");
         assert_eq!(self::call(client, "echo", "1"), "1");
     }
 }

@@ -157,6 +157,12 @@ impl Stream {
         self.has(self.waits.get())
     }
 
+    /// Whether the lane waits for its reader.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let waits = self.waits.get();
+        waits != Waits::Nothing && !self.has(waits)
+    }
+
     /// Notes whether its node looks for room on its session; gives whether it did.
     pub(crate) fn set_blocked(&self, is_blocked: bool) -> bool {
         self.is_blocked.replace(is_blocked)

@@ -117,11 +117,12 @@ pub(super) struct Asked {
 }
 
 impl Running {
-    /// Says whether it waits for calls of its own, where it is of a family.
+    /// Says whether it waits for calls of its own, or for who takes its items, where it is of a family.
     pub(super) fn set_busy_for_family(&self) {
         if let Some(member) = &self.ticket.member {
             let asked = self.asked.as_ref();
-            member.set_busy(asked.is_none_or(|asked| asked.children.is_empty()));
+            let has_children = asked.is_some_and(|asked| !asked.children.is_empty());
+            member.set_busy(!has_children && !self.lane.stream().is_waiting());
         }
     }
 

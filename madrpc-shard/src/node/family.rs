@@ -36,7 +36,8 @@ struct Family {
     /// Those that are not over, with the first one where that is here.
     calls: Cell<usize>,
     cpu: Cell<Duration>,
-    /// Those that have a lane and do not wait for calls of their own.
+    /// Those that have a lane and wait neither for calls of their own nor for who takes their items: of itself, one that waits so
+    /// gives nothing back.
     busy: Cell<usize>,
     /// What they hold: arguments that wait, memory of their lanes, and answers that are not seen.
     bytes: Cell<usize>,
@@ -208,7 +209,7 @@ impl Member {
         family.is_out_of_time().then(|| family.out_of_time())
     }
 
-    /// Whether the call has a lane and does not wait for calls of its own.
+    /// Whether the call has a lane, and waits for none of its family.
     pub(super) fn set_busy(&self, is_busy: bool) {
         let (busy, was_busy) = (&self.family.busy, self.is_busy.replace(is_busy));
         busy.set(busy.get() + usize::from(is_busy) - usize::from(was_busy));

@@ -35,6 +35,14 @@ impl Blocked {
 impl Node {
     /// Sends of what a call has yielded, which is set aside under this key, as much as can be; says whether it has what it waits for.
     pub(super) fn send_items(&mut self, key: CallKey, io: &mut Io<'_, Self>) -> bool {
+        let is_ready = self.send_what_is_taken(key, io);
+        if let Some(running) = self.calls.running_mut(key) {
+            running.set_busy_for_family();
+        }
+        is_ready
+    }
+
+    fn send_what_is_taken(&mut self, key: CallKey, io: &mut Io<'_, Self>) -> bool {
         let Some(running) = self.calls.running_mut(key) else {
             return false;
         };
@@ -174,9 +182,6 @@ impl Node {
                 // It has just ended.
                 (None, _) => {}
             }
-        }
-        if let Some(running) = self.calls.running_mut(call) {
-            running.set_busy_for_family();
         }
     }
 
