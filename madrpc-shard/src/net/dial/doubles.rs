@@ -9,7 +9,6 @@ use crate::net::endpoint::SessionKey;
 use madrpc_core::balance::Members;
 use std::collections::HashMap;
 use std::time::Instant;
-use tracing::{debug, warn};
 
 /// What tells a server from all others: its certificate's fingerprint, and the number.
 pub(super) type ServerId = ([u8; 32], u64);
@@ -31,6 +30,34 @@ impl Doubles {
     pub(super) fn first(&self, server: ServerId) -> Option<usize> {
         self.firsts.get(&server).copied()
     }
+
+    /// A target is this server; gives the one that stands for it, which may be that.
+    pub(super) fn add(&mut self, server: ServerId, number: usize) -> usize {
+        let first = *self.firsts.entry(server).or_insert(number);
+        if first != number {
+            self.again.set(number, true);
+        }
+        first
+    }
+
+    /// A target is this server no more; gives the one that stands for it now in its place, of those of which `is_same` says that
+    /// they are it.
+    pub(super) fn remove(
+        &mut self,
+        server: ServerId,
+        number: usize,
+        is_same: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        self.again.set(number, false);
+        if self.firsts.get(&server) != Some(&number) {
+            return None;
+        }
+        self.firsts.remove(&server);
+        let next = self.again.all().find(|other| is_same(*other))?;
+        self.firsts.insert(server, next);
+        self.again.set(next, false);
+        Some(next)
+    }
 }
 
 impl<T> Upstreams<T> {
@@ -45,47 +72,17 @@ impl<T> Upstreams<T> {
         ) else {
             return;
         };
-        let server = (fingerprint, instance);
-        if target.server == Some(server) {
+        if target.server == Some((fingerprint, instance)) {
             return;
         }
         self.forget_server(number);
-        self.targets[number].server = Some(server);
-        let first = *self.doubles.firsts.entry(server).or_insert(number);
-        if first == number {
-            // It may have been another one again before.
-            self.note(number);
-        } else {
-            let (again, known) = (&self.targets[number], &self.targets[first]);
-            match again.is_registered || known.is_registered {
-                true => debug!("{} has announced itself and is known besides", again.name()),
-                false if !self.lines.take(Instant::now()) => {}
-                false => warn!(
-                    "{} is {} by another address, and counts once",
-                    again.name(),
-                    known.name()
-                ),
-            }
-            self.doubles.again.set(number, true);
-            self.note(number);
-        }
+        self.targets.identify(number, (fingerprint, instance));
+        self.note(number);
     }
 
     /// Nobody knows any more which server a target is: it has no session.
     pub(super) fn forget_server(&mut self, number: usize) {
-        let Some(server) = self.targets[number].server.take() else {
-            return;
-        };
-        self.doubles.again.set(number, false);
-        if self.doubles.firsts.get(&server) != Some(&number) {
-            return;
-        }
-        self.doubles.firsts.remove(&server);
-        let is_same = |other: &usize| self.targets[*other].server == Some(server);
-        let next = self.doubles.again.all().find(is_same);
-        if let Some(next) = next {
-            self.doubles.firsts.insert(server, next);
-            self.doubles.again.set(next, false);
+        if let Some(next) = self.targets.forget_server(number) {
             self.note(next);
             // The process may be gone, of which this target has not heard yet.
             self.ask(next, None, Instant::now());

@@ -4,9 +4,9 @@
 //! A call's one timer is set to the first of these, and then to the next: most calls end before, and none needs a second timer.
 
 use super::links::Place;
-use super::{Due, Pending, TIME_BYTES, Upstreams};
+use super::{Due, Pending, Upstreams};
 use madrpc_core::call::{CallError, ErrorKind};
-use madrpc_core::fleet::{Attempt, Copied, Ending};
+use madrpc_core::fleet::{Attempt, Copied, Ending, Routing};
 use madrpc_core::limits::DEADLINE_GRACE;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
@@ -17,12 +17,14 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub(super) struct Early {
     /// How long a target may take that has not answered.
-    pub(super) try_timeout: Option<Duration>,
-    pub(super) hedges: bool,
+    try_timeout: Option<Duration>,
+    hedges: bool,
     /// The second targets of calls that two were asked for.
     seconds: HashMap<ItemKey, Second>,
     /// A call of which it is seen how long it takes, and since when it is under way.
     sample: Option<(ItemKey, Instant)>,
+    /// How often a second target was asked as well.
+    pub(super) hedged: u64,
 }
 
 /// Where a call is as well.
@@ -35,6 +37,11 @@ struct Second {
 }
 
 impl Early {
+    pub(super) fn set_routing(&mut self, routing: &Routing) {
+        self.hedges = routing.hedge_percent.is_some();
+        self.try_timeout = routing.try_timeout;
+    }
+
     /// Whether a call has this target as its second: the number may be given to no other meanwhile.
     pub(super) fn has_second_on(&self, target: usize) -> bool {
         let mut seconds = self.seconds.values();
@@ -84,12 +91,10 @@ impl<T> Upstreams<T> {
             return false;
         };
         let (attempt, place, epoch) = (pending.attempt, pending.place, pending.epoch);
-        let copy = self.copies.get(pending.copy);
-        let Some(deadline_us) = copy.first_chunk::<TIME_BYTES>() else {
+        let Some(deadline) = self.retries.deadline(pending.copy) else {
             return false;
         };
-        let deadline = Duration::from_micros(u64::from_le_bytes(*deadline_us));
-        let deadline = later(later(self.started, deadline), DEADLINE_GRACE);
+        let deadline = later(deadline, DEADLINE_GRACE);
         if now >= deadline {
             return false;
         }
@@ -130,16 +135,14 @@ impl<T> Upstreams<T> {
         if !self.router.may_retry(&mut second, false, now) {
             return;
         }
-        let mut bytes = std::mem::take(&mut self.retried);
-        bytes.clear();
-        bytes.extend_from_slice(self.copies.get(copy));
-        let sent = self.put_copy(key, &bytes, &mut second, now);
-        self.retried = bytes;
+        let copy = self.retries.copy_out(copy);
+        let sent = self.put_copy(key, &copy, &mut second, now);
+        self.retries.put_back(copy);
         let Some((place, sequence)) = sent else {
             return self.router.was_not_retried(&attempt);
         };
-        self.tries.hedges += 1;
-        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        self.early.hedged += 1;
+        let epoch = self.targets.link(place).epoch;
         self.router.begun(&mut second, place.target());
         if let Some(pending) = self.calls.get_mut(key) {
             pending.attempt.has_second(&second);
@@ -167,7 +170,7 @@ impl<T> Upstreams<T> {
         let Some(second) = self.early.seconds.remove(&key) else {
             return false;
         };
-        let link = &self.targets[second.place.target()].links[second.place.link()];
+        let link = self.targets.link(second.place);
         let is_there = link.epoch == second.epoch && link.session().is_some();
         let (target, list) = (second.place.target(), link.calls);
         if !is_there {

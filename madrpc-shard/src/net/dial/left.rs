@@ -25,6 +25,11 @@ impl Left {
         is_first
     }
 
+    /// The link that a call has left, with its epoch.
+    fn of(&self, key: ItemKey) -> Option<(Place, u32)> {
+        self.0.get(&key).copied()
+    }
+
     /// A call is over.
     #[inline]
     pub(super) fn drop(&mut self, key: ItemKey) {
@@ -43,19 +48,20 @@ impl<T> Upstreams<T> {
         error: &CallError,
         now: Instant,
     ) -> bool {
-        let is_noted = self.targets[place.target()].is_node && self.left.note(key, place, epoch);
+        let is_node = self.targets[place.target()].is_node;
+        let is_noted = is_node && self.retries.left.note(key, place, epoch);
         let is_moved = self.try_another(key, error, Ending::Neutral, now);
         if is_moved {
             self.tell_gone(place, epoch, key);
         } else if is_noted {
-            self.left.drop(key);
+            self.retries.left.drop(key);
         }
         is_moved
     }
 
     /// How many nodes were lost that a call was on.
     pub(super) fn nodes_lost(&self, key: ItemKey, attempt: &Attempt) -> u8 {
-        let left = self.left.0.get(&key).copied();
+        let left = self.retries.left.of(key);
         let is_lost = left.is_some_and(|(place, epoch)| {
             let target = self.targets.get(place.target());
             target.is_none_or(|target| {

@@ -3,21 +3,62 @@
 //! One that is gone gets no further calls; those that it has may end, and its sessions go when nobody says anything on them
 //! any more. Its number is given to another once nothing of it is left.
 
+use super::Upstreams;
 use super::links::{Place, State, Target};
-use super::{Sessions, Upstreams};
+use super::names::Names;
+use super::subset::Chooser;
 use crate::net::address::Addresses;
+use crate::net::named::Named;
 use madrpc_core::fleet::digest;
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// Numbers of targets that are gone of which it is seen at once whether anything of them is left.
 const GONE_LOOKED_AT: usize = 8;
+
+/// Which targets there are to be.
+#[derive(Default)]
+pub(super) struct Membership {
+    /// What they were resolved from, where nobody else looks for them.
+    names: Option<Names>,
+    /// Which of those that are given are targets, where not all are.
+    pub(super) chooser: Option<Box<Chooser>>,
+    /// Whether one has been lost, until that is asked.
+    has_lost: bool,
+}
+
+impl Membership {
+    /// A session to a target has ended, or none has come about.
+    pub(super) fn lose_one(&mut self) {
+        self.has_lost = true;
+    }
+
+    /// Whether one was lost since this was last asked.
+    #[inline]
+    pub(super) fn take_lost(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
+    }
+
+    pub(super) fn set_names(&mut self, all: Vec<Named>, now: Instant) {
+        self.names = Names::new(all, now);
+    }
+
+    /// Looks up what is due; gives the targets where there may be others.
+    #[inline]
+    pub(super) fn look_up(&mut self, now: Instant) -> Option<Vec<Addresses>> {
+        // This is asked for each call.
+        self.names
+            .as_mut()?
+            .look_up(std::mem::take(&mut self.has_lost), now)
+    }
+}
 
 impl<T> Upstreams<T> {
     /// These are the targets from now on; gives the numbers and names of those that are new.
     pub(super) fn replace_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
         let mut names: HashSet<String> = addresses.iter().map(ToString::to_string).collect();
         let mut free = Vec::new();
-        for number in 0..self.targets.len() {
+        for number in 0..self.targets.numbers() {
             // What is left of the names are the new ones.
             if self.targets[number].is_gone {
                 free.extend(self.is_free(number).then_some(number));
@@ -31,7 +72,7 @@ impl<T> Upstreams<T> {
         for addresses in addresses {
             let name = addresses.to_string();
             if names.remove(&name) {
-                let number = free.pop().unwrap_or(self.targets.len());
+                let number = free.pop().unwrap_or(self.targets.numbers());
                 self.add(number, addresses.clone());
                 new.push((number, name));
             }
@@ -46,58 +87,39 @@ impl<T> Upstreams<T> {
 
     /// How many numbers targets may have.
     pub(crate) fn numbers(&self) -> usize {
-        self.targets.len()
+        self.targets.numbers()
     }
 
     /// The name of the target with this number, unless it is gone or there by another.
     pub(crate) fn name_of(&self, number: usize) -> Option<String> {
-        let target = self.targets.get(number)?;
-        let is_there = !target.is_gone && !self.doubles.contains(number);
-        is_there.then(|| target.name())
+        self.targets.name_of(number)
     }
 
     /// Adds a target under a number that is free, or the next.
     pub(super) fn add(&mut self, number: usize, addresses: Addresses) {
         self.add_target(number, addresses);
-        let count = match self.sessions {
-            Sessions::Fixed(count) => count.max(1),
-            Sessions::PerShard { .. } => 1,
-        };
-        for link in 0..count {
-            self.add_link(number, self.first.wrapping_add(link as u16));
+        for prefix in self.dialing.first_prefixes() {
+            self.add_link(number, prefix);
         }
     }
 
     /// Adds a target without links.
     pub(super) fn add_target(&mut self, number: usize, addresses: Addresses) {
         let name = digest(addresses.to_string().as_bytes());
-        match self.targets.get_mut(number) {
-            Some(target) => {
-                for link in &target.links {
-                    self.calls.drop_list(link.calls);
-                }
-                *target = Target::new(addresses, name);
+        if let Some(gone) = self.targets.get(number) {
+            for link in &gone.links {
+                self.calls.drop_list(link.calls);
             }
-            None => self.targets.push(Target::new(addresses, name)),
         }
-        self.there += 1;
+        self.targets.add(number, Target::new(addresses, name));
         self.router.add(number);
         self.router.set_digest(number, name);
     }
 
-    /// Whether a link is there. What is noted for later may be of a target that is gone, whose number another has.
-    pub(super) fn is_there(&self, place: Place) -> bool {
-        let target = self.targets.get(place.target());
-        target.is_some_and(|target| place.link() < target.links.len())
-    }
-
     pub(crate) fn remove(&mut self, number: usize) {
-        let target = &mut self.targets[number];
-        target.is_gone = true;
-        self.gone.push_back(number);
-        self.there -= 1;
+        self.targets.remove(number);
         let mut left = Vec::new();
-        for (link, one) in target.links.iter_mut().enumerate() {
+        for (link, one) in self.targets[number].links.iter_mut().enumerate() {
             one.wanted = false;
             left.extend(one.session().map(|session| (link, session)));
         }
@@ -111,7 +133,7 @@ impl<T> Upstreams<T> {
     /// A number that may be given to another, of a few of those that are gone.
     pub(crate) fn take_free(&mut self) -> Option<usize> {
         for _ in 0..GONE_LOOKED_AT {
-            let number = self.gone.pop_front()?;
+            let number = self.targets.next_gone()?;
             // Another may have it already, or had it and is gone.
             if !self.targets[number].is_gone {
                 continue;
@@ -119,7 +141,7 @@ impl<T> Upstreams<T> {
             if self.is_free(number) {
                 return Some(number);
             }
-            self.gone.push_back(number);
+            self.targets.look_again_at(number);
         }
         None
     }
@@ -139,13 +161,13 @@ impl<T> Upstreams<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Due, Keep};
+    use super::super::{Due, Keep, Sessions};
     use super::*;
     use crate::net::budget::Budget;
     use crate::net::transport::dialing_endpoint;
     use madrpc_core::identity::{Authority, Role, SERVER_NAME_ANY};
     use std::net::SocketAddr;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     fn server(port: u16) -> Addresses {
         SocketAddr::from(([127, 0, 0, 1], port)).into()
@@ -198,7 +220,7 @@ mod tests {
             assert_eq!(upstreams.set_targets(&churned).len(), 1);
             upstreams.set_targets(&[first.clone(), second.clone()]);
         }
-        assert!(upstreams.targets.len() < 10, "{}", upstreams.targets.len());
-        assert_eq!(upstreams.there, 2);
+        assert!(upstreams.numbers() < 10, "{}", upstreams.numbers());
+        assert_eq!(upstreams.targets.there(), 2);
     }
 }

@@ -14,6 +14,7 @@
 //! [`flush`]: Upstreams::flush
 
 mod crowding;
+mod dialing;
 mod doubles;
 mod early;
 mod large;
@@ -31,6 +32,7 @@ mod sending;
 mod silence;
 mod streams;
 mod subset;
+mod targets;
 mod traced;
 mod unreachable;
 mod upkeep;
@@ -43,105 +45,53 @@ pub(crate) use subset::FleetNews;
 
 use super::address::Addresses;
 use super::endpoint::{Endpoint, SessionKey};
-use super::log_limit::LineBudget;
-use super::resolver::Resolver;
 use crowding::Crowding;
-use doubles::Doubles;
+use dialing::Dialing;
 use early::Early;
-use large::LargeBodies;
-use left::Left;
 use links::{Link, Target};
-use madrpc_core::balance::Members;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{
-    Attempt, Copied, Copies, Ending, LOOK_INTERVAL, Router, Routing, SWEEP_INTERVAL, Subset,
-    was_sent_after,
+    Attempt, Copied, Ending, LOOK_INTERVAL, Router, Routing, SWEEP_INTERVAL, Subset, was_sent_after,
 };
 use madrpc_core::identity::Revoked;
-use madrpc_core::limits::{COPIES_MAX_BYTES, ENDINGS_PER_TURN};
+use madrpc_core::limits::ENDINGS_PER_TURN;
 use madrpc_core::lists::{ItemKey, ListKey, Lists};
 use madrpc_core::numbers::later;
 use madrpc_core::session::{Event, FrameBuffer};
 use madrpc_core::wheel::{TimerKey, Wheel};
-use names::Names;
+use membership::Membership;
 pub(crate) use registered::Wires;
-use registered::is_registered;
+use retry::Retries;
 use sending::is_large;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use subset::Chooser;
+use targets::Targets;
 use traced::Traced;
-use tracing::info;
-
-/// Bytes of the deadline that a copy of a call begins with.
-const TIME_BYTES: usize = size_of::<u64>();
 
 /// Names a call until its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct CallId(pub(crate) ItemKey);
 
-/// Sessions that are begun in one turn: the first packet of each takes some 0.1 ms to make.
-const DIALS_PER_TURN: usize = 4;
-
-/// Lines of the log about targets between two sweeps: a fleet of thousands may come or go at once.
-const LINES_MAX: u32 = 20;
-
 /// Sessions to a fixed list of servers, and the calls on them.
 pub(crate) struct Upstreams<T> {
     pub(crate) wires: Wires,
-    server_name: &'static str,
     keep: Keep,
-    sessions: Sessions,
-    /// By their numbers, those that are gone and not free yet among them.
-    targets: Vec<Target>,
-    /// The numbers of those that are gone, in that order; another may have one meanwhile.
-    gone: VecDeque<usize>,
-    /// How many are not gone.
-    there: usize,
-    /// Where the first session to each lands, modulo its shards.
-    first: u16,
-    resolver: Resolver,
-    /// What the targets were resolved from, where nobody else looks for them.
-    names: Option<Names>,
-    doubles: Doubles,
-    /// Which of those that it is given are targets, where not all are.
-    chooser: Option<Box<Chooser>>,
-    early: Early,
-    traced: Traced,
+    targets: Targets,
+    membership: Membership,
+    dialing: Dialing,
     /// Which of the targets gets a call; it knows them by their numbers.
     router: Router,
-    copies: Copies,
-    large: LargeBodies,
-    left: Left,
-    /// Memory that copies may take; calls beyond it are sent once.
-    copies_max_bytes: usize,
-    /// The one that is sent again.
-    retried: Vec<u8>,
-    tries: Tries,
-    /// What is said of targets.
-    lines: LineBudget,
-    /// What the times in copies count from.
-    started: Instant,
-    /// The targets with a link that is down, and those with one that is so for a reason that may pass.
-    down: Members,
-    passing: Members,
-    /// The links of the sessions, by the sessions' places.
-    places: Vec<Option<(SessionKey, Place)>>,
+    crowding: Crowding,
     calls: Lists<Pending<T>>,
+    retries: Retries,
+    early: Early,
+    traced: Traced,
     lost: VecDeque<Lost>,
     timers: Wheel<Due>,
-    /// Links that are down and may be dialled.
-    due: VecDeque<Place>,
-    /// How many of them in this turn.
-    dials_left: usize,
-    crowding: Crowding,
     /// The call that an item has just come for, until that is asked.
     item: Option<CallId>,
-    /// Whether a target has been lost, until that is asked.
-    has_lost: bool,
-    /// Why no target can be called, where that was asked since the last change.
-    unreachable: Option<CallError>,
 }
 
 /// A call without an outcome. There may be very many, and each is moved in and out: more than 128 bytes of it would be moved by
@@ -157,15 +107,6 @@ struct Pending<T> {
     /// What it takes to send it again.
     copy: Copied,
     tag: T,
-}
-
-/// How often there was more than one try.
-#[derive(Debug, Default)]
-struct Tries {
-    retries: u64,
-    hedges: u64,
-    /// Targets that got no calls for a while.
-    ejections: u64,
 }
 
 /// The calls of a session that is over, or of which its server has said that it will not run them.
@@ -221,7 +162,7 @@ impl<T> Upstreams<T> {
 
     /// Whether the next turn has something to do without anything new from outside.
     pub(crate) fn has_work(&self) -> bool {
-        let dials = self.keep == Keep::Always && !self.due.is_empty();
+        let dials = self.keep == Keep::Always && self.dialing.has_due();
         self.wires.endpoint.has_work() || !self.lost.is_empty() || dials || self.has_looks()
     }
 
@@ -245,10 +186,9 @@ impl<T> Upstreams<T> {
         self.router.set_balance(routing.balance);
         self.router.set_max_ejected(routing.max_ejected_percent);
         self.router.set_hedge(routing.hedge_percent);
-        self.early.hedges = routing.hedge_percent.is_some();
-        self.early.try_timeout = routing.try_timeout;
-        self.chooser = subset.map(|subset| Box::new(Chooser::new(subset, now)));
-        if self.chooser.is_some() {
+        self.early.set_routing(&routing);
+        self.membership.chooser = subset.map(|subset| Box::new(Chooser::new(subset, now)));
+        if self.membership.chooser.is_some() {
             self.timers.insert(later(now, LOOK_INTERVAL), Due::Subset);
         }
     }
@@ -265,43 +205,22 @@ impl<T> Upstreams<T> {
     ) -> Self {
         let mut upstreams = Self {
             wires: Wires::new(endpoint),
-            server_name,
             keep,
-            sessions,
-            targets: Vec::new(),
-            gone: VecDeque::new(),
-            there: 0,
-            first,
-            resolver: Resolver::new(),
-            names: None,
-            doubles: Doubles::default(),
-            chooser: None,
+            targets: Targets::new(),
+            membership: Membership::default(),
+            dialing: Dialing::new(server_name, sessions, first),
+            router: Router::new(now),
+            crowding: Crowding::default(),
+            calls: Lists::default(),
+            retries: Retries::new(now),
             early: Early::default(),
             traced: Traced::default(),
-            router: Router::new(now),
-            copies: Copies::default(),
-            large: LargeBodies::default(),
-            left: Left::default(),
-            copies_max_bytes: COPIES_MAX_BYTES,
-            retried: Vec::new(),
-            tries: Tries::default(),
-            started: now,
-            down: Members::default(),
-            passing: Members::default(),
-            places: Vec::new(),
-            calls: Lists::default(),
             lost: VecDeque::new(),
             timers: Wheel::new(now),
-            due: VecDeque::new(),
-            lines: LineBudget::new(LINES_MAX, SWEEP_INTERVAL),
-            dials_left: DIALS_PER_TURN,
-            crowding: Crowding::default(),
             item: None,
-            has_lost: false,
-            unreachable: None,
         };
         for addresses in targets {
-            upstreams.add(upstreams.targets.len(), addresses.clone());
+            upstreams.add(upstreams.numbers(), addresses.clone());
         }
         if keep == Keep::Always {
             upstreams.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
@@ -314,21 +233,13 @@ impl<T> Upstreams<T> {
         let picked = &mut self.targets[target];
         let link = picked.links.len();
         picked.add(Link::new(picked.address(), prefix, calls));
-        self.due.push_back(Place::new(target, link));
+        self.dialing.add(Place::new(target, link));
         self.note(target);
     }
 
     /// Ends all sessions.
     pub(crate) fn close(&mut self, reason: &str) {
         self.wires.endpoint.close_all(reason);
-    }
-
-    fn place_of(&self, session: SessionKey) -> Option<Place> {
-        if is_registered(session) {
-            return self.wires.registered.place(session);
-        }
-        let known = self.places.get(session.place()).copied().flatten();
-        known.and_then(|(key, place)| (key == session).then_some(place))
     }
 
     pub(crate) fn enter(&mut self, place: Place, state: State) {
@@ -345,19 +256,15 @@ impl<T> Upstreams<T> {
         if self.targets[number].open.is_empty() {
             self.forget_server(number);
         }
-        let target = &mut self.targets[number];
-        target.note_condition();
-        let is_double = self.doubles.contains(number);
+        self.targets.note(number);
+        let target = &self.targets[number];
+        let is_double = self.targets.is_double(number);
         let is_open = !target.open.is_empty() && !is_double;
         let is_connecting = !target.connecting.is_empty() && !is_double;
         self.router.set_reachable(number, is_open, is_connecting);
         self.router.set_silent(number, target.is_silent());
         let takes_none = target.is_draining() || target.is_asked;
         self.router.set_draining(number, takes_none);
-        self.down.set(number, target.is_down() && !target.is_gone);
-        self.passing
-            .set(number, target.may_come_back() && !target.is_gone);
-        self.unreachable = None;
     }
 }
 
@@ -366,9 +273,9 @@ impl<T> Upstreams<T> {
     /// Takes in what has come; gives the datagrams received.
     pub(crate) fn receive(&mut self, now: Instant) -> usize {
         let received = self.wires.endpoint.receive(now);
-        self.large.make_room(self.wires.endpoint.budget());
-        self.dials_left = DIALS_PER_TURN;
-        if self.keep == Keep::Always && !self.due.is_empty() {
+        self.retries.make_room(self.wires.endpoint.budget());
+        self.dialing.begin_turn();
+        if self.keep == Keep::Always && self.dialing.has_due() {
             self.dial(now);
         }
         received
@@ -386,13 +293,11 @@ impl<T> Upstreams<T> {
     /// A call that will have no answer, with the number of its target and the reason.
     pub(crate) fn next_lost(&mut self, now: Instant) -> Option<(T, usize, CallError)> {
         while let Some(session) = self.wires.endpoint.next_opened() {
-            if let Some(place) = self.place_of(session)
-                && let State::Connecting(_) = self.targets[place.target()].links[place.link()].state
+            if let Some(place) = self.wires.place(session)
+                && let State::Connecting(_) = self.targets.link(place).state
             {
-                let target = &mut self.targets[place.target()];
-                if target.has_answered() && self.keep == Keep::Always && self.lines.take(now) {
-                    info!("{} answers again", target.name());
-                }
+                let is_kept = self.keep == Keep::Always;
+                self.targets.has_answered(place.target(), is_kept, now);
                 self.enter(place, State::Open(session));
                 self.identify(place.target(), session);
                 self.watch_over(place, now);
@@ -438,8 +343,8 @@ impl<T> Upstreams<T> {
             match due {
                 // Of a target that is gone, and whose number another has with fewer links.
                 Due::Dial(place) | Due::Ping(place) | Due::Idle(place) | Due::Silence(place)
-                    if !self.is_there(place) => {}
-                Due::Dial(place) => self.due.push_back(place),
+                    if !self.targets.has(place) => {}
+                Due::Dial(place) => self.dialing.add(place),
                 Due::Ping(place) => self.ping(place, now),
                 Due::Idle(place) => self.end_idle(place, now),
                 Due::Silence(place) if self.postpone_look(place) => {}
@@ -471,7 +376,7 @@ impl<T> Upstreams<T> {
     /// Whether a session to a target has ended, or none has come about, since this was last asked.
     #[inline]
     pub(crate) fn take_lost(&mut self) -> bool {
-        std::mem::take(&mut self.has_lost)
+        self.membership.take_lost()
     }
 
     /// Sends what there is to say.

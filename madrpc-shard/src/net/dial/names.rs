@@ -2,6 +2,7 @@
 //! and soon after a session was lost. (Who stands behind an orchestrator is for `discovery` to say.)
 
 use super::Upstreams;
+use crate::net::address::Addresses;
 use crate::net::named::{Named, distinct};
 use crate::net::resolver::Resolver;
 use madrpc_core::numbers::later;
@@ -25,30 +26,30 @@ pub(super) struct Names {
 impl<T> Upstreams<T> {
     /// The targets are what these mean, from now on and later. Addresses alone need not be told.
     pub(crate) fn set_names(&mut self, all: Vec<Named>, now: Instant) {
-        self.names = all.iter().any(Named::is_name).then(|| Names {
-            all,
-            resolver: Resolver::new(),
-            asked_at: now,
-            due: later(now, AFTER),
-        });
+        self.membership.set_names(all, now);
     }
 
     /// Looks up what is due, and goes by what was found.
     #[inline]
     pub(super) fn look_up(&mut self, now: Instant) {
-        // This is asked for each call.
-        if let Some(names) = &mut self.names
-            && names.look_up(std::mem::take(&mut self.has_lost), now)
-        {
-            let targets = distinct(&names.all);
+        if let Some(targets) = self.membership.look_up(now) {
             self.set_targets(&targets);
         }
     }
 }
 
 impl Names {
-    /// Says whether there may be other targets.
-    fn look_up(&mut self, has_lost: bool, now: Instant) -> bool {
+    pub(super) fn new(all: Vec<Named>, now: Instant) -> Option<Self> {
+        all.iter().any(Named::is_name).then(|| Self {
+            all,
+            resolver: Resolver::new(),
+            asked_at: now,
+            due: later(now, AFTER),
+        })
+    }
+
+    /// Gives the targets where there may be others.
+    pub(super) fn look_up(&mut self, has_lost: bool, now: Instant) -> Option<Vec<Addresses>> {
         if has_lost {
             self.due = self.due.min(later(self.asked_at, AFTER_LOSS));
         }
@@ -68,6 +69,6 @@ impl Names {
                 has_news = true;
             }
         }
-        has_news
+        has_news.then(|| distinct(&self.all))
     }
 }

@@ -2,7 +2,6 @@
 
 use super::links::{Keep, Place};
 use super::request::Request;
-use super::unreachable::why_none;
 use super::{Upstreams, is_large};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::{CallError, ErrorKind};
@@ -21,14 +20,14 @@ impl<T> Upstreams<T> {
         left: Option<u64>,
     ) -> Result<(Place, SessionKey), CallError> {
         if self.keep != Keep::Always || self.router.is_cut_off() {
-            if self.chooser.is_some() {
+            if self.membership.chooser.is_some() {
                 self.look_where_cut_off(now);
             }
             self.dial(now);
         }
         // Where there is none at all, the next that can be dialled has to do.
         while self.router.is_cut_off()
-            && let Some(place) = self.due.pop_front()
+            && let Some(place) = self.dialing.next()
         {
             self.dial_link(place, now);
         }
@@ -112,7 +111,7 @@ impl<T> Upstreams<T> {
             );
             return CallError::not_run(ErrorKind::Overloaded, error);
         }
-        if self.there == 0 {
+        if self.targets.there() == 0 {
             let error = "no node is known to pass calls on to: none has announced itself, and none is named by --node or --discover";
             return CallError::not_run(ErrorKind::Unavailable, error);
         }
@@ -124,11 +123,7 @@ impl<T> Upstreams<T> {
             );
             return CallError::not_run(ErrorKind::NoSuchFunction, error);
         }
-        let down = self.down.all().map(|number| &self.targets[number]);
-        let is_passing = !self.passing.is_empty();
-        let unreachable = &mut self.unreachable;
-        let unreachable = unreachable.get_or_insert_with(|| why_none(down, is_passing));
-        unreachable.clone()
+        self.targets.why_none()
     }
 
     pub(super) fn pick_link(

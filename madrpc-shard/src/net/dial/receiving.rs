@@ -36,7 +36,7 @@ impl<T> Upstreams<T> {
     /// what it has taken in.
     #[cold]
     fn load_told(&self, session: SessionKey, frame: &Frame<'_>) -> Option<(Place, Load)> {
-        let place = self.place_of(session)?;
+        let place = self.wires.place(session)?;
         let load = frame.fields.of_reply().load?;
         let is_said = match (frame.header, answered(&frame.header)) {
             (Header::Taken { .. }, _) => true,
@@ -57,7 +57,7 @@ impl<T> Upstreams<T> {
     /// Whether a call is on this link, as the first of those that were asked or as the second; `None` where it is over.
     fn is_on(&self, key: ItemKey, place: Place) -> Option<bool> {
         let pending = self.calls.get(key)?;
-        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        let epoch = self.targets.link(place).epoch;
         let is_first = (pending.place, pending.epoch) == (place, epoch);
         Some(is_first || self.is_on_second(key, place, epoch))
     }
@@ -90,7 +90,7 @@ impl<T> Upstreams<T> {
                 }
                 Header::Welcome { shards, instance } => {
                     self.learn(session, shards, now);
-                    if let Some(place) = self.place_of(session) {
+                    if let Some(place) = self.wires.place(session) {
                         self.targets[place.target()].instance = Some(instance);
                         self.identify(place.target(), session);
                     }
@@ -101,15 +101,15 @@ impl<T> Upstreams<T> {
                     return None;
                 }
                 Header::Draining { is_draining } => {
-                    if let Some(place) = self.place_of(session) {
+                    if let Some(place) = self.wires.place(session) {
                         self.targets[place.target()].set_draining(place.link(), is_draining);
                         self.note(place.target());
                     }
                     return None;
                 }
                 Header::Taken { frames } => {
-                    if let Some(place) = self.place_of(session) {
-                        let link = &mut self.targets[place.target()].links[place.link()];
+                    if let Some(place) = self.wires.place(session) {
+                        let link = self.targets.link_mut(place);
                         self.crowding.on_taken(&mut link.on_their_way, frames, now);
                     }
                     return None;
@@ -131,7 +131,7 @@ impl<T> Upstreams<T> {
         };
         let key = ItemKey::from_number(id);
         // A peer may answer what it was asked, and nobody else's calls.
-        let place = self.place_of(session)?;
+        let place = self.wires.place(session)?;
         let target = &self.targets[place.target()];
         let epoch = target.links[place.link()].epoch;
         if target.is_node {

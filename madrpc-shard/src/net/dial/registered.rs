@@ -146,6 +146,8 @@ impl Registered {
 pub(crate) struct Wires {
     pub(crate) endpoint: Endpoint,
     pub(super) registered: Registered,
+    /// The links of those that we have opened, by the sessions' places.
+    places: Vec<Option<(SessionKey, Place)>>,
 }
 
 impl Wires {
@@ -153,7 +155,39 @@ impl Wires {
         Self {
             endpoint,
             registered: Registered::default(),
+            places: Vec::new(),
         }
+    }
+
+    /// The link of a session.
+    pub(super) fn place(&self, session: SessionKey) -> Option<Place> {
+        if is_registered(session) {
+            return self.registered.place(session);
+        }
+        let known = self.places.get(session.place()).copied().flatten();
+        known.and_then(|(key, place)| (key == session).then_some(place))
+    }
+
+    /// Opens a session of a link, to an address and by a prefix of its connection ID.
+    pub(super) fn connect(
+        &mut self,
+        (address, prefix): (SocketAddr, u16),
+        server_name: &'static str,
+        place: Place,
+        now: Instant,
+    ) -> Result<SessionKey, CallError> {
+        let session = self.endpoint.connect(address, server_name, prefix, now)?;
+        let at = session.place();
+        if at >= self.places.len() {
+            self.places.resize(at + 1, None);
+        }
+        self.places[at] = Some((session, place));
+        Ok(session)
+    }
+
+    /// A session that we have opened is over.
+    pub(super) fn forget(&mut self, session: SessionKey) {
+        self.places[session.place()] = None;
     }
 
     #[inline]
@@ -287,7 +321,7 @@ impl<T> Upstreams<T> {
             None => return,
         };
         let place = Place::new(target, link);
-        self.targets[target].links[link].address = address;
+        self.targets.link_mut(place).address = address;
         if let Some(one) = self.wires.registered.get_mut(key) {
             one.place = Some(place);
         }
@@ -299,13 +333,13 @@ impl<T> Upstreams<T> {
     }
 
     fn add_registered(&mut self, server: ServerId, address: SocketAddr, now: Instant) -> usize {
-        let number = self.take_free().unwrap_or(self.targets.len());
+        let number = self.take_free().unwrap_or(self.numbers());
         self.add_target(number, address.into());
         self.targets[number].is_registered = true;
         let registered = &mut self.wires.registered;
         registered.add_node(server, number);
         let name = self.targets[number].name();
-        if self.lines.take(now) {
+        if self.targets.may_tell(now) {
             info!("node {name} has announced itself");
         }
         registered.joined.push((number, name));
@@ -334,7 +368,7 @@ impl<T> Upstreams<T> {
             return;
         };
         let target = place.target();
-        let address = self.targets[target].links[place.link()].address;
+        let address = self.targets.link(place).address;
         let message = format!("{address}: {}", why.message);
         let why = CallError::may_have_run(ErrorKind::Unavailable, message);
         self.enter(place, State::Down { why });
@@ -342,7 +376,7 @@ impl<T> Upstreams<T> {
         let mut links = self.targets[target].links.iter();
         let is_over = links.all(|link| link.session().is_none());
         if is_over && !self.targets[target].is_gone {
-            if self.lines.take(now) {
+            if self.targets.may_tell(now) {
                 info!("node {} has left", self.targets[target].name());
             }
             self.wires.registered.remove_node(one.server);
@@ -376,10 +410,10 @@ impl<T> Upstreams<T> {
             }
         }
         for place in std::mem::take(&mut registered.looks) {
-            if !self.is_there(place) {
+            if !self.targets.has(place) {
                 continue;
             }
-            let session = self.targets[place.target()].links[place.link()].session();
+            let session = self.targets.link(place).session();
             if let Some(key) = session
                 && is_registered(key)
                 && let Some(one) = self.wires.registered.sessions.get_mut(key.index & !MARK)
@@ -392,7 +426,7 @@ impl<T> Upstreams<T> {
 
     /// It is to be seen whether this link says nothing: where it is a registered node's, once its session is at hand.
     pub(super) fn postpone_look(&mut self, place: Place) -> bool {
-        let session = self.targets[place.target()].links[place.link()].session();
+        let session = self.targets.link(place).session();
         let is_registered = session.is_some_and(is_registered);
         if is_registered {
             self.wires.registered.looks.push(place);

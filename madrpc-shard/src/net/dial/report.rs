@@ -74,22 +74,21 @@ impl<T> Upstreams<T> {
     /// Adds what was counted on the way to the targets.
     pub(crate) fn count(&self, snapshot: &mut Snapshot) {
         self.wires.endpoint.count(snapshot);
-        snapshot.call_retries += self.tries.retries;
-        snapshot.call_hedges += self.tries.hedges;
-        snapshot.ejections += self.tries.ejections;
+        snapshot.call_retries += self.retries.count;
+        snapshot.call_hedges += self.early.hedged;
+        snapshot.ejections += self.targets.ejections;
     }
 
     /// What there is to tell of some targets, from this number on, and the number to go on with.
     pub(crate) fn report(&self, from: usize, now: Instant) -> (Vec<Upstream>, Option<usize>) {
-        let all = self.targets.iter().enumerate();
-        let all = all.skip(from).take(REPORTED_AT_ONCE);
+        let all = self.targets.all().skip(from).take(REPORTED_AT_ONCE);
         let there = all.filter(|(_, target)| !target.is_gone);
         let one = |(number, target): (usize, &Target)| {
             let (condition, since) = target.seen;
             let mut state = condition.name();
             let mut reason = target.why(condition);
             let mut since = now.saturating_duration_since(since);
-            if self.doubles.contains(number) {
+            if self.targets.is_double(number) {
                 state = "double";
                 reason = "it is there by another address".into();
             } else if condition == Condition::Up
@@ -116,14 +115,9 @@ impl<T> Upstreams<T> {
                 busiest: target.busiest(now),
             }
         };
-        let is_shown = |(number, target): &(usize, &Target)| {
-            let first = target.server.and_then(|server| self.doubles.first(server));
-            // One that has announced itself and is known by the same address has one name.
-            let is_same = |first: usize| self.targets[first].name() == target.name();
-            !(self.doubles.contains(*number) && first.is_some_and(is_same))
-        };
+        let is_shown = |(number, _): &(usize, &Target)| !self.targets.has_name_of_first(*number);
         let next = from.saturating_add(REPORTED_AT_ONCE);
-        let is_more = next < self.targets.len();
+        let is_more = next < self.numbers();
         (
             there.filter(is_shown).map(one).collect(),
             is_more.then_some(next),

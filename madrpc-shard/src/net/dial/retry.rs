@@ -3,17 +3,134 @@
 //! A call keeps its number, its deadline and its place among those who wait; only the session it is on changes. What a session
 //! that it is not on any more says of it counts for nothing.
 
+use super::large::LargeBodies;
+use super::left::Left;
 use super::links::Place;
 use super::request::Request;
-use super::{Due, Pending, TIME_BYTES, Upstreams};
-use madrpc_core::call::frame::{self, Header};
+use super::{Due, Pending, Upstreams};
+use crate::net::budget::Budget;
+use madrpc_core::call::frame::{self, Frame, Header};
 use madrpc_core::call::{Body, CallError, CallFields, Fields};
-use madrpc_core::fleet::{Attempt, Copied, Ending, Outlier, RUNS_MAX, SWEEP_INTERVAL, Took};
-use madrpc_core::limits::FIELDS_MAX_BYTES;
+use madrpc_core::fleet::{Attempt, Copied, Copies, Ending, RUNS_MAX, SWEEP_INTERVAL, Took};
+use madrpc_core::limits::{COPIES_MAX_BYTES, FIELDS_MAX_BYTES};
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
-use tracing::warn;
+
+/// Bytes of the deadline that a copy of a call begins with.
+const TIME_BYTES: usize = size_of::<u64>();
+
+/// What it takes to send calls again.
+pub(super) struct Retries {
+    /// Of small calls whole, of large ones without their arguments.
+    copies: Copies,
+    large: LargeBodies,
+    pub(super) left: Left,
+    /// The copy that is sent again.
+    copy: Vec<u8>,
+    /// What the times in copies count from.
+    pub(super) started: Instant,
+    /// How often a call was put on another target.
+    pub(super) count: u64,
+}
+
+impl Retries {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            copies: Copies::default(),
+            large: LargeBodies::default(),
+            left: Left::default(),
+            copy: Vec::new(),
+            started: now,
+            count: 0,
+        }
+    }
+
+    /// Whether there is room for a further copy; calls beyond it are sent once.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.copies.held_bytes() <= COPIES_MAX_BYTES
+    }
+
+    /// Copies the frame of a small call.
+    #[inline]
+    pub(super) fn copy_small(&mut self, deadline: Instant, frame: &[u8]) -> Copied {
+        self.copies.add(self.time(deadline), frame)
+    }
+
+    /// Keeps the arguments of a large call, where there is room for them, and its frame without them.
+    pub(super) fn copy_large(
+        &mut self,
+        key: ItemKey,
+        header: &Header<'_>,
+        request: &Request<'_>,
+        budget: &Budget,
+    ) -> Copied {
+        if !self.large.keep(key, request.body, budget) {
+            return Copied::NONE;
+        }
+        let mut head = Vec::new();
+        frame::write_head(&mut head, header, request.fields, 0);
+        self.copies.add(self.time(request.deadline), &head)
+    }
+
+    #[inline]
+    fn time(&self, deadline: Instant) -> [u8; TIME_BYTES] {
+        let until = deadline.saturating_duration_since(self.started);
+        (until.as_micros() as u64).to_le_bytes()
+    }
+
+    /// The deadline and the frame of a copy.
+    fn read<'a>(&self, copy: &'a [u8]) -> Option<(Instant, Frame<'a>)> {
+        let (_, frame) = copy.split_first_chunk::<TIME_BYTES>()?;
+        match frame::read(frame, usize::MAX) {
+            Ok(Some((frame, _))) => Some((self.time_in(copy)?, frame)),
+            _ => None,
+        }
+    }
+
+    fn time_in(&self, copy: &[u8]) -> Option<Instant> {
+        let us = u64::from_le_bytes(*copy.first_chunk::<TIME_BYTES>()?);
+        Some(later(self.started, Duration::from_micros(us)))
+    }
+
+    /// The deadline that a copied call was sent with.
+    pub(super) fn deadline(&self, copied: Copied) -> Option<Instant> {
+        self.time_in(self.copies.get(copied))
+    }
+
+    /// Takes a copy out of its block, as the session is written to while it is sent; to be put back then.
+    pub(super) fn copy_out(&mut self, copied: Copied) -> Vec<u8> {
+        let mut copy = std::mem::take(&mut self.copy);
+        copy.clear();
+        copy.extend_from_slice(self.copies.get(copied));
+        copy
+    }
+
+    /// Keeps the memory for the next.
+    pub(super) fn put_back(&mut self, copy: Vec<u8>) {
+        self.copy = copy;
+    }
+
+    /// A call stays where it is from now on.
+    pub(super) fn drop_copy(&mut self, copied: Copied) {
+        self.copies.drop(copied);
+    }
+
+    /// A call is over.
+    #[inline]
+    pub(super) fn forget(&mut self, key: ItemKey, copied: Copied) {
+        self.copies.drop(copied);
+        self.large.drop(key);
+        self.left.drop(key);
+    }
+
+    /// Each turn: gives large arguments up, where the budget needs the room.
+    #[inline]
+    pub(super) fn make_room(&mut self, budget: &Budget) {
+        self.large.make_room(budget);
+    }
+}
 
 impl<T> Upstreams<T> {
     pub(super) fn note_ending(
@@ -24,21 +141,8 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) {
         if let Some((why, time)) = self.router.ended(attempt, target, ending, now) {
-            self.tell_left_out(target, why, time, now);
+            self.targets.tell_left_out(target, why, time, now);
         }
-    }
-
-    fn tell_left_out(&mut self, target: usize, why: Outlier, time: Duration, now: Instant) {
-        self.tries.ejections += 1;
-        if !self.lines.take(now) {
-            return;
-        }
-        warn!(
-            "{} {}; it gets none for {} s",
-            self.targets[target].name(),
-            why.what(),
-            time.as_secs()
-        );
     }
 
     /// A call has ended so on its target, and is not tried again.
@@ -50,9 +154,7 @@ impl<T> Upstreams<T> {
         took: Option<Took>,
         now: Instant,
     ) {
-        self.copies.drop(pending.copy);
-        self.large.drop(key);
-        self.left.drop(key);
+        self.retries.forget(key, pending.copy);
         let target = pending.place.target();
         self.router.left(&pending.attempt, target, took, now);
         self.note_ending(target, &pending.attempt, ending, now);
@@ -61,11 +163,9 @@ impl<T> Upstreams<T> {
     /// Compares the targets with each other: those far from the others get no calls for a while.
     pub(super) fn sweep(&mut self, now: Instant) {
         for (target, why, time) in self.router.sweep(now) {
-            self.tell_left_out(target, why, time, now);
+            self.targets.tell_left_out(target, why, time, now);
         }
-        if let Some(count) = self.lines.take_untold(now) {
-            warn!("{count} more such lines about other servers (`madrpc nodes` tells how each is)");
-        }
+        self.targets.tell_untold(now);
         self.timers.insert(now + SWEEP_INTERVAL, Due::Sweep);
     }
 
@@ -80,13 +180,9 @@ impl<T> Upstreams<T> {
         let Some(instance) = target.instance.filter(|_| is_gone) else {
             return false;
         };
-        let copied = self.copies.get(pending.copy);
-        let copied = copied.split_first_chunk::<TIME_BYTES>();
-        let frame = copied.map(|(_, frame)| frame::read(frame, usize::MAX));
-        match frame {
-            Some(Ok(Some((frame, _)))) => frame.fields.above().contains(instance),
-            _ => false,
-        }
+        let copy = self.retries.copies.get(pending.copy);
+        let read = self.retries.read(copy);
+        read.is_some_and(|(_, frame)| frame.fields.above().contains(instance))
     }
 
     /// Puts a call on another target, where it has failed for this reason, which tells so much of the target that it was on, and
@@ -135,14 +231,11 @@ impl<T> Upstreams<T> {
         {
             return false;
         }
-        // Out of the block of copies, as the session is written to meanwhile.
-        let mut bytes = std::mem::take(&mut self.retried);
-        bytes.clear();
-        bytes.extend_from_slice(self.copies.get(copy));
-        let is_sent = self.send_copy(key, &bytes, &mut next, ending, now);
-        self.retried = bytes;
+        let copy = self.retries.copy_out(copy);
+        let is_sent = self.send_copy(key, &copy, &mut next, ending, now);
+        self.retries.put_back(copy);
         match is_sent {
-            true => self.tries.retries += 1,
+            true => self.retries.count += 1,
             false => self.router.was_not_retried(&attempt),
         }
         is_sent
@@ -152,16 +245,11 @@ impl<T> Upstreams<T> {
     pub(super) fn put_copy(
         &mut self,
         key: ItemKey,
-        bytes: &[u8],
+        copy: &[u8],
         attempt: &mut Attempt,
         now: Instant,
     ) -> Option<(Place, u32)> {
-        let (deadline_us, frame) = bytes.split_first_chunk::<TIME_BYTES>()?;
-        let deadline_us = u64::from_le_bytes(*deadline_us);
-        let deadline = later(self.started, Duration::from_micros(deadline_us));
-        let Ok(Some((frame, _))) = frame::read(frame, usize::MAX) else {
-            return None;
-        };
+        let (deadline, frame) = self.retries.read(copy)?;
         let Header::Call {
             function,
             depth,
@@ -174,7 +262,7 @@ impl<T> Upstreams<T> {
         if now >= deadline {
             return None;
         }
-        let large = self.large.get(key);
+        let large = self.retries.large.get(key);
         // Its arguments have been given up: this is only their head.
         if large.is_none() && self.calls.get(key)?.sequence == 0 {
             return None;
@@ -221,15 +309,15 @@ impl<T> Upstreams<T> {
     fn send_copy(
         &mut self,
         key: ItemKey,
-        bytes: &[u8],
+        copy: &[u8],
         attempt: &mut Attempt,
         ending: Ending,
         now: Instant,
     ) -> bool {
-        let Some((place, sequence)) = self.put_copy(key, bytes, attempt, now) else {
+        let Some((place, sequence)) = self.put_copy(key, copy, attempt, now) else {
             return false;
         };
-        let link = &self.targets[place.target()].links[place.link()];
+        let link = self.targets.link(place);
         self.calls.move_to(key, link.calls);
         if let Some(pending) = self.calls.get_mut(key) {
             let (from, tried) = (pending.place, pending.attempt);

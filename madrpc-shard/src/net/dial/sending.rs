@@ -6,7 +6,7 @@ use super::unreachable::why_none;
 use super::{CallId, Due, Pending, Target, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::control::RESERVED_PREFIX;
-use madrpc_core::call::frame::{self, Header};
+use madrpc_core::call::frame::Header;
 use madrpc_core::call::{CallError, ErrorKind};
 use madrpc_core::fleet::{Attempt, Copied, Ending, FunctionNumber, RUNS_MAX, Router, Took};
 use madrpc_core::limits::{DEADLINE_GRACE, INLINE_BODY_MAX_BYTES, KEEP_ALIVE};
@@ -37,7 +37,7 @@ impl<T> Upstreams<T> {
     #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<FunctionNumber> {
         // Where there is only one, it gets the call whatever it has.
-        match self.there > 1 {
+        match self.targets.there() > 1 {
             true => self.router.find(name),
             false => None,
         }
@@ -63,7 +63,7 @@ impl<T> Upstreams<T> {
         if let Err(error) = check_name(request.function) {
             return Err((tag, error));
         }
-        let has_others = self.there > 1;
+        let has_others = self.targets.there() > 1;
         let said = request.fields.of_call();
         let mut attempt = Attempt::new(function, said.may_repeat);
         if said.nodes_lost > 0 {
@@ -134,7 +134,7 @@ impl<T> Upstreams<T> {
             }
         };
         self.router.begun(&mut attempt, place.target());
-        let link = &self.targets[place.target()].links[place.link()];
+        let link = self.targets.link(place);
         let deadline = later(request.deadline, DEADLINE_GRACE);
         let epoch = link.epoch;
         let (list, due) = (
@@ -181,20 +181,17 @@ impl<T> Upstreams<T> {
         let start = outbox.small_end();
         outbox.send_with(&header, request.fields, request.body);
         let mut copy = Copied::NONE;
-        if is_kept && self.copies.held_bytes() <= self.copies_max_bytes {
-            let until = request.deadline.saturating_duration_since(self.started);
-            let until = (until.as_micros() as u64).to_le_bytes();
-            if !is_large(request) {
-                copy = self.copies.add(until, outbox.small_from(start));
-            } else if self
-                .large
-                .keep(id, request.body, self.wires.endpoint.budget())
-            {
-                // As a frame without its body.
-                let mut head = Vec::new();
-                frame::write_head(&mut head, &header, request.fields, 0);
-                copy = self.copies.add(until, &head);
-            }
+        if is_kept && self.retries.has_room() {
+            copy = match is_large(request) {
+                false => {
+                    let frame = outbox.small_from(start);
+                    self.retries.copy_small(request.deadline, frame)
+                }
+                true => {
+                    let budget = self.wires.endpoint.budget();
+                    self.retries.copy_large(id, &header, request, budget)
+                }
+            };
         }
         let link = &mut target.links[place.link()];
         let mut sequence = 0;
@@ -213,7 +210,7 @@ impl<T> Upstreams<T> {
 
     /// Gives a call up: its server is told, and there will be no outcome. Gives the tag, unless there was one already.
     pub(crate) fn cancel(&mut self, CallId(key): CallId) -> Option<T> {
-        let pending = self.take(key, Ending::Neutral, None, self.started)?;
+        let pending = self.take(key, Ending::Neutral, None, self.retries.started)?;
         self.tell_cancelled(&pending, key);
         Some(pending.tag)
     }
@@ -255,7 +252,7 @@ impl<T> Upstreams<T> {
 
     /// Tells the server of a link's session of this epoch that nobody waits for a call any more.
     pub(super) fn tell_gone(&mut self, place: Place, epoch: u32, key: ItemKey) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         let session = link.session().filter(|_| link.epoch == epoch);
         if let Some(session) = session
             && let Some(outbox) = self.wires.outbox(session)

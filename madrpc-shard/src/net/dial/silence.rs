@@ -12,7 +12,6 @@ use madrpc_core::limits::{ENDINGS_PER_TURN, SILENCE, SILENCE_ROUND_TRIPS};
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
-use tracing::{debug, info, warn};
 
 /// How long calls wait for a handshake while another server could take them: the first packets of three round trips around the
 /// earth, of which one was lost.
@@ -22,7 +21,7 @@ impl<T> Upstreams<T> {
     /// Something was sent on a link.
     #[inline]
     pub(super) fn on_sent(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         if link.watch.sent(now) {
             let interval = Watch::interval(self.patience(place));
             self.timers
@@ -32,7 +31,7 @@ impl<T> Upstreams<T> {
 
     /// How long a link's server may say nothing.
     fn patience(&self, place: Place) -> Duration {
-        let session = self.targets[place.target()].links[place.link()].session();
+        let session = self.targets.link(place).session();
         let round_trip = session.and_then(|session| self.wires.round_trip(session));
         SILENCE + round_trip.unwrap_or_default() * SILENCE_ROUND_TRIPS
     }
@@ -40,7 +39,7 @@ impl<T> Upstreams<T> {
     /// Sees whether a link's server has said something since it was last sent something.
     pub(super) fn look_for_silence(&mut self, place: Place, now: Instant) {
         let patience = self.patience(place);
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         let session = match link.state {
             State::Open(session) | State::Leaving(session) => Some(session),
             State::Connecting(session) => return self.look_at_handshake(place, session, now),
@@ -70,7 +69,7 @@ impl<T> Upstreams<T> {
 
     /// Puts the calls that wait for a handshake on others, where it takes too long and there are any.
     fn look_at_handshake(&mut self, place: Place, session: SessionKey, now: Instant) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         let owes = self.calls.length(link.calls) > 0;
         let Some(waited) = link.watch.look_at_handshake(now, owes) else {
             return;
@@ -89,19 +88,10 @@ impl<T> Upstreams<T> {
     }
 
     fn set_silent(&mut self, place: Place, is_silent: bool, now: Instant) {
-        let target = &mut self.targets[place.target()];
-        if !target.set_silent(place.link(), is_silent) {
+        if !self.targets.set_silent(place, is_silent, now) {
             return;
         }
-        let address = target.links[place.link()].address;
-        match is_silent {
-            // Whoever has only one hears it from his calls.
-            _ if self.there == 1 => debug!("{address}: says nothing: {is_silent}"),
-            _ if !self.lines.take(now) => {}
-            true => warn!("{address} says nothing; calls go to others meanwhile"),
-            false => info!("{address} answers again"),
-        }
-        target.note_condition();
+        let target = &self.targets[place.target()];
         self.router.set_silent(place.target(), target.is_silent());
         if is_silent {
             self.ask_others(place, now);
@@ -152,7 +142,7 @@ impl<T> Upstreams<T> {
         if self.is_unclear(place) {
             return;
         }
-        let link = &self.targets[place.target()].links[place.link()];
+        let link = self.targets.link(place);
         let error = format!("{} says nothing", link.address);
         let error = CallError::may_have_run(ErrorKind::Unavailable, error);
         // It may be on another by now.
@@ -172,6 +162,6 @@ impl<T> Upstreams<T> {
                 self.try_instead(key, (place, epoch), &error, now);
             }
         }
-        self.targets[place.target()].links[place.link()].rescued = next;
+        self.targets.link_mut(place).rescued = next;
     }
 }

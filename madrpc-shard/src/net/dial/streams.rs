@@ -1,13 +1,13 @@
 //! Calls that stream: their items come before their outcomes, and from the first of them on a call stays where it is.
 
-use super::{CallId, Due, TIME_BYTES, Upstreams};
+use super::{CallId, Due, Upstreams};
 use crate::net::endpoint::SessionKey;
 use madrpc_core::call::frame::Header;
 use madrpc_core::fleet::Copied;
 use madrpc_core::limits::DEADLINE_GRACE;
 use madrpc_core::lists::ItemKey;
 use madrpc_core::numbers::later;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 impl<T> Upstreams<T> {
     /// A frame of an item has come for the call of this number: [`Upstreams::take_item`] gives the call, if the session may
@@ -15,10 +15,10 @@ impl<T> Upstreams<T> {
     #[cold]
     pub(super) fn on_item(&mut self, session: SessionKey, id: u64, now: Instant) {
         let key = ItemKey::from_number(id);
-        let (Some(place), Some(pending)) = (self.place_of(session), self.calls.get(key)) else {
+        let (Some(place), Some(pending)) = (self.wires.place(session), self.calls.get(key)) else {
             return;
         };
-        let epoch = self.targets[place.target()].links[place.link()].epoch;
+        let epoch = self.targets.link(place).epoch;
         if (pending.place, pending.epoch) != (place, epoch) {
             if !self.is_on_second(key, place, epoch) {
                 return;
@@ -40,13 +40,12 @@ impl<T> Upstreams<T> {
             return;
         }
         // Its timer may be one of those before the deadline, which are for calls that may be sent again.
-        if let Some(us) = self.copies.get(copy).first_chunk::<TIME_BYTES>() {
-            let deadline = Duration::from_micros(u64::from_le_bytes(*us));
-            let deadline = later(later(self.started, deadline), DEADLINE_GRACE);
+        if let Some(deadline) = self.retries.deadline(copy) {
+            let deadline = later(deadline, DEADLINE_GRACE);
             self.timers.remove(pending.deadline);
             pending.deadline = self.timers.insert(deadline, Due::Deadline(key));
         }
-        self.copies.drop(copy);
+        self.retries.drop_copy(copy);
     }
 
     /// The call of which an item was in the frame that [`Upstreams::on_frame`] has just had, and gave no outcome for.
@@ -66,7 +65,7 @@ impl<T> Upstreams<T> {
             return;
         };
         let (place, epoch) = (pending.place, pending.epoch);
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         let session = link.session().filter(|_| link.epoch == epoch);
         if let Some(session) = session
             && let Some(outbox) = self.wires.outbox(session)

@@ -83,12 +83,71 @@ impl Chooser {
             announcement,
         });
     }
+
+    /// Says whether it is time to look as none can be called, as is asked for each call then.
+    fn is_cut_off(&mut self, now: Instant) -> bool {
+        let is_due = |at: Instant| now >= later(at, CUT_OFF_INTERVAL);
+        let is_time = self.cut_off_at.is_none_or(is_due);
+        if is_time {
+            self.cut_off_at = Some(now);
+        }
+        is_time
+    }
+
+    /// The targets that there are to be, where they are others than `there`, which has their numbers. `standing` is asked of those.
+    fn look(
+        &mut self,
+        now: Instant,
+        there: &HashMap<u64, usize>,
+        standing: impl Fn(usize) -> Standing,
+    ) -> Option<Vec<Addresses>> {
+        let all = &self.all;
+        let number = |place: usize| there.get(&all[place].0).copied();
+        let standing = |place| number(place).map_or_else(Standing::default, &standing);
+        let chosen = self.neighbours.look(now, &self.scripts, standing);
+        let is_same =
+            chosen.len() == there.len() && chosen.iter().all(|place| number(*place).is_some());
+        let chosen = chosen.iter().map(|place| all[*place].1.clone());
+        (!is_same).then(|| chosen.collect())
+    }
+
+    /// The one that is there only to be asked what it has.
+    fn asked(&self) -> Option<u64> {
+        let asked = self.neighbours.asked_only();
+        asked.map(|place| self.all[place].0)
+    }
+
+    /// What the shards of the server know. What the own targets have just said, these scripts, may not be among it yet.
+    fn set_scripts(&mut self, scripts: Arc<Scripts>, own: impl Iterator<Item = (u64, u64)>) {
+        let before = std::mem::replace(&mut self.scripts, scripts);
+        for (member, script) in own {
+            if self.scripts.script_of(member) != Some(script)
+                && before.script_of(member) == Some(script)
+                && let Some(said) = before.of(member)
+            {
+                Arc::make_mut(&mut self.scripts).note(member, script, said);
+            }
+        }
+    }
+
+    /// Those that are none of these, with what they have, as far as it is known: the first few of each script.
+    fn elsewhere(&self, own: &HashSet<u64>) -> Vec<(String, Arc<Announcement>)> {
+        let mut counts: HashMap<*const Announcement, usize> = HashMap::new();
+        let others = self.all.iter().filter(|(member, _)| !own.contains(member));
+        let known = others.filter_map(|(member, addresses)| {
+            let said = self.scripts.of(*member)?;
+            let count = counts.entry(Arc::as_ptr(said)).or_default();
+            *count += 1;
+            (*count <= LISTED_MAX).then(|| (addresses.to_string(), Arc::clone(said)))
+        });
+        known.collect()
+    }
 }
 
 impl<T> Upstreams<T> {
     /// These are the targets from now on, or those of which the shard has its subset; gives the numbers and names of the new ones.
     pub(crate) fn set_targets(&mut self, addresses: &[Addresses]) -> Vec<(usize, String)> {
-        let Some(chooser) = &mut self.chooser else {
+        let Some(chooser) = &mut self.membership.chooser else {
             return self.replace_targets(addresses);
         };
         chooser.set_all(addresses);
@@ -97,7 +156,7 @@ impl<T> Upstreams<T> {
 
     /// Sees which targets there are to be now, and when it is to be seen next; those that are new are told of later.
     pub(super) fn look_at_subset(&mut self, now: Instant) {
-        if self.chooser.is_none() {
+        if self.membership.chooser.is_none() {
             return;
         }
         let new = self.choose(now);
@@ -107,12 +166,9 @@ impl<T> Upstreams<T> {
     /// None of the targets can be called, as is asked for each call then: others stand in for them at once.
     #[cold]
     pub(super) fn look_where_cut_off(&mut self, now: Instant) {
-        if let Some(chooser) = &mut self.chooser
-            && chooser
-                .cut_off_at
-                .is_none_or(|at| now >= later(at, CUT_OFF_INTERVAL))
+        if let Some(chooser) = &mut self.membership.chooser
+            && chooser.is_cut_off(now)
         {
-            chooser.cut_off_at = Some(now);
             self.look_at_subset(now);
         }
     }
@@ -124,44 +180,22 @@ impl<T> Upstreams<T> {
     }
 
     fn choose(&mut self, now: Instant) -> Vec<(usize, String)> {
-        let Some(mut chooser) = self.chooser.take() else {
+        let Some(chooser) = &mut self.membership.chooser else {
             return Vec::new();
         };
-        let targets = self.targets.iter().enumerate();
-        let there = targets.filter(|(_, target)| !target.is_gone && !target.is_registered);
-        let numbers: HashMap<u64, usize> = there
-            .map(|(number, target)| (target.digest, number))
-            .collect();
-        let Chooser {
-            neighbours,
-            all,
-            scripts,
-            ..
-        } = &mut *chooser;
-        let standing = |place: usize| match numbers.get(&all[place].0) {
-            Some(&number) => Standing {
-                is_well: self.router.is_well(number) || self.doubles.contains(number),
-                has_said: self.router.has(number).is_some(),
-            },
-            None => Standing::default(),
+        let there = self.targets.looked_for();
+        let there = there.map(|(number, target)| (target.digest, number));
+        let standing = |number: usize| Standing {
+            is_well: self.router.is_well(number) || self.targets.is_double(number),
+            has_said: self.router.has(number).is_some(),
         };
-        let chosen = neighbours.look(now, scripts, standing);
-        let is_same = chosen.len() == numbers.len()
-            && chosen
-                .iter()
-                .all(|place| numbers.contains_key(&all[*place].0));
-        let new = match is_same {
-            true => Vec::new(),
-            false => {
-                let chosen = chosen.iter().map(|place| all[*place].1.clone());
-                let chosen: Vec<Addresses> = chosen.collect();
-                self.replace_targets(&chosen)
-            }
+        let chosen = chooser.look(now, &there.collect(), standing);
+        let asked = chooser.asked();
+        let new = match chosen {
+            Some(chosen) => self.replace_targets(&chosen),
+            None => Vec::new(),
         };
-        let asked = chooser.neighbours.asked_only();
-        let asked = asked.map(|place| chooser.all[place].0);
-        self.chooser = Some(chooser);
-        for number in 0..self.targets.len() {
+        for number in 0..self.targets.numbers() {
             let target = &mut self.targets[number];
             let is_asked = Some(target.digest) == asked && !target.is_registered;
             if std::mem::replace(&mut target.is_asked, is_asked) != is_asked {
@@ -173,48 +207,32 @@ impl<T> Upstreams<T> {
 
     /// What the shards of this server have learned of the fleet.
     pub(crate) fn set_scripts(&mut self, scripts: Arc<Scripts>, now: Instant) {
-        let Some(chooser) = &mut self.chooser else {
+        let Some(chooser) = &mut self.membership.chooser else {
             return;
         };
-        let before = std::mem::replace(&mut chooser.scripts, scripts);
-        // What the own targets have just said may not be among it yet.
-        let targets = self.targets.iter().enumerate();
-        for (number, target) in targets.filter(|(_, target)| !target.is_registered) {
-            if let Some((_, script)) = self.router.has(number)
-                && chooser.scripts.script_of(target.digest) != Some(script)
-                && before.script_of(target.digest) == Some(script)
-                && let Some(said) = before.of(target.digest)
-            {
-                Arc::make_mut(&mut chooser.scripts).note(target.digest, script, said);
-            }
-        }
+        let own = self.targets.all();
+        let own = own.filter(|(_, target)| !target.is_registered);
+        let own = own.filter_map(|(number, target)| {
+            let (_, script) = self.router.has(number)?;
+            Some((target.digest, script))
+        });
+        chooser.set_scripts(scripts, own);
         self.look_at_subset(now);
     }
 
     /// What this shard has learned since this was asked last.
     pub(crate) fn take_news(&mut self) -> Option<Vec<FleetNews>> {
-        let chooser = self.chooser.as_mut().filter(|one| !one.news.is_empty())?;
-        Some(std::mem::take(&mut chooser.news))
+        let news = &mut self.membership.chooser.as_mut()?.news;
+        (!news.is_empty()).then(|| std::mem::take(news))
     }
 
     /// The nodes that this shard has no sessions to, with what they have, as far as it is known: the first few of each script.
     pub(crate) fn elsewhere(&self) -> Vec<(String, Arc<Announcement>)> {
-        let Some(chooser) = &self.chooser else {
+        let Some(chooser) = &self.membership.chooser else {
             return Vec::new();
         };
-        let targets = self.targets.iter().filter(|target| !target.is_gone);
-        let own: HashSet<u64> = targets.map(|target| target.digest).collect();
-        let mut counts: HashMap<*const Announcement, usize> = HashMap::new();
-        let others = chooser
-            .all
-            .iter()
-            .filter(|(member, _)| !own.contains(member));
-        let known = others.filter_map(|(member, addresses)| {
-            let said = chooser.scripts.of(*member)?;
-            let count = counts.entry(Arc::as_ptr(said)).or_default();
-            *count += 1;
-            (*count <= LISTED_MAX).then(|| (addresses.to_string(), Arc::clone(said)))
-        });
-        known.collect()
+        let own = self.targets.all();
+        let own = own.filter(|(_, target)| !target.is_gone);
+        chooser.elsewhere(&own.map(|(_, target)| target.digest).collect())
     }
 }

@@ -1,17 +1,15 @@
 //! The upkeep of sessions: which there are to be, how they are opened and kept, and what becomes of the calls of those that
 //! are lost.
 
-use super::links::{Keep, Place, Sessions, State};
+use super::links::{Keep, Place, State};
 use super::{Due, Lost, Upstreams};
 use crate::net::endpoint::{Ended, SessionKey};
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::fleet::was_sent_after;
-use madrpc_core::identity::SERVER_NAME_ANY;
 use madrpc_core::limits::{CLIENT_IDLE_MAX, KEEP_ALIVE};
 use madrpc_core::lists::ListKey;
 use madrpc_core::numbers::later;
 use std::time::{Duration, Instant};
-use tracing::{debug, info, warn};
 
 /// Calls that are taken back at once from a server that is stopping: more than are on their way to one.
 const LATE_MAX: usize = 4096;
@@ -20,11 +18,11 @@ impl<T> Upstreams<T> {
     /// The server of this session takes no new calls, and has taken so many of the small ones: those after that will not be run
     /// there, and are put on others.
     pub(super) fn leave(&mut self, session: SessionKey, taken: u64) {
-        let Some(place) = self.place_of(session) else {
+        let Some(place) = self.wires.place(session) else {
             return;
         };
         self.enter(place, State::Leaving(session));
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         if link.taken.replace(taken).is_some() {
             return;
         }
@@ -53,10 +51,10 @@ impl<T> Upstreams<T> {
 
     /// The server of this session has so many shards: sees to it that there is a link to each that is ours.
     pub(super) fn learn(&mut self, session: SessionKey, shards: u16, now: Instant) {
-        let Sessions::PerShard { callers } = self.sessions else {
+        let Some(callers) = self.dialing.callers() else {
             return;
         };
-        let Some(place) = self.place_of(session) else {
+        let Some(place) = self.wires.place(session) else {
             return;
         };
         let target = place.target();
@@ -67,7 +65,7 @@ impl<T> Upstreams<T> {
             let was_wanted = std::mem::replace(&mut link.wanted, wanted.contains(&link.prefix));
             match (was_wanted, link.wanted, link.session()) {
                 (_, false, Some(session)) => self.enter(place, State::Leaving(session)),
-                (false, true, None) => self.due.push_back(place),
+                (false, true, None) => self.dialing.add(place),
                 _ => {}
             }
         }
@@ -92,13 +90,13 @@ impl<T> Upstreams<T> {
         now: Instant,
     ) {
         // Each session to a server says the same.
-        if let Some(place) = self.place_of(session)
+        if let Some(place) = self.wires.place(session)
             && !self.router.knows(place.target(), script)
             && let Some(announcement) = Announcement::decode(body)
         {
             self.router.announce(place.target(), script, &announcement);
             let target = &self.targets[place.target()];
-            if let Some(chooser) = &mut self.chooser
+            if let Some(chooser) = &mut self.membership.chooser
                 && !target.is_registered
                 && chooser.has(target.digest)
             {
@@ -109,86 +107,16 @@ impl<T> Upstreams<T> {
         }
     }
 
-    /// Dials links that are down and due, a bounded number in each turn.
-    pub(super) fn dial(&mut self, now: Instant) {
-        self.look_up(now);
-        while let Some((target, addresses)) = self.resolver.next() {
-            // Its number may be another's by now.
-            if let Some(target) = self.targets.get_mut(target)
-                && target.name() == addresses.to_string()
-                && target.resolved(addresses)
-                && self.lines.take(now)
-            {
-                info!(
-                    "{} has other addresses now; the next to be tried is {}",
-                    target.name(),
-                    target.address()
-                );
-            }
-        }
-        while self.dials_left > 0
-            && let Some(place) = self.due.pop_front()
-        {
-            self.dials_left -= 1;
-            self.dial_link(place, now);
-        }
-    }
-
-    pub(super) fn dial_link(&mut self, place: Place, now: Instant) {
-        if !self.is_there(place) {
-            return;
-        }
-        let target = &mut self.targets[place.target()];
-        let address = target.address();
-        let link = &mut target.links[place.link()];
-        if !link.wanted || !matches!(link.state, State::Down { .. }) {
-            return;
-        }
-        link.address = address;
-        match self
-            .wires
-            .endpoint
-            .connect(address, self.server_name, link.prefix, now)
-        {
-            Ok(session) => {
-                let at = session.place();
-                if at >= self.places.len() {
-                    self.places.resize(at + 1, None);
-                }
-                self.places[at] = Some((session, place));
-                self.enter(place, State::Connecting(session));
-            }
-            Err(why) => {
-                let wait = match target.has_failed(address) {
-                    true => Duration::ZERO,
-                    false => target.links[place.link()].backoff.failed(fastrand::f64()),
-                };
-                self.timers.insert(later(now, wait), Due::Dial(place));
-                self.enter(place, State::Down { why });
-                self.has_lost = true;
-                self.resolve_lost(place.target());
-            }
-        }
-    }
-
-    /// Has the name of a target resolved again, where none of its addresses has answered.
-    fn resolve_lost(&mut self, target: usize) {
-        let target_of = &self.targets[target];
-        if let Some(name) = target_of.lost_name().filter(|_| !target_of.is_gone) {
-            self.resolver.ask(target, name);
-        }
-    }
-
     pub(super) fn on_session_ended(&mut self, ended: Ended, now: Instant) {
         let Ended {
             session,
             why: error,
             unsent,
         } = ended;
-        let Some(place) = self.place_of(session) else {
+        let Some(place) = self.wires.place(session) else {
             return;
         };
-        self.places[session.place()] = None;
+        self.wires.forget(session);
         let target = &mut self.targets[place.target()];
         let address = target.links[place.link()].address;
         // Nothing of a handshake that failed has arrived: the calls go to the server's next address, if it has one.
@@ -201,14 +129,14 @@ impl<T> Upstreams<T> {
             };
             self.enter(place, State::Down { why });
             self.dial_link(place, now);
-            if let Some(session) = self.targets[place.target()].links[place.link()].session() {
+            if let Some(session) = self.targets.link(place).session() {
                 return self.wires.endpoint.set_outbox(session, unsent);
             }
             // The last resort: they are lost with the reason of that.
             return self.lose_calls(place, now, Duration::ZERO);
         }
         self.resolve_lost(place.target());
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         let was_open = error.may_have_run;
         let was_leaving = matches!(link.state, State::Leaving(_));
         let is_idle = self.calls.length(link.calls) == 0;
@@ -222,25 +150,13 @@ impl<T> Upstreams<T> {
         };
         // One that was there to be asked what it has, or is none any more, is no reason to look who there is.
         let target = &self.targets[place.target()];
-        self.has_lost |= !target.is_gone && !target.is_asked;
-        // One line is enough for all sessions to a server, and all tries that fail alike.
-        let target = &mut self.targets[place.target()];
-        if self.keep == Keep::Always && place.link() == 0 && !target.is_gone {
-            let again = wait.as_millis();
-            let is_no_such = why.kind == ErrorKind::Unauthorized;
-            let is_news = was_leaving || target.is_news(&why.message);
-            match was_leaving {
-                _ if is_news && !self.lines.take(now) => {}
-                true => info!("{address} has stopped; trying again in {again} ms"),
-                false if !is_news => {
-                    debug!("{}; trying again in {again} ms", why.message);
-                }
-                false if is_no_such && self.server_name != SERVER_NAME_ANY => warn!(
-                    "{}; it has to be a `{}` of our authority; trying again, and not saying so each time",
-                    why.message, self.server_name
-                ),
-                false => warn!("{}; trying again, and not saying so each time", why.message),
-            }
+        if !target.is_gone && !target.is_asked {
+            self.membership.lose_one();
+        }
+        if self.keep == Keep::Always {
+            let again = (wait, self.dialing.server_name);
+            self.targets
+                .tell_ended(place, &why, was_leaving, again, now);
         }
         self.enter(place, State::Down { why });
         self.lose_calls(place, now, wait);
@@ -250,7 +166,7 @@ impl<T> Upstreams<T> {
     /// while.
     pub(super) fn lose_calls(&mut self, place: Place, now: Instant, wait: Duration) {
         let calls = self.forget_calls(place);
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         for timer in [link.ping.take(), link.idle.take()].into_iter().flatten() {
             self.timers.remove(timer);
         }
@@ -265,9 +181,9 @@ impl<T> Upstreams<T> {
             // Those that come now are not sent at all.
             why.may_have_run = false;
         }
-        self.targets[place.target()].links[place.link()].taken = None;
+        self.targets.link_mut(place).taken = None;
         match wait.is_zero() {
-            true => self.due.push_back(place),
+            true => self.dialing.add(place),
             false => {
                 self.timers.insert(later(now, wait), Due::Dial(place));
             }
@@ -288,7 +204,7 @@ impl<T> Upstreams<T> {
 
     /// Takes the calls of a link off it.
     fn forget_calls(&mut self, place: Place) -> ListKey {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         link.epoch = link.epoch.wrapping_add(1);
         self.crowding.on_lost(&mut link.on_their_way);
         link.sent = 0;
@@ -299,7 +215,7 @@ impl<T> Upstreams<T> {
 
     /// A session is open.
     pub(super) fn watch_over(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         if self.keep == Keep::Always && link.ping.is_none() {
             link.ping = Some(self.timers.insert(now + KEEP_ALIVE, Due::Ping(place)));
         }
@@ -310,7 +226,7 @@ impl<T> Upstreams<T> {
 
     /// Ends a session that is not kept and has been idle for long; the next call opens another.
     pub(super) fn end_idle(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         link.idle = None;
         let Some(session) = link.session() else {
             return;
@@ -333,7 +249,7 @@ impl<T> Upstreams<T> {
 
     /// Pings a session that must be known to live; one that has lived for so long has recovered.
     pub(super) fn ping(&mut self, place: Place, now: Instant) {
-        let link = &mut self.targets[place.target()].links[place.link()];
+        let link = self.targets.link_mut(place);
         self.crowding.look(&mut link.on_their_way, now);
         link.ping = None;
         let Some(session) = link.session() else {
