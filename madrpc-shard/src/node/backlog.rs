@@ -8,9 +8,9 @@
 //!
 //! Calls of calls are never refused for it: what their parents have done would be lost.
 
-use super::Node;
 use super::call::Ticket;
 use super::rows::Load;
+use super::shard_id::ShardId;
 use madrpc_core::call::{CallError, ErrorKind};
 use std::time::{Duration, Instant};
 
@@ -122,19 +122,42 @@ fn over_after(load: Load, cost: Cost) -> f32 {
     all.min(own * callers)
 }
 
-impl Node {
-    /// Why this call, which has just come, is not taken, where it would be over too late.
+/// How long a call that comes would take, and may take.
+pub(super) struct Backlog {
+    pub(super) rate: Rate,
+    /// The longest that a call may be expected to take where others are before it, whatever its deadline.
+    wait_max: Option<Duration>,
+}
+
+impl Backlog {
+    pub(super) fn new(wait_max: Option<Duration>, now: Instant) -> Self {
+        let rate = Rate::new(now);
+        Self { rate, wait_max }
+    }
+
+    /// Why this call, which has just come, is not taken, where it would be over too late beside so many.
     #[inline]
-    pub(super) fn too_late(&self, ticket: &Ticket, now: Instant) -> Option<CallError> {
-        let load = self.calls.rows.load(ticket.caller);
+    pub(super) fn too_late(
+        &self,
+        ticket: &Ticket,
+        load: Load,
+        id: &ShardId,
+        now: Instant,
+    ) -> Option<CallError> {
         match load.all_us == 0 || ticket.depth > 0 || ticket.lacks_slot_of().is_some() {
             true => None,
-            false => self.over_too_late(ticket, load, now),
+            false => self.over_too_late(ticket, load, id, now),
         }
     }
 
     #[inline(never)]
-    fn over_too_late(&self, ticket: &Ticket, load: Load, now: Instant) -> Option<CallError> {
+    fn over_too_late(
+        &self,
+        ticket: &Ticket,
+        load: Load,
+        id: &ShardId,
+        now: Instant,
+    ) -> Option<CallError> {
         let us = over_after(load, ticket.function.cost.get());
         let over = self.rate.time_for(us);
         let left = ticket.deadline.saturating_duration_since(now);
@@ -150,9 +173,7 @@ impl Node {
             None => format!("has {} ms until its deadline", left.as_millis()),
         };
         let error = format!(
-            "the calls that wait on shard {} of {} are so many that this one would take some {} ms, and it {why}",
-            self.shard,
-            self.name,
+            "the calls that wait on {id} are so many that this one would take some {} ms, and it {why}",
             over.as_millis(),
         );
         let error = CallError::not_run(ErrorKind::Overloaded, error);
@@ -160,8 +181,7 @@ impl Node {
     }
 
     /// When it is worth while for a caller to come back who finds a queue full.
-    pub(super) fn retry_after(&self, ticket: &Ticket) -> Duration {
-        let load = self.calls.rows.load(ticket.caller);
+    pub(super) fn retry_after(&self, ticket: &Ticket, load: Load) -> Duration {
         self.rate
             .time_for(over_after(load, ticket.function.cost.get()) / 2.0)
     }

@@ -54,6 +54,10 @@ pub(super) enum Due {
 pub(super) struct Calls {
     pub(super) rows: Rows<Entry>,
     pub(super) limits: Limits,
+    /// Calls that wait for a lane; those of callers beyond it are refused.
+    pub(super) queue_max: usize,
+    /// Whether some that wait for slots may have them, and did not in this turn.
+    pub(super) has_slots_left: bool,
     /// Who had most in the queue, and of calls of calls, when it last got longer.
     longest: [Option<AccountKey>; 2],
     /// Calls of calls that have had a lane since another call had one.
@@ -97,10 +101,12 @@ impl Calls {
 
 /// Handlers.
 impl Calls {
-    pub(super) fn new(budget: &Rc<Budget>, shard: u16, now: Instant) -> Self {
+    pub(super) fn new(budget: &Rc<Budget>, shard: u16, queue_max: usize, now: Instant) -> Self {
         Self {
             rows: Rows::new(),
             limits: Limits::new(shard.into()),
+            queue_max,
+            has_slots_left: false,
             longest: [None; 2],
             children_in_a_row: 0,
             budget: Rc::clone(budget),

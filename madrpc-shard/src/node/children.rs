@@ -175,11 +175,12 @@ impl Node {
             depth,
             nodes_lost: member.nodes_lost(),
             credit: child.credit,
-            context: trace.map(|trace| Box::new(self.observing.continued(trace))),
+            context: trace.map(|trace| Box::new(self.telemetry.observing.continued(trace))),
             member: Some(Box::new(member)),
             slot,
         };
-        if let Some(error) = self.over_rate(&ticket, io, io.now) {
+        let metering = &self.metering;
+        if let Some(error) = metering.over_rate(&ticket, &self.id, io, io.now) {
             return Err(error);
         }
         Ok(Child::Here(self.calls.enqueue(ticket, child.body)))

@@ -72,8 +72,9 @@ pub(crate) struct Lanes {
     registrations: Vec<Registration>,
     node: String,
     config: LaneConfig,
-    /// How many there are at the least, with and without a call.
-    pool: usize,
+    /// How many there are at the least, with and without a call; and so many calls of a caller may have a lane and want the core
+    /// at the same time, but for those that have had it for long.
+    pub(super) pool: usize,
     /// And at the most.
     max: usize,
     /// What one takes that has loaded the script.
@@ -167,6 +168,22 @@ impl Lanes {
     /// What a call may use, where its function says nothing else.
     pub(super) fn config(&self) -> &LaneConfig {
         &self.config
+    }
+
+    /// A lane for a call of a caller who has so much, if he may have one and there is one. One who is ahead of the others, or whose
+    /// calls have as many as the pool, most of them to wait in, leaves some to the others: they shall not make the lanes that he
+    /// uses up.
+    pub(super) fn claim(
+        &mut self,
+        is_isolated: bool,
+        (is_child, depth): (bool, u8),
+        counts: Counts,
+        is_ahead: bool,
+    ) -> Option<Box<Lane>> {
+        let may_run = self.has_part(counts, depth);
+        let is_modest = !is_ahead && counts.lanes() < self.pool;
+        let is_left = may_run && (is_modest || self.has_spare(is_child));
+        is_left.then(|| self.take(is_isolated)).flatten()
     }
 
     /// A lane for a call; one in which nothing ran but the script, where the call has to have that.

@@ -6,8 +6,11 @@
 
 use super::Node;
 use super::call::Ticket;
+use super::shard_id::ShardId;
+use super::shared::Shared;
 use crate::net::service::Io;
 use madrpc_core::call::{CallError, ErrorKind};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -99,18 +102,31 @@ impl CallerMeters {
     }
 }
 
-impl Node {
+/// How often callers may call, and what has come of them and of the functions.
+pub(super) struct Metering {
+    callers: Option<(Rate, Arc<CallerMeters>)>,
+    /// What the meters' time counts from.
+    started: Instant,
+}
+
+impl Metering {
+    pub(super) fn new(caller_rate: Option<usize>, shared: &Shared, started: Instant) -> Self {
+        let callers = caller_rate.map(|rate| (Rate::new(rate, None), shared.callers()));
+        Self { callers, started }
+    }
+
     /// Why this call is not taken, where its caller or its function has had too many.
     #[inline]
     pub(super) fn over_rate(
         &self,
         ticket: &Ticket,
-        io: &Io<'_, Self>,
+        id: &ShardId,
+        io: &Io<'_, Node>,
         now: Instant,
     ) -> Option<CallError> {
-        let is_metered = self.caller_rate.is_some() && ticket.depth == 0;
+        let is_metered = self.callers.is_some() && ticket.depth == 0;
         match is_metered || ticket.function.rate.is_some() {
-            true => self.meter(ticket, is_metered, io, now),
+            true => self.meter((ticket, is_metered), id, io, now),
             false => None,
         }
     }
@@ -118,21 +134,21 @@ impl Node {
     #[inline(never)]
     fn meter(
         &self,
-        ticket: &Ticket,
-        is_metered: bool,
-        io: &Io<'_, Self>,
+        (ticket, is_metered): (&Ticket, bool),
+        id: &ShardId,
+        io: &Io<'_, Node>,
         now: Instant,
     ) -> Option<CallError> {
         let now_ns = now.saturating_duration_since(self.started).as_nanos() as u64;
         if is_metered
-            && let Some((rate, meters)) = &self.caller_rate
+            && let Some((rate, meters)) = &self.callers
             && let Some(account) = io.callers.passed_on_as(ticket.caller)
             && let Err(after) = meters.take(account.certificate, *rate, now_ns)
         {
             let per_second = rate.per_second;
             let error = format!(
                 "the caller makes more than {per_second} calls a second at {} (--caller-rate)",
-                self.name
+                id.node
             );
             let error = CallError::not_run(ErrorKind::Overloaded, error);
             return Some(CallError {
@@ -144,7 +160,7 @@ impl Node {
         let after = meter.take(*rate, now_ns).err()?;
         let error = format!(
             "`{}` is called more than {} times a second at {} (rate at register)",
-            ticket.function.name, rate.per_second, self.name
+            ticket.function.name, rate.per_second, id.node
         );
         Some(CallError::not_run(ErrorKind::Overloaded, error).with_retry_after(after))
     }

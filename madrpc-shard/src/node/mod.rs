@@ -49,6 +49,7 @@ mod reply;
 mod ring;
 mod rows;
 mod schedule;
+mod shard_id;
 pub(crate) mod shared;
 pub(crate) mod slots;
 mod starting;
@@ -65,28 +66,29 @@ use crate::net::budget::Budget;
 use crate::net::dial::{CallId, Item, Keep, Outcome, Upstreams};
 use crate::net::endpoint::{Endpoint, SessionKey};
 use crate::net::incoming::{Incoming, number_taken};
-use crate::net::log_limit::LogLimit;
 use crate::net::seat::Seat;
 use crate::net::service::{Io, Service};
 use crate::net::traces::Observing;
 use crate::runtime::beacon::Beacon;
-use backlog::Rate;
+use backlog::Backlog;
 use bytes::Bytes;
 use call::{CallKey, Origin, Parent, Ticket};
 use calls::{Calls, queue_of};
 use children::Orphans;
+use ended::Telemetry;
 use family::Families;
 use functions::Functions;
 use lanes::Lanes;
 use madrpc_core::call::{Announcement, CallError, ErrorKind};
 use madrpc_core::identity::{Role, SERVER_NAME_ANY};
 use madrpc_core::stats::{Counters, Snapshot, UNKNOWN};
-use meter::CallerMeters;
+use meter::Metering;
 use packing::Packing;
-use reload::Staged;
+use reload::Reload;
 use reply::body_too_large;
 use rows::Counts;
 use schedule::TURN;
+use shard_id::ShardId;
 use shared::Shared;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -95,7 +97,6 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use streaming::Blocked;
 use turns::{Turns, UNSLICED};
-use waits::Waits;
 
 /// Whom the calls of calls go through.
 const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
@@ -105,37 +106,20 @@ const ORCHESTRATOR_NAME: &str = match Role::Orchestrator.server_name() {
 
 /// Lanes, and the calls in them and before them.
 pub(crate) struct Node {
-    shard: u16,
-    name: String,
+    id: ShardId,
     functions: Functions,
     calls: Calls,
-    /// Whether calls that wait for slots may have some, and did not in this turn.
-    has_slots_left: bool,
     /// What calls that are over have asked for.
     orphans: Orphans,
     families: Families,
-    /// Calls that wait for a lane; those of callers beyond it are refused.
-    queue_max: usize,
-    /// The longest that a call may be expected to take where others are before it, whatever its deadline.
-    wait_max: Option<Duration>,
-    rate: Rate,
-    /// How often each caller may call, and what has come of them.
-    caller_rate: Option<(meter::Rate, Arc<CallerMeters>)>,
-    /// What the meters' time counts from.
-    started: Instant,
+    backlog: Backlog,
+    metering: Metering,
     lanes: Lanes,
     packing: Packing,
     blocked: Blocked,
-    /// Calls of a caller that may have a lane and want the core at the same time, but for those that have had it for long.
-    pool: usize,
     turns: Turns,
-    staged: Staged,
-    changes: Receiver<ScriptChange>,
-    counters: Counters,
-    waits: Waits,
-    /// Calls that have panicked.
-    faults: LogLimit,
-    observing: Observing,
+    reload: Reload,
+    telemetry: Telemetry,
     beacon: Arc<Beacon>,
     last_number: u64,
     told: load::Told,
@@ -156,11 +140,13 @@ impl Node {
         now: Instant,
     ) -> Result<Self, ScriptError> {
         let lanes = Lanes::new(seat, script, &config.lane, pool, budget.limit(), now)?;
-        let mut calls = Calls::new(budget, seat.shard, now);
+        let mut calls = Calls::new(budget, seat.shard, config.queue_max, now);
         let mut counters = Counters::new([seat.name.as_str()]);
         Ok(Self {
-            shard: seat.shard,
-            name: seat.name.clone(),
+            id: ShardId {
+                shard: seat.shard,
+                node: seat.name.clone(),
+            },
             functions: Functions::new(
                 lanes.registrations(),
                 &config.lane,
@@ -169,27 +155,16 @@ impl Node {
                 &mut calls.limits,
             ),
             calls,
-            has_slots_left: false,
             orphans: Orphans::default(),
             families: Families::new(),
-            queue_max: config.queue_max,
-            wait_max: config.wait_max,
-            rate: Rate::new(now),
-            caller_rate: config
-                .caller_rate
-                .map(|rate| (meter::Rate::new(rate, None), shared.callers())),
-            started: seat.started,
+            backlog: Backlog::new(config.wait_max, now),
+            metering: Metering::new(config.caller_rate, shared, seat.started),
             lanes,
             packing: Packing::default(),
             blocked: Blocked::default(),
-            pool,
             turns: Turns::new(config.slice.unwrap_or(UNSLICED), now),
-            staged: Staged::default(),
-            changes,
-            counters,
-            waits: Waits::default(),
-            faults: LogLimit::default(),
-            observing: Observing::default(),
+            reload: Reload::new(changes),
+            telemetry: Telemetry::new(counters),
             beacon: Arc::clone(&seat.beacon),
             last_number: 0,
             told: load::Told::new(now),
@@ -198,7 +173,7 @@ impl Node {
 
     /// What to tell of single calls.
     pub(crate) fn set_observing(&mut self, observing: Observing) {
-        self.observing = observing;
+        self.telemetry.observing = observing;
     }
 
     /// The way of the calls of calls, for the shard at this seat: through these orchestrators.
@@ -244,9 +219,7 @@ impl Service for Node {
     type Tag = Parent;
 
     fn take_changes(&mut self) {
-        while let Ok(change) = self.changes.try_recv() {
-            self.take_change(change);
-        }
+        self.change_script();
     }
 
     fn on_call(&mut self, call: &Incoming<'_>, io: &mut Io<'_, Self>) {
@@ -257,8 +230,9 @@ impl Service for Node {
         let function = match self.functions.named(name) {
             Ok(function) => function,
             Err(error) => {
-                self.counters.record(UNKNOWN, 0, 0, Some(error.kind));
-                let bill = self.bill(Duration::ZERO, Duration::ZERO, 0, 0);
+                let counters = &mut self.telemetry.counters;
+                counters.record(UNKNOWN, 0, 0, Some(error.kind));
+                let bill = self.id.bill(Duration::ZERO, Duration::ZERO, 0, 0);
                 return self.tell_failure(call.session, call.id, bill, &error, io);
             }
         };
@@ -275,7 +249,7 @@ impl Service for Node {
             depth: call.request.depth,
             nodes_lost: said.nodes_lost,
             credit: said.credit,
-            context: self.observing.context(said.trace),
+            context: self.telemetry.observing.context(said.trace),
             member: None,
             slot: None,
         };
@@ -293,10 +267,11 @@ impl Service for Node {
             let error = body_too_large(body.len(), ticket.function.body_bytes);
             return self.fail(&ticket, now, error, io);
         }
-        if let Some(error) = self.over_rate(&ticket, io, now) {
+        if let Some(error) = self.metering.over_rate(&ticket, &self.id, io, now) {
             return self.fail(&ticket, now, error, io);
         }
-        if let Some(error) = self.too_late(&ticket, now) {
+        let load = self.calls.rows.load(caller);
+        if let Some(error) = self.backlog.too_late(&ticket, load, &self.id, now) {
             return self.fail(&ticket, now, error, io);
         }
         if account.is_some()
@@ -319,7 +294,7 @@ impl Service for Node {
         if !has_to_wait
             && ticket.lacks_slot_of().is_none()
             && counts.waiting(row) == 0
-            && counts.young_of(row) < self.pool
+            && counts.young_of(row) < self.lanes.pool
             && !ticket
                 .member
                 .as_ref()
@@ -339,7 +314,7 @@ impl Service for Node {
 
     fn on_inquiry(&mut self, session: SessionKey, id: u64, io: &mut Io<'_, Self>) {
         let functions = &mut self.functions;
-        let catalog = functions.catalog(&self.name, self.lanes.registrations());
+        let catalog = functions.catalog(&self.id.node, self.lanes.registrations());
         io.callers.answer(session, id, catalog);
     }
 
@@ -376,14 +351,14 @@ impl Service for Node {
         self.pack_one(io);
         self.turns.last_look = io.now;
         let has_calls = self.calls.rows.running() + self.calls.rows.queued() > 0;
-        self.rate.look(has_calls, io.now);
+        self.backlog.rate.look(has_calls, io.now);
         self.look_at_load(io.now);
         self.look_after_held(io);
         self.look_after_starved(io);
         self.look_after_blocked(io);
         self.give_up_orphans(io);
         self.end_overdue(io);
-        self.has_slots_left = self.calls.give_slots();
+        self.calls.give_slots();
         self.start_queued(io);
         self.lanes.give_back(io.now);
         self.families.forget(io.now);
@@ -393,7 +368,7 @@ impl Service for Node {
     }
 
     fn wants_core(&self) -> bool {
-        self.has_calls_to_run() || self.lanes.wants() || self.staged.wants()
+        self.has_calls_to_run() || self.lanes.wants() || self.reload.wants()
     }
 
     fn hold_core(&mut self, io: &mut Io<'_, Self>) {
@@ -403,10 +378,10 @@ impl Service for Node {
 
     fn has_work(&self) -> bool {
         self.has_calls_to_run()
-            || self.has_slots_left
+            || self.calls.has_slots_left
             || !self.orphans.is_empty()
             || self.lanes.wants()
-            || self.staged.wants()
+            || self.reload.wants()
     }
 
     fn next_timer(&self) -> Option<Instant> {
@@ -416,7 +391,7 @@ impl Service for Node {
             packing,
             self.next_look(),
             self.lanes.wakes_at(),
-            self.staged.wakes_at(),
+            self.reload.wakes_at(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -427,7 +402,7 @@ impl Service for Node {
 
     fn new_function_names(&mut self) -> Option<HashMap<usize, String>> {
         let are_told = std::mem::replace(&mut self.functions.are_told, true);
-        (!are_told).then(|| self.functions.names(&self.counters))
+        (!are_told).then(|| self.functions.names(&self.telemetry.counters))
     }
 
     fn new_announcement(&mut self) -> Option<(u64, Bytes)> {
@@ -444,7 +419,7 @@ impl Service for Node {
     }
 
     fn counters(&self) -> &Counters {
-        &self.counters
+        &self.telemetry.counters
     }
 
     fn describe(&self, snapshot: &mut Snapshot) {
@@ -460,7 +435,6 @@ impl Service for Node {
         snapshot.lanes_running = running;
         snapshot.lanes_waiting = (in_use as u64).saturating_sub(running);
         snapshot.lanes_free = free as u64;
-        self.waits.tell(snapshot);
-        snapshot.spans_dropped = self.observing.dropped();
+        self.telemetry.describe(snapshot);
     }
 }

@@ -49,7 +49,7 @@ impl Node {
     /// This call waits from now on.
     pub(super) fn note_waiting(&mut self, key: CallKey, now: Instant) {
         let lanes = self.lanes.in_use();
-        if lanes <= UNPACKED_PER_LANE * self.pool
+        if lanes <= UNPACKED_PER_LANE * self.lanes.pool
             || self.packing.waiting.len() >= NOTED_PER_LANE * lanes
         {
             return;

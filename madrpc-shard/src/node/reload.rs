@@ -7,7 +7,7 @@
 use super::Node;
 use super::shared::Shared;
 use crate::engine::{Lane, LaneConfig, Loaded, Loading, Registration, Script, ScriptError};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 /// Where a shard says what a script registers, or why it cannot be used.
@@ -23,20 +23,28 @@ pub(crate) enum ScriptChange {
     Discard,
 }
 
-/// The script that is to be gone over to, where there is one.
-#[derive(Default)]
-pub(super) struct Staged(Option<(Script, Stage)>);
+/// What a shard is told of its script, and what it has done of that.
+pub(super) struct Reload {
+    changes: Receiver<ScriptChange>,
+    /// The script that is to be gone over to, where there is one.
+    staged: Option<(Script, Stage)>,
+}
 
 enum Stage {
     Loading(Loading, Prepared),
     Ready(Lane, Vec<Registration>),
 }
 
-impl Staged {
+impl Reload {
+    pub(super) fn new(changes: Receiver<ScriptChange>) -> Self {
+        let staged = None;
+        Self { changes, staged }
+    }
+
     /// Begins to load a script; forgets another that was to come.
     fn prepare(&mut self, script: Script, node: &str, config: &LaneConfig, prepared: Prepared) {
         match Loading::begin(&script, node, config) {
-            Ok(loading) => self.0 = Some((script, Stage::Loading(loading, prepared))),
+            Ok(loading) => self.staged = Some((script, Stage::Loading(loading, prepared))),
             // The thread that wants to know may have given up.
             Err(error) => drop(prepared.send(Err(error))),
         }
@@ -53,7 +61,7 @@ impl Staged {
     }
 
     fn loading(&self) -> Option<&Loading> {
-        match &self.0 {
+        match &self.staged {
             Some((_, Stage::Loading(loading, _))) => Some(loading),
             _ => None,
         }
@@ -61,7 +69,7 @@ impl Staged {
 
     /// Goes on loading for one slice.
     pub(super) fn go_on(&mut self, now: Instant, slice: Duration) {
-        let Some((script, stage)) = self.0.take() else {
+        let Some((script, stage)) = self.staged.take() else {
             return;
         };
         let stage = match stage {
@@ -75,32 +83,39 @@ impl Staged {
                 Loaded::Failed(error) => return drop(prepared.send(Err(error))),
             },
         };
-        self.0 = Some((script, stage));
+        self.staged = Some((script, stage));
     }
 }
 
 impl Node {
     /// Does what it was told of its script.
-    pub(super) fn take_change(&mut self, change: ScriptChange) {
+    pub(super) fn change_script(&mut self) {
+        while let Ok(change) = self.reload.changes.try_recv() {
+            self.take_change(change);
+        }
+    }
+
+    fn take_change(&mut self, change: ScriptChange) {
         match change {
             ScriptChange::Prepare(script, prepared) => {
                 let config = self.lanes.config();
-                self.staged.prepare(script, &self.name, config, prepared);
+                let node = &self.id.node;
+                self.reload.prepare(script, node, config, prepared);
             }
             ScriptChange::Adopt(shared) => self.adopt(&shared),
-            ScriptChange::Discard => self.staged = Staged::default(),
+            ScriptChange::Discard => self.reload.staged = None,
         }
     }
 
     /// Goes over to the script that is loaded, if there is one. Calls that wait for a lane find their functions anew when
     /// they get one.
     fn adopt(&mut self, shared: &Shared) {
-        if let Some((script, Stage::Ready(lane, registrations))) = self.staged.0.take() {
+        if let Some((script, Stage::Ready(lane, registrations))) = self.reload.staged.take() {
             let config = self.lanes.config();
             self.functions.replace(
                 &registrations,
                 config,
-                &mut self.counters,
+                &mut self.telemetry.counters,
                 shared,
                 &mut self.calls.limits,
             );

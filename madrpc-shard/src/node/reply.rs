@@ -31,7 +31,7 @@ impl Node {
         });
         if result.is_err()
             && let Some(fault) = running.lane.take_fault()
-            && let Some(count) = self.faults.tell(now)
+            && let Some(count) = self.telemetry.note_fault(now)
         {
             cold_path();
             let context = running.ticket.context.as_deref();
@@ -70,14 +70,12 @@ impl Node {
         }
         ticket.function.cost.set(cost);
         let queued = started.saturating_duration_since(ticket.arrived);
-        self.waits.note(queued.as_micros() as u64);
         // To subtract a time from another takes longer than to ask for it.
         let ran = match slices {
             1 => *cpu,
             _ => now.saturating_duration_since(*started),
         };
         let took = queued + ran;
-        self.count(ticket, took, *cpu, kind);
         let ended = Ended {
             at: now,
             took,
@@ -86,7 +84,7 @@ impl Node {
             slices: *slices,
             error: kind,
         };
-        self.observe(ticket, &ended, io);
+        self.telemetry.note_run(ticket, &ended, &self.id, io);
         let bytes = lane.output_bytes();
         if result.is_ok() {
             let mut size = ticket.function.result_size.get();
@@ -102,7 +100,7 @@ impl Node {
                     true => result,
                     false => Err(not_taken().into()),
                 };
-                let bill = self.bill(queued, *cpu, *slices, lane.heap_peak_bytes());
+                let bill = self.id.bill(queued, *cpu, *slices, lane.heap_peak_bytes());
                 let load = self.told.number;
                 match result {
                     Ok(()) => {
@@ -155,7 +153,6 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) {
         let took = now.saturating_duration_since(ticket.arrived);
-        self.count(ticket, took, Duration::ZERO, Some(error.kind));
         let ended = Ended {
             at: now,
             took,
@@ -164,11 +161,11 @@ impl Node {
             slices: 0,
             error: Some(error.kind),
         };
-        self.observe(ticket, &ended, io);
+        self.telemetry.note_ended(ticket, &ended, &self.id, io);
         match ticket.origin {
             Origin::Session { session, id } => {
                 io.calls.remove(session, id);
-                let bill = self.bill(took, Duration::ZERO, 0, 0);
+                let bill = self.id.bill(took, Duration::ZERO, 0, 0);
                 self.tell_failure(session, id, bill, &error, io);
             }
             Origin::Parent(parent) => self.answer(parent, Err(error)),
@@ -188,30 +185,6 @@ impl Node {
         let load = self.told.number;
         if let Some((outbox, is_to_hear)) = io.callers.outbox_for_answer(session, load) {
             outbox.fail_with(id, bill, error, is_to_hear.then(|| self.load()));
-        }
-    }
-
-    /// Counts a call that has ended.
-    fn count(&mut self, ticket: &Ticket, took: Duration, cpu: Duration, error: Option<ErrorKind>) {
-        let [latency, cpu] = [took, cpu].map(|time| time.as_micros() as u64);
-        let function = ticket.function.counter;
-        self.counters.record_run(function, 0, (latency, cpu), error);
-    }
-
-    pub(super) fn bill(
-        &self,
-        queued: Duration,
-        cpu: Duration,
-        slices: u32,
-        heap_peak_bytes: u64,
-    ) -> Bill<&str> {
-        Bill {
-            queue_us: queued.as_micros() as u64,
-            cpu_us: cpu.as_micros() as u64,
-            slices,
-            heap_peak_bytes,
-            shard: self.shard,
-            node: &self.name,
         }
     }
 
@@ -235,10 +208,10 @@ impl Node {
         }
         let rows = &self.calls.rows;
         let waiting = rows.length(queue_of(ticket)) + rows.length(Row::Held);
-        if waiting < self.queue_max {
+        if waiting < self.calls.queue_max {
             return None;
         }
-        let error = self.full("calls", waiting, self.queue_max, "--queue-limit");
+        let error = self.full("calls", waiting, self.calls.queue_max, "--queue-limit");
         let error = error.with_retry_after(self.retry_after(ticket));
         match self.calls.make_room(ticket) {
             Some(Queued { ticket, .. }) => {
@@ -257,11 +230,11 @@ impl Node {
         io: &mut Io<'_, Self>,
     ) -> Option<CallError> {
         let waiting = self.calls.limits.waiting(limit);
-        if waiting < self.queue_max {
+        if waiting < self.calls.queue_max {
             return None;
         }
         let of = "calls of a function that may have few at once";
-        let error = self.full(of, waiting, self.queue_max, "--queue-limit");
+        let error = self.full(of, waiting, self.calls.queue_max, "--queue-limit");
         match self.calls.make_room_in_line(limit, ticket) {
             Some(Queued { ticket, .. }) => {
                 self.fail(&ticket, io.now, error, io);
@@ -271,10 +244,16 @@ impl Node {
         }
     }
 
+    /// When it is worth while for the caller to come back.
+    fn retry_after(&self, ticket: &Ticket) -> Duration {
+        let load = self.calls.rows.load(ticket.caller);
+        self.backlog.retry_after(ticket, load)
+    }
+
     fn full(&self, of: &str, waiting: usize, limit: usize, flag: &str) -> CallError {
         let error = format!(
-            "{waiting} {of} wait on shard {} of {}; the limit is {limit} ({flag})",
-            self.shard, self.name
+            "{waiting} {of} wait on {}; the limit is {limit} ({flag})",
+            self.id
         );
         CallError::not_run(ErrorKind::Overloaded, error)
     }

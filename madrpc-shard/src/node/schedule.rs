@@ -91,7 +91,7 @@ impl Node {
     /// a pause, or others go on, in a tenth of the time. Those pay whose calls took the lanes.
     pub(super) fn make_lanes(&mut self, slice: Slice, io: &mut Io<'_, Self>) {
         let begun = Instant::now();
-        let is_loading = self.staged.wants();
+        let is_loading = self.reload.wants();
         let is_quiet = slice == Slice::Nobody && !io.callers.has_just_heard(io.now);
         let is_time = is_quiet || begun >= self.turns.next_making;
         if !(is_loading || self.lanes.wants()) || !is_time {
@@ -103,7 +103,7 @@ impl Node {
         let caller = if let Some(caller) = self.lanes.look_after_retired() {
             caller
         } else if is_loading {
-            self.staged.go_on(begun, slice);
+            self.reload.go_on(begun, slice);
             None
         } else {
             if let Making::Failed(error) | Making::NoMemory(error) = self.lanes.make(begun, slice) {
@@ -242,7 +242,7 @@ impl Node {
         let time = now.duration_since(begun);
         self.turns.held += time;
         if running.key.is_some() || !matches!(progress, Progress::Done(_)) {
-            self.rate.note(time);
+            self.backlog.rate.note(time);
         }
         running.cpu += time;
         running.slices += 1;

@@ -26,9 +26,7 @@ pub(super) struct Claimed {
 }
 
 impl Node {
-    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one. One who is ahead
-    /// of the others, or whose calls have as many as the pool, most of them to wait in, leaves some to the others: they
-    /// shall not make the lanes that he uses up.
+    /// A lane for a call of this function by a caller who has so much, if it may run now and there is one.
     pub(super) fn claim_lane(
         &mut self,
         function: &Registered,
@@ -37,13 +35,8 @@ impl Node {
         counts: Counts,
         is_ahead: bool,
     ) -> Option<Claimed> {
-        let may_run = self.lanes.has_part(counts, depth);
-        let is_child = row == Row::Children;
-        let is_modest = !is_ahead && counts.lanes() < self.pool;
-        let is_left = may_run && (is_modest || self.lanes.has_spare(is_child));
-        let lane = is_left
-            .then(|| self.lanes.take(function.isolate))
-            .flatten()?;
+        let kind = (row == Row::Children, depth);
+        let lane = self.lanes.claim(function.isolate, kind, counts, is_ahead)?;
         Some(Claimed {
             lane,
             slice: self.turns.slice_of(is_ahead),
@@ -111,7 +104,7 @@ impl Node {
         begun: Instant,
         io: &mut Io<'_, Self>,
     ) -> bool {
-        let Some(row) = self.calls.next_row(caller, self.pool) else {
+        let Some(row) = self.calls.next_row(caller, self.lanes.pool) else {
             return false;
         };
         let Some(first) = self.calls.first_queued(row, caller) else {
@@ -246,11 +239,10 @@ impl Node {
     /// on.
     fn too_many_wait(&self, counts: Counts) -> CallError {
         let error = format!(
-            "{} calls of this caller wait in lanes of shard {} of {}, which hold {} MiB; it has no part left of the memory for \
+            "{} calls of this caller wait in lanes of {}, which hold {} MiB; it has no part left of the memory for \
              lanes (half of the shard's part of --memory-max)",
             counts.lanes(),
-            self.shard,
-            self.name,
+            self.id,
             counts.memory >> 20
         );
         CallError::not_run(ErrorKind::Overloaded, error)
@@ -262,11 +254,10 @@ impl Node {
             return self.too_many_wait(counts);
         }
         let error = format!(
-            "the {} lanes of shard {} of {} have calls of others that wait, and there is no memory for another (half of the shard's \
+            "the {} lanes of {} have calls of others that wait, and there is no memory for another (half of the shard's \
              part of --memory-max)",
             self.lanes.in_use(),
-            self.shard,
-            self.name
+            self.id
         );
         CallError::not_run(ErrorKind::Overloaded, error)
     }

@@ -59,9 +59,8 @@ impl Calls {
         }
     }
 
-    /// Lets calls that wait for slots go on to the queue, where there are slots: a bounded number of each function. Gives whether some
-    /// are left that may.
-    pub(in crate::node) fn give_slots(&mut self) -> bool {
+    /// Lets calls that wait for slots go on to the queue, where there are slots: a bounded number of each function.
+    pub(in crate::node) fn give_slots(&mut self) {
         let (mut at, mut is_left) = (0, false);
         while let Some(limit) = self.limits.waited_for(at) {
             let mut left = ENDINGS_PER_TURN;
@@ -87,7 +86,7 @@ impl Calls {
             is_left |= left == 0;
             at += usize::from(self.limits.tidy(at, &mut self.rows));
         }
-        is_left
+        self.has_slots_left = is_left;
     }
 
     /// Makes room for this call in the lines of its function, by the last one of the longest of them, where that is not its
