@@ -50,13 +50,7 @@ pub(super) fn twice(field: &Field<'_>) -> Result<Outcome, AbuseError> {
 pub(super) fn killed(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let mut config = field.fleet.caller()?;
     let mut observer = Peer::connect(field.node(), &mut config)?;
-    let ended = |observer: &mut Peer| -> Result<u64, AbuseError> {
-        let statistics = observer.statistics()?.unwrap_or_default();
-        let rows = statistics.rows.iter();
-        let of_spin = rows.filter(|row| row.function == "spin");
-        Ok(of_spin.map(|row| row.calls).sum())
-    };
-    let before = ended(&mut observer)?;
+    let before = observer.ended_calls("spin")?;
     let mut peer = Peer::connect(field.target, &mut config)?;
     let mut refused = 0;
     for id in 0..field.amount.count {
@@ -76,7 +70,7 @@ pub(super) fn killed(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let mut left = under_way;
     while left > 0 && gone.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(100));
-        left = (under_way + refused + before).saturating_sub(ended(&mut observer)?);
+        left = (under_way + refused + before).saturating_sub(observer.ended_calls("spin")?);
     }
     let took = gone.elapsed();
     observer.close();

@@ -15,7 +15,7 @@ const UNDER_WAY: usize = 64;
 const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(60);
 
-/// Within what a cancelled call has to end, and how long it is waited for a node that should be idle.
+/// Within what a cancelled call has to end, and how long it is waited for a node to count all that have.
 const ANSWERED: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -154,24 +154,31 @@ pub(super) fn large(field: &Field<'_>) -> Result<Outcome, AbuseError> {
 
 /// In the queue, while the compiler works, and while it runs.
 pub(super) fn cancelled(field: &Field<'_>) -> Result<Outcome, AbuseError> {
-    let (outcome, ended) = keep(field, "kernelMadeEndless", LONG, true)?;
+    const FUNCTION: &str = "kernelMadeEndless";
+    let mut observer = Peer::connect(field.node(), &mut field.fleet.caller()?)?;
+    let before = observer.ended_calls(FUNCTION)?;
+    let (outcome, ended) = keep(field, FUNCTION, LONG, true)?;
     let (cancelled, all) = (ended.cancelled, ended.all());
-    let outcome = outcome.check(
-        all > 0 && cancelled * 100 >= all * 95,
-        format!(
-            "{cancelled} of {all} calls ended as cancelled within {} s",
-            ANSWERED.as_secs()
-        ),
-    );
-    let Some([_, node]) = field.watched else {
-        return Ok(outcome);
-    };
-    let idle = node.idle_after(PATIENCE)?;
-    Ok(outcome.check(
-        idle.is_some(),
-        match idle {
-            Some(idle) => format!("the node is idle {:.1} s after", idle.as_secs_f64()),
-            None => format!("the node still runs them {} s after", PATIENCE.as_secs()),
-        },
-    ))
+    let begun = Instant::now();
+    let mut left = all;
+    while left > 0 && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(100));
+        left = (before + all).saturating_sub(observer.ended_calls(FUNCTION)?);
+    }
+    observer.close();
+    Ok(outcome
+        .check(
+            all > 0 && cancelled * 100 >= all * 95,
+            format!(
+                "{cancelled} of {all} calls ended as cancelled within {} s",
+                ANSWERED.as_secs()
+            ),
+        )
+        .check(
+            left == 0,
+            format!(
+                "{left} are left {:.1} s after",
+                begun.elapsed().as_secs_f64()
+            ),
+        ))
 }

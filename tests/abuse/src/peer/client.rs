@@ -261,6 +261,17 @@ impl Peer {
         }))
     }
 
+    /// How many calls of a function have ended there, by its statistics.
+    ///
+    /// # Errors
+    /// See [`Peer::ask`].
+    pub fn ended_calls(&mut self, function: &str) -> Result<u64, AbuseError> {
+        let statistics = self.statistics()?.unwrap_or_default();
+        let rows = statistics.rows.iter();
+        let of_function = rows.filter(|row| row.function == function);
+        Ok(of_function.map(|row| row.calls).sum())
+    }
+
     /// Says goodbye.
     pub fn close(mut self) {
         // quiche 0.30 sends no close before the probes of a handshake that are due.
