@@ -29,6 +29,7 @@ pub(crate) mod messages;
 mod node;
 mod observer;
 mod orchestrator;
+mod own_certificates;
 #[cfg(feature = "traces")]
 mod recorded;
 mod remote;

@@ -2,6 +2,7 @@
 
 use super::control::ToControl;
 use super::messages::Caller;
+use super::own_certificates::OwnCertificates;
 use super::remote::Wish;
 use crate::net::askers::Askers;
 use crate::net::endpoint::Endpoint;
@@ -14,6 +15,7 @@ use madrpc_core::limits::{BODY_MAX_BYTES, BODY_STALL_TIMEOUT};
 use madrpc_core::stats::STATS;
 use madrpc_core::value::Value;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 /// A reserved function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,9 +108,9 @@ pub(super) fn check_permissions(
     permissions: &Permissions,
     function: &str,
     peer: Option<&PeerCertificate>,
-    own: &[[u8; 32]; 2],
+    own: &OwnCertificates,
 ) -> Result<(), CallError> {
-    if peer.is_some_and(|peer| own.contains(&peer.fingerprint)) {
+    if peer.is_some_and(|peer| own.contains(&peer.fingerprint, Instant::now)) {
         return Ok(());
     }
     let role = peer.and_then(|peer| peer.role);

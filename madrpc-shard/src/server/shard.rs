@@ -11,6 +11,7 @@ mod telling;
 
 use super::control::ToControl;
 use super::messages::{Caller, Cursor, ToShard};
+use super::own_certificates::OwnCertificates;
 use crate::net::askers::Askers;
 use crate::net::bell::Listener;
 use crate::net::budget::Budget;
@@ -64,8 +65,7 @@ pub(crate) struct Shard<S: Service> {
     /// Who waits for an answer of the control thread.
     askers: Askers,
     permissions: Arc<Permissions>,
-    /// The fingerprints of the server's own certificate, and of the one before it: HTTP goes over to another a moment after.
-    own: [[u8; 32]; 2],
+    own: OwnCertificates,
     spin: Spin,
     stage: Stage,
     /// Whether it takes no new calls until it is told otherwise.
@@ -121,7 +121,7 @@ impl<S: Service> Shard<S> {
             control,
             askers: Askers::default(),
             permissions,
-            own: [own; 2],
+            own: OwnCertificates::new(own),
             spin,
             stage: Stage::Serving,
             is_draining: false,
@@ -344,8 +344,7 @@ impl<S: Service> Shard<S> {
         });
         match made {
             Ok((accepting, dialing, announcing, reset_key, own)) => {
-                let [before, _] = self.own;
-                self.own = [own, before];
+                self.own.change(own, Instant::now());
                 self.callers.set_accepting(accepting, reset_key);
                 self.set_dialing(dialing, announcing);
             }

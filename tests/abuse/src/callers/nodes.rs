@@ -3,20 +3,22 @@
 use super::lanes::nothing;
 use crate::attack::{Field, Outcome};
 use crate::error::AbuseError;
-use crate::peer::client::{Came, Peer};
+use crate::peer::client::{CHANNEL, Came, Peer};
 use crate::peer::pace::Pace;
 use crate::peer::socket::Socket;
 use crate::peer::wire;
-use madrpc_core::call::{
-    Bill,
-    frame::{self, Header},
-};
+use madrpc_core::call::catalog::FunctionOptions;
+use madrpc_core::call::frame::{self, Header};
+use madrpc_core::call::{Announcement, Bill};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 const LONG: Duration = Duration::from_secs(30);
 const TURN: Duration = Duration::from_millis(1);
+
+/// More than an orchestrator sends to a node that gets no calls.
+const CALLS_MIN_BYTES: u64 = 64 << 10;
 
 /// The first stream that a server opens by itself.
 const FIRST_OF_SERVER: u64 = 3;
@@ -33,6 +35,9 @@ const WINDOW: u64 = 32;
 /// How far around a number that it was given the bad node looks for others': in generations, and in places.
 const GENERATIONS: u64 = 24;
 const PLACES: u64 = 48;
+
+/// What it says that it has: a node that says nothing gets no calls.
+const FUNCTIONS: [&str; 3] = ["echo", "later", "wait"];
 
 /// The bad node's end of the orchestrator's session.
 fn accept(field: &Field<'_>) -> Result<Peer, AbuseError> {
@@ -64,10 +69,36 @@ fn accept(field: &Field<'_>) -> Result<Peer, AbuseError> {
         let _ = quic.recv(&mut buffer[..length], quiche::RecvInfo { from, to });
         let socket = Socket::of(socket.descriptor().try_clone()?)?;
         let mut peer = Peer::over(socket, quic, from, FIRST_OF_SERVER);
-        if peer.turn_until(Duration::from_secs(2), |peer| peer.quic.is_established())? {
+        // It may write on the channel once the orchestrator has.
+        let is_open = |peer: &mut Peer| peer.quic.readable().any(|stream| stream == CHANNEL);
+        if peer.turn_until(Duration::from_secs(2), is_open)? {
+            peer.send_channel(&greeting());
             return Ok(peer);
         }
     }
+}
+
+/// What a node says first.
+fn greeting() -> Vec<u8> {
+    let mut out = Vec::new();
+    let (shards, instance, script) = (1, fastrand::u64(..), fastrand::u64(..));
+    frame::write(&mut out, &Header::Welcome { shards, instance }, &[]);
+    let functions = FUNCTIONS.map(|name| (name.to_owned(), FunctionOptions::default()));
+    let announcement = Announcement {
+        functions: functions.into(),
+    };
+    let body = announcement.encode();
+    frame::write(&mut out, &Header::Functions { script }, &body);
+    out
+}
+
+/// Whether calls came to the bad node at all, with what was said before them.
+fn with_calls(outcome: Outcome, node: &Peer) -> Outcome {
+    let received = node.quic.stats().recv_bytes;
+    outcome.check(
+        received > CALLS_MIN_BYTES,
+        format!("{} KiB came to the bad node", received >> 10),
+    )
 }
 
 /// A node that is there, and takes nothing.
@@ -86,13 +117,14 @@ pub(super) fn backlog(field: &Field<'_>) -> Result<Outcome, AbuseError> {
         came += caller.read().len();
         node.turn(Duration::ZERO)?;
     }
-    let alive = !node.is_over();
+    let alive = if node.is_over() { "dropped" } else { "kept" };
+    let outcome = Outcome::did(format!(
+        "{sent} calls of 8 MiB, {came} of them answered; the node was {alive}"
+    ));
+    let outcome = with_calls(outcome, &node);
     caller.close();
     node.close();
-    let alive = if alive { "kept" } else { "dropped" };
-    Ok(Outcome::did(format!(
-        "{sent} calls of 8 MiB, {came} of them answered; the node was {alive}"
-    )))
+    Ok(outcome)
 }
 
 /// The same with a true node that has been stopped.
@@ -132,8 +164,10 @@ pub(super) fn results_half(field: &Field<'_>) -> Result<Outcome, AbuseError> {
     let until = field.until();
     let mut caller = Peer::connect(field.target, &mut field.fleet.caller()?)?;
     let (mut sent, mut begun, mut ended) = (0, HashSet::new(), HashSet::new());
-    while Instant::now() < until {
-        if (begun.len() as u64) < field.amount.count && sent < ended.len() as u64 + WINDOW {
+    // Those that were begun last have their time as well.
+    while Instant::now() < until || ended.len() < begun.len() && Instant::now() < until + PATIENCE {
+        let is_time = Instant::now() < until && (begun.len() as u64) < field.amount.count;
+        if is_time && sent < ended.len() as u64 + WINDOW {
             caller.call(sent, "wait", &wire::number(60_000), 2 * LONG);
             sent += 1;
         }
@@ -181,12 +215,11 @@ pub(super) fn backlog_tiny(field: &Field<'_>) -> Result<Outcome, AbuseError> {
             came += caller.read().len();
         }
     }
+    let outcome = Outcome::did(format!("{} calls, {came} of them answered", pace.done()));
+    let outcome = with_calls(outcome, &node);
     caller.close();
     node.close();
-    Ok(Outcome::did(format!(
-        "{} calls, {came} of them answered",
-        pace.done()
-    )))
+    Ok(outcome)
 }
 
 /// A node that answers its own calls as it should, and tries others' numbers with a wrong answer.
@@ -238,13 +271,14 @@ pub(super) fn answers_for_others(field: &Field<'_>) -> Result<Outcome, AbuseErro
         node.send_channel(&replies);
         node.turn(Duration::ZERO)?;
     }
-    caller.close();
-    node.close();
-    Ok(Outcome::did(format!(
+    let outcome = Outcome::did(format!(
         "{sent} calls; the bad node tried {} numbers, of which it was given {own_guessed} later; {failed} failed",
         guesses.len()
-    ))
-    .check(
+    ));
+    let outcome = with_calls(outcome, &node);
+    caller.close();
+    node.close();
+    Ok(outcome.check(
         wrong <= own_guessed && right > 0,
         format!(
             "{} of {} answers to others' calls forged",
