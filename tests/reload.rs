@@ -130,10 +130,10 @@ fn calls_that_wait_for_a_lane_run_as_the_new_script_has_them() {
         let call = |function: &'static str, ms: i64| {
             scope.spawn(move || client.call_blocking::<_, i64>(function, &ms))
         };
-        let first = call("work", 4000);
+        let first = call("work", 5500);
         // Its thread shall be the first to come.
         std::thread::sleep(Duration::from_millis(200));
-        let mut others: Vec<_> = (0..250).map(|_| call("work", 4000)).collect();
+        let mut others: Vec<_> = (0..180).map(|_| call("work", 5500)).collect();
         std::thread::sleep(Duration::from_millis(1500));
         let (waits, goes) = (call("edition", 0), call("only1", 0));
         std::thread::sleep(Duration::from_millis(300));
