@@ -10,8 +10,8 @@ use std::ops::{Deref, DerefMut};
 /// What QUIC may keep for a session before anybody looks what it is.
 const KEPT_BYTES_LOOKED_AT: usize = SESSION_WINDOW_BYTES as usize;
 
-/// What QUIC may keep beyond that before it is given nothing more to send. It keeps all that follows a packet of ours that was lost
-/// until the peer has that, and not only as much as is on its way.
+/// What QUIC may keep beyond what is on its way before it is given nothing more to send: it keeps all that follows a packet of ours
+/// that was lost, until the peer has that packet.
 const FULL: Excess = Excess {
     bytes: SESSION_WINDOW_MAX_BYTES as usize * 3 / 2,
     blocks: 4 * SESSION_WINDOW_MAX_BYTES as usize / INITIAL_MIN_BYTES,

@@ -26,8 +26,11 @@ impl OwnCertificates {
         }
     }
 
-    /// The server has another one from this moment on.
+    /// The server has this one from this moment on, another or the same: it is told at each reload.
     pub(super) fn change(&mut self, to: Fingerprint, now: Instant) {
+        if to == self.now {
+            return;
+        }
         let before = std::mem::replace(&mut self.now, to);
         self.before.push_front((before, now));
         self.before.truncate(BEFORE_MAX);
@@ -57,6 +60,8 @@ mod tests {
         let [first, second, third] = [1, 2, 3].map(|byte| [byte; 32]);
         let start = Instant::now();
         let mut own = OwnCertificates::new(first);
+        (0..=BEFORE_MAX).for_each(|_| own.change(first, start));
+        assert!(own.before.is_empty());
         own.change(second, start);
         own.change(third, start + GOING_OVER / 2);
         let hold = |after: Duration| {
